@@ -1,0 +1,1 @@
+"""The tasks: parse, call the engine, report."""

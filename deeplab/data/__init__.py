@@ -1,0 +1,1 @@
+"""Slides and annotations in, training batches out."""

@@ -1,0 +1,122 @@
+"""Every error this library raises on purpose.
+
+DeeplabError
+├── ConfigError              a setting has a value it cannot have          (ValueError)
+├── SlideError               something about one slide
+│   ├── SlideNotFoundError   there is no such slide                        (FileNotFoundError)
+│   ├── UnreadableSlideError the slide is there but cannot be read
+│   └── ScaleError           um per pixel is missing, or not what the model was trained for
+├── AnnotationError          a file of annotations is not what it claims to be, or a class is unknown
+├── BundleError              a model file is not a model, or not one that can be used here
+├── CheckpointError          a checkpoint of another program does not fit the network
+├── ServerError              the Girder server refused or failed
+│   └── AccessDeniedError    the token has no right to what was asked
+├── TrainingError            training cannot start or go on
+├── DeviceError              the device or runtime asked for is not there
+└── OutputError              a result cannot be written                    (OSError)
+
+Each holds its facts as attributes and makes one sentence of them: what is wrong, where, what to do.
+A task prints that sentence and exits with 2; any other exception is a defect, shown whole, exit 1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DeeplabError(Exception):
+    """Anything this library raises on purpose."""
+
+
+class ConfigError(DeeplabError, ValueError):
+    """A setting has a value it cannot have."""
+
+    def __init__(self, name: str, value: object, must: str) -> None:
+        super().__init__(name, value, must)
+        self.name, self.value, self.must = name, value, must
+
+    def __str__(self) -> str:
+        return f"{self.name} must be {self.must}, but is {self.value!r}"
+
+
+class SlideError(DeeplabError):
+    """Something about one slide; `slide` is the name or path the user gave."""
+
+    def __init__(self, slide: str | Path, problem: str) -> None:
+        super().__init__(slide, problem)
+        self.slide, self.problem = str(slide), problem
+
+    def __str__(self) -> str:
+        return f"{self.slide} {self.problem}"
+
+
+class SlideNotFoundError(SlideError, FileNotFoundError):
+    """There is no such slide."""
+
+
+class UnreadableSlideError(SlideError):
+    """The slide is there but cannot be read, or not all of it."""
+
+
+class ScaleError(SlideError):
+    """The slide's um per pixel is missing, or not what the model was trained for."""
+
+
+class AnnotationError(DeeplabError):
+    """A file of annotations is not what it claims to be, or names an unknown class."""
+
+    def __init__(self, source: str | Path, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source, self.problem = str(source), problem
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.problem}"
+
+
+class BundleError(DeeplabError):
+    """A model file is not a model, or not one that can be used here."""
+
+    def __init__(self, bundle: str | Path, problem: str) -> None:
+        super().__init__(bundle, problem)
+        self.bundle, self.problem = str(bundle), problem
+
+    def __str__(self) -> str:
+        return f"model {self.bundle} {self.problem}"
+
+
+class CheckpointError(BundleError):
+    """A checkpoint of another program does not fit the network."""
+
+
+class ServerError(DeeplabError):
+    """The Girder server refused or failed; `what` is what was asked of it, never with a token."""
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(what, problem)
+        self.what, self.problem = what, problem
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.problem}"
+
+
+class AccessDeniedError(ServerError):
+    """The token has no right to what was asked."""
+
+
+class TrainingError(DeeplabError):
+    """Training cannot start or go on."""
+
+
+class DeviceError(DeeplabError):
+    """The device or runtime asked for is not there."""
+
+
+class OutputError(DeeplabError, OSError):
+    """A result cannot be written."""
+
+    def __init__(self, path: str | Path, problem: str) -> None:
+        super().__init__(str(path), problem)
+        self.path, self.problem = str(path), problem
+
+    def __str__(self) -> str:
+        return f"cannot write {self.path}: {self.problem}"

@@ -1,0 +1,1 @@
+"""How good: predictions against truth. NumPy in, numbers out."""

@@ -1,0 +1,1 @@
+"""Where things are: frames, boxes, microns per pixel, tile grids. Numbers only."""

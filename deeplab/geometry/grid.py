@@ -1,0 +1,81 @@
+"""Tiles over a slide: what is read with its halo, and the part of it that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deeplab.errors import ConfigError
+from deeplab.geometry.frames import WorkBox
+
+
+@dataclass(frozen=True, slots=True)
+class TileSlot:
+    """One tile: `read` goes to the network, `write` is what is kept of its answer.
+
+    The write boxes of a plan cover its area once, without gap or overlap.
+    """
+
+    read: WorkBox
+    write: WorkBox
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """A grid of tiles over `area`, in reading order (rows from the top, each from the left).
+
+    `tile` is the side that is read, a multiple of `stride` plus 1: then the network's align-corners
+    grids fall on the same work pixels in every tile. `halo` is cut off on every side. The grid is
+    anchored at the slide's origin, so the place of a region of interest does not move it; `shift`
+    moves it on purpose, in work pixels.
+    """
+
+    area: WorkBox
+    tile: int
+    halo: int
+    stride: int = 16
+    shift: int = 0
+
+    def __post_init__(self) -> None:
+        if self.area.is_empty:
+            raise ConfigError("region", f"{self.area.width} x {self.area.height}", "on the slide")
+        if self.tile % self.stride != 1:
+            raise ConfigError("tile size", self.tile, f"a multiple of {self.stride} plus 1")
+        if self.halo < 0 or self.halo % self.stride:
+            raise ConfigError("halo", self.halo, f"0 or a multiple of {self.stride}")
+        if self.step < self.stride:
+            raise ConfigError(
+                "tile size",
+                self.tile,
+                f"at least {2 * self.halo + self.stride + 1} with a halo of {self.halo}",
+            )
+
+    @property
+    def step(self) -> int:
+        """Distance from one tile to the next: the side of a whole write box."""
+        return self.tile - 1 - 2 * self.halo
+
+    @property
+    def columns(self) -> range:
+        """Left edges of the write boxes' grid."""
+        return self._starts(self.area.x, self.area.right)
+
+    @property
+    def rows(self) -> range:
+        """Top edges of the write boxes' grid."""
+        return self._starts(self.area.y, self.area.bottom)
+
+    def _starts(self, first: int, end: int) -> range:
+        aligned = first - (first - self.shift) % self.stride
+        return range(aligned, end, self.step)
+
+    def __len__(self) -> int:
+        return len(self.columns) * len(self.rows)
+
+    def __iter__(self) -> Iterator[TileSlot]:
+        for y in self.rows:
+            for x in self.columns:
+                yield TileSlot(
+                    read=WorkBox(x - self.halo, y - self.halo, self.tile, self.tile),
+                    write=WorkBox(x, y, self.step, self.step).intersection(self.area),
+                )

@@ -1,0 +1,1 @@
+"""A slide and a bundle in, annotations out."""

@@ -1,0 +1,1 @@
+"""Networks. A batch of RGB tiles in, named maps out."""

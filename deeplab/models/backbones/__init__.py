@@ -1,0 +1,1 @@
+"""Feature extractors: RGB in, a pyramid of feature maps by stride out."""

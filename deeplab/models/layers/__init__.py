@@ -1,0 +1,1 @@
+"""Keras layers that DeepLab needs and Keras lacks."""

@@ -1,0 +1,1 @@
+"""Clean a map and split it into objects. NumPy in, NumPy out."""

@@ -1,0 +1,63 @@
+"""The distribution `histomics-deeplab`: the engine `deeplab` and the tasks, inside the wheel `deeplab_cli`."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "deeplab/__init__.py").read_text())[1]
+
+setup(
+    name="histomics-deeplab",
+    version=VERSION,
+    description="Whole-slide segmentation that pathologists train and run from HistomicsUI",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["deeplab", "deeplab.*"]),
+        *(f"deeplab_cli{name and '.' + name}" for name in ["", *find_packages("cli")]),
+        "deeplab_cli.specs",
+    ],
+    package_dir={"deeplab_cli": "cli", "deeplab_cli.specs": "slicer_cli_spec"},
+    package_data={
+        "deeplab": ["py.typed", "demonstration/*"],
+        "deeplab_cli.specs": ["*.xml", "*.json"],
+    },
+    entry_points={"console_scripts": ["deeplab = deeplab_cli.main:main"]},
+    # TensorFlow is an extra, so that a machine with a GPU does not get the CPU build as well.
+    install_requires=[
+        "ctk-cli>=1.7",
+        "girder-client>=3.2",
+        "girder-slicer-cli-web>=1.5",
+        "large-image>=1.35,<2",
+        "large-image-source-openslide>=1.35,<2",
+        "large-image-source-pil>=1.35,<2",
+        "large-image-source-tiff>=1.35,<2",
+        "large-image-source-tifffile>=1.35,<2",
+        "lxml>=5",
+        "matplotlib>=3.9",
+        "numpy>=2",
+        "opencv-python-headless>=4.10",
+        "rich>=13",
+        "scikit-image>=0.24",
+        "shapely>=2.0.6",
+        "simplejpeg>=1.8",
+    ],
+    extras_require={
+        "cpu": ["tensorflow-cpu==2.21.*", "openvino>=2026.4"],
+        "gpu": ["tensorflow[and-cuda]==2.21.*"],
+        "test": [
+            "hypothesis>=6.100",
+            "import-linter>=2.1",
+            "jsonschema>=4.23",
+            "mypy>=1.15",
+            "pytest>=8.3",
+            "pytest-timeout>=2.3",
+            "ruff>=0.11",
+            "typos>=1.30",
+        ],
+    },
+)
