@@ -119,6 +119,25 @@ class SegmentRequest:
             raise ConfigError("outputs", "none", "at least one file to write")
 
 
+_LEAST_IN_TRAINING = {
+    "patch_size": 33,
+    "steps": 1,
+    "batch_size": 1,
+    "validate_every": 1,
+    "work_mpp": 0.01,
+    "slide_mpp": 0,
+    "augment": 0,
+    "slow_start_step": 0,
+    "learning_rate_start": 0,
+    "end_learning_rate": 0,
+    "weight_decay": 0,
+    "dice_weight": 0,
+    "include_background_prob": 0,
+    "validation_fraction": 0,
+    "seed": 0,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
     """Train a network on slides with annotations.
@@ -140,8 +159,8 @@ class TrainRequest:
         decoder_filters: channels of the decoder.
         depth_multiplier: of mobilenet_v2's channels.
         patch_size: side of a training patch, work pixels; rounded up to a multiple of 16 plus 1.
-        work_mpp: um per pixel of the patches; 0: `wsi_downsample` says it.
-        wsi_downsample: the same as multiples of level 0, one of them drawn for each patch.
+        work_mpp: um per pixel of the patches.
+        wsi_downsample: instead of `work_mpp`, multiples of level 0, one drawn for each patch.
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
         steps: optimiser steps.
         batch_size: patches a step.
@@ -177,7 +196,7 @@ class TrainRequest:
     decoder_filters: int = 256
     depth_multiplier: float = 1.0
     patch_size: int = 512
-    work_mpp: float = 0.0
+    work_mpp: float = 0.5
     wsi_downsample: tuple[float, ...] = ()
     slide_mpp: float = 0.0
     steps: int = 5000
@@ -204,12 +223,7 @@ class TrainRequest:
     def __post_init__(self) -> None:
         if not self.classes:
             raise ConfigError("classes", "", "at least one name")
-        for name, least in (
-            ("patch_size", 33), ("steps", 1), ("batch_size", 1), ("validate_every", 1), ("work_mpp", 0),
-            ("slide_mpp", 0), ("augment", 0), ("slow_start_step", 0), ("end_learning_rate", 0),
-            ("learning_rate_start", 0), ("weight_decay", 0), ("dice_weight", 0), ("seed", 0),
-            ("include_background_prob", 0), ("validation_fraction", 0),
-        ):  # fmt: skip
+        for name, least in _LEAST_IN_TRAINING.items():
             check_at_least(name, getattr(self, name), least)
         for name in ("augment", "dice_weight", "include_background_prob"):
             if getattr(self, name) > 1:
