@@ -1,0 +1,208 @@
+"""Tiles of a local file, through the large_image source that is fastest and right."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from large_image.exceptions import TileGeneralError
+from large_image_source_openslide import OpenslideFileTileSource
+from large_image_source_pil import PILFileTileSource
+from large_image_source_tiff import TiffFileTileSource
+from large_image_source_tifffile import TifffileFileTileSource
+
+from deeplab.errors import ConfigError, SlideNotFoundError, UnreadableSlideError
+from deeplab.geometry.frames import Mpp
+from deeplab.slides.colours import to_rgb
+from deeplab.slides.pyramid import PyramidShape, Rgb, Tile
+
+logger = logging.getLogger(__name__)
+
+# What large_image and the libraries below it raise on a file that is not what it claims to be.
+READ_FAULTS = (TileGeneralError, OSError, ValueError, TypeError, LookupError, RuntimeError)
+MAX_SINGLE_PIXELS = 16384  # side of an image without tiles; it is held in memory whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedFile:
+    """The tiles of a file and the scale it states, if it does."""
+
+    tiles: LargeImageTiles
+    mpp: Mpp | None
+
+
+class LargeImageTiles:
+    """The tiles of one large_image source."""
+
+    def __init__(self, source: Any, path: Path) -> None:  # noqa: ANN401  large_image has no types
+        self._source, self._path = source, path
+        # Tiles are kept once, by the slide: large_image's cache would hold each a second time and
+        # its one lock would stand in the way of reading from many threads.
+        source.cache, source.cache_lock = _NoCache(), None
+        self.description = f"large_image {source.name}"
+        self.shape = PyramidShape(
+            width_level0=int(source.sizeX),
+            height_level0=int(source.sizeY),
+            tile_width=int(source.tileWidth),
+            tile_height=int(source.tileHeight),
+            levels=int(source.levels),
+            usable=_usable_levels(source),
+        )
+
+    def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
+        """The pixels of `tiles`, one after the other.
+
+        Raises:
+            UnreadableSlideError: a tile is missing or damaged.
+        """
+        return [self._read(tile) for tile in tiles]
+
+    def _read(self, tile: Tile) -> Rgb:
+        try:
+            raw = self._source.getTile(tile.x, tile.y, tile.level, numpyAllowed="always")
+            return to_rgb(raw)
+        except READ_FAULTS as error:
+            by = self.shape.downsample(tile.level)
+            x0, y0 = tile.x * self.shape.tile_width * by, tile.y * self.shape.tile_height * by
+            raise UnreadableSlideError(
+                self._path.name,
+                f"cannot be read at pixel ({x0}, {y0}): the file is cut short or damaged; "
+                f"copy it again ({error})",
+            ) from error
+
+    def stated_mpp(self) -> Mpp | None:
+        """The um per pixel that the file states."""
+        stated = self._source.getNativeMagnification()
+        if not stated.get("mm_x") or not stated.get("mm_y"):
+            return None
+        try:
+            return Mpp(1000 * stated["mm_x"], 1000 * stated["mm_y"])
+        except ConfigError:
+            return None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._source = None
+
+
+class _NoCache:
+    """Stands in for large_image's cache of tiles and keeps none."""
+
+    def __getitem__(self, key: str) -> object:
+        raise KeyError(key)
+
+    def __setitem__(self, key: str, value: object) -> None:
+        pass
+
+
+def _usable_levels(source: Any) -> tuple[int, ...]:  # noqa: ANN401  large_image has no types
+    if isinstance(source, TifffileFileTileSource):
+        # It makes the levels that a file lacks by leaving pixels out, not by averaging them.
+        there = source._nonemptyLevelsList()  # noqa: SLF001  large_image has no public word for it
+        return tuple(z for z, full in enumerate(there) if full)
+    return tuple(range(int(source.levels)))
+
+
+def open_file(path: Path) -> OpenedFile:
+    """The tiles of the file at `path`.
+
+    The tiff source is several times faster than OpenSlide and is taken where it gives the same
+    pixels; then come OpenSlide, tifffile and, for images without tiles, PIL.
+
+    Raises:
+        SlideNotFoundError: there is no such file.
+        UnreadableSlideError: it is no image, or cut short, or damaged.
+    """
+    if not path.exists():
+        raise SlideNotFoundError(path, "is not there")
+    if path.is_dir():
+        raise UnreadableSlideError(path, "is a folder; give the slide's file")
+    empty_tiles = _has_empty_tiles(path)
+    openslide = _try(OpenslideFileTileSource, path)
+    # OpenSlide paints a tile that the scanner left out as glass; the others would paint it black.
+    tiff = None if empty_tiles else _try(TiffFileTileSource, path)
+    if tiff is not None and openslide is not None and not _same(tiff, openslide):
+        logger.info("%s: the tiff source differs from OpenSlide and is not used", path.name)
+        tiff = None
+    chosen = tiff or openslide
+    if chosen is None and not empty_tiles:
+        chosen = _try(TifffileFileTileSource, path) or _try_single(path)
+    if chosen is None:
+        raise UnreadableSlideError(
+            path.name, "is not an image that can be read here, or it is damaged"
+        )
+    chosen.read(_samples(chosen.shape))
+    scales = [tiles.stated_mpp() for tiles in (chosen, openslide) if tiles is not None]
+    return OpenedFile(tiles=chosen, mpp=next((scale for scale in scales if scale), None))
+
+
+def _try(kind: Any, path: Path, **options: int) -> LargeImageTiles | None:  # noqa: ANN401  no types
+    try:
+        return LargeImageTiles(kind(str(path), noCache=True, **options), path)
+    except READ_FAULTS as error:
+        logger.debug("%s: not through the %s source: %s", path.name, kind.name, error)
+        return None
+
+
+def _try_single(path: Path) -> LargeImageTiles | None:
+    return _try(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
+
+
+def _samples(shape: PyramidShape) -> list[Tile]:
+    """The first, the middle and the last tile of level 0, and one of the level before."""
+    finest = shape.levels - 1
+    last_x = (shape.width_level0 - 1) // shape.tile_width
+    last_y = (shape.height_level0 - 1) // shape.tile_height
+    places = [(0, 0), (last_x // 2, last_y // 2), (last_x, last_y)]
+    tiles = [Tile(finest, x, y) for x, y in dict.fromkeys(places)]
+    if len(shape.usable) > 1:
+        tiles.append(Tile(shape.usable[-2], last_x // 4, last_y // 4))
+    return tiles
+
+
+def _same(one: LargeImageTiles, other: LargeImageTiles) -> bool:
+    """Whether two sources agree, to the bit, on the slide's size and on a sample of its tiles."""
+    if one.shape != other.shape:
+        return False
+    samples = _samples(one.shape)
+    try:
+        pairs = list(zip(samples, one.read(samples), other.read(samples), strict=True))
+    except UnreadableSlideError:
+        return False
+    for tile, first, second in pairs:
+        width, height = one.shape.size(tile.level)
+        rows = slice(0, max(0, height - tile.y * one.shape.tile_height))
+        columns = slice(0, max(0, width - tile.x * one.shape.tile_width))
+        if not np.array_equal(first[rows, columns], second[rows, columns]):
+            return False
+    return True
+
+
+def _has_empty_tiles(path: Path) -> bool:
+    """Whether a TIFF leaves tiles out, as some scanners do for glass; False for other files.
+
+    Raises:
+        UnreadableSlideError: the file ends before the pixels that it lists.
+    """
+    size = path.stat().st_size
+    empty = False
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            for page in tiff.pages:
+                counts, offsets = page.databytecounts, page.dataoffsets
+                end = max(map(sum, zip(offsets, counts, strict=True)), default=0)
+                if end > size:
+                    raise UnreadableSlideError(
+                        path.name,
+                        f"is cut short: it has {size:,} bytes of at least {end:,}; copy it again",
+                    )
+                empty = empty or (page.keyframe.is_tiled and 0 in counts)
+    except (tifffile.TiffFileError, *READ_FAULTS) as error:
+        # Not a TIFF, or one that only its own reader understands: that reader will say.
+        logger.debug("%s: not checked as TIFF: %s", path.name, error)
+    return empty

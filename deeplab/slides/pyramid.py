@@ -1,0 +1,227 @@
+"""Work pixels from a pyramid of tiles: which level, which tiles, and a bounded store of them."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
+from deeplab.slides.resample import resample, taps
+
+Rgb = NDArray[np.uint8]  # (height, width, 3)
+WHITE = 255  # slide glass: what lies outside the slide
+CACHE_BYTES = 256 * 2**20  # about 1,300 tiles of 256 px: two rows of a wide slide's tiles
+WINDOW_PIXELS = 2**26  # at most this many source pixels are held for one part of a box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PyramidShape:
+    """The tiles of a slide: level `levels - 1` is level 0 of the scan, each before it half of it.
+
+    `usable` are the levels worth reading, ascending; the finest is always among them.
+    """
+
+    width_level0: int
+    height_level0: int
+    tile_width: int
+    tile_height: int
+    levels: int
+    usable: tuple[int, ...]
+
+    def downsample(self, level: int) -> int:
+        """Level-0 pixels per pixel of `level`."""
+        return int(2 ** (self.levels - 1 - level))
+
+    def size(self, level: int) -> tuple[int, int]:
+        """Whole pixels of `level` (width, height); a last part of one is left out."""
+        by = self.downsample(level)
+        return max(1, self.width_level0 // by), max(1, self.height_level0 // by)
+
+    def level_for(self, frame: WorkFrame) -> int:
+        """The coarsest usable level that is as fine as the frame or finer, else the finest."""
+        scale = min(frame.scale_x, frame.scale_y) * (1 + 1e-9)
+        return next((z for z in self.usable if self.downsample(z) <= scale), self.levels - 1)
+
+
+class Tile(NamedTuple):
+    """The place of a tile: its level, column and row."""
+
+    level: int
+    x: int
+    y: int
+
+
+class TileReader(Protocol):
+    """Where tiles come from; `read` may be called from several threads at once."""
+
+    @property
+    def description(self) -> str:
+        """What reads the tiles, for logs: a source or a server."""
+
+    @property
+    def shape(self) -> PyramidShape:
+        """The tiles there are."""
+
+    def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
+        """The pixels of `tiles`, whole or cut at the slide's edge, in the order asked.
+
+        Raises:
+            SlideError: a tile cannot be read.
+            ServerError: the server that has it failed.
+        """
+
+    def close(self) -> None:
+        """Give back files and connections."""
+
+
+class TileCache:
+    """The tiles used last, at most `capacity` of them; no tile is read by two threads at once."""
+
+    def __init__(self, reader: TileReader, capacity: int) -> None:
+        self._reader, self._capacity = reader, capacity
+        self._tiles: OrderedDict[Tile, Future[Rgb]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, tiles: Sequence[Tile]) -> list[Rgb]:
+        """The pixels of `tiles`; those that are not at hand are read together."""
+        futures: list[Future[Rgb]] = []
+        mine: list[tuple[Tile, Future[Rgb]]] = []
+        with self._lock:
+            for tile in tiles:
+                future = self._tiles.get(tile)
+                if future is None:
+                    future = self._tiles[tile] = Future()
+                    mine.append((tile, future))
+                self._tiles.move_to_end(tile)
+                futures.append(future)
+            while len(self._tiles) > max(self._capacity, 1):
+                self._tiles.popitem(last=False)
+        if mine:
+            self._fill(mine)
+        return [future.result() for future in futures]
+
+    def _fill(self, mine: list[tuple[Tile, Future[Rgb]]]) -> None:
+        try:
+            pixels = self._reader.read([tile for tile, _ in mine])
+        except BaseException as error:
+            # Others may wait for these tiles: they get the error too, and the next one tries anew.
+            with self._lock:
+                for tile, _ in mine:
+                    self._tiles.pop(tile, None)
+            for _, future in mine:
+                future.set_exception(error)
+            raise
+        for (_, future), rgb in zip(mine, pixels, strict=True):
+            future.set_result(rgb)
+
+    def clear(self) -> None:
+        """Forget all tiles."""
+        with self._lock:
+            self._tiles.clear()
+
+
+class PyramidSlide:
+    """A slide whose pixels come as tiles; reading is safe from many threads."""
+
+    def __init__(self, reader: TileReader, *, name: str, mpp: Mpp) -> None:
+        self._reader, self._shape = reader, reader.shape
+        self.name, self.mpp = name, mpp
+        self.width_level0, self.height_level0 = self._shape.width_level0, self._shape.height_level0
+        tile_bytes = 3 * self._shape.tile_width * self._shape.tile_height
+        self._cache = TileCache(reader, CACHE_BYTES // tile_bytes)
+
+    @property
+    def reader(self) -> str:
+        """What reads the pixels: a large_image source or a server."""
+        return self._reader.description
+
+    def frame(self, mpp_work: float) -> WorkFrame:
+        """The grid of pixels of `mpp_work` um over this slide.
+
+        Raises:
+            ConfigError: `mpp_work` is not a number above 0.
+        """
+        return WorkFrame.over(self.width_level0, self.height_level0, self.mpp, mpp_work)
+
+    def read(self, frame: WorkFrame, box: WorkBox) -> Rgb:
+        """The pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.
+
+        A work pixel has the same value whichever box it is read through.
+
+        Raises:
+            SlideError: a part of the slide cannot be read.
+            ServerError: the server that has the slide failed.
+        """
+        pixels = np.full((max(0, box.height), max(0, box.width), 3), WHITE, np.uint8)
+        inner = box.intersection(frame.box)
+        if not inner.is_empty:
+            level = self._shape.level_for(frame)
+            for part in self._parts(frame, inner, level):
+                pixels[part.within(box)] = self._read_part(frame, part, level)
+        return pixels
+
+    def _parts(self, frame: WorkFrame, box: WorkBox, level: int) -> list[WorkBox]:
+        """`box`, cut where its source pixels would take too much memory at once."""
+        by = self._shape.downsample(level)
+        source = box.width * frame.scale_x / by * box.height * frame.scale_y / by
+        if source <= WINDOW_PIXELS or (box.width == 1 and box.height == 1):
+            return [box]
+        if box.width >= box.height:
+            half = box.width // 2
+            first = WorkBox(box.x, box.y, half, box.height)
+            second = WorkBox(box.x + half, box.y, box.width - half, box.height)
+        else:
+            half = box.height // 2
+            first = WorkBox(box.x, box.y, box.width, half)
+            second = WorkBox(box.x, box.y + half, box.width, box.height - half)
+        return self._parts(frame, first, level) + self._parts(frame, second, level)
+
+    def _read_part(self, frame: WorkFrame, box: WorkBox, level: int) -> Rgb:
+        by = self._shape.downsample(level)
+        width, height = self._shape.size(level)
+        columns = taps(box.x, box.width, ratio=frame.scale_x / by, size=width)
+        rows = taps(box.y, box.height, ratio=frame.scale_y / by, size=height)
+        window = WorkBox(
+            columns.first, rows.first, columns.end - columns.first, rows.end - rows.first
+        )
+        return resample(self._window(level, window), columns, rows)
+
+    def _window(self, level: int, window: WorkBox) -> Rgb:
+        """Pixels of `level`; `window` counts that level's pixels and lies inside it."""
+        wide, high = self._shape.tile_width, self._shape.tile_height
+        tiles = [
+            Tile(level, x, y)
+            for y in range(window.y // high, math.ceil(window.bottom / high))
+            for x in range(window.x // wide, math.ceil(window.right / wide))
+        ]
+        pixels = np.full((window.height, window.width, 3), WHITE, np.uint8)
+        for tile, rgb in zip(tiles, self._cache.get(tiles), strict=True):
+            whole = WorkBox(tile.x * wide, tile.y * high, rgb.shape[1], rgb.shape[0])
+            part = whole.intersection(window)
+            pixels[part.within(window)] = rgb[part.within(whole)]
+        return pixels
+
+    def close(self) -> None:
+        """Give back files and connections; the slide cannot be read after."""
+        self._cache.clear()
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

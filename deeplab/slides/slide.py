@@ -1,0 +1,111 @@
+"""A slide: its size, its scale, and its pixels at the microns per pixel you ask for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.errors import ScaleError, SlideNotFoundError
+from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
+from deeplab.server.session import ServerLogin
+from deeplab.slides.large_image_slide import open_file
+from deeplab.slides.pyramid import PyramidSlide
+
+PRINT_MPP = 20.0  # um; coarser than any scan: 300 dots per inch of a printer are 85 um
+_ITEM_ID = re.compile(r"[0-9a-f]{24}")
+
+
+class Slide(Protocol):
+    """What every slide offers; reading is safe from many threads."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+
+    @property
+    def width_level0(self) -> int:
+        """Level-0 pixels from left to right."""
+
+    @property
+    def height_level0(self) -> int:
+        """Level-0 pixels from top to bottom."""
+
+    @property
+    def mpp(self) -> Mpp:
+        """Microns per level-0 pixel."""
+
+    @property
+    def reader(self) -> str:
+        """What reads the pixels: a large_image source or a server."""
+
+    def frame(self, mpp_work: float) -> WorkFrame:
+        """The grid of pixels of `mpp_work` um over this slide."""
+
+    def read(self, frame: WorkFrame, box: WorkBox) -> NDArray[np.uint8]:
+        """The pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.
+
+        A work pixel has the same value whichever box it is read through.
+
+        Raises:
+            SlideError: a part of the slide cannot be read.
+            ServerError: the server that has the slide failed.
+        """
+
+    def close(self) -> None:
+        """Give back files and connections; the slide cannot be read after."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_slide(
+    source: str | Path, *, mpp: float | None = None, server: ServerLogin | None = None
+) -> Slide:
+    """The slide in a file, or with `server` in the Girder item whose id `source` is.
+
+    `mpp` is um per level-0 pixel as the user states it; it goes before what the slide says.
+
+    Raises:
+        SlideNotFoundError: there is no such file or item.
+        UnreadableSlideError: it is no image, or cut short, or damaged.
+        ScaleError: neither the slide nor the user states the um per pixel.
+        ServerError: the server refused or failed.
+    """
+    path = Path(source)
+    if not path.exists() and _ITEM_ID.fullmatch(str(source)):
+        if server is None:
+            raise SlideNotFoundError(source, "is no file; a Girder item needs a server and a token")
+        raise SlideNotFoundError(source, "is no file, and items of a server cannot be read")
+    opened = open_file(path)
+    name = path.name
+    try:
+        scale = _scale(name, stated=opened.mpp, given=mpp)
+    except ScaleError:
+        opened.tiles.close()
+        raise
+    return PyramidSlide(opened.tiles, name=name, mpp=scale)
+
+
+def _scale(name: str, *, stated: Mpp | None, given: float | None) -> Mpp:
+    if given is not None:
+        return Mpp.square(given)
+    if stated is None:
+        raise ScaleError(name, "does not state its microns per pixel; give slide_mpp")
+    if stated.mean > PRINT_MPP:
+        raise ScaleError(
+            name,
+            f"states {stated.mean:.4g} microns per pixel, which is a printer's resolution and no "
+            "scanner's; give slide_mpp",
+        )
+    return stated
