@@ -1,0 +1,90 @@
+"""MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras import layers
+
+from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid, StrideBudget
+from deeplab.models.layers.convolution import Norm, conv, depthwise
+from deeplab.models.layers.resize import Tensor
+
+EPSILON = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """One inverted residual: widen by `expansion`, filter, project to `filters`."""
+
+    expansion: int
+    filters: int
+    stride: int = 1
+
+
+# Table 2 of the paper, a row for each repetition.
+BOTTLENECKS: tuple[Bottleneck, ...] = (
+    Bottleneck(1, 16),
+    Bottleneck(6, 24, 2),
+    Bottleneck(6, 24),
+    Bottleneck(6, 32, 2),
+    *(Bottleneck(6, 32),) * 2,
+    Bottleneck(6, 64, 2),
+    *(Bottleneck(6, 64),) * 3,
+    *(Bottleneck(6, 96),) * 3,
+    Bottleneck(6, 160, 2),
+    *(Bottleneck(6, 160),) * 2,
+    Bottleneck(6, 320),
+)
+# The widened map of this bottleneck is what the decoder taps: stride 4, before it is halved.
+TAP = 2
+
+
+def whole_channels(filters: float) -> int:
+    """`filters` rounded to a multiple of 8, never by more than a tenth downwards."""
+    rounded = max(8, int(filters + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * filters else rounded
+
+
+def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
+    """Tiles (n, h, w, 3), values -1 to 1, to 320 channels (at multiplier 1) and a tap at 4."""
+    norm = Norm(epsilon=EPSILON, decay=options.decay)
+    budget = StrideBudget(options.output_stride)
+    stride, _ = budget.spend(2)
+    x = conv(
+        x,
+        whole_channels(32 * options.depth_multiplier),
+        name="backbone.stem",
+        norm=norm,
+        kernel=3,
+        stride=stride,
+        activation="relu6",
+    )
+    taps: dict[int, Tensor] = {}
+    for index, row in enumerate(BOTTLENECKS):
+        stride, rate = budget.spend(row.stride)
+        filters = whole_channels(row.filters * options.depth_multiplier)
+        name = f"backbone.bottleneck_{index}"
+        wide = x
+        if row.expansion > 1:
+            wide = conv(
+                x,
+                whole_channels(x.shape[-1] * row.expansion),
+                name=f"{name}.expand",
+                norm=norm,
+                activation="relu6",
+            )
+        wide = depthwise(
+            wide,
+            name=f"{name}.depthwise",
+            norm=norm,
+            stride=stride,
+            rate=rate,
+            activation="relu6",
+        )
+        if index == TAP:
+            taps[4] = wide
+        out = conv(wide, filters, name=f"{name}.project", norm=norm)
+        residual = stride == 1 and x.shape[-1] == filters
+        x = layers.Add(name=f"{name}.add")([out, x]) if residual else out
+    return Pyramid(features=x, taps=taps)

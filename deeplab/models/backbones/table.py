@@ -1,0 +1,57 @@
+"""Every backbone, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+from deeplab.models.backbones.mobilenet_v2 import mobilenet_v2
+from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid
+from deeplab.models.backbones.xception import (
+    XCEPTION_41,
+    XCEPTION_65,
+    XCEPTION_71,
+    xception,
+)
+from deeplab.models.layers.resize import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone:
+    """One row: how to build it and what it promises.
+
+    Attributes:
+        build: Tiles (n, h, w, 3), values -1 to 1, to a pyramid.
+        channels: Channels of the last map at depth multiplier 1.
+        tap_channels: Channels of the low-level map at each stride, at depth multiplier 1.
+        paper: Where it was published.
+    """
+
+    build: Callable[[Tensor, BackboneOptions], Pyramid]
+    channels: int
+    tap_channels: Mapping[int, int]
+    paper: str
+
+
+BACKBONES: Mapping[str, Backbone] = MappingProxyType(
+    {
+        "mobilenet_v2": Backbone(
+            build=mobilenet_v2, channels=320, tap_channels={4: 144}, paper="arXiv:1801.04381"
+        ),
+        **{
+            name: Backbone(
+                build=partial(xception, layout=layout),
+                channels=2048,
+                tap_channels={4: 256},
+                paper="arXiv:1610.02357",
+            )
+            for name, layout in (
+                ("xception_41", XCEPTION_41),
+                ("xception_65", XCEPTION_65),
+                ("xception_71", XCEPTION_71),
+            )
+        },
+    }
+)

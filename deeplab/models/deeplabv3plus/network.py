@@ -1,0 +1,47 @@
+"""DeepLabV3+ (Chen et al. 2018, arXiv:1802.02611): backbone, ASPP, decoder, logits."""
+
+from __future__ import annotations
+
+import keras
+from keras import initializers, layers
+
+from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.models.backbones.pyramid import BackboneOptions
+from deeplab.models.backbones.table import BACKBONES
+from deeplab.models.deeplabv3plus.aspp import aspp
+from deeplab.models.deeplabv3plus.decoder import decoder
+from deeplab.models.layers.convolution import Norm
+from deeplab.models.outputs import SEMANTIC_LOGITS
+
+HEAD_EPSILON = 1e-5
+
+
+def build(config: DeepLabV3PlusConfig) -> keras.Model:
+    """The network: uint8 RGB (n, h, w, 3) in, {"semantic_logits": float32 (n, h/s, w/s, c)} out.
+
+    Height and width are free; with sides of 16 k + 1 the logits' corners lie on the tile's.
+    """
+    rgb = keras.Input((None, None, 3), dtype="uint8", name="rgb")
+    x = layers.Rescaling(2.0 / 255.0, offset=-1.0, name="normalisation")(rgb)
+    pyramid = BACKBONES[config.backbone].build(
+        x,
+        BackboneOptions(
+            output_stride=config.output_stride,
+            depth_multiplier=config.depth_multiplier,
+            multi_grid=config.multi_grid,
+            decay=config.batch_norm_decay,
+        ),
+    )
+    norm = Norm(epsilon=HEAD_EPSILON, decay=config.batch_norm_decay)
+    x = aspp(pyramid.features, config, norm)  # (n, h/output_stride, w/output_stride, aspp_filters)
+    if config.decoder_output_stride is not None:
+        x = decoder(x, pyramid.taps[config.decoder_output_stride], config, norm)
+    x = layers.Conv2D(
+        config.label_count,
+        1,
+        kernel_initializer=initializers.TruncatedNormal(stddev=0.01),
+        name="logits",
+    )(x)
+    # Whatever the precision inside, losses and softmax start from float32.
+    logits = layers.Activation("linear", dtype="float32", name=SEMANTIC_LOGITS)(x)
+    return keras.Model(rgb, {SEMANTIC_LOGITS: logits}, name="deeplabv3plus")

@@ -1,0 +1,63 @@
+"""What the engines know of a family of networks; they never say its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.config.models import ModelConfig
+from deeplab.models.layers.resize import Tensor
+from deeplab.models.outputs import PredictedMap
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class MakeLosses(Protocol):
+    """Config to one loss an output: (targets, output) to one number, float32."""
+
+    def __call__(
+        self,
+        config: Any,  # noqa: ANN401  the family's own config class
+        *,
+        class_weights: Sequence[float] | None = None,
+        dice_weight: float = 0.0,
+    ) -> Mapping[str, Loss]:
+        """Losses by the name of the output."""
+
+
+class MakePredictor(Protocol):
+    """Network to a graph for tiles of one size that ends in what inference keeps."""
+
+    def __call__(
+        self, network: keras.Model, *, tile: int, maps: Sequence[PredictedMap] = ...
+    ) -> keras.Model:
+        """uint8 RGB (n, tile, tile, 3) in, the maps asked for out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One kind of network: how it is built, trained and read.
+
+    Attributes:
+        name: As written in a bundle's card.
+        config: The class of its knobs.
+        build: Knobs to network: uint8 RGB (n, h, w, 3) in, dict of named maps out.
+        encode: Labels (h, w) to the target of each output.
+        losses: Knobs to a loss for each output.
+        predictor: Network to a graph that gives labels, confidence or probabilities of a tile.
+        head_layers: Beginnings of the names of the layers that belong to the classes rather than
+            to the backbone: trained faster, and fresh when a model is trained on from another.
+    """
+
+    name: str
+    config: type[ModelConfig]
+    build: Callable[[Any], keras.Model]
+    encode: Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.generic]]]
+    losses: MakeLosses
+    predictor: MakePredictor
+    head_layers: tuple[str, ...]

@@ -1,0 +1,62 @@
+"""Bilinear resizing whose corner pixels stay on the corners (align_corners, as in TensorFlow 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+# A Keras or backend tensor; both lack a common static type.
+Tensor = Any
+
+
+def interpolation_matrix(length_out: Tensor, length_in: Tensor) -> Tensor:
+    """Weights (length_out, length_in) that carry samples to an align-corners grid, float32."""
+    rows = ops.cast(ops.arange(length_out), "float32")
+    columns = ops.cast(ops.arange(length_in), "float32")
+    cells = ops.cast(length_in, "float32") - 1.0
+    steps = ops.maximum(ops.cast(length_out, "float32") - 1.0, 1.0)
+    # Multiplied before divided: positions on a whole factor are then exact, in every tile alike.
+    position = rows * cells / steps
+    return ops.relu(1.0 - ops.abs(position[:, None] - columns[None, :]))
+
+
+def apply_rows(matrix: Tensor, x: Tensor) -> Tensor:
+    """`matrix` (o, h) times every column of `x` (n, h, w, c): (n, o, w, c)."""
+    _, height, width, channels = ops.shape(x)
+    flat = ops.reshape(x, (-1, height, width * channels))
+    return ops.reshape(
+        ops.matmul(matrix, flat), (-1, ops.shape(matrix)[0], width, int(x.shape[-1]))
+    )
+
+
+def apply_columns(matrix: Tensor, x: Tensor) -> Tensor:
+    """`matrix` (o, w) times every row of `x` (n, h, w, c): (n, h, o, c)."""
+    return ops.matmul(matrix, x)
+
+
+def resize_align_corners(x: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """`x` (n, h, w, c) resized to (n, height, width, c); sizes may be numbers or tensors.
+
+    Written as two matrix products: exact at whole factors, and their gradients are matrix products
+    too, which are fast and, unlike scattered sums, the same at every run.
+    """
+    rows = ops.cast(interpolation_matrix(height, ops.shape(x)[1]), x.dtype)
+    columns = ops.cast(interpolation_matrix(width, ops.shape(x)[2]), x.dtype)
+    return apply_columns(columns, apply_rows(rows, x))
+
+
+@keras.saving.register_keras_serializable(package="deeplab")
+class ResizeLike(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """Resize the first of two maps to the height and width of the second."""
+
+    def call(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """Maps (n, h, w, c) and (n, h2, w2, any) to (n, h2, w2, c)."""
+        x, like = maps
+        return resize_align_corners(x, ops.shape(like)[1], ops.shape(like)[2])
+
+    def compute_output_shape(self, shapes: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Shape of the result."""
+        x, like = shapes
+        return (x[0], like[1], like[2], x[3])

@@ -1,0 +1,15 @@
+"""Names of the maps that networks and predictors give."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# What a network gives: float32 (n, h/s, w/s, classes), before softmax and upsampling.
+SEMANTIC_LOGITS = "semantic_logits"
+
+# What a predictor gives for a tile; h/s is that of the logits.
+LABELS = "labels"  # uint8 (n, tile, tile)
+CONFIDENCE = "confidence"  # float32 (n, h/s, w/s): probability of the likeliest class
+PROBABILITIES = "probabilities"  # float32 (n, h/s, w/s, classes)
+
+PredictedMap = Literal["labels", "confidence", "probabilities"]

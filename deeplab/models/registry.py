@@ -1,0 +1,47 @@
+"""The list of families."""
+
+from __future__ import annotations
+
+from deeplab.config.models import DeepLabV3PlusConfig, ModelConfig
+from deeplab.errors import ConfigError
+from deeplab.models.deeplabv3plus.decode import predictor
+from deeplab.models.deeplabv3plus.losses import losses
+from deeplab.models.deeplabv3plus.network import build
+from deeplab.models.deeplabv3plus.targets import encode
+from deeplab.models.family import Family
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="deeplabv3plus",
+        config=DeepLabV3PlusConfig,
+        build=build,
+        encode=encode,
+        losses=losses,
+        predictor=predictor,
+        head_layers=("image_pooling", "aspp", "decoder", "logits"),
+    ),
+)
+
+
+def family_of(config: ModelConfig) -> Family:
+    """The family that a config belongs to.
+
+    Raises:
+        ConfigError: none does.
+    """
+    for family in FAMILIES:
+        if type(config) is family.config:
+            return family
+    raise ConfigError("model", type(config).__name__, "the config of a known family")
+
+
+def family_named(name: str) -> Family:
+    """The family of a name, as a bundle's card gives it.
+
+    Raises:
+        ConfigError: there is no such family.
+    """
+    for family in FAMILIES:
+        if family.name == name:
+            return family
+    raise ConfigError("family", name, "one of " + ", ".join(f.name for f in FAMILIES))
