@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any
 
 from deeplab.errors import ConfigError
 
@@ -104,3 +107,39 @@ class DeepLabV3PlusConfig:
 
 
 ModelConfig = DeepLabV3PlusConfig
+
+# The families by the name their bundles carry; `deeplab.models.registry` has one row for each.
+CONFIGS: Mapping[str, type[ModelConfig]] = MappingProxyType({"deeplabv3plus": DeepLabV3PlusConfig})
+
+
+def config_to_json(config: ModelConfig) -> dict[str, Any]:
+    """The knobs as JSON values."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(config).items()
+    }
+
+
+def config_from_json(family: str, knobs: Mapping[str, Any]) -> ModelConfig:
+    """The config that `config_to_json` wrote, checked.
+
+    Raises:
+        ConfigError: the family or a knob is unknown, or a value is not one it can have.
+    """
+    if family not in CONFIGS:
+        raise ConfigError("family", family, "one of " + ", ".join(CONFIGS))
+    config = CONFIGS[family]
+    known = {field.name: field for field in fields(config)}
+    for name in knobs:
+        if name not in known:
+            raise ConfigError("config", name, "a knob of " + family)
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in knobs.items()
+    }
+    for name, field in known.items():
+        if name not in values and field.default is MISSING:
+            raise ConfigError("config", name, "given")
+    try:
+        return config(**values)
+    except TypeError as error:
+        raise ConfigError("config", dict(knobs), "made of values of the right types") from error

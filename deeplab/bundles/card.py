@@ -1,0 +1,191 @@
+"""The card of a model: what it is, what it was trained for, and how to use it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from deeplab.config.classes import ClassList, SlideClass, parse_colour
+from deeplab.config.models import CONFIGS, ModelConfig, config_from_json, config_to_json
+from deeplab.errors import BundleError, ConfigError
+
+FORMAT = "histomics-deeplab"
+FORMAT_VERSION = 1
+Fact = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a model says of itself.
+
+    Attributes:
+        config: Every knob of the network.
+        classes: Classes 1, 2, ...; label 0 is the background.
+        mpp_work: um per pixel the network works at; None if the model does not say (the ancestor's
+            models do not), then whoever runs it must.
+        mpp_range: Least and greatest um per pixel at which it may be run; None for `mpp_work` only.
+        tile: Side in work pixels of the tiles to predict, 16 k + 1.
+        halo: Work pixels to cut off around each, a multiple of 16.
+        trained_on: The data, in words.
+        training: Facts of the training: steps, seed, date ...
+        metrics: Figures on data held out, by name.
+        versions: Of the programs that made the model.
+        demonstration: Whether it only shows how things work.
+        notice: What a user must know before using its results.
+    """
+
+    config: ModelConfig
+    classes: ClassList
+    mpp_work: float | None
+    mpp_range: tuple[float, float] | None = None
+    tile: int = 1025
+    halo: int = 128
+    trained_on: str = ""
+    training: Mapping[str, Fact] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    demonstration: bool = False
+    notice: str = ""
+
+    def __post_init__(self) -> None:
+        if self.classes.label_count != self.config.label_count:
+            raise ConfigError(
+                "classes", ", ".join(self.classes.names), f"{self.config.label_count - 1} names"
+            )
+        if self.mpp_work is not None and not 0 < self.mpp_work < 1000:
+            raise ConfigError("mpp_work", self.mpp_work, "above 0 um per pixel")
+        if self.mpp_range is not None:
+            low, high = self.mpp_range
+            if not 0 < low <= high < 1000:
+                raise ConfigError("mpp_range", self.mpp_range, "two rising um per pixel")
+            if self.mpp_work is not None and not low <= self.mpp_work <= high:
+                raise ConfigError("mpp_work", self.mpp_work, f"from {low:g} to {high:g}")
+        if self.tile < 17 or self.tile % 16 != 1:
+            raise ConfigError("tile", self.tile, "a multiple of 16 plus 1")
+        if self.halo < 0 or self.halo % 16 or self.tile - 2 * self.halo < 17:
+            raise ConfigError("halo", self.halo, "a multiple of 16 that leaves some of the tile")
+
+    @property
+    def family(self) -> str:
+        """The name of the network's family."""
+        return next(name for name, config in CONFIGS.items() if type(self.config) is config)
+
+    def accepts_mpp(self, mpp: float) -> bool:
+        """Whether the model may be run at `mpp` um per pixel; 2 % of rounding is let pass."""
+        if self.mpp_range is not None:
+            low, high = self.mpp_range
+        elif self.mpp_work is not None:
+            low = high = self.mpp_work
+        else:
+            return True
+        return low / 1.02 <= mpp <= high * 1.02
+
+
+def card_to_json(card: Card) -> str:
+    """The card as text."""
+    plain = ("mpp_work", "tile", "halo", "trained_on", "demonstration", "notice")
+    value = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "family": card.family,
+        "config": config_to_json(card.config),
+        "classes": [
+            {"name": c.name, "colour": "#{:02x}{:02x}{:02x}".format(*c.colour)}
+            for c in card.classes
+        ],
+        "mpp_range": None if card.mpp_range is None else list(card.mpp_range),
+        **{name: getattr(card, name) for name in plain},
+        **{name: dict(getattr(card, name)) for name in ("training", "metrics", "versions")},
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def card_from_json(text: str | bytes, bundle: str | Path) -> Card:
+    """The card that `card_to_json` wrote, checked; `bundle` is what errors call it.
+
+    Raises:
+        BundleError: it is not a card of this format, or one of its values is not possible.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(bundle, "has a card.json that is not JSON") from error
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise BundleError(bundle, f"has a card.json that is not of the format {FORMAT}")
+    if value.get("format_version") != FORMAT_VERSION:
+        raise BundleError(
+            bundle,
+            f"is of format version {value.get('format_version')}, but this program reads version "
+            f"{FORMAT_VERSION}; use a newer version of the program",
+        )
+    try:
+        return _card(value)
+    except ConfigError as error:
+        raise BundleError(bundle, f"has a card.json in which {error}") from error
+
+
+def _card(value: Mapping[str, Any]) -> Card:
+    known = {f.name for f in fields(Card)} | {"format", "format_version", "family"}
+    for name in value:
+        if name not in known:
+            raise ConfigError("entry", name, "one that a card can have")
+    for name in ("family", "config", "classes", "mpp_work"):
+        if name not in value:
+            raise ConfigError("card", sorted(value), f"one with {name}")
+    mpp_range = value.get("mpp_range")
+    if mpp_range is not None:
+        numbers = _of_type("mpp_range", mpp_range, list)
+        if len(numbers) != 2:
+            raise ConfigError("mpp_range", numbers, "two numbers")
+        mpp_range = (_number("mpp_range", numbers[0]), _number("mpp_range", numbers[1]))
+    mpp_work = value["mpp_work"]
+    facts = {
+        name: _facts(name, value.get(name, {})) for name in ("training", "metrics", "versions")
+    }
+    return Card(
+        config=config_from_json(
+            _of_type("family", value["family"], str), _of_type("config", value["config"], dict)
+        ),
+        classes=ClassList(
+            tuple(_slide_class(c) for c in _of_type("classes", value["classes"], list))
+        ),
+        mpp_work=None if mpp_work is None else _number("mpp_work", mpp_work),
+        mpp_range=mpp_range,
+        tile=_of_type("tile", value.get("tile", 1025), int),
+        halo=_of_type("halo", value.get("halo", 128), int),
+        trained_on=_of_type("trained_on", value.get("trained_on", ""), str),
+        training=facts["training"],
+        metrics={name: _number(name, number) for name, number in facts["metrics"].items()},
+        versions={name: str(text) for name, text in facts["versions"].items()},
+        demonstration=_of_type("demonstration", value.get("demonstration", False), bool),
+        notice=_of_type("notice", value.get("notice", ""), str),
+    )
+
+
+def _of_type(name: str, value: Any, kind: type) -> Any:  # noqa: ANN401  JSON is any value
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(name, value, f"a {kind.__name__}")
+    return value
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(name, value, "a number")
+    return float(value)
+
+
+def _facts(name: str, value: object) -> dict[str, Fact]:
+    if not isinstance(value, dict) or any(isinstance(v, dict | list) for v in value.values()):
+        raise ConfigError(name, value, "names with one value each")
+    return value
+
+
+def _slide_class(value: object) -> SlideClass:
+    if not isinstance(value, dict) or set(value) != {"name", "colour"}:
+        raise ConfigError("class", value, "a name and a colour")
+    name = _of_type("class name", value["name"], str)
+    return SlideClass(name, parse_colour(_of_type("colour", value["colour"], str)))
