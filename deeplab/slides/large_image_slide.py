@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from large_image.exceptions import TileGeneralError
 from large_image_source_openslide import OpenslideFileTileSource
 from large_image_source_pil import PILFileTileSource
@@ -20,11 +19,14 @@ from deeplab.errors import ConfigError, SlideNotFoundError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.colours import to_rgb
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile
+from deeplab.slides.tiff_check import TiffFacts, tiff_facts
 
 logger = logging.getLogger(__name__)
 
 # What large_image and the libraries below it raise on a file that is not what it claims to be.
 READ_FAULTS = (TileGeneralError, OSError, ValueError, TypeError, LookupError, RuntimeError)
+# Where large_image's sources keep open files, which they do not close themselves.
+HANDLES = ("_openslide", "_tf", "_pilImage")
 MAX_SINGLE_PIXELS = 16384  # side of an image without tiles; it is held in memory whole
 
 
@@ -87,6 +89,10 @@ class LargeImageTiles:
 
     def close(self) -> None:
         """Let go of the file."""
+        for handle in HANDLES:
+            opened = getattr(self._source, handle, None)
+            if opened is not None:
+                opened.close()
         self._source = None
 
 
@@ -122,23 +128,35 @@ def open_file(path: Path) -> OpenedFile:
         raise SlideNotFoundError(path, "is not there")
     if path.is_dir():
         raise UnreadableSlideError(path, "is a folder; give the slide's file")
-    empty_tiles = _has_empty_tiles(path)
+    facts = tiff_facts(path)
     openslide = _try(OpenslideFileTileSource, path)
-    # OpenSlide paints a tile that the scanner left out as glass; the others would paint it black.
-    tiff = None if empty_tiles else _try(TiffFileTileSource, path)
-    if tiff is not None and openslide is not None and not _same(tiff, openslide):
-        logger.info("%s: the tiff source differs from OpenSlide and is not used", path.name)
-        tiff = None
-    chosen = tiff or openslide
-    if chosen is None and not empty_tiles:
-        chosen = _try(TifffileFileTileSource, path) or _try_single(path)
+    chosen = _choose(path, facts, openslide)
     if chosen is None:
         raise UnreadableSlideError(
             path.name, "is not an image that can be read here, or it is damaged"
         )
     chosen.read(_samples(chosen.shape))
     scales = [tiles.stated_mpp() for tiles in (chosen, openslide) if tiles is not None]
+    if openslide is not None and openslide is not chosen:
+        openslide.close()
     return OpenedFile(tiles=chosen, mpp=next((scale for scale in scales if scale), None))
+
+
+def _choose(
+    path: Path, facts: TiffFacts, openslide: LargeImageTiles | None
+) -> LargeImageTiles | None:
+    if facts.has_empty_tiles:
+        # OpenSlide paints a tile that the scanner left out as glass, the others paint it black.
+        return openslide
+    # A file that is no TIFF is kept from the TIFF readers, which would leave it open.
+    tiff = _try(TiffFileTileSource, path) if facts.is_tiff else None
+    if tiff is not None and openslide is not None and not _same(tiff, openslide):
+        logger.info("%s: the tiff source differs from OpenSlide and is not used", path.name)
+        tiff = None
+    chosen = tiff or openslide
+    if chosen is None and facts.is_tiff:
+        chosen = _try(TifffileFileTileSource, path)
+    return chosen or _try(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
 
 
 def _try(kind: Any, path: Path, **options: int) -> LargeImageTiles | None:  # noqa: ANN401  no types
@@ -147,10 +165,6 @@ def _try(kind: Any, path: Path, **options: int) -> LargeImageTiles | None:  # no
     except READ_FAULTS as error:
         logger.debug("%s: not through the %s source: %s", path.name, kind.name, error)
         return None
-
-
-def _try_single(path: Path) -> LargeImageTiles | None:
-    return _try(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
 
 
 def _samples(shape: PyramidShape) -> list[Tile]:
@@ -181,28 +195,3 @@ def _same(one: LargeImageTiles, other: LargeImageTiles) -> bool:
         if not np.array_equal(first[rows, columns], second[rows, columns]):
             return False
     return True
-
-
-def _has_empty_tiles(path: Path) -> bool:
-    """Whether a TIFF leaves tiles out, as some scanners do for glass; False for other files.
-
-    Raises:
-        UnreadableSlideError: the file ends before the pixels that it lists.
-    """
-    size = path.stat().st_size
-    empty = False
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            for page in tiff.pages:
-                counts, offsets = page.databytecounts, page.dataoffsets
-                end = max(map(sum, zip(offsets, counts, strict=True)), default=0)
-                if end > size:
-                    raise UnreadableSlideError(
-                        path.name,
-                        f"is cut short: it has {size:,} bytes of at least {end:,}; copy it again",
-                    )
-                empty = empty or (page.keyframe.is_tiled and 0 in counts)
-    except (tifffile.TiffFileError, *READ_FAULTS) as error:
-        # Not a TIFF, or one that only its own reader understands: that reader will say.
-        logger.debug("%s: not checked as TIFF: %s", path.name, error)
-    return empty
