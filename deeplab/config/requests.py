@@ -1,12 +1,14 @@
 """What a run is asked to do: one frozen value a task, checked when it is made.
 
-A slide is named by a path or, with `api_url` and `token`, by the id of a Girder item; a folder of
-slides likewise. The task forms (`slicer_cli_spec/`) offer these fields with these defaults.
+A slide is named by a path or, with `api_url` and `token`, by the id of a Girder item or of its file
+(HistomicsUI hands over the file's); a folder of slides likewise, by the folder's id. The task
+forms (`slicer_cli_spec/`) offer these fields with these defaults.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,8 +18,22 @@ from deeplab.errors import ConfigError
 Points = tuple[tuple[float, float], ...]
 Runtime = Literal["auto", "tensorflow", "openvino"]
 Tissue = Literal["auto", "off"]
+Posting = Literal["auto", "off"]
 Optimizer = Literal["adamw", "momentum"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+_GIRDER_ID = re.compile("[0-9a-f]{24}")
+
+
+def is_girder_id(text: str) -> bool:
+    """Whether `text` has the form of an id of a Girder server."""
+    return _GIRDER_ID.fullmatch(text) is not None
+
+
+def check_girder_id(name: str, value: str, what: str) -> None:
+    """Raise ConfigError unless `value` has the form of an id; `what` says whose id it must be."""
+    if not is_girder_id(value):
+        raise ConfigError(name, value, f"the id of {what} where a Girder server is given")
 
 
 def check_at_least(name: str, value: float, least: float) -> None:
@@ -37,19 +53,20 @@ class SegmentRequest:
     """Segment one slide.
 
     Attributes:
-        slide: path, or id of a Girder item.
+        slide: path; with `api_url` the id of a Girder item or of its file.
         model: bundle, or zip or folder of a TensorFlow 1 checkpoint.
         output_annotation: HistomicsUI JSON to write; the other outputs are written where asked.
         output_geojson: the same shapes for QuPath.
         output_overlay: PNG of the outlines over the slide.
         output_table: CSV, one row a shape.
         output_mask: tiled TIFF of label values at the work scale.
+        post_annotation: "auto" puts the layers on the slide where it is a Girder item.
         regions: polygons of interest in level-0 pixels; none: the whole slide.
         slide_mpp: um per level-0 pixel, where the slide does not say it or says it wrong.
         work_mpp: um per pixel at which the network works; None: what the model was trained at.
         wsi_downsample: the same as a multiple of level 0; 0: not used.
-        tile_size: side of the tiles read, halo included, work pixels.
-        halo: work pixels cut off around each tile; -1: half the model's training crop.
+        tile_size: side of the tiles read, halo included, work pixels; 0: what the model suggests.
+        halo: work pixels cut off around each tile; -1: what the model suggests.
         batch_size: tiles a step.
         tissue: "auto" passes over tiles without tissue.
         min_area_um2: smaller shapes are dropped.
@@ -68,11 +85,12 @@ class SegmentRequest:
     output_overlay: Path | None = None
     output_table: Path | None = None
     output_mask: Path | None = None
+    post_annotation: Posting = "auto"
     regions: tuple[Points, ...] = ()
     slide_mpp: float = 0.0
     work_mpp: float = 0.0
     wsi_downsample: float = 0.0
-    tile_size: int = 1024
+    tile_size: int = 0
     halo: int = -1
     batch_size: int = 1
     tissue: Tissue = "auto"
@@ -87,6 +105,8 @@ class SegmentRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        if self.api_url:
+            check_girder_id("slide", self.slide, "an item or a file")
         for name in (
             "slide_mpp",
             "work_mpp",
@@ -98,12 +118,14 @@ class SegmentRequest:
             check_at_least(name, getattr(self, name), 0)
         if self.work_mpp and self.wsi_downsample:
             raise ConfigError("wsi_downsample", self.wsi_downsample, "0 where work_mpp is given")
-        check_at_least("tile_size", self.tile_size, 65)
+        if self.tile_size:
+            check_at_least("tile_size", self.tile_size, 65)
         check_at_least("halo", self.halo, -1)
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("heatmap_um", self.heatmap_um, 1)
         check_choice("tissue", self.tissue, get_args(Tissue))
         check_choice("runtime", self.runtime, get_args(Runtime))
+        check_choice("post_annotation", self.post_annotation, get_args(Posting))
         for region in self.regions:
             if len(region) < 3:
                 raise ConfigError("region", region, "a rectangle or a polygon of at least 3 points")
@@ -114,9 +136,12 @@ class SegmentRequest:
                 self.output_overlay,
                 self.output_table,
                 self.output_mask,
+                self.api_url and self.post_annotation == "auto",
             )
         ):
-            raise ConfigError("outputs", "none", "at least one file to write")
+            raise ConfigError(
+                "outputs", "none", "at least one file to write, such as output_annotation"
+            )
 
 
 _LEAST_IN_TRAINING = {
@@ -124,7 +149,7 @@ _LEAST_IN_TRAINING = {
     "steps": 1,
     "batch_size": 1,
     "validate_every": 1,
-    "work_mpp": 0.01,
+    "work_mpp": 0,
     "slide_mpp": 0,
     "augment": 0,
     "slow_start_step": 0,
@@ -159,7 +184,7 @@ class TrainRequest:
         decoder_filters: channels of the decoder.
         depth_multiplier: of mobilenet_v2's channels.
         patch_size: side of a training patch, work pixels; rounded up to a multiple of 16 plus 1.
-        work_mpp: um per pixel of the patches.
+        work_mpp: um per pixel of the patches; not used where `wsi_downsample` is given.
         wsi_downsample: instead of `work_mpp`, multiples of level 0, one drawn for each patch.
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
         steps: optimiser steps.
@@ -221,6 +246,8 @@ class TrainRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        if self.api_url:
+            check_girder_id("source", self.source, "a folder")
         if not self.classes:
             raise ConfigError("classes", "", "at least one name")
         for name, least in _LEAST_IN_TRAINING.items():
@@ -232,10 +259,8 @@ class TrainRequest:
             raise ConfigError("validation_fraction", self.validation_fraction, "below 1")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ConfigError("learning_rate", self.learning_rate, "above 0")
-        if bool(self.work_mpp) == bool(self.wsi_downsample):
-            raise ConfigError(
-                "work_mpp", self.work_mpp, "given, or else wsi_downsample, but not both"
-            )
+        if not (self.work_mpp or self.wsi_downsample):
+            raise ConfigError("work_mpp", self.work_mpp, "above 0 where wsi_downsample is empty")
         for factor in self.wsi_downsample:
             check_at_least("wsi_downsample", factor, 1)
         check_choice("optimizer", self.optimizer, get_args(Optimizer))
