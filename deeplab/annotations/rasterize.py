@@ -1,0 +1,198 @@
+"""Shapes to labels: a pixel belongs to a polygon if its centre does, edges half-open.
+
+Every polygon edge crosses the centre lines of some rows; sorted along a row, the crossings of one
+polygon bound its spans, even-odd, so holes come by themselves. All polygons of a layer are filled
+at once. Rows and columns are computed in the whole slide's work frame, so a box never changes which
+pixels of it are inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deeplab.annotations.shapes import Annotations
+from deeplab.geometry.frames import WorkBox, WorkFrame
+
+Labels = NDArray[np.uint8]  # (height_work, width_work); 0 background, 255 not to be looked at
+
+BAND = 1 << 22  # pixels filled at a time: bounds the memory of the count below
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """The edges of many polygons that are not level: float64 (edges,), `y_top` < `y_bottom`.
+
+    The edges of polygon i are those from `first[i]` up to `first[i + 1]`.
+    """
+
+    x_top: NDArray[np.float64]
+    y_top: NDArray[np.float64]
+    x_bottom: NDArray[np.float64]
+    y_bottom: NDArray[np.float64]
+    first: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, polygons: Sequence[shapely.Polygon]) -> Self:
+        rings, polygon_of_ring = shapely.get_rings(np.asarray(polygons, object), return_index=True)
+        points, ring = shapely.get_coordinates(rings, return_index=True)
+        tail, head = points[:-1], points[1:]
+        kept = (ring[1:] == ring[:-1]) & (tail[:, 1] != head[:, 1])
+        tail, head = tail[kept], head[kept]
+        polygon = polygon_of_ring[ring[:-1][kept]]
+        down = (tail[:, 1] < head[:, 1])[:, None]
+        top, bottom = np.where(down, tail, head), np.where(down, head, tail)
+        first = np.searchsorted(polygon, np.arange(len(polygons) + 1))
+        return cls(top[:, 0], top[:, 1], bottom[:, 0], bottom[:, 1], first.astype(np.int64))
+
+    def select(self, polygons: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Indices of the edges of some polygons, and for each the place of its polygon there."""
+        count = self.first[polygons + 1] - self.first[polygons]
+        owner = np.repeat(np.arange(len(polygons)), count)
+        before = np.cumsum(count) - count
+        edge = np.arange(len(owner)) - before[owner] + self.first[polygons][owner]
+        return edge, owner
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """Runs of pixels in a box: `row`, first column `start`, first column after it `end`."""
+
+    row: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+
+def _spans(
+    edges: _Edges, polygons: NDArray[np.int64], box: WorkBox, scale_x: float, scale_y: float
+) -> _Spans:
+    """The pixels of `box` whose centres lie in each of some polygons."""
+    edge, owner = edges.select(polygons)
+    y_top, y_bottom = edges.y_top[edge] / scale_y, edges.y_bottom[edge] / scale_y
+    first = np.maximum(np.ceil(y_top - 0.5), box.y)
+    count = np.maximum(np.minimum(np.ceil(y_bottom - 0.5), box.bottom) - first, 0).astype(np.int64)
+    crossed = np.flatnonzero(count)
+    count, edge, owner = count[crossed], edge[crossed], owner[crossed]
+    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    row = np.repeat(first[crossed].astype(np.int64), count) + step
+
+    x_top, x_bottom = edges.x_top[edge] / scale_x, edges.x_bottom[edge] / scale_x
+    slope = (x_bottom - x_top) / (y_bottom[crossed] - y_top[crossed])
+    offset = row + 0.5 - np.repeat(y_top[crossed], count)
+    x = np.repeat(x_top, count) + offset * np.repeat(slope, count)
+    # Rounding must not carry a crossing past the ends of its edge.
+    low, high = np.minimum(x_top, x_bottom), np.maximum(x_top, x_bottom)
+    x = np.clip(x, np.repeat(low, count), np.repeat(high, count))
+    column = np.clip(np.ceil(x - 0.5) - box.x, 0, box.width).astype(np.int64)
+
+    # A closed ring crosses every centre line an even number of times, so sorted crossings pair up.
+    width = box.width + 1
+    key = np.sort((np.repeat(owner, count) * box.height + row - box.y) * width + column)
+    start, end = key[0::2], key[1::2]
+    kept = start < end
+    start, end = start[kept], end[kept]
+    return _Spans(start // width % box.height, start % width, end % width)
+
+
+def _fill(out: Labels, spans: _Spans, value: int) -> None:
+    """Sets the pixels of all spans, which may overlap."""
+    if not len(spans.row):
+        return
+    top, left = int(spans.row.min()), int(spans.start.min())
+    height, width = int(spans.row.max()) - top + 1, int(spans.end.max()) - left + 1
+    line = (spans.row - top) * width - left
+    size = height * width
+    depth = np.bincount(line + spans.start, minlength=size)
+    depth -= np.bincount(line + spans.end, minlength=size)
+    inside = np.cumsum(depth.reshape(height, width)[:, :-1], axis=1) > 0
+    out[top : top + height, left : left + width - 1][inside] = value
+
+
+def fill_polygon(
+    out: Labels,
+    polygon: shapely.Polygon,
+    value: int,
+    *,
+    x_origin: int = 0,
+    y_origin: int = 0,
+    scale_x: float = 1.0,
+    scale_y: float = 1.0,
+) -> None:
+    """Sets the pixels of `out` whose centres lie in `polygon` to `value`.
+
+    Args:
+        out: labels whose first pixel is the work pixel (`x_origin`, `y_origin`).
+        polygon: in level-0 pixels.
+        value: 0 to 255.
+        x_origin: in work pixels.
+        y_origin: in work pixels.
+        scale_x: level-0 pixels per work pixel.
+        scale_y: level-0 pixels per work pixel.
+    """
+    box = WorkBox(x_origin, y_origin, out.shape[1], out.shape[0])
+    edges = _Edges.of([polygon])
+    for band in _bands(box):
+        spans = _spans(edges, np.zeros(1, np.int64), band, scale_x, scale_y)
+        _fill(out[band.within(box)], spans, value)
+
+
+def _bands(box: WorkBox) -> list[WorkBox]:
+    """The box in pieces of whole rows, small enough to be counted in."""
+    if box.is_empty:
+        return []
+    rows = max(1, BAND // box.width)
+    return [
+        WorkBox(box.x, y, box.width, min(rows, box.bottom - y))
+        for y in range(box.y, box.bottom, rows)
+    ]
+
+
+class ShapeIndex:
+    """The shapes of one slide, made ready to be drawn into many boxes.
+
+    Args:
+        annotations: the slide's layers.
+        values: layer name to label value. Layers are drawn in this order, the later over the
+            earlier; layers that are not named are not drawn.
+    """
+
+    def __init__(self, annotations: Annotations, values: Mapping[str, int]) -> None:
+        self._layers: list[tuple[int, _Edges, shapely.STRtree]] = []
+        for name, value in values.items():
+            if name not in annotations.names:
+                continue
+            polygons = [shape.polygon for shape in annotations.layer(name).shapes]
+            if polygons:
+                self._layers.append((value, _Edges.of(polygons), shapely.STRtree(polygons)))
+
+    def draw(self, box: WorkBox, frame: WorkFrame) -> Labels:
+        """Labels of a box of work pixels, uint8 (box.height, box.width); 0 where nothing is."""
+        out = np.zeros((box.height, box.width), np.uint8)
+        for band in _bands(box):
+            part = frame.to_level0(band)
+            window = shapely.box(part.x0, part.y0, part.x0 + part.width, part.y0 + part.height)
+            for value, edges, tree in self._layers:
+                polygons = np.sort(tree.query(window)).astype(np.int64)
+                if len(polygons):
+                    spans = _spans(edges, polygons, band, frame.scale_x, frame.scale_y)
+                    _fill(out[band.within(box)], spans, value)
+        return out
+
+
+def draw(
+    annotations: Annotations, values: Mapping[str, int], box: WorkBox, frame: WorkFrame
+) -> Labels:
+    """Labels of one box; for many boxes of a slide make one `ShapeIndex`.
+
+    Args:
+        annotations: the slide's layers.
+        values: layer name to label value, in drawing order (see `ShapeIndex`).
+        box: the work pixels wanted.
+        frame: the slide's work frame.
+    """
+    return ShapeIndex(annotations, values).draw(box, frame)

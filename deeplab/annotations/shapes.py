@@ -1,0 +1,96 @@
+"""Named shapes in level-0 pixels: polygons with holes, in layers with a name and a colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import shapely
+
+from deeplab.config.classes import Rgb
+from deeplab.errors import AnnotationError
+
+Property = float | int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One outlined object; `polygon` is in level-0 pixels, its interiors are holes."""
+
+    polygon: shapely.Polygon
+    properties: Mapping[str, Property] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """All outlined objects of one class on a slide."""
+
+    name: str
+    colour: Rgb
+    shapes: tuple[Shape, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """Everything outlined on a slide; a later layer lies over the earlier ones."""
+
+    layers: tuple[Layer, ...]
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers' names, each once, in order."""
+        return tuple(dict.fromkeys(layer.name for layer in self.layers))
+
+    @property
+    def shape_count(self) -> int:
+        """Number of shapes in all layers."""
+        return sum(len(layer.shapes) for layer in self.layers)
+
+    def layer(self, name: str) -> Layer:
+        """The layer of a name; layers that share it are seen as one.
+
+        Raises:
+            AnnotationError: there is none of that name.
+        """
+        same = [layer for layer in self.layers if layer.name == name]
+        if not same:
+            raise AnnotationError(
+                "annotations",
+                f"there is no layer {name!r}, only " + (", ".join(self.names) or "none at all"),
+            )
+        shapes = tuple(shape for layer in same for shape in layer.shapes)
+        return Layer(name, same[0].colour, shapes, same[0].description)
+
+
+def polygon_parts(geometry: shapely.Geometry) -> list[shapely.Polygon]:
+    """The polygons in a geometry of any kind; points and lines are left out."""
+    parts = shapely.get_parts(geometry, return_index=False)
+    found: list[shapely.Polygon] = []
+    for part in parts:
+        if isinstance(part, shapely.Polygon):
+            if not part.is_empty and part.area > 0:
+                found.append(part)
+        elif isinstance(part, shapely.GeometryCollection | shapely.MultiPolygon):
+            found.extend(polygon_parts(part))
+    return found
+
+
+def mend(shapes: Iterable[Shape]) -> tuple[tuple[Shape, ...], int]:
+    """Shapes whose polygons are all valid, and how many had to be mended for that.
+
+    An outline drawn by hand may cross itself: it falls into the parts it encloses, which share its
+    properties. What encloses nothing is dropped and counts as mended.
+    """
+    kept: list[Shape] = []
+    mended = 0
+    for shape in shapes:
+        if shape.polygon.is_valid and shape.polygon.area > 0:
+            kept.append(shape)
+            continue
+        mended += 1
+        # "structure" takes holes as holes even where they touch or cross the outline.
+        valid = shapely.make_valid(shape.polygon, method="structure", keep_collapsed=False)
+        kept.extend(Shape(part, shape.properties) for part in polygon_parts(valid))
+    return tuple(kept), mended

@@ -1,0 +1,212 @@
+"""Labels to shapes: outlines run along pixel edges, so that drawing them gives the labels again.
+
+Tiles come in reading order and are joined across their seams. What is kept of a tile is its
+outlines, the last row and column of its labels and a few numbers per object, so memory grows with
+the outlines and never with the slide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deeplab.annotations.corners import find_outlines
+from deeplab.annotations.objects import ObjectTable
+from deeplab.annotations.rasterize import Labels
+from deeplab.annotations.rings import Corners, Rings, RingStore, part_at_touches, whole_rings
+from deeplab.geometry.frames import WorkBox, WorkFrame
+
+Integers = NDArray[np.int64]
+
+CHUNK = 2048  # objects turned into polygons at a time
+
+
+@dataclass(frozen=True, slots=True)
+class TracedShape:
+    """One object: pixels of one label that hold together through their sides.
+
+    `polygon` is in level-0 pixels with holes as interiors; `area_px_work` counts its pixels;
+    `confidence` is the mean over them, None where none was given.
+    """
+
+    label: int
+    polygon: shapely.Polygon
+    area_px_work: int
+    confidence: float | None
+
+
+def trace(labels: Labels, frame: WorkFrame | None = None) -> list[TracedShape]:
+    """The objects of a whole label array, from the top, each row from the left.
+
+    Args:
+        labels: uint8 (height_work, width_work); 0 is background.
+        frame: where the array lies; without it level 0 is the array.
+    """
+    height, width = labels.shape
+    if not labels.size:
+        return []
+    area = WorkBox(0, 0, width, height)
+    tracer = SeamTracer(frame or WorkFrame(1.0, 1.0, width, height, 1.0), area)
+    tracer.add(labels, None, area)
+    return list(tracer.finish())
+
+
+class _Border:
+    """Labels and object numbers along a row or column; number -1 where there is no object."""
+
+    def __init__(self, length: int) -> None:
+        self.labels = np.zeros(length, np.uint8)
+        self.numbers = np.full(length, -1, np.int64)
+
+
+class SeamTracer:
+    """Traces labels that come tile by tile.
+
+    Args:
+        frame: the slide's work frame.
+        area: what the tiles cover together, in work pixels.
+    """
+
+    def __init__(self, frame: WorkFrame, area: WorkBox) -> None:
+        self._frame, self._area = frame, area
+        self._next = (area.x, area.y)
+        self._row_height = 0
+        # One more in front: the column left of the area.
+        self._above, self._below = _Border(area.width + 1), _Border(area.width + 1)
+        self._left = _Border(0)
+        self._objects = ObjectTable()
+        self._rings = RingStore(area)
+
+    def add(self, labels: Labels, confidence: NDArray[np.float32] | None, box: WorkBox) -> None:
+        """Takes the next tile.
+
+        Args:
+            labels: uint8 (box.height, box.width); 0 is background.
+            confidence: float32 on the same or a coarser grid over the box, or None.
+            box: in work pixels; tiles come in reading order and cover the area without gap or
+                overlap.
+
+        Raises:
+            ValueError: the tile is not the one expected next, or has another size than its box.
+        """
+        self._check(labels, box)
+        if box.x == self._area.x:
+            self._left = _Border(box.height)
+            self._row_height = box.height
+        padded = self._pad(labels, box)
+        right = _Border(box.height)
+        columns = self._columns(box)
+        self._below.labels[columns] = labels[-1]
+        self._below.numbers[columns] = -1
+        if padded.any():
+            numbered, base = self._objects.number(labels, confidence)
+            self._unite(labels[0], numbered[0], base, self._above, columns)
+            self._unite(labels[:, 0], numbered[:, 0], base, self._left, slice(None))
+            outlines = find_outlines(
+                padded,
+                open_right=box.right < self._area.right,
+                open_bottom=box.bottom < self._area.bottom,
+            )
+            self._rings.add(outlines, numbered, base, box)
+            right.labels[:] = labels[:, -1]
+            right.numbers[:] = numbered[:, -1].astype(np.int64) + base
+            self._below.numbers[columns] = numbered[-1].astype(np.int64) + base
+        self._left = right
+        self._next = (box.right, box.y)
+        if box.right == self._area.right:
+            self._next = (self._area.x, box.bottom)
+            self._above, self._below = self._below, self._above
+
+    def finish(self) -> Iterator[TracedShape]:
+        """The objects, ordered by their first pixel: from the top, each row from the left.
+
+        Raises:
+            ValueError: tiles are missing.
+        """
+        if self._next != (self._area.x, self._area.bottom):
+            raise ValueError(f"tiles are missing from {self._next} on")
+        rings = self._rings.finish()
+        roots = self._objects.roots()
+        labels, confidence = self._objects.labels(), self._objects.confidence(roots)
+        for numbers, chosen in _by_object(rings, roots[rings.owner]):
+            polygons = self._polygons(rings, chosen)
+            areas = shapely.area(polygons) / (self._frame.scale_x * self._frame.scale_y)
+            for number, polygon, area in zip(numbers, polygons, areas, strict=True):
+                mean = float(confidence[number])
+                yield TracedShape(
+                    label=int(labels[number]),
+                    polygon=polygon,
+                    area_px_work=round(float(area)),
+                    confidence=None if math.isnan(mean) else mean,
+                )
+
+    def _check(self, labels: Labels, box: WorkBox) -> None:
+        starts_row = box.x == self._area.x
+        if (box.x, box.y) != self._next or not (starts_row or box.height == self._row_height):
+            raise ValueError(f"expected a tile at {self._next}, but got {box}")
+        if box.is_empty or box.intersection(self._area) != box:
+            raise ValueError(f"{box} is empty or reaches out of {self._area}")
+        if labels.shape != (box.height, box.width) or labels.dtype != np.uint8:
+            raise ValueError(f"labels are {labels.dtype} {labels.shape}, not those of {box}")
+
+    def _columns(self, box: WorkBox) -> slice:
+        return slice(box.x - self._area.x + 1, box.right - self._area.x + 1)
+
+    def _pad(self, labels: Labels, box: WorkBox) -> Labels:
+        """The tile with what lies above and left of it, and zeros round the area."""
+        last_column, last_row = box.right == self._area.right, box.bottom == self._area.bottom
+        padded = np.zeros((box.height + 1 + last_row, box.width + 1 + last_column), np.uint8)
+        columns = self._columns(box)
+        padded[0, : box.width + 1] = self._above.labels[columns.start - 1 : columns.stop]
+        padded[1 : box.height + 1, 0] = self._left.labels
+        padded[1 : box.height + 1, 1 : box.width + 1] = labels
+        return padded
+
+    def _unite(
+        self, labels: Labels, numbered: NDArray[np.int32], base: int, border: _Border, part: slice
+    ) -> None:
+        """Takes objects as one where the same label lies on both sides of a seam."""
+        same = (labels == border.labels[part]) & (labels != 0)
+        self._objects.unite(numbered[same].astype(np.int64) + base, border.numbers[part][same])
+
+    def _polygons(self, rings: Rings, chosen: list[Integers]) -> NDArray[np.object_]:
+        """The polygon of each object, given its rings, in level-0 pixels."""
+        touches = rings.touches[np.concatenate(chosen)]
+        whole = iter(zip(whole_rings(rings, np.concatenate(chosen)), touches, strict=True))
+        parts: list[Corners] = []
+        owner: list[int] = []
+        for number, group in enumerate(chosen):
+            own: list[Corners] = []
+            for _ in group:
+                ring, touching = next(whole)
+                own.extend(part_at_touches(ring) if touching else [ring])
+            parts.extend(own)
+            owner.extend([number] * len(own))
+        scale = np.array([self._frame.scale_x, self._frame.scale_y])
+        points = np.concatenate(parts) * scale
+        lines = shapely.linearrings(
+            points, indices=np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        )
+        polygons: NDArray[np.object_] = shapely.polygons(lines, indices=np.array(owner))
+        return polygons
+
+
+def _by_object(rings: Rings, owner: Integers) -> Iterator[tuple[list[int], list[Integers]]]:
+    """Objects and the indices of their rings, the outside first, some thousand at a time."""
+    if not len(owner):
+        return
+    first = np.cumsum(rings.length) - rings.length
+    place = rings.corners[first].astype(np.int64) @ np.array([1, 1 << 32])
+    # A ring begins with its uppermost corner, so that of the outside is the object's first.
+    earliest = np.full(int(owner.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(earliest, owner, place)
+    order = np.lexsort((place, earliest[owner]))
+    groups = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
+    for at in range(0, len(groups), CHUNK):
+        batch = groups[at : at + CHUNK]
+        yield [int(owner[group[0]]) for group in batch], batch
