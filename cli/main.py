@@ -1,0 +1,58 @@
+"""The command `deeplab`, which is also the entry point of the image."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from deeplab import __version__
+from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
+from deeplab_cli.specs import list_text, read_spec
+from deeplab_cli.task import FAILED, Task, run_task
+from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
+
+TASKS: tuple[Task[Any], ...] = (SEGMENT, TRAIN)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer `argv` (the process's own words by default) and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    word = words[0] if words else ""
+    if word == "--list_cli":
+        print(list_text(), end="")
+        return 0
+    if word in ("--version", "-V"):
+        print(f"deeplab {__version__}")
+        return 0
+    if word in ("--help", "-h"):
+        print(_help())
+        return 0
+    for task in TASKS:
+        if word in (task.name, task.command):
+            return run_task(task, words[1:], prog=f"deeplab {word}")
+    if not word:
+        print(_help(), file=sys.stderr)
+        return FAILED
+    names = ", ".join(f"{task.command} ({task.name})" for task in TASKS)
+    print(f"error: there is no task {word!r}; the tasks are {names}", file=sys.stderr)
+    return FAILED
+
+
+def _help() -> str:
+    lines = [f"deeplab {__version__}: whole-slide segmentation", "", "usage: deeplab TASK ...", ""]
+    for task in TASKS:
+        spec = read_spec(task.name)
+        lines += [f"  {task.command}, {task.name}", f"      {spec.help}"]
+    lines += [
+        "",
+        "deeplab TASK --help   the settings of a task",
+        "deeplab TASK --xml    its form, for Slicer and Girder",
+        "deeplab --list_cli    the tasks of this image, for Girder",
+        "deeplab --version",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""One task from its command line to its exit code: the edge between the engine and the world."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Generic, NoReturn, TypeVar
+
+from deeplab.config.progress import Progress
+from deeplab.config.toml import read_settings
+from deeplab.errors import DeeplabError
+from deeplab_cli import progress
+from deeplab_cli.binding import bind, texts_of
+from deeplab_cli.parser import CONFIG, TaskParser
+from deeplab_cli.specs import Spec, read_spec
+
+Request = TypeVar("Request")
+
+FAILED = 2
+DEFECT = 1
+TOKEN = "girderToken"  # noqa: S105  the name of the parameter
+
+
+class Cancelled(BaseException):
+    """The process was told to stop; passes every `except Exception` so that all is cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Generic[Request]):
+    """What makes one task out of a form and an engine.
+
+    Attributes:
+        name: of the form, and of the task in the image.
+        command: the word people type.
+        request: what the engine is asked.
+        fields: field of the request by parameter, where they are called differently.
+        run: the engine; loads it when called; returns the lines to print.
+        when_cancelled: what is left then.
+    """
+
+    name: str
+    command: str
+    request: type[Request]
+    fields: Mapping[str, str]
+    run: Callable[[Request, Progress], str]
+    when_cancelled: str
+
+
+def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = None) -> int:
+    """Run `task` on the words of its command line and return the exit code.
+
+    0: done. 1: a defect, shown with its traceback. 2: the input or the world is not as it must
+    be, one line on standard error. 130, 143: cancelled by SIGINT, SIGTERM.
+    """
+    given: dict[str, str] = {}
+    try:
+        with _signals_cancel():
+            spec = read_spec(task.name)
+            given.update(TaskParser(spec, task.fields, prog=prog or task.name).values(argv))
+            request = bind(spec, task.request, task.fields, _with_config(spec, task, given))
+            with progress.shown() as report:
+                summary = task.run(request, report)
+            print(summary, flush=True)
+    except Cancelled as cancelled:
+        _complain(f"cancelled; {task.when_cancelled}", given)
+        return cancelled.exit_code
+    except DeeplabError as error:
+        _complain("error: " + " ".join(str(error).split()), given)
+        return FAILED
+    except Exception:  # noqa: BLE001  the edge: a defect is shown whole, but without the token
+        _complain(traceback.format_exc().rstrip(), given)
+        return DEFECT
+    return 0
+
+
+def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> dict[str, str]:
+    """What is given, over what the file named on the command line says."""
+    if CONFIG not in given:
+        return dict(given)
+    names = {parameter.name for parameter in spec.parameters}
+    settings = read_settings(Path(given[CONFIG]), names | set(task.fields.values()))
+    return texts_of(spec, task.fields, settings) | given
+
+
+@contextmanager
+def _signals_cancel() -> Iterator[None]:
+    """SIGTERM and SIGINT raise Cancelled in the block; a second one ends the process at once."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def cancel(number: int, _frame: FrameType | None) -> NoReturn:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        raise Cancelled(number)
+
+    before = {number: signal.signal(number, cancel) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _complain(text: str, given: Mapping[str, str]) -> None:
+    token = given.get(TOKEN, "")
+    print(text.replace(token, "[token]") if token else text, file=sys.stderr, flush=True)
