@@ -89,7 +89,7 @@ def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> d
         return dict(given)
     names = {parameter.name for parameter in spec.parameters}
     settings = read_settings(Path(given[CONFIG]), names | set(task.fields.values()))
-    return texts_of(spec, task.fields, settings) | given
+    return {**texts_of(spec, task.fields, settings), **given}
 
 
 @contextmanager

@@ -121,6 +121,7 @@ class SegmentRequest:
         if self.tile_size:
             check_at_least("tile_size", self.tile_size, 65)
         check_at_least("halo", self.halo, -1)
+        check_at_least("gpu", self.gpu, -1)
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("heatmap_um", self.heatmap_um, 1)
         check_choice("tissue", self.tissue, get_args(Tissue))
@@ -159,7 +160,13 @@ _LEAST_IN_TRAINING = {
     "dice_weight": 0,
     "include_background_prob": 0,
     "validation_fraction": 0,
+    "learning_rate": 1e-12,
+    "learning_power": 0,
+    "aspp_filters": 1,
+    "decoder_filters": 1,
+    "depth_multiplier": 0.1,
     "seed": 0,
+    "gpu": -1,
 }
 
 
@@ -255,13 +262,13 @@ class TrainRequest:
         for name in ("augment", "dice_weight", "include_background_prob"):
             if getattr(self, name) > 1:
                 raise ConfigError(name, getattr(self, name), "between 0 and 1")
+        for name in ("wsi_downsample", "atrous_rates"):
+            for value in getattr(self, name):
+                check_at_least(name, value, 1)
         if self.validation_fraction >= 1:
             raise ConfigError("validation_fraction", self.validation_fraction, "below 1")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ConfigError("learning_rate", self.learning_rate, "above 0")
         if not (self.work_mpp or self.wsi_downsample):
             raise ConfigError("work_mpp", self.work_mpp, "above 0 where wsi_downsample is empty")
-        for factor in self.wsi_downsample:
-            check_at_least("wsi_downsample", factor, 1)
+        check_choice("output_stride", str(self.output_stride), ("8", "16"))
         check_choice("optimizer", self.optimizer, get_args(Optimizer))
         check_choice("precision", self.precision, get_args(Precision))

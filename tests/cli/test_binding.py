@@ -1,0 +1,230 @@
+"""What is typed becomes the request, or one sentence says why not."""
+
+from pathlib import Path
+
+import pytest
+
+from deeplab.config.requests import SegmentRequest, TrainRequest
+from deeplab.errors import ConfigError, SlideNotFoundError
+from deeplab_cli.binding import bind, regions_of, texts_of
+from deeplab_cli.parser import TaskParser, UsageError
+from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
+from deeplab_cli.specs import read_spec
+from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
+
+ID = "5f0c0ffee0ddba11deadbeef"
+SQUARE = ((10, 20), (40, 20), (40, 60), (10, 60))
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slide.svs").touch()
+    (tmp_path / "model.zip").touch()
+    (tmp_path / "slides").mkdir()
+    return tmp_path
+
+
+def asked(task, *words: str):
+    spec = read_spec(task.name)
+    given = TaskParser(spec, task.fields, prog=task.name).values(words)
+    return bind(spec, task.request, task.fields, given)
+
+
+def segment(*words: str) -> SegmentRequest:
+    return asked(SEGMENT, "slide.svs", "--model", "model.zip", "--annotation", "out.json", *words)
+
+
+def train(*words: str) -> TrainRequest:
+    return asked(TRAIN, "slides", "out.zip", "--classes", "a", *words)
+
+
+def test_a_short_command_line_fills_in_the_defaults(files: Path):
+    assert segment() == SegmentRequest(
+        slide="slide.svs", model=Path("model.zip"), output_annotation=Path("out.json")
+    )
+    assert train() == TrainRequest(source="slides", output_model=Path("out.zip"), classes=("a",))
+
+
+def test_the_forms_own_flags_and_the_short_words_mean_the_same(files: Path):
+    form = asked(
+        SEGMENT,
+        *("slide.svs", "--inputModelFile", "model.zip", "--outputAnnotationFile=out.json"),
+        *("--output_geojson", "o.geojson", "--wsi_downsample", "2"),
+    )
+    assert form == segment("--geojson", "o.geojson", "--wsi-downsample", "2")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--region", "-1,-1,-1,-1"),
+        ("--region=-1,-1,-1,-1",),
+        ("--region", "-1, -1, -1, -1"),
+        ("--region", "-1.0,-1.0,-1.0,-1.0"),
+        ("--region", ""),
+    ],
+)
+def test_the_whole_slide_is_asked_for_in_every_form(files: Path, words):
+    assert segment(*words).regions == ()
+
+
+def test_values_that_begin_with_a_minus_are_values(files: Path):
+    assert segment("--gpu", "-1", "--region", "-5,-6,10,20").regions == (
+        ((-5, -6), (5, -6), (5, 14), (-5, 14)),
+    )
+    assert train("--ignore_label", "-none-").ignore_class == "-none-"
+
+
+def test_a_vector_loses_its_blanks_and_an_empty_one_is_empty(files: Path):
+    request = asked(TRAIN, "slides", "m.zip", "--classes", " glomerulus , small vessel,,")
+    assert request.classes == ("glomerulus", "small vessel")
+    assert train("--wsi_downsample", "1, 2").wsi_downsample == (1.0, 2.0)
+    assert train("--atrous_rates", "").atrous_rates == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("1", True), ("false", False), ("0", False)]
+)
+def test_booleans_are_said_in_words(files: Path, text: str, value: bool):
+    assert segment("--save_heatmap", text).save_heatmap is value
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--save_heatmap", "maybe"], "save_heatmap must be true or false, but is 'maybe'"),
+        (["--tissue", "on"], "tissue must be one of auto, off, but is 'on'"),
+        (["--batch_size", "two"], "batch_size must be a number, but is 'two'"),
+        (["--batch_size", "1.5"], "batch_size must be a whole number, but is '1.5'"),
+        (["--batch_size", "0"], "batch_size must be at least 1, but is 0"),
+        (["--simplify_um", "nan"], "simplify_um must be a number, but is 'nan'"),
+        (["--model", "none.zip"], "inputModelFile must be a file that exists, but is 'none.zip'"),
+    ],
+)
+def test_a_bad_value_is_named_as_in_the_form(files: Path, words: list[str], sentence: str):
+    with pytest.raises(ConfigError) as caught:
+        segment(*words)
+    assert str(caught.value) == sentence
+
+
+def test_a_field_called_differently_is_named_as_in_the_form(files: Path):
+    with pytest.raises(ConfigError, match=r"^inputImageFile must be the id of an item"):
+        segment("--girderApiUrl", "https://host/api/v1")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--modell", "x"], "unrecognized arguments: --modell x"),
+        (["--gpu"], "--gpu needs a value"),
+        (["--save_heatmap", "--gpu", "0"], "--save_heatmap needs a value"),
+    ],
+)
+def test_an_unknown_or_empty_option_is_one_sentence(files: Path, words: list[str], sentence: str):
+    with pytest.raises(UsageError) as caught:
+        segment(*words)
+    assert str(caught.value) == f"{sentence}; see SegmentWSI --help"
+
+
+def test_what_is_missing_is_named(files: Path):
+    with pytest.raises(UsageError, match="^inputModelFile is missing"):
+        asked(SEGMENT, "slide.svs", "--annotation", "out.json")
+    with pytest.raises(UsageError, match="^inputImageFile is missing"):
+        asked(SEGMENT, "", "--model", "model.zip")
+    with pytest.raises(UsageError, match="^classes is missing"):
+        asked(TRAIN, "slides", "m.zip")
+    with pytest.raises(SlideNotFoundError, match=r"^none\.svs does not exist$"):
+        asked(SEGMENT, "none.svs", "--model", "model.zip", "--annotation", "out.json")
+    with pytest.raises(ConfigError, match="at least one file to write"):
+        asked(SEGMENT, "slide.svs", "--model", "model.zip")
+
+
+def test_a_slide_on_a_server_is_an_id_and_needs_no_file_to_write(files: Path):
+    request = asked(
+        SEGMENT,
+        *(ID, "--inputModelFile", "model.zip"),
+        *("--girderApiUrl", "https://host/api/v1", "--girderToken", "secret"),
+    )
+    assert (request.slide, request.api_url, request.token) == (ID, "https://host/api/v1", "secret")
+    assert "secret" not in repr(request)
+
+
+def test_an_id_without_a_server_says_which_keys_a_job_must_name(files: Path):
+    with pytest.raises(UsageError, match="must name girderApiUrl and girderToken"):
+        asked(SEGMENT, ID, "--model", "model.zip", "--girderApiUrl", "", "--girderToken", "")
+
+
+def test_downsamples_are_taken_before_um_per_pixel(files: Path):
+    assert train("--wsi_downsample", "1,2", "--work_mpp", "0.5").wsi_downsample == (1, 2)
+    with pytest.raises(ConfigError, match="work_mpp"):
+        train("--work_mpp", "0")
+
+
+def test_settings_of_a_file_are_read_like_words(files: Path):
+    spec = read_spec("TrainNetwork")
+    settings = {"classes": ["a", "b"], "batch_norm": False, "steps": 7, "wsi_downsample": [1, 2.5]}
+    settings |= {"source": "slides", "output_model": "m.zip"}
+    request = bind(spec, TrainRequest, TRAIN.fields, texts_of(spec, TRAIN.fields, settings))
+    assert request == TrainRequest(
+        source="slides",
+        output_model=Path("m.zip"),
+        classes=("a", "b"),
+        batch_norm=False,
+        steps=7,
+        wsi_downsample=(1.0, 2.5),
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"steps": [1]},
+        {"steps": {"a": 1}},
+        {"classes": ["a,b"]},
+        {"source": "a", "inputFolder": "a"},
+    ],
+)
+def test_settings_of_no_use_are_refused(settings: dict[str, object]):
+    with pytest.raises(ConfigError):
+        texts_of(read_spec("TrainNetwork"), TRAIN.fields, settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "regions"),
+    [
+        ("10,20,30,40", (SQUARE,)),
+        ("25, 40, 0, 15, 20, 0", (SQUARE,)),
+        ("10,20,40,20,40,60,10,60", (SQUARE,)),
+        ("0,0,9,0,9,9,0,0", (((0, 0), (9, 0), (9, 9)),)),
+        ("0,0,9,0,9,9,0,0,0,0", (((0, 0), (9, 0), (9, 9)),)),
+        (
+            "10,20,40,20,40,60,10,60,-1,-1,0,0,9,0,9,9",
+            (SQUARE, ((0, 0), (9, 0), (9, 9))),
+        ),
+        ("-1.0,-1.0,9,0,9,9,0,8", (((-1, -1), (9, 0), (9, 9), (0, 8)),)),
+        ("-1,-1,-2,-1,-2,-2,-1,-2,-1,-1,10,20,40,20,40,60,10,60", (SQUARE,)),
+    ],
+    ids=[
+        "rectangle",
+        "centre and radii",
+        "polygon",
+        "closed triangle",
+        "triangle closed twice",
+        "two polygons",
+        "corner at -1.0,-1.0",
+        "shape added to the whole slide in HistomicsUI",
+    ],
+)
+def test_regions_are_read_as_histomicsui_writes_them(text: str, regions):
+    assert regions_of(text) == regions
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,2", "1,2,3", "0,0,0,5", "0,0,5,-5", "1,2,3,4,-2,-2,-2,-2", "1,2,3,4,1,2,3,4", "a,b,c,d"],
+    ids=["point", "odd", "no width", "negative height", "line", "two corners", "letters"],
+)
+def test_what_is_no_region_is_refused(text: str):
+    with pytest.raises(ConfigError, match="^region must be"):
+        regions_of(text)

@@ -1,0 +1,95 @@
+"""The command as a process: what Girder, Docker and a person call."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deeplab import __version__
+from deeplab_cli.specs import spec_text
+
+ROOT = Path(__file__).parents[2]
+MAIN = [sys.executable, "-m", "deeplab_cli.main"]
+WAITING_ENGINE = """
+import sys, time, types
+from pathlib import Path
+from deeplab.files import whole_file
+from deeplab_cli.main import main
+stub = types.ModuleType("deeplab.inference.segment")
+def segment_slide(request, progress):
+    with whole_file(request.output_annotation) as path:
+        path.write_text("half")
+        print("ready", flush=True)
+        time.sleep(60)
+stub.segment_slide = segment_slide
+sys.modules[stub.__name__] = stub
+sys.exit(main())
+"""
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60, check=False)
+
+
+def test_the_list_of_tasks_is_pure_json(tmp_path: Path):
+    answer = run(*MAIN, "--list_cli", cwd=tmp_path)
+    assert answer.returncode == 0
+    assert {name: entry["type"] for name, entry in json.loads(answer.stdout).items()} == {
+        "SegmentWSI": "python",
+        "TrainNetwork": "python",
+    }
+
+
+@pytest.mark.parametrize("name", ["SegmentWSI", "TrainNetwork"])
+def test_the_form_is_printed_as_it_is(tmp_path: Path, name: str):
+    assert run(*MAIN, name, "--xml", cwd=tmp_path).stdout == spec_text(name)
+    script = str(ROOT / "cli" / name / f"{name}.py")
+    assert run(sys.executable, script, "--xml", cwd=tmp_path).stdout == spec_text(name)
+
+
+def test_help_and_version_end_well():
+    assert run(*MAIN, "--version").stdout == f"deeplab {__version__}\n"
+    for words in (["--help"], ["segment", "--help"], ["TrainNetwork", "--help"]):
+        answer = run(*MAIN, *words)
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert "usage: deeplab" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        (["segmentt"], "error: there is no task 'segmentt'; the tasks are segment (SegmentWSI)"),
+        (["segment", "none.svs", "--model", "m"], "error: none.svs does not exist"),
+        (["segment", "--colour", "red"], "error: unrecognized arguments: --colour"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(words: list[str], start: str):
+    answer = run(*MAIN, *words)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.startswith(start)
+    assert answer.stderr.count("\n") == 1
+
+
+def test_sigterm_stops_the_process_and_leaves_nothing(tmp_path: Path):
+    (tmp_path / "slide.svs").touch()
+    (tmp_path / "model.zip").touch()
+    words = ["segment", "slide.svs", "--model", "model.zip", "--annotation", "out.json"]
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING_ENGINE, *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.kill(process.pid, signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert err == "cancelled; nothing was written\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.zip", "slide.svs"]

@@ -1,0 +1,119 @@
+"""A task ends with the right code, one line, and without secrets."""
+
+import signal
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deeplab.errors import BundleError
+from deeplab.files import whole_file
+from deeplab_cli.main import main
+
+
+@dataclass
+class Result:
+    text: str
+
+    def summary(self) -> str:
+        return self.text
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    Path("slide.svs").touch()
+    Path("model.zip").touch()
+    return ["segment", "slide.svs", "--model", "model.zip", "--annotation", "out.json"]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch):
+    def use(segment_slide) -> None:
+        stub = types.ModuleType("deeplab.inference.segment")
+        stub.segment_slide = segment_slide
+        monkeypatch.setitem(sys.modules, stub.__name__, stub)
+
+    return use
+
+
+def test_a_task_that_did_its_work_prints_its_summary(words, engine, capsys):
+    def segment_slide(request, progress) -> Result:
+        progress("predict", 1, 1)
+        return Result(f"segmented {request.slide}")
+
+    engine(segment_slide)
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert out.endswith("segmented slide.svs\n")
+    assert "<filter-progress>1.0000</filter-progress>" in out
+
+
+def test_bad_input_is_one_line_and_exit_2(words, engine, capsys):
+    def segment_slide(request, progress) -> Result:
+        raise BundleError(request.model, "is not a zip file\nat all")
+
+    engine(segment_slide)
+    assert main(words) == 2
+    assert capsys.readouterr().err == "error: model model.zip is not a zip file at all\n"
+
+
+def test_bad_numbers_do_not_reach_the_engine(words, engine, capsys):
+    def segment_slide(request, progress) -> Result:
+        pytest.fail("the engine was called")
+
+    engine(segment_slide)
+    assert main([*words, "--tile_size", "3"]) == 2
+    assert capsys.readouterr().err == "error: tile_size must be at least 65, but is 3\n"
+
+
+def test_a_defect_is_shown_whole_with_exit_1_and_without_the_token(words, engine, capsys):
+    def segment_slide(request, progress) -> Result:
+        raise KeyError(request.token)
+
+    engine(segment_slide)
+    assert main([*words, "--girderToken", "s3cret"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "KeyError" in err
+    assert "s3cret" not in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_cancels_and_leaves_nothing(words, engine, capsys, number, code):
+    def segment_slide(request, progress) -> Result:
+        with whole_file(request.output_annotation) as path:
+            path.write_text("half")
+            try:
+                signal.raise_signal(number)
+            except Exception:  # noqa: BLE001  what a careless library would do
+                pytest.fail("the cancellation was swallowed")
+        return Result("")
+
+    engine(segment_slide)
+    before = signal.getsignal(number)
+    assert main(words) == code
+    assert capsys.readouterr().err == "cancelled; nothing was written\n"
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["model.zip", "slide.svs"]
+    assert signal.getsignal(number) is before
+
+
+def test_the_command_line_goes_before_the_file(words, engine):
+    seen = []
+
+    def segment_slide(request, progress) -> Result:
+        seen.append((request.batch_size, request.tissue))
+        return Result("")
+
+    engine(segment_slide)
+    Path("s.toml").write_text('batch_size = 3\ntissue = "off"\n')
+    assert main([*words, "--config", "s.toml", "--batch-size", "2"]) == 0
+    assert seen == [(2, "off")]
+
+
+def test_a_file_with_an_unknown_setting_is_refused(words, engine, capsys):
+    Path("s.toml").write_text("batchsize = 3\n")
+    assert main([*words, "--config", "s.toml"]) == 2
+    assert "must be one of" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""A file of settings is TOML with known names, or one sentence says why not."""
+
+from pathlib import Path
+
+import pytest
+
+from deeplab.config.toml import read_settings
+from deeplab.errors import ConfigError
+
+
+def test_known_settings_come_back_with_their_types(tmp_path: Path):
+    path = tmp_path / "train.toml"
+    path.write_text('classes = ["a", "b"]\nsteps = 5\naugment = 0.5\nbatch_norm = true\n')
+    assert read_settings(path, {"classes", "steps", "augment", "batch_norm"}) == {
+        "classes": ["a", "b"],
+        "steps": 5,
+        "augment": 0.5,
+        "batch_norm": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"step = 5\n", "must be one of steps, but is 'step'"),
+        (b"steps = \n", "must be a TOML file"),
+        (b"steps = '\xff'\n", "must be a TOML file"),
+        (b"#" * (1 << 20) + b"#", "must be a TOML file of at most"),
+        (None, "must be a file that can be read"),
+    ],
+    ids=["unknown", "no value", "not UTF-8", "large", "absent"],
+)
+def test_any_other_file_is_refused(tmp_path: Path, content: bytes | None, sentence: str):
+    path = tmp_path / "train.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=sentence):
+        read_settings(path, {"steps"})
