@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import traceback
@@ -68,7 +69,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
             spec = read_spec(task.name)
             given.update(TaskParser(spec, task.fields, prog=prog or task.name).values(argv))
             request = bind(spec, task.request, task.fields, _with_config(spec, task, given))
-            with progress.shown() as report:
+            with progress.shown() as report, _logged():
                 summary = task.run(request, report)
             print(summary, flush=True)
     except Cancelled as cancelled:
@@ -90,6 +91,25 @@ def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> d
     names = {parameter.name for parameter in spec.parameters}
     settings = read_settings(Path(given[CONFIG]), names | set(task.fields.values()))
     return {**texts_of(spec, task.fields, settings), **given}
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """What the engine tells of its run appears on standard error, as its device on the first line.
+
+    To be entered after the bars of a terminal, which print such lines above themselves.
+    """
+    log = logging.getLogger("deeplab")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 @contextmanager

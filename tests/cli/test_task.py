@@ -1,5 +1,6 @@
 """A task ends with the right code, one line, and without secrets."""
 
+import logging
 import signal
 import sys
 import types
@@ -49,6 +50,19 @@ def test_a_task_that_did_its_work_prints_its_summary(words, engine, capsys):
     out = capsys.readouterr().out
     assert out.endswith("segmented slide.svs\n")
     assert "<filter-progress>1.0000</filter-progress>" in out
+
+
+def test_what_the_engine_logs_is_seen_during_the_run_only(words, engine, capsys):
+    log = logging.getLogger("deeplab.inference.segment")
+
+    def segment_slide(request, progress) -> Result:
+        log.info("runs on the CPU")
+        return Result("")
+
+    engine(segment_slide)
+    assert main(words) == 0
+    log.info("after the run")
+    assert capsys.readouterr().err == "INFO: runs on the CPU\n"
 
 
 def test_bad_input_is_one_line_and_exit_2(words, engine, capsys):
