@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from deeplab.config.requests import Points, is_girder_id
 from deeplab.errors import ConfigError, SlideNotFoundError
+from deeplab_cli.forms import Parameter, Spec
 from deeplab_cli.parser import UsageError
-from deeplab_cli.specs import Parameter, Spec
 
 Request = TypeVar("Request")
 

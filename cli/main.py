@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from deeplab import __version__
+from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
-from deeplab_cli.specs import list_text, read_spec
 from deeplab_cli.task import FAILED, Task, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from deeplab.errors import DeeplabError
-from deeplab_cli.specs import Parameter, Spec, spec_text
+from deeplab_cli.forms import Parameter, Spec, spec_text
 
 CONFIG = "config"
 

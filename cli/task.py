@@ -18,8 +18,8 @@ from deeplab.config.toml import read_settings
 from deeplab.errors import DeeplabError
 from deeplab_cli import progress
 from deeplab_cli.binding import bind, texts_of
+from deeplab_cli.forms import Spec, read_spec
 from deeplab_cli.parser import CONFIG, TaskParser
-from deeplab_cli.specs import Spec, read_spec
 
 Request = TypeVar("Request")
 

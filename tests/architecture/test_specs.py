@@ -13,8 +13,8 @@ from slicer_cli_web.ctk_cli_adjustment import CLIModule
 from deeplab import __version__
 from deeplab.errors import ConfigError
 from deeplab_cli.binding import bind
+from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.main import TASKS
-from deeplab_cli.specs import list_text, read_spec
 
 ROOT = Path(__file__).parents[2]
 FORMS = ROOT / "slicer_cli_spec"

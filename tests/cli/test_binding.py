@@ -7,9 +7,9 @@ import pytest
 from deeplab.config.requests import SegmentRequest, TrainRequest
 from deeplab.errors import ConfigError, SlideNotFoundError
 from deeplab_cli.binding import bind, regions_of, texts_of
+from deeplab_cli.forms import read_spec
 from deeplab_cli.parser import TaskParser, UsageError
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
-from deeplab_cli.specs import read_spec
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
 ID = "5f0c0ffee0ddba11deadbeef"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deeplab import __version__
-from deeplab_cli.specs import spec_text
+from deeplab_cli.forms import spec_text
 
 ROOT = Path(__file__).parents[2]
 MAIN = [sys.executable, "-m", "deeplab_cli.main"]
