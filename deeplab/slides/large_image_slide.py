@@ -168,15 +168,8 @@ def _try(kind: Any, path: Path, **options: int) -> LargeImageTiles | None:  # no
 
 
 def _samples(shape: PyramidShape) -> list[Tile]:
-    """The first, the middle and the last tile of level 0, and one of the level before."""
-    finest = shape.levels - 1
-    last_x = (shape.width_level0 - 1) // shape.tile_width
-    last_y = (shape.height_level0 - 1) // shape.tile_height
-    places = [(0, 0), (last_x // 2, last_y // 2), (last_x, last_y)]
-    tiles = [Tile(finest, x, y) for x, y in dict.fromkeys(places)]
-    if len(shape.usable) > 1:
-        tiles.append(Tile(shape.usable[-2], last_x // 4, last_y // 4))
-    return tiles
+    """Some tiles of level 0, and of the level before it."""
+    return [tile for level in shape.usable[-2:] for tile in shape.samples(level)]
 
 
 def _same(one: LargeImageTiles, other: LargeImageTiles) -> bool:

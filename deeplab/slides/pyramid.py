@@ -23,6 +23,14 @@ CACHE_BYTES = 256 * 2**20  # about 1,300 tiles of 256 px: two rows of a wide sli
 WINDOW_PIXELS = 2**26  # at most this many source pixels are held for one part of a box
 
 
+class Tile(NamedTuple):
+    """The place of a tile: its level, column and row."""
+
+    level: int
+    x: int
+    y: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyramidShape:
     """The tiles of a slide: level `levels - 1` is level 0 of the scan, each before it half of it.
@@ -51,13 +59,12 @@ class PyramidShape:
         scale = min(frame.scale_x, frame.scale_y) * (1 + 1e-9)
         return next((z for z in self.usable if self.downsample(z) <= scale), self.levels - 1)
 
-
-class Tile(NamedTuple):
-    """The place of a tile: its level, column and row."""
-
-    level: int
-    x: int
-    y: int
+    def samples(self, level: int) -> list[Tile]:
+        """The first, the middle and the last tile of `level`."""
+        width, height = self.size(level)
+        x, y = (width - 1) // self.tile_width, (height - 1) // self.tile_height
+        places = dict.fromkeys([(0, 0), (x // 2, y // 2), (x, y)])
+        return [Tile(level, *place) for place in places]
 
 
 class TileReader(Protocol):

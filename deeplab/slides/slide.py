@@ -10,11 +10,14 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.errors import ScaleError, SlideNotFoundError
+from deeplab.errors import DeeplabError, ScaleError, SlideNotFoundError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
-from deeplab.server.session import ServerLogin
+from deeplab.server.items import get_item
+from deeplab.server.session import ServerLogin, Session
+from deeplab.server.tiles import tiles_info
+from deeplab.slides.girder_slide import GirderTiles
 from deeplab.slides.large_image_slide import open_file
-from deeplab.slides.pyramid import PyramidSlide
+from deeplab.slides.pyramid import PyramidSlide, TileReader
 
 PRINT_MPP = 20.0  # um; coarser than any scan: 300 dots per inch of a printer are 85 um
 _ITEM_ID = re.compile(r"[0-9a-f]{24}")
@@ -77,24 +80,36 @@ def open_slide(
     `mpp` is um per level-0 pixel as the user states it; it goes before what the slide says.
 
     Raises:
-        SlideNotFoundError: there is no such file or item.
+        SlideNotFoundError: there is no such file.
         UnreadableSlideError: it is no image, or cut short, or damaged.
         ScaleError: neither the slide nor the user states the um per pixel.
-        ServerError: the server refused or failed.
+        ServerError: the server has no such item, refused or failed.
     """
     path = Path(source)
+    reader: TileReader
     if not path.exists() and _ITEM_ID.fullmatch(str(source)):
         if server is None:
             raise SlideNotFoundError(source, "is no file; a Girder item needs a server and a token")
-        raise SlideNotFoundError(source, "is no file, and items of a server cannot be read")
-    opened = open_file(path)
-    name = path.name
+        name, reader, stated = _open_item(str(source), server)
+    else:
+        opened = open_file(path)
+        name, reader, stated = path.name, opened.tiles, opened.mpp
     try:
-        scale = _scale(name, stated=opened.mpp, given=mpp)
-    except ScaleError:
-        opened.tiles.close()
+        return PyramidSlide(reader, name=name, mpp=_scale(name, stated=stated, given=mpp))
+    except DeeplabError:
+        reader.close()
         raise
-    return PyramidSlide(opened.tiles, name=name, mpp=scale)
+
+
+def _open_item(item_id: str, server: ServerLogin) -> tuple[str, TileReader, Mpp | None]:
+    session = Session(server)
+    try:
+        name = get_item(session, item_id).name
+        tiles = GirderTiles(session, item_id, tiles_info(session, item_id))
+    except DeeplabError:
+        session.close()
+        raise
+    return name, tiles, tiles.stated_mpp
 
 
 def _scale(name: str, *, stated: Mpp | None, given: float | None) -> Mpp:

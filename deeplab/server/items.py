@@ -1,0 +1,119 @@
+"""Items of a Girder server, the folders that hold them and the files in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from deeplab.errors import ServerError
+from deeplab.server.session import Session, girder_id
+
+PAGE = 500  # items asked for at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """An item of a folder; `is_large_image` says that the server has tiles of it."""
+
+    id: str
+    name: str
+    folder_id: str
+    size_bytes: int
+    is_large_image: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemFile:
+    """A file of an item."""
+
+    id: str
+    name: str
+    size_bytes: int
+
+
+def get_item(session: Session, item_id: str) -> Item:
+    """One item.
+
+    Raises:
+        AccessDeniedError: the token may not read it.
+        ServerError: there is no such item, or the server failed.
+    """
+    what = f"item {item_id}"
+    return _item(session.get_json(f"item/{girder_id('item', item_id)}", what), what)
+
+
+def folder_items(session: Session, folder_id: str) -> Iterator[Item]:
+    """The items of a folder by name; those of folders in it are not among them.
+
+    Raises:
+        AccessDeniedError: the token may not read the folder.
+        ServerError: there is no such folder, or the server failed.
+    """
+    what = f"items of folder {folder_id}"
+    query = {"folderId": girder_id("folder", folder_id), "limit": str(PAGE), "sort": "name"}
+    offset = 0
+    while True:
+        page = _list(session.get_json("item", what, {**query, "offset": str(offset)}), what)
+        yield from (_item(told, what) for told in page)
+        offset += len(page)
+        if len(page) < PAGE:
+            return
+
+
+def large_image_items(session: Session, folder_id: str) -> list[Item]:
+    """The items of a folder that are slides, by name.
+
+    Raises:
+        AccessDeniedError: the token may not read the folder.
+        ServerError: there is no such folder, or the server failed.
+    """
+    return [item for item in folder_items(session, folder_id) if item.is_large_image]
+
+
+def item_files(session: Session, item_id: str) -> list[ItemFile]:
+    """The files of an item.
+
+    Raises:
+        AccessDeniedError: the token may not read it.
+        ServerError: there is no such item, or the server failed.
+    """
+    what = f"files of item {item_id}"
+    path = f"item/{girder_id('item', item_id)}/files"
+    files = _list(session.get_json(path, what, {"limit": "0"}), what)
+    try:
+        return [
+            ItemFile(id=_id(told), name=str(told["name"]), size_bytes=int(told.get("size") or 0))
+            for told in files
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ServerError(what, "the server's answer is not a list of files") from error
+
+
+def _item(told: Any, what: str) -> Item:  # noqa: ANN401  JSON
+    if not isinstance(told, dict):
+        raise ServerError(what, "the server's answer is not an item")
+    image = told.get("largeImage")
+    try:
+        return Item(
+            id=_id(told),
+            name=str(told["name"]),
+            folder_id=girder_id("folder", str(told["folderId"])),
+            size_bytes=int(told.get("size") or 0),
+            # While the server still converts the image, the file that has tiles is not there yet.
+            is_large_image=isinstance(image, dict)
+            and "fileId" in image
+            and not image.get("expected"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerError(what, "the server's answer is not an item") from error
+
+
+def _id(told: dict[str, Any]) -> str:
+    return girder_id("id", str(told["_id"]))
+
+
+def _list(told: object, what: str) -> list[dict[str, Any]]:
+    if not isinstance(told, list):
+        raise ServerError(what, "the server's answer is not a list")
+    return told

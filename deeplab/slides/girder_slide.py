@@ -1,0 +1,98 @@
+"""Tiles streamed from a Girder server, only those that are read, many at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from deeplab.errors import ConfigError
+from deeplab.geometry.frames import Mpp
+from deeplab.server.session import Session
+from deeplab.server.tiles import Encoding, TilesInfo, fetch_tile
+from deeplab.slides.colours import to_rgb
+from deeplab.slides.pyramid import PyramidShape, Rgb, Tile
+
+logger = logging.getLogger(__name__)
+
+
+class GirderTiles:
+    """The tiles of one item; the session is closed with them.
+
+    A level's tiles are asked for as JPEG where that gives the same pixels as PNG, because the
+    server then passes on the bytes of the file; else as PNG, which is larger but exact.
+    """
+
+    def __init__(self, session: Session, item_id: str, info: TilesInfo) -> None:
+        self._session, self._item_id, self._info = session, item_id, info
+        self._pool = ThreadPoolExecutor(session.connections, thread_name_prefix="tiles")
+        self._encodings: dict[int, Encoding] = {}
+        self._lock = threading.Lock()
+        self.description = f"Girder {session.login.host}"
+        self.shape = PyramidShape(
+            width_level0=info.width_level0,
+            height_level0=info.height_level0,
+            tile_width=info.tile_width,
+            tile_height=info.tile_height,
+            levels=info.levels,
+            usable=tuple(range(info.levels)),
+        )
+
+    @property
+    def stated_mpp(self) -> Mpp | None:
+        """The um per pixel that the server states."""
+        if self._info.mpp_x is None or self._info.mpp_y is None:
+            return None
+        try:
+            return Mpp(self._info.mpp_x, self._info.mpp_y)
+        except ConfigError:
+            return None
+
+    def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
+        """The pixels of `tiles`, fetched together.
+
+        Raises:
+            AccessDeniedError: the token may not read the item.
+            ServerError: a tile cannot be read, or the server failed.
+        """
+        for level in {tile.level for tile in tiles}:
+            self._settle_encoding(level)
+        return list(self._pool.map(self._fetch, tiles))
+
+    def _fetch(self, tile: Tile) -> Rgb:
+        return self._fetch_as(tile, self._encodings[tile.level])
+
+    def _fetch_as(self, tile: Tile, encoding: Encoding) -> Rgb:
+        pixels = fetch_tile(
+            self._session,
+            self._item_id,
+            self._info,
+            z=tile.level,
+            x=tile.x,
+            y=tile.y,
+            encoding=encoding,
+        )
+        return to_rgb(pixels)
+
+    def _settle_encoding(self, level: int) -> None:
+        with self._lock:
+            if level not in self._encodings:
+                samples = self.shape.samples(level)
+                exact = self._pool.map(lambda tile: self._fetch_as(tile, "PNG"), samples)
+                passed = self._pool.map(lambda tile: self._fetch_as(tile, "JPEG"), samples)
+                same = all(map(np.array_equal, exact, passed))
+                self._encodings[level] = "JPEG" if same else "PNG"
+                logger.info(
+                    "item %s, level %d: tiles come as %s",
+                    self._item_id,
+                    level,
+                    self._encodings[level],
+                )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._session.close()

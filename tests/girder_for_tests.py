@@ -1,0 +1,140 @@
+"""A small HTTP server that answers as Girder does, and fails on request."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from deeplab.server.session import ServerLogin
+
+TOKEN = "s3cr3t-t0k3n"  # noqa: S105  of a server that lives for one test
+ITEM = "5f" * 12
+FOLDER = "6a" * 12
+
+
+@dataclass
+class FakeGirder:
+    """`routes` maps a path below the API to its reply: JSON, (content type, bytes), a status, or a function
+    of the query that gives either. `faults` are taken, one a request, before any route: a status, or
+    "drop" (no answer), "half" (dies midway), "garbage" (bytes that are no image).
+    """
+
+    routes: dict = field(default_factory=dict)
+    faults: list = field(default_factory=list)
+    asked: list = field(default_factory=list)
+    posted: list = field(default_factory=list)
+    connections: set = field(default_factory=set)
+    url: str = ""
+
+    @property
+    def login(self):
+        return ServerLogin(self.url, TOKEN)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    girder: FakeGirder
+    protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.connection.settimeout(20)
+        self.girder.connections.add(self.client_address)
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.girder.posted.append(json.loads(body))
+        self.do_GET()
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        path = parts.path.removeprefix("/api/v1/")
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        self.girder.asked.append((path, query))
+        fault = self.girder.faults.pop(0) if self.girder.faults else None
+        if self.headers.get("Girder-Token") != TOKEN:
+            fault = fault or 401
+        reply = self.girder.routes.get(path, 404)
+        if callable(reply):
+            reply = reply(query)
+        if fault == "drop":
+            self.close_connection = True
+            return
+        if isinstance(fault, int):
+            reply = fault
+        self.answer(reply, fault)
+
+    def answer(self, reply, fault):
+        status, kind = 200, "application/json"
+        if isinstance(reply, int):
+            status, body = reply, json.dumps({"message": "said\nno", "type": "rest"}).encode()
+        elif isinstance(reply, tuple):
+            kind, body = reply
+        else:
+            body = json.dumps(reply).encode()
+        if fault == "garbage":
+            body = b"\x00garbage\xff" * 10
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if fault == "half":
+            body, self.close_connection = body[: len(body) // 2], True
+        self.wfile.write(body)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A client that goes away is no fault of a test."""
+
+
+@contextmanager
+def fake_girder(**routes_and_faults):
+    girder = FakeGirder(**routes_and_faults)
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"girder": girder}))
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    girder.url = f"http://127.0.0.1:{server.server_port}/api/v1"
+    try:
+        yield girder
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def item_routes(source, *, item=ITEM, name="painted.svs"):
+    """The routes of an item whose tiles a large_image source (opened by its file) serves."""
+
+    def tile(z, x, y):
+        def reply(query):
+            encoding = query.get("encoding", "JPEG")
+            return f"image/{encoding.lower()}", bytes(source(encoding).getTile(x, y, z))
+
+        return reply
+
+    exact = source("PNG")
+    routes = {
+        f"item/{item}": {
+            "_id": item,
+            "name": name,
+            "folderId": FOLDER,
+            "size": 1,
+            "largeImage": {"fileId": item, "sourceName": exact.name},
+        },
+        f"item/{item}/tiles": dict(exact.getMetadata()),
+    }
+    for z in range(exact.levels):
+        by = 2 ** (exact.levels - 1 - z) * exact.tileWidth
+        for x in range(-(-exact.sizeX // by)):
+            for y in range(-(-exact.sizeY // by)):
+                routes[f"item/{item}/tiles/zxy/{z}/{x}/{y}"] = tile(z, x, y)
+    return routes
