@@ -1,0 +1,46 @@
+"""A value at points of a slide, which HistomicsUI shows as a heatmap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.config.classes import Rgb
+
+
+@dataclass(frozen=True, slots=True)
+class Heatmap:
+    """How probable a class is, place by place.
+
+    `points` is float (n, 3): x and y in level-0 pixels and a probability of 0 to 1; `radius` is how
+    far a point shines, in level-0 pixels.
+    """
+
+    name: str
+    colour: Rgb
+    points: NDArray[np.float64]
+    radius: float
+
+    def annotation(self) -> dict[str, Any]:
+        """This heatmap as one annotation of HistomicsUI, apart from the outlines of its class."""
+        red, green, blue = self.colour
+        element = {
+            "type": "heatmap",
+            "group": f"{self.name}-heatmap",
+            "points": [
+                [round(x, 1), round(y, 1), 0, round(p, 3)] for x, y, p in self.points.tolist()
+            ],
+            "radius": round(self.radius, 1),
+            "colorRange": [f"rgba({red}, {green}, {blue}, 0)", f"rgba({red}, {green}, {blue}, 1)"],
+            "rangeValues": [0, 1],
+            "normalizeRange": False,
+            "scaleWithZoom": True,
+        }
+        return {
+            "name": f"{self.name}-heatmap",
+            "description": f"probability of {self.name}",
+            "elements": [element] if len(self.points) else [],
+        }
