@@ -23,6 +23,7 @@ from deeplab.geometry.frames import WorkBox, WorkFrame
 
 Integers = NDArray[np.int64]
 
+TILE = 2048  # of a whole array: bounds the memory beside the outlines
 CHUNK = 2048  # objects turned into polygons at a time
 
 
@@ -52,7 +53,10 @@ def trace(labels: Labels, frame: WorkFrame | None = None) -> list[TracedShape]:
         return []
     area = WorkBox(0, 0, width, height)
     tracer = SeamTracer(frame or WorkFrame(1.0, 1.0, width, height, 1.0), area)
-    tracer.add(labels, None, area)
+    for y in range(0, height, TILE):
+        for x in range(0, width, TILE):
+            box = WorkBox(x, y, TILE, TILE).intersection(area)
+            tracer.add(labels[box.within(area)], None, box)
     return list(tracer.finish())
 
 
@@ -124,6 +128,8 @@ class SeamTracer:
 
     def finish(self) -> Iterator[TracedShape]:
         """The objects, ordered by their first pixel: from the top, each row from the left.
+
+        May be called again: polygons take many times the memory of the outlines kept here.
 
         Raises:
             ValueError: tiles are missing.

@@ -1,0 +1,110 @@
+import json
+import math
+
+import pytest
+import shapely
+
+from deeplab.annotations.geojson import read_geojson, write_geojson
+from deeplab.annotations.shapes import Annotations, Layer, Shape
+from deeplab.errors import AnnotationError
+
+RING = shapely.box(0, 0, 20, 20) - shapely.box(5, 5, 8.12, 8)
+PROPERTIES = {"area_um2": 97.5, "grade": 3, "text": "sure"}
+ANNOTATIONS = Annotations(
+    (
+        Layer("tumour", (200, 0, 10), (Shape(RING, PROPERTIES),)),
+        Layer("Straße", (1, 2, 3), (Shape(shapely.box(1, 1, 2, 2)),)),
+    )
+)
+
+
+def write(path, features):
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def feature(geometry, **properties):
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+SQUARE = [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]]
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    write_geojson(tmp_path / "a.geojson", ANNOTATIONS)
+    again = read_geojson(tmp_path / "a.geojson")
+    assert [(la.name, la.colour) for la in again.layers] == [
+        ("tumour", (200, 0, 10)),
+        ("Straße", (1, 2, 3)),
+    ]
+    assert again.layers[0].shapes[0].polygon.equals(RING)
+    assert again.layers[0].shapes[0].properties == PROPERTIES
+
+
+def test_what_is_written_follows_rfc_7946_and_qupath(tmp_path):
+    write_geojson(tmp_path / "a.geojson", ANNOTATIONS)
+    document = json.loads((tmp_path / "a.geojson").read_text())
+    assert document["type"] == "FeatureCollection"
+    first = document["features"][0]
+    outside, hole = first["geometry"]["coordinates"]
+    assert outside[0] == outside[-1]
+    assert hole[0] == hole[-1]
+    assert shapely.LinearRing(outside).is_ccw
+    assert not shapely.LinearRing(hole).is_ccw
+    assert first["properties"] == {
+        "objectType": "annotation",
+        "classification": {"name": "tumour", "color": [200, 0, 10]},
+        "measurements": {"area_um2": 97.5, "grade": 3},
+        "metadata": {"text": "sure"},
+    }
+
+
+def test_no_shapes_make_an_empty_collection(tmp_path):
+    write_geojson(tmp_path / "a.geojson", Annotations(()))
+    assert json.loads((tmp_path / "a.geojson").read_text())["features"] == []
+    assert read_geojson(tmp_path / "a.geojson").layers == ()
+
+
+def test_multipolygons_old_measurements_and_colours_are_read(tmp_path, caplog):
+    path = write(
+        tmp_path / "a.geojson",
+        [
+            feature(
+                {"type": "MultiPolygon", "coordinates": [SQUARE, [[[9, 9], [12, 9], [9, 12]]]]},
+                classification={"name": "a", "colorRGB": -3670016},
+                measurements=[{"name": "n", "value": 2}, {"name": "bad", "value": None}],
+            ),
+            feature({"type": "Polygon", "coordinates": SQUARE}, name="b", color=[1, 2, 3]),
+            feature({"type": "Polygon", "coordinates": SQUARE}),
+            feature({"type": "Point", "coordinates": [1, 2]}),
+        ],
+    )
+    read = read_geojson(path)
+    assert read.names == ("a", "b", "unclassified")
+    assert [s.polygon.area for s in read.layer("a").shapes] == [16, 4.5]
+    assert read.layer("a").shapes[1].properties == {"n": 2}
+    assert (read.layer("a").colour, read.layer("b").colour) == ((200, 0, 0), (1, 2, 3))
+    assert "1 of type Point" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("features", "sentence"),
+    [
+        ([3], "feature 1 is not a GeoJSON feature"),
+        ([feature(None)], "feature 1 has no geometry"),
+        ([feature({"type": "Polygon", "coordinates": []})], "polygon without outline"),
+        ([feature({"type": "MultiPolygon", "coordinates": 3})], "polygon without outline"),
+        ([feature({"type": "Polygon", "coordinates": [[[1e99, 0]] * 3]})], "not on a slide"),
+        ("abc", "not a GeoJSON feature collection"),
+    ],
+)
+def test_nonsense_is_refused_in_one_sentence(tmp_path, features, sentence):
+    with pytest.raises(AnnotationError, match=sentence):
+        read_geojson(write(tmp_path / "a.geojson", features))
+
+
+def test_a_measurement_that_is_no_number_is_refused_and_nothing_written(tmp_path):
+    shape = Shape(RING, {"n": math.nan})
+    with pytest.raises(AnnotationError, match="not a finite number"):
+        write_geojson(tmp_path / "a.json", Annotations((Layer("a", (0, 0, 0), (shape,)),)))
+    assert list(tmp_path.iterdir()) == []
