@@ -117,11 +117,12 @@ def item_routes(source, *, item=ITEM, name="painted.svs"):
     def tile(z, x, y):
         def reply(query):
             encoding = query.get("encoding", "JPEG")
-            return f"image/{encoding.lower()}", bytes(source(encoding).getTile(x, y, z))
+            opened = source(encoding, query.get("style"))
+            return f"image/{encoding.lower()}", bytes(opened.getTile(x, y, z))
 
         return reply
 
-    exact = source("PNG")
+    exact = source("PNG", None)
     routes = {
         f"item/{item}": {
             "_id": item,
@@ -131,6 +132,9 @@ def item_routes(source, *, item=ITEM, name="painted.svs"):
             "largeImage": {"fileId": item, "sourceName": exact.name},
         },
         f"item/{item}/tiles": dict(exact.getMetadata()),
+        f"item/{item}/tiles/internal_metadata": json.loads(
+            json.dumps(exact.getInternalMetadata(), default=str)
+        ),
     }
     for z in range(exact.levels):
         by = 2 ** (exact.levels - 1 - z) * exact.tileWidth

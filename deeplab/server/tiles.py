@@ -15,6 +15,13 @@ from deeplab.errors import ServerError
 from deeplab.server.session import Reply, Session, girder_id
 
 Encoding = Literal["JPEG", "PNG"]
+# A server decodes and encodes anew any tile that it might correct the colours of; told not to, it
+# passes on the file's own bytes. Where a slide has a colour profile the two then differ.
+QUERIES: dict[Encoding, dict[str, str]] = {
+    "JPEG": {"encoding": "JPEG", "style": '{"icc":false}'},
+    "PNG": {"encoding": "PNG"},
+}
+POWER_OF_TWO = 0.02  # how far OpenSlide's downsample may be off: levels are cut to whole pixels
 MAX_TILE_PIXELS = 2**26  # an image that is not tiled comes as one tile
 MAX_LEVELS = 32
 
@@ -58,6 +65,33 @@ def tiles_info(session: Session, item_id: str) -> TilesInfo:
     return info
 
 
+def full_levels(session: Session, item_id: str, info: TilesInfo) -> tuple[int, ...] | None:
+    """The levels that the file has, ascending, or None where the server does not know them.
+
+    Only a server that reads the file through OpenSlide says which they are.
+
+    Raises:
+        AccessDeniedError: the token may not read the item.
+        ServerError: the server failed.
+    """
+    path = f"item/{girder_id('item', item_id)}/tiles/internal_metadata"
+    told = session.get_json(path, f"metadata of item {item_id}")
+    properties = told.get("openslide") if isinstance(told, dict) else None
+    if not isinstance(properties, dict):
+        return None
+    found = {info.levels - 1}
+    for number in range(MAX_LEVELS):
+        try:
+            downsample = float(properties[f"openslide.level[{number}].downsample"])
+            level = info.levels - 1 - round(math.log2(downsample))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        exact = 2.0 ** (info.levels - 1 - level)
+        if 0 <= level < info.levels and abs(downsample / exact - 1) < POWER_OF_TWO:
+            found.add(level)
+    return tuple(sorted(found))
+
+
 def fetch_tile(
     session: Session, item_id: str, info: TilesInfo, *, z: int, x: int, y: int, encoding: Encoding
 ) -> NDArray[Any]:
@@ -77,7 +111,7 @@ def fetch_tile(
     return session.get(
         f"item/{girder_id('item', item_id)}/tiles/zxy/{z}/{x}/{y}",
         f"tile {z}/{x}/{y} of item {item_id}",
-        params={"encoding": encoding},
+        params=QUERIES[encoding],
         limit_bytes=info.tile_width * info.tile_height * 8 + 2**16,
         check=pixels,
     )

@@ -6,15 +6,18 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
 from deeplab.errors import ConfigError
 from deeplab.geometry.frames import Mpp
 from deeplab.server.session import Session
-from deeplab.server.tiles import Encoding, TilesInfo, fetch_tile
+from deeplab.server.tiles import Encoding, TilesInfo, fetch_tile, full_levels
 from deeplab.slides.colours import to_rgb
-from deeplab.slides.pyramid import PyramidShape, Rgb, Tile
+from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
+
+VARIED = 32  # steps between the darkest and the brightest byte of a tile with something on it
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +25,12 @@ logger = logging.getLogger(__name__)
 class GirderTiles:
     """The tiles of one item; the session is closed with them.
 
-    A level's tiles are asked for as JPEG where that gives the same pixels as PNG, because the
-    server then passes on the bytes of the file; else as PNG, which is larger but exact.
+    A level's tiles are asked for as JPEG where that gives the same pixels as PNG: the server then
+    passes on the bytes of the file. Elsewhere they are asked for as PNG, larger but exact.
+
+    Raises:
+        AccessDeniedError: the token may not read the item.
+        ServerError: the server failed.
     """
 
     def __init__(self, session: Session, item_id: str, info: TilesInfo) -> None:
@@ -40,6 +47,16 @@ class GirderTiles:
             levels=info.levels,
             usable=tuple(range(info.levels)),
         )
+        full = full_levels(session, item_id, info) or self._passed_levels()
+        if full:
+            self.shape = replace(self.shape, usable=levels_worth_reading(full))
+
+    def _passed_levels(self) -> tuple[int, ...]:
+        """The levels of which the server passes on the file's bytes: so the file has them."""
+        finest = self._info.levels - 1
+        if self._encoding(finest) == "PNG":
+            return ()
+        return tuple(z for z in range(self._info.levels) if self._encoding(z) == "JPEG")
 
     @property
     def stated_mpp(self) -> Mpp | None:
@@ -59,7 +76,7 @@ class GirderTiles:
             ServerError: a tile cannot be read, or the server failed.
         """
         for level in {tile.level for tile in tiles}:
-            self._settle_encoding(level)
+            self._encoding(level)
         return list(self._pool.map(self._fetch, tiles))
 
     def _fetch(self, tile: Tile) -> Rgb:
@@ -77,20 +94,18 @@ class GirderTiles:
         )
         return to_rgb(pixels)
 
-    def _settle_encoding(self, level: int) -> None:
+    def _encoding(self, level: int) -> Encoding:
         with self._lock:
             if level not in self._encodings:
                 samples = self.shape.samples(level)
-                exact = self._pool.map(lambda tile: self._fetch_as(tile, "PNG"), samples)
+                exact = list(self._pool.map(lambda tile: self._fetch_as(tile, "PNG"), samples))
                 passed = self._pool.map(lambda tile: self._fetch_as(tile, "JPEG"), samples)
-                same = all(map(np.array_equal, exact, passed))
+                # A tile of one colour is the same however it is encoded: it proves nothing.
+                varied = any(np.ptp(rgb) >= VARIED for rgb in exact)
+                same = varied and all(map(np.array_equal, exact, passed))
                 self._encodings[level] = "JPEG" if same else "PNG"
-                logger.info(
-                    "item %s, level %d: tiles come as %s",
-                    self._item_id,
-                    level,
-                    self._encodings[level],
-                )
+                logger.info("level %d comes as %s", level, self._encodings[level])
+            return self._encodings[level]
 
     def close(self) -> None:
         """Close the connections."""

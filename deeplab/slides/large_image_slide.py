@@ -18,7 +18,7 @@ from large_image_source_tifffile import TifffileFileTileSource
 from deeplab.errors import ConfigError, SlideNotFoundError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.colours import to_rgb
-from deeplab.slides.pyramid import PyramidShape, Rgb, Tile
+from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
 from deeplab.slides.tiff_check import TiffFacts, tiff_facts
 
 logger = logging.getLogger(__name__)
@@ -47,13 +47,16 @@ class LargeImageTiles:
         # its one lock would stand in the way of reading from many threads.
         source.cache, source.cache_lock = _NoCache(), None
         self.description = f"large_image {source.name}"
+        self.full_levels = _full_levels(source)
+        # tifffile makes the levels that a file lacks by leaving pixels out, not by averaging them.
+        makes = not isinstance(source, TifffileFileTileSource)
         self.shape = PyramidShape(
             width_level0=int(source.sizeX),
             height_level0=int(source.sizeY),
             tile_width=int(source.tileWidth),
             tile_height=int(source.tileHeight),
             levels=int(source.levels),
-            usable=_usable_levels(source),
+            usable=levels_worth_reading(self.full_levels) if makes else self.full_levels,
         )
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
@@ -106,12 +109,9 @@ class _NoCache:
         pass
 
 
-def _usable_levels(source: Any) -> tuple[int, ...]:  # noqa: ANN401  large_image has no types
-    if isinstance(source, TifffileFileTileSource):
-        # It makes the levels that a file lacks by leaving pixels out, not by averaging them.
-        there = source._nonemptyLevelsList()  # noqa: SLF001  large_image has no public word for it
-        return tuple(z for z, full in enumerate(there) if full)
-    return tuple(range(int(source.levels)))
+def _full_levels(source: Any) -> tuple[int, ...]:  # noqa: ANN401  large_image has no types
+    there = source._nonemptyLevelsList()  # noqa: SLF001  large_image has no public word for it
+    return tuple(z for z, level in enumerate(there) if level is not None)
 
 
 def open_file(path: Path) -> OpenedFile:
@@ -135,7 +135,7 @@ def open_file(path: Path) -> OpenedFile:
         raise UnreadableSlideError(
             path.name, "is not an image that can be read here, or it is damaged"
         )
-    chosen.read(_samples(chosen.shape))
+    chosen.read(_samples(chosen))
     scales = [tiles.stated_mpp() for tiles in (chosen, openslide) if tiles is not None]
     if openslide is not None and openslide is not chosen:
         openslide.close()
@@ -167,16 +167,16 @@ def _try(kind: Any, path: Path, **options: int) -> LargeImageTiles | None:  # no
         return None
 
 
-def _samples(shape: PyramidShape) -> list[Tile]:
-    """Some tiles of level 0, and of the level before it."""
-    return [tile for level in shape.usable[-2:] for tile in shape.samples(level)]
+def _samples(tiles: LargeImageTiles) -> list[Tile]:
+    """Some tiles of level 0, and of the next level that the file has."""
+    return [tile for level in tiles.full_levels[-2:] for tile in tiles.shape.samples(level)]
 
 
 def _same(one: LargeImageTiles, other: LargeImageTiles) -> bool:
     """Whether two sources agree, to the bit, on the slide's size and on a sample of its tiles."""
     if one.shape != other.shape:
         return False
-    samples = _samples(one.shape)
+    samples = _samples(one)
     try:
         pairs = list(zip(samples, one.read(samples), other.read(samples), strict=True))
     except UnreadableSlideError:

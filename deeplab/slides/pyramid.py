@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,6 +20,7 @@ from deeplab.slides.resample import resample, taps
 Rgb = NDArray[np.uint8]  # (height, width, 3)
 WHITE = 255  # slide glass: what lies outside the slide
 CACHE_BYTES = 256 * 2**20  # about 1,300 tiles of 256 px: two rows of a wide slide's tiles
+FAR = 3  # levels: from here on, 64 pixels would be read to make one
 WINDOW_PIXELS = 2**26  # at most this many source pixels are held for one part of a box
 
 
@@ -65,6 +66,17 @@ class PyramidShape:
         x, y = (width - 1) // self.tile_width, (height - 1) // self.tile_height
         places = dict.fromkeys([(0, 0), (x // 2, y // 2), (x, y)])
         return [Tile(level, *place) for place in places]
+
+
+def levels_worth_reading(full: Collection[int]) -> tuple[int, ...]:
+    """The `full` levels, those that the file has, and what only a reader can make far below them.
+
+    large_image makes a level that a file lacks tile by tile: with seams, and at the slide's edge
+    out of what pads the file's last tiles. Averaging a full level ourselves has neither, but for a
+    thumbnail of a slide without coarse levels it would fetch the whole slide.
+    """
+    far = range(max(0, min(full) - FAR + 1))
+    return tuple(sorted({*full, *far}))
 
 
 class TileReader(Protocol):

@@ -12,7 +12,7 @@ from deeplab.errors import ConfigError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp, WorkBox
 from deeplab.slides import pyramid
 from deeplab.slides.array_slide import ArraySlide
-from deeplab.slides.pyramid import PyramidShape, PyramidSlide, Tile, TileCache
+from deeplab.slides.pyramid import PyramidShape, PyramidSlide, Tile, TileCache, levels_worth_reading
 from tests.slides_for_tests import RAMP, halved, noise, ramp
 
 NOISE = noise(203, 151)
@@ -205,3 +205,10 @@ def test_a_failed_read_fails_for_all_and_is_tried_again_next_time():
 def test_an_array_that_is_no_rgb_image_is_refused():
     with pytest.raises(ConfigError, match="uint8"):
         ArraySlide(np.zeros((5, 5)), Mpp.square(1))
+
+
+@pytest.mark.parametrize(
+    ("full", "worth"), [((8,), (0, 1, 2, 3, 4, 5, 8)), ((2, 4, 6), (2, 4, 6)), ((3, 5), (0, 3, 5))]
+)
+def test_levels_that_a_file_lacks_are_read_only_far_below_those_it_has(full, worth):
+    assert levels_worth_reading(full) == worth
