@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -27,6 +28,9 @@ from deeplab.geometry.frames import Mpp
 
 POLYGON, RECTANGLE, ELLIPSE = "0", "1", "2"
 OTHER_TYPES = {"3": "arrow", "4": "ruler or line", "5": "point"}
+# One call for all vertices of a region: files hold millions.
+VERTEX_X = etree.XPath("Vertices/Vertex/@X", smart_strings=False)
+VERTEX_Y = etree.XPath("Vertices/Vertex/@Y", smart_strings=False)
 HEADERS = (
     ("9999", "Region"),
     ("9997", "Length"),
@@ -69,11 +73,12 @@ def write_aperio_xml(path: Path, annotations: Annotations, mpp: Mpp | None = Non
         OutputError: the file cannot be written.
     """
     scale = str(round(mpp.mean, 6)) if mpp else "0"
-    with whole_file(path) as part, etree.xmlfile(str(part), encoding="UTF-8") as file:
-        file.write_declaration()
-        with file.element("Annotations", MicronsPerPixel=scale):
-            for place, layer in enumerate(annotations.layers, start=1):
-                _write_layer(file, layer, place, mpp)
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write('<?xml version="1.0" encoding="UTF-8"?>\n')
+        file.write(_tag("Annotations", {"MicronsPerPixel": scale}) + "\n")
+        for place, layer in enumerate(annotations.layers, start=1):
+            file.writelines(_layer_lines(layer, place, mpp))
+        file.write("</Annotations>\n")
 
 
 def _parse(content: bytes, path: Path) -> Any:  # noqa: ANN401  lxml has no types
@@ -159,16 +164,16 @@ def _exclude(
 
 
 def _vertices(region: Any, where: str, path: Path) -> NDArray[np.float64]:  # noqa: ANN401  lxml
-    found: list[tuple[float, float]] = []
-    for vertex in region.iterfind("Vertices/Vertex"):
-        try:
-            x, y = float(vertex.get("X", "")), float(vertex.get("Y", ""))
-        except ValueError as error:
-            raise AnnotationError(path, f"{where} has a vertex that is not a number") from error
-        if not (abs(x) <= FARTHEST and abs(y) <= FARTHEST):
-            raise AnnotationError(path, f"{where} has a vertex that is not on a slide")
-        found.append((x, y))
-    return np.array(found, np.float64).reshape(-1, 2)
+    texts = [VERTEX_X(region), VERTEX_Y(region)]
+    if len(texts[0]) != len(texts[1]):
+        raise AnnotationError(path, f"{where} has a vertex without X or Y")
+    try:
+        vertices = np.array([list(map(float, text)) for text in texts]).T
+    except ValueError as error:
+        raise AnnotationError(path, f"{where} has a vertex that is not a number") from error
+    if not (np.abs(vertices) <= FARTHEST).all():
+        raise AnnotationError(path, f"{where} has a vertex that is not on a slide")
+    return vertices
 
 
 def _outline(vertices: NDArray[np.float64], kind: str) -> shapely.Polygon | None:
@@ -185,12 +190,8 @@ def _outline(vertices: NDArray[np.float64], kind: str) -> shapely.Polygon | None
     return shapely.Polygon(vertices) if len(vertices) >= 3 else None
 
 
-def _write_layer(
-    file: Any,  # noqa: ANN401  lxml has no types
-    layer: Layer,
-    place: int,
-    mpp: Mpp | None,
-) -> None:
+def _layer_lines(layer: Layer, place: int, mpp: Mpp | None) -> Iterator[str]:
+    """The lines of one `Annotation` element."""
     red, green, blue = layer.colour
     attributes = {
         "Id": str(place),
@@ -206,59 +207,56 @@ def _write_layer(
         "MarkupImagePath": "",
         "MacroName": "",
     }
-    with file.element("Annotation", attributes):
-        with file.element("Attributes"):
-            file.write(etree.Element("Attribute", Name=layer.name, Id="0", Value=""))
-        with file.element("Regions"):
-            headers = etree.Element("RegionAttributeHeaders")
-            for header, name in HEADERS:
-                etree.SubElement(headers, "AttributeHeader", Id=header, Name=name, ColumnWidth="-1")
-            file.write(headers)
-            for region in _regions(layer, mpp):
-                file.write(region)
-        file.write(etree.Element("Plots"))
-
-
-def _regions(layer: Layer, mpp: Mpp | None) -> Iterator[Any]:
-    """A `Region` element for each outline and each hole."""
+    yield _tag("Annotation", attributes) + "\n<Attributes>"
+    yield _tag("Attribute", {"Name": layer.name, "Id": "0", "Value": ""}, end="/>")
+    yield "</Attributes>\n<Regions><RegionAttributeHeaders>"
+    for header, name in HEADERS:
+        fields = {"Id": header, "Name": name, "ColumnWidth": "-1"}
+        yield _tag("AttributeHeader", fields, end="/>")
+    yield "</RegionAttributeHeaders>\n"
     number = 0
     for shape in layer.shapes:
         text = str(shape.properties.get("text", ""))
         for hole, ring in enumerate([shape.polygon.exterior, *shape.polygon.interiors]):
             number += 1
-            yield _region(ring, number, {"Text": text, "NegativeROA": str(int(hole > 0))}, mpp)
+            own = {"Text": text, "NegativeROA": str(int(hole > 0))}
+            yield _region(ring, number, own, mpp)
+    yield "</Regions><Plots/></Annotation>\n"
 
 
-def _region(ring: shapely.LinearRing, number: int, more: Mapping[str, str], mpp: Mpp | None) -> Any:  # noqa: ANN401  lxml has no types
+def _region(ring: shapely.LinearRing, number: int, more: Mapping[str, str], mpp: Mpp | None) -> str:
+    """A `Region` element for an outline or a hole."""
     corners = shapely.get_coordinates(ring)
     steps = np.diff(corners, axis=0)
     um = np.array([mpp.x, mpp.y]) if mpp else np.zeros(2)
     area = shapely.Polygon(ring).area
-    region = etree.Element(
-        "Region",
-        {
-            "Id": str(number),
-            "Type": POLYGON,
-            "Zoom": "1",
-            "Selected": "0",
-            "ImageLocation": "",
-            "ImageFocus": "-1",
-            "Length": _decimal(np.hypot(*steps.T).sum()),
-            "Area": _decimal(area),
-            "LengthMicrons": _decimal(np.hypot(*(steps * um).T).sum()),
-            "AreaMicrons": _decimal(area * um.prod()),
-            "InputRegionId": "0",
-            "Analyze": "1",
-            "DisplayId": str(number),
-            **more,
-        },
-    )
-    etree.SubElement(region, "Attributes")
-    vertices = etree.SubElement(region, "Vertices")
-    for x, y in corners[:-1].tolist():
-        etree.SubElement(vertices, "Vertex", X=_decimal(x), Y=_decimal(y), Z="0")
-    return region
+    attributes = {
+        "Id": str(number),
+        "Type": POLYGON,
+        "Zoom": "1",
+        "Selected": "0",
+        "ImageLocation": "",
+        "ImageFocus": "-1",
+        "Length": f"{np.hypot(*steps.T).sum():.2f}",
+        "Area": f"{area:.2f}",
+        "LengthMicrons": f"{np.hypot(*(steps * um).T).sum():.2f}",
+        "AreaMicrons": f"{area * um.prod():.2f}",
+        "InputRegionId": "0",
+        "Analyze": "1",
+        "DisplayId": str(number),
+        **more,
+    }
+    vertices = "".join(f'<Vertex X="{x:.2f}" Y="{y:.2f}" Z="0"/>' for x, y in corners[:-1].tolist())
+    head = _tag("Region", attributes)
+    return f"{head}<Attributes/><Vertices>{vertices}</Vertices></Region>\n"
 
 
-def _decimal(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+def _tag(name: str, attributes: Mapping[str, str], end: str = ">") -> str:
+    fields = (f' {key}="{_escape(value)}"' for key, value in attributes.items())
+    return f"<{name}{''.join(fields)}{end}"
+
+
+def _escape(text: str) -> str:
+    """Text as the value of an attribute; control characters have no place in XML."""
+    kept = "".join(c if c >= " " and c not in "\ufffe\uffff" else " " for c in text)
+    return html.escape(kept.encode("utf-8", "replace").decode())

@@ -106,10 +106,10 @@ def _fill(out: Labels, spans: _Spans, value: int) -> None:
     top, left = int(spans.row.min()), int(spans.start.min())
     height, width = int(spans.row.max()) - top + 1, int(spans.end.max()) - left + 1
     line = (spans.row - top) * width - left
-    size = height * width
-    depth = np.bincount(line + spans.start, minlength=size)
-    depth -= np.bincount(line + spans.end, minlength=size)
-    inside = np.cumsum(depth.reshape(height, width)[:, :-1], axis=1) > 0
+    depth = np.zeros(height * width, np.int32)
+    np.add.at(depth, line + spans.start, 1)
+    np.add.at(depth, line + spans.end, -1)
+    inside = np.cumsum(depth.reshape(height, width)[:, :-1], axis=1, dtype=np.int32) > 0
     out[top : top + height, left : left + width - 1][inside] = value
 
 

@@ -212,7 +212,8 @@ def _by_object(rings: Rings, owner: Integers) -> Iterator[tuple[list[int], list[
     earliest = np.full(int(owner.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(earliest, owner, place)
     order = np.lexsort((place, earliest[owner]))
-    groups = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
-    for at in range(0, len(groups), CHUNK):
-        batch = groups[at : at + CHUNK]
+    bounds = np.r_[0, np.flatnonzero(np.diff(owner[order])) + 1, len(order)]
+    for at in range(0, len(bounds) - 1, CHUNK):
+        own = bounds[at : at + CHUNK + 1]
+        batch = np.split(order[own[0] : own[-1]], own[1:-1] - own[0])
         yield [int(owner[group[0]]) for group in batch], batch

@@ -52,6 +52,13 @@ def test_what_is_written_is_read_again(tmp_path):
     assert shape.properties == {"text": "sure"}
 
 
+def test_any_layer_name_survives_or_loses_only_what_xml_cannot_hold(tmp_path):
+    for name, kept in (("a & <b> \"c\" 'd'", None), ("a\x00b\nc", "a b c"), ("\ud800x", "?x")):
+        layers = (Layer(name, (0, 0, 0), ()),)
+        write_aperio_xml(tmp_path / "a.xml", Annotations(layers))
+        assert read_aperio_xml(tmp_path / "a.xml").names == (kept or name,)
+
+
 def test_every_attribute_of_imagescope_is_written_with_areas_in_um2(tmp_path):
     write_aperio_xml(tmp_path / "a.xml", ANNOTATIONS, Mpp(0.5, 0.25))
     root = etree.parse(tmp_path / "a.xml").getroot()
@@ -80,10 +87,10 @@ def test_every_attribute_of_imagescope_is_written_with_areas_in_um2(tmp_path):
         "Selected": "0",
         "ImageLocation": "",
         "ImageFocus": "-1",
-        "Length": "80",
-        "Area": "400",
-        "LengthMicrons": "30",
-        "AreaMicrons": "50",
+        "Length": "80.00",
+        "Area": "400.00",
+        "LengthMicrons": "30.00",
+        "AreaMicrons": "50.00",
         "Text": "sure",
         "NegativeROA": "0",
         "InputRegionId": "0",
@@ -167,3 +174,8 @@ def test_other_xml_and_entities_are_refused_in_one_sentence(tmp_path, text, sent
 def test_vertices_off_any_slide_are_refused(tmp_path, x, sentence):
     with pytest.raises(AnnotationError, match=f"region 1 of 'a' .*{sentence}"):
         read(tmp_path, region([(x, 0), (1, 1), (2, 0)]))
+
+
+def test_a_vertex_without_a_coordinate_is_refused(tmp_path):
+    with pytest.raises(AnnotationError, match="region 1 of 'a' has a vertex without X or Y"):
+        read(tmp_path, '<Region><Vertices><Vertex X="1"/></Vertices></Region>')

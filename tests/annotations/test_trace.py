@@ -134,6 +134,23 @@ def test_straight_edges_have_no_corners_at_seams():
     assert len(shape.polygon.exterior.coords) == 5
 
 
+def test_arrays_larger_than_a_tile_and_thousands_of_objects_are_traced():
+    labels = np.zeros((110, 4500), np.uint8)
+    labels[0:100:2, 0:4400:2] = 1
+    labels[105:, :] = 2
+    traced = trace(labels)
+    assert len(traced) == 50 * 2200 + 1
+    assert traced[-1].polygon.equals(shapely.box(0, 105, 4500, 110))
+    assert [t.polygon.bounds[:2] for t in traced[2199:2201]] == [(4398, 0), (0, 2)]
+
+
+def test_shapes_can_be_asked_for_twice():
+    tracer = SeamTracer(WorkFrame(1, 1, 8, 4, 1), WorkBox(0, 0, 8, 4))
+    for x in (0, 4):
+        tracer.add(np.ones((4, 4), np.uint8), None, WorkBox(x, 0, 4, 4))
+    assert list(tracer.finish()) == list(tracer.finish()) != []
+
+
 def test_nothing_is_traced_on_background():
     assert trace(np.zeros((4, 4), np.uint8)) == []
     assert trace(np.zeros((0, 4), np.uint8)) == []
