@@ -45,7 +45,7 @@ def trace_tiled(labels, cuts_y, cuts_x, frame, x0=0, y0=0, confidence=None):
     return list(tracer.finish())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(LABELS, st.lists(st.integers(1, 13)), st.lists(st.integers(1, 13)), SCALES, SCALES)
 def test_drawing_what_was_traced_gives_the_labels_again(labels, cuts_y, cuts_x, sx, sy):
     height, width = labels.shape
@@ -118,14 +118,15 @@ def test_pixels_that_touch_at_a_corner_are_two_objects():
     assert [t.polygon.bounds for t in trace(labels)] == [(0, 0, 1, 1), (1, 1, 2, 2)]
 
 
-def test_a_hole_that_touches_the_outside_at_a_corner_leaves_a_valid_polygon():
-    labels = np.array([[1, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 1]], np.uint8)
-    labels[0, 3] = 0
-    shapes = trace(labels)
-    assert all(t.polygon.is_valid for t in shapes)
-    np.testing.assert_array_equal(
-        redraw(shapes, WorkBox(0, 0, 4, 4), WorkFrame(1, 1, 4, 4, 1)), labels
-    )
+@pytest.mark.parametrize("cuts", [[], [1], [1, 2]])
+@pytest.mark.parametrize("turns", range(4))
+def test_a_hole_that_touches_the_outside_at_a_corner_leaves_a_valid_polygon(turns, cuts):
+    labels = np.rot90(np.array([[0, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8), turns)
+    frame = WorkFrame(1, 1, 3, 3, 1)
+    (shape,) = trace_tiled(np.ascontiguousarray(labels), cuts, cuts, frame)
+    assert shape.polygon.is_valid
+    assert (len(shape.polygon.interiors), shape.area_px_work) == (1, 7)
+    np.testing.assert_array_equal(redraw([shape], frame.box, frame), labels)
 
 
 def test_straight_edges_have_no_corners_at_seams():
