@@ -10,7 +10,8 @@ DeeplabError
 ├── BundleError              a model file is not a model, or not one that can be used here
 ├── CheckpointError          a checkpoint of another program does not fit the network
 ├── ServerError              the Girder server refused or failed
-│   └── AccessDeniedError    the token has no right to what was asked
+│   ├── AccessDeniedError    the token has no right to what was asked
+│   └── UnknownIdError       the server has nothing of that id
 ├── TrainingError            training cannot start or go on
 ├── DeviceError              the device or runtime asked for is not there
 └── OutputError              a result cannot be written                    (OSError)
@@ -101,6 +102,10 @@ class ServerError(DeeplabError):
 
 class AccessDeniedError(ServerError):
     """The token has no right to what was asked."""
+
+
+class UnknownIdError(ServerError):
+    """The server has nothing of that id."""
 
 
 class TrainingError(DeeplabError):

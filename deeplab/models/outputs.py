@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 # What a network gives: float32 (n, h/s, w/s, classes), before softmax and upsampling.
-SEMANTIC_LOGITS = "semantic_logits"
+SEMANTIC_LOGITS: Final = "semantic_logits"
 
 # What a predictor gives for a tile; h/s is that of the logits.
-LABELS = "labels"  # uint8 (n, tile, tile)
-CONFIDENCE = "confidence"  # float32 (n, h/s, w/s): probability of the likeliest class
-PROBABILITIES = "probabilities"  # float32 (n, h/s, w/s, classes)
+LABELS: Final = "labels"  # uint8 (n, tile, tile)
+CONFIDENCE: Final = "confidence"  # float32 (n, h/s, w/s): probability of the likeliest class
+PROBABILITIES: Final = "probabilities"  # float32 (n, h/s, w/s, classes)
 
 PredictedMap = Literal["labels", "confidence", "probabilities"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deeplab.errors import ServerError
+from deeplab.errors import ServerError, UnknownIdError
 from deeplab.server.session import Session, girder_id
 
 PAGE = 500  # items asked for at once
@@ -41,6 +41,25 @@ def get_item(session: Session, item_id: str) -> Item:
     """
     what = f"item {item_id}"
     return _item(session.get_json(f"item/{girder_id('item', item_id)}", what), what)
+
+
+def item_with(session: Session, any_id: str) -> Item:
+    """The item of this id, or the item that the file of this id belongs to.
+
+    HistomicsUI hands over the id of the open slide's file, people that of the item.
+
+    Raises:
+        AccessDeniedError: the token may not read it.
+        ServerError: there is no such item or file, or the server failed.
+    """
+    what = f"item or file {any_id}"
+    try:
+        file = session.get_json(f"file/{girder_id('file', any_id)}", what)
+    except UnknownIdError:
+        return get_item(session, any_id)
+    if not isinstance(file, dict):
+        raise ServerError(what, "the server's answer is not a file")
+    return get_item(session, str(file.get("itemId")))
 
 
 def folder_items(session: Session, folder_id: str) -> Iterator[Item]:

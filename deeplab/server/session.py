@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from deeplab.errors import AccessDeniedError, ConfigError, ServerError
+from deeplab.errors import AccessDeniedError, ConfigError, ServerError, UnknownIdError
 
 T = TypeVar("T")
 
@@ -252,7 +252,9 @@ def _refuse(response: requests.Response, what: str) -> None:
     if status == 429 or status >= 500:
         asked = response.headers.get("Retry-After", "")
         raise _BusyError(status, float(asked) if asked.isascii() and asked.isdigit() else 0.0)
-    raise ServerError(what, f"the server answered {status}{_message(response)}")
+    # Girder answers 400 to an id that it does not know.
+    kind = UnknownIdError if status in {400, 404} else ServerError
+    raise kind(what, f"the server answered {status}{_message(response)}")
 
 
 def _message(response: requests.Response) -> str:

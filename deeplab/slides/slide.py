@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deeplab.errors import DeeplabError, ScaleError, SlideNotFoundError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
-from deeplab.server.items import get_item
+from deeplab.server.items import item_with
 from deeplab.server.session import ServerLogin, Session
 from deeplab.server.tiles import tiles_info
 from deeplab.slides.girder_slide import GirderTiles
@@ -75,7 +75,7 @@ class Slide(Protocol):
 def open_slide(
     source: str | Path, *, mpp: float | None = None, server: ServerLogin | None = None
 ) -> Slide:
-    """The slide in a file, or with `server` in the Girder item whose id `source` is.
+    """The slide in a file, or with `server` in the Girder item whose id, or whose file's, `source` is.
 
     `mpp` is um per level-0 pixel as the user states it; it goes before what the slide says.
 
@@ -101,15 +101,15 @@ def open_slide(
         raise
 
 
-def _open_item(item_id: str, server: ServerLogin) -> tuple[str, TileReader, Mpp | None]:
+def _open_item(any_id: str, server: ServerLogin) -> tuple[str, TileReader, Mpp | None]:
     session = Session(server)
     try:
-        name = get_item(session, item_id).name
-        tiles = GirderTiles(session, item_id, tiles_info(session, item_id))
+        item = item_with(session, any_id)
+        tiles = GirderTiles(session, item.id, tiles_info(session, item.id))
     except DeeplabError:
         session.close()
         raise
-    return name, tiles, tiles.stated_mpp
+    return item.name, tiles, tiles.stated_mpp
 
 
 def _scale(name: str, *, stated: Mpp | None, given: float | None) -> Mpp:

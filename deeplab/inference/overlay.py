@@ -1,0 +1,59 @@
+"""A picture of a slide with the outlines of what was found on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.annotations.shapes import Annotations
+from deeplab.errors import OutputError
+from deeplab.files import whole_file
+from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
+from deeplab.slides.slide import Slide
+
+LONGEST = 4096  # pixels of the picture's longer side
+SUBPIXEL_BITS = 4
+
+
+def write_overlay(path: Path, annotations: Annotations, slide: Slide, part: Level0Box) -> None:
+    """A PNG of a part of a slide, at full resolution or LONGEST pixels, with outlines over it.
+
+    Args:
+        path: of the PNG.
+        annotations: outlined in the colours of their layers.
+        slide: what is shown.
+        part: what is shown of it, level-0 pixels.
+
+    Raises:
+        OutputError: the file cannot be written.
+        SlideError, ServerError: the slide cannot be read.
+    """
+    shrink = max(1.0, part.width / LONGEST, part.height / LONGEST)
+    frame = slide.frame(slide.mpp.mean * shrink)
+    box = frame.to_work(part).intersection(frame.box)
+    picture = np.ascontiguousarray(slide.read(frame, box))
+    for layer in annotations.layers:
+        rings = [
+            _ring(ring.coords, frame, box)
+            for shape in layer.shapes
+            for ring in (shape.polygon.exterior, *shape.polygon.interiors)
+        ]
+        cv2.polylines(
+            picture, rings, isClosed=True, color=layer.colour, thickness=2,
+            lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
+        )  # fmt: skip
+    done, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise OutputError(path, "the picture could not be encoded")
+    with whole_file(path) as temporary:
+        temporary.write_bytes(png.tobytes())
+
+
+def _ring(coords: Sequence[tuple[float, ...]], frame: WorkFrame, box: WorkBox) -> NDArray[np.int32]:
+    points = np.asarray(coords)[:, :2] / (frame.scale_x, frame.scale_y) - (box.x, box.y)
+    # OpenCV counts from the middle of the first pixel, we from its corner.
+    return np.asarray(np.round((points - 0.5) * 2**SUBPIXEL_BITS), np.int32)

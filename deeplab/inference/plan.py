@@ -1,0 +1,133 @@
+"""What is to be predicted of a slide, and at which scale: settled before anything heavy starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deeplab.annotations.rasterize import fill_polygon
+from deeplab.bundles.card import Card
+from deeplab.config.requests import Points, SegmentRequest
+from deeplab.errors import ConfigError, ScaleError
+from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
+from deeplab.geometry.grid import TilePlan, TileSlot
+from deeplab.slides.slide import Slide
+from deeplab.slides.tissue import TissueMask
+
+FINEST_UPSAMPLING = 1.5  # a slide may be this much coarser than the network wants, no more
+
+
+def work_frame(request: SegmentRequest, card: Card, slide: Slide) -> WorkFrame:
+    """The frame in which the network sees the slide.
+
+    Raises:
+        ScaleError: the model's scale is not known, or the slide or the scale asked for is not one
+            that the model was trained for.
+    """
+    mpp = request.work_mpp or card.mpp_work or 0.0
+    if request.wsi_downsample:
+        mpp = request.wsi_downsample * slide.mpp.mean
+    if not mpp:
+        raise ScaleError(
+            slide.name,
+            "cannot be matched: the model does not say its um per pixel; "
+            "give work_mpp or wsi_downsample",
+        )
+    if not card.accepts_mpp(mpp):
+        low, high = card.mpp_range or (card.mpp_work, card.mpp_work)
+        raise ScaleError(
+            slide.name,
+            f"would be read at {mpp:.3g} um per pixel, but the model was trained for "
+            f"{low:.3g} to {high:.3g}; choose another model or scale",
+        )
+    if slide.mpp.mean > FINEST_UPSAMPLING * mpp:
+        raise ScaleError(
+            slide.name,
+            f"has {slide.mpp.mean:.3g} um per pixel, too coarse for a model of {mpp:.3g}",
+        )
+    return slide.frame(mpp)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """The part of a slide to predict: polygons of interest, or all of it."""
+
+    box: WorkBox
+    polygons: tuple[shapely.Polygon, ...]
+    frame: WorkFrame
+
+    @classmethod
+    def of(cls, regions: Sequence[Points], frame: WorkFrame) -> Area:
+        """The area of regions in level-0 pixels, all of the slide where there is none.
+
+        Raises:
+            ConfigError: the regions enclose nothing, or nothing on the slide.
+        """
+        if not regions:
+            return cls(box=frame.box, polygons=(), frame=frame)
+        polygons = [shapely.Polygon(points).buffer(0) for points in regions]
+        whole = shapely.union_all(polygons)
+        if whole.is_empty:
+            raise ConfigError("region", "a line or a point", "a rectangle or a polygon")
+        left, top, right, bottom = whole.bounds
+        box = frame.to_work(Level0Box(left, top, right - left, bottom - top))
+        box = box.intersection(frame.box)
+        if box.is_empty:
+            raise ConfigError("region", f"around ({left:.0f}, {top:.0f})", "on the slide")
+        parts = tuple(p for p in shapely.get_parts(whole) if isinstance(p, shapely.Polygon))
+        return cls(box=box, polygons=parts, frame=frame)
+
+    def touches(self, box: WorkBox) -> bool:
+        """Whether any of the area lies in a box of work pixels."""
+        part = self.frame.to_level0(box)
+        window = shapely.box(part.x0, part.y0, part.x0 + part.width, part.y0 + part.height)
+        return not self.polygons or any(p.intersects(window) for p in self.polygons)
+
+    def clip(self, labels: NDArray[np.uint8], box: WorkBox) -> NDArray[np.uint8]:
+        """Labels (box.height, box.width) with 0 outside the area."""
+        if not self.polygons:
+            return labels
+        inside = np.zeros(labels.shape, np.uint8)
+        for polygon in self.polygons:
+            fill_polygon(
+                inside,
+                polygon,
+                1,
+                x_origin=box.x,
+                y_origin=box.y,
+                scale_x=self.frame.scale_x,
+                scale_y=self.frame.scale_y,
+            )
+        return labels * inside
+
+
+def tile_plan(request: SegmentRequest, card: Card, area: Area) -> TilePlan:
+    """The grid of tiles over an area.
+
+    The card's halo is half the training crop: image pooling looks that far, so with it the answer
+    does not depend on the tile size. Tiles shrink to a small area.
+
+    Raises:
+        ConfigError: the tile size leaves nothing inside the halo.
+    """
+    halo = request.halo if request.halo >= 0 else card.halo
+    halo = math.ceil(halo / 16) * 16
+    crop = card.config.crop_size
+    largest = max(area.box.width, area.box.height) + 16 + 2 * halo
+    side = max(crop, min(request.tile_size or card.tile, largest))
+    return TilePlan(area=area.box, tile=math.ceil((side - 1) / 16) * 16 + 1, halo=halo)
+
+
+def wanted_slots(
+    plan: TilePlan, area: Area, tissue: TissueMask | None
+) -> list[tuple[TileSlot, bool]]:
+    """The tiles of a plan, and whether the kept part of each touches the area and tissue."""
+    return [
+        (slot, area.touches(slot.write) and (not tissue or tissue.touches(area.frame, slot.write)))
+        for slot in plan
+    ]

@@ -1,0 +1,50 @@
+"""Where an annotation comes from: model, settings, versions, written into its attributes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+from deeplab import __version__
+from deeplab.bundles.card import Card
+from deeplab.config.requests import SegmentRequest
+from deeplab.geometry.frames import WorkFrame
+from deeplab.slides.slide import Slide
+
+_NOT_TOLD = {"token", "api_url"}
+
+
+def provenance(
+    request: SegmentRequest, card: Card, slide: Slide, frame: WorkFrame, runtime: str
+) -> dict[str, object]:
+    """Attributes by the convention of HistomicsTK's tasks: cli, version, params, and our own."""
+    params = {
+        name: value if isinstance(value, int | float | str | bool | None) else str(value)
+        for name, value in asdict(request).items()
+        if name not in _NOT_TOLD
+    }
+    return {
+        "cli": "SegmentWSI",
+        "version": __version__,
+        "params": params,
+        "model": {
+            "name": request.model.name,
+            "sha256": _digest(request.model),
+            "family": card.family,
+            "classes": list(card.classes.names),
+            "trained_on": card.trained_on,
+            "demonstration": card.demonstration,
+            "notice": card.notice,
+        },
+        "slide": {"name": slide.name, "reader": slide.reader, "mpp": slide.mpp.mean},
+        "mpp_work": frame.mpp_work,
+        "runtime": runtime,
+    }
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        return ""  # a folder with a checkpoint of TensorFlow 1
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

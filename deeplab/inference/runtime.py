@@ -1,0 +1,114 @@
+"""What computes: TensorFlow, or on a CPU OpenVINO where its answers agree."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from deeplab.config.requests import Runtime
+from deeplab.errors import DeviceError
+from deeplab.models.family import Family
+from deeplab.models.outputs import LABELS, PredictedMap
+
+log = logging.getLogger(__name__)
+
+AGREE = 0.998  # share of equal labels below which another runtime's rounding is not accepted
+
+Tiles = NDArray[np.uint8]  # (n, tile, tile, 3)
+Answers = dict[str, NDArray[Any]]
+
+
+class Predict(Protocol):
+    """Tiles to named maps."""
+
+    def __call__(self, tiles: Tiles) -> Answers:
+        """The maps of uint8 RGB tiles (n, tile, tile, 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A function on tiles and the name of what computes it."""
+
+    runtime: str
+    predict: Predict
+
+
+def make_predictor(
+    family: Family,
+    network: keras.Model,
+    *,
+    maps: Sequence[PredictedMap],
+    runtime: Runtime,
+    sample: Tiles,
+) -> Predictor:
+    """The fastest runtime that is allowed and agrees with TensorFlow.
+
+    Args:
+        family: of the network.
+        network: what computes.
+        maps: what is wanted of each tile.
+        runtime: "auto" takes OpenVINO where it is installed, there is no GPU, and its labels of
+            `sample` agree with TensorFlow's: on how many depends on the model, so it is tried.
+        sample: one tile of tissue, uint8 (1, tile, tile, 3), as all tiles to come.
+
+    Raises:
+        DeviceError: OpenVINO is asked for but is not installed, or does not agree.
+    """
+    graph = family.predictor(network, tile=sample.shape[1], maps=maps)
+    reference = _tensorflow(graph)
+    if runtime == "tensorflow" or (runtime == "auto" and tf.config.get_visible_devices("GPU")):
+        return Predictor("TensorFlow", reference)
+    if find_spec("openvino"):
+        wanted = np.asarray(graph(sample, training=False)[LABELS])
+        for precision, predict in _openvino(graph, sample.shape[1]):
+            agreement = float(np.mean(predict(sample)[LABELS] == wanted))
+            log.info("OpenVINO %s: %.4f of labels as TensorFlow's", precision, agreement)
+            if agreement >= AGREE:
+                return Predictor(f"OpenVINO {precision}", predict)
+        problem = "answers differ from TensorFlow's; choose tensorflow"
+    else:
+        problem = "is not installed here; choose tensorflow, or install openvino"
+    if runtime == "openvino":
+        raise DeviceError(f"OpenVINO {problem}")
+    return Predictor("TensorFlow", reference)
+
+
+def _tensorflow(graph: keras.Model) -> Predict:
+    compiled = tf.function(lambda tiles: graph(tiles, training=False), reduce_retracing=True)
+
+    def predict(tiles: Tiles) -> Answers:
+        maps: Mapping[str, tf.Tensor] = compiled(tf.constant(tiles))
+        return {name: values.numpy() for name, values in maps.items()}
+
+    return predict
+
+
+def _openvino(graph: keras.Model, tile: int) -> Iterator[tuple[str, Predict]]:
+    """The graph on OpenVINO, the fastest arithmetic first: bfloat16 where the CPU has it."""
+    import openvino  # noqa: PLC0415  an optional package
+
+    with warnings.catch_warnings():
+        # The converter hands over the tile in a tuple, which Keras takes but remarks on.
+        warnings.simplefilter("ignore")
+        converted = openvino.convert_model(graph)
+    converted.reshape([-1, tile, tile, 3])
+    names = [next(iter(output.names)) for output in converted.outputs]
+    for precision in ("bf16", "f32"):
+        compiled = openvino.Core().compile_model(
+            converted, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        )
+
+        def predict(tiles: Tiles, compiled: Any = compiled) -> Answers:  # noqa: ANN401  of OpenVINO
+            answers = compiled(tiles)
+            return {name: np.array(answers[place]) for place, name in enumerate(names)}
+
+        yield precision, predict

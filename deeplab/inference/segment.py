@@ -1,0 +1,149 @@
+"""The flow of a segmentation: a slide and a bundle in, annotations out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deeplab.annotations.geojson import write_geojson
+from deeplab.annotations.girder_json import write_girder_json
+from deeplab.annotations.shapes import Annotations
+from deeplab.bundles.load import load_bundle
+from deeplab.bundles.read import read_card
+from deeplab.config.progress import Progress
+from deeplab.config.requests import SegmentRequest
+from deeplab.device import choose_device
+from deeplab.geometry.frames import WorkFrame
+from deeplab.geometry.grid import TileSlot
+from deeplab.inference.collect import Collector
+from deeplab.inference.outputs import all_or_none, post_layers, write_table
+from deeplab.inference.overlay import write_overlay
+from deeplab.inference.plan import Area, tile_plan, wanted_slots, work_frame
+from deeplab.inference.provenance import provenance
+from deeplab.inference.runtime import Predictor, make_predictor
+from deeplab.inference.stream import predict_tiles
+from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
+from deeplab.server.session import ServerLogin
+from deeplab.slides.slide import Slide, open_slide
+from deeplab.slides.tissue import tissue_mask
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentResult:
+    """What a segmentation found and how long it took."""
+
+    annotations: Annotations
+    slide: str
+    seconds: float
+    tiles: int
+    runtime: str
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        lines = [f"{self.slide}: {self.tiles} tiles by {self.runtime} in {self.seconds:.1f} s"]
+        lines += [f"  {layer.name}: {layer.description}" for layer in self.annotations.layers]
+        return "\n".join(lines)
+
+
+def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
+    """Segment a slide as `request` says and write what it asks for, all of it or nothing.
+
+    Raises:
+        BundleError, SlideError, ServerError, ConfigError, DeviceError, OutputError: as named.
+    """
+    started = time.monotonic()
+    # All that can be refused is looked at before the network, the slowest to get, is loaded.
+    card = read_card(request.model)
+    login = ServerLogin(request.api_url, request.token) if request.api_url else None
+    with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:
+        frame = work_frame(request, card, slide)
+        area = Area.of(request.regions, frame)
+        plan = tile_plan(request, card, area)
+        choose_device(request.gpu)
+        tissue = tissue_mask(slide) if request.tissue == "auto" else None
+        slots = wanted_slots(plan, area, tissue)
+        asked = sum(wanted for _, wanted in slots)
+        log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, asked, len(slots))
+        with Collector(request, card, plan, area) as collector:
+            runtime = "no network"
+            if asked:
+                predictor = _predictor(request, slide, frame, slots)
+                runtime = predictor.runtime
+                log.info("predicting by %s", runtime)
+                tiles = predict_tiles(
+                    slide,
+                    frame,
+                    slots,
+                    predict=predictor.predict,
+                    batch_size=request.batch_size,
+                )
+                for number, (slot, maps) in enumerate(tiles, start=1):
+                    collector.add(slot, maps)
+                    progress("segment", number, len(slots))
+            progress("write", 0, 1)
+            origin = provenance(request, card, slide, frame, runtime)
+            annotations = collector.annotations(origin, slide.mpp)
+            with all_or_none(_writers(request, annotations, collector, slide, area)):
+                if login and request.post_annotation == "auto":
+                    post_layers(annotations, collector.heatmaps(), request.slide, login)
+            progress("write", 1, 1)
+    return SegmentResult(
+        annotations=annotations,
+        slide=slide.name,
+        seconds=time.monotonic() - started,
+        tiles=asked,
+        runtime=runtime,
+    )
+
+
+def _writers(
+    request: SegmentRequest,
+    annotations: Annotations,
+    collector: Collector,
+    slide: Slide,
+    area: Area,
+) -> dict[Path, Callable[[Path], None]]:
+    """What is to be written where."""
+    writers: dict[Path, Callable[[Path], None]] = {}
+    if request.output_annotation:
+        writers[request.output_annotation] = lambda path: write_girder_json(
+            path, annotations, heatmaps=collector.heatmaps()
+        )
+    if request.output_geojson:
+        writers[request.output_geojson] = lambda path: write_geojson(path, annotations)
+    if request.output_table:
+        writers[request.output_table] = lambda path: write_table(path, annotations, slide.mpp)
+    if request.output_overlay:
+        part = area.frame.to_level0(area.box)
+        writers[request.output_overlay] = lambda path: write_overlay(path, annotations, slide, part)
+    if request.output_mask and collector.canvas:
+        writers[request.output_mask] = collector.canvas.save
+    return writers
+
+
+def _predictor(
+    request: SegmentRequest,
+    slide: Slide,
+    frame: WorkFrame,
+    slots: Sequence[tuple[TileSlot, bool]],
+) -> Predictor:
+    """What computes this run, tried on a piece of the tissue that it is to be used on."""
+    bundle = load_bundle(request.model)
+    tissue = [slot.read for slot, wanted in slots if wanted]
+    maps: tuple[PredictedMap, ...] = (LABELS, CONFIDENCE)
+    if request.save_heatmap:
+        maps = (*maps, PROBABILITIES)
+    return make_predictor(
+        bundle.family,
+        bundle.network,
+        maps=maps,
+        runtime=request.runtime,
+        sample=slide.read(frame, tissue[len(tissue) // 2])[np.newaxis],
+    )

@@ -1,0 +1,106 @@
+"""Tiles through a network: read, predict and hand over at the same time, always in order.
+
+Threads read ahead while one thread predicts and the caller works on what is ready. Every queue is
+bounded, so memory does not grow with the slide, and an error anywhere ends all of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.geometry.frames import WorkFrame
+from deeplab.geometry.grid import TileSlot
+from deeplab.slides.slide import Slide
+
+BATCHES_AHEAD = 3
+READERS = 4  # decoding leaves Python's lock to others, waiting for a server even more so
+
+Maps = dict[str, NDArray[Any]]  # of one tile, without the batch axis
+Predict = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
+
+
+class Predicted(NamedTuple):
+    """A tile and what the network said of it; None where it was not asked."""
+
+    slot: TileSlot
+    maps: Maps | None
+
+
+def predict_tiles(
+    slide: Slide,
+    frame: WorkFrame,
+    slots: Iterable[tuple[TileSlot, bool]],
+    *,
+    predict: Predict,
+    batch_size: int,
+) -> Iterator[Predicted]:
+    """Every slot in its order, those that are wanted with the network's maps.
+
+    Args:
+        slide: where pixels come from.
+        frame: the frame of the slots.
+        slots: tiles in reading order, and whether each is worth reading.
+        predict: uint8 (n, tile, tile, 3) to named maps (n, ...), n at most `batch_size`.
+        batch_size: tiles a step.
+
+    Raises:
+        SlideError, ServerError: as reading does.
+    """
+    waiting: deque[tuple[Sequence[tuple[TileSlot, bool]], Future[Maps] | None]] = deque()
+    groups = _grouped(slots, batch_size)
+    readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+    predictor = ThreadPoolExecutor(1, thread_name_prefix="predict")
+    try:
+        while True:
+            for group in islice(groups, BATCHES_AHEAD - len(waiting)):
+                tiles = [
+                    readers.submit(slide.read, frame, slot.read) for slot, asked in group if asked
+                ]
+                answer = predictor.submit(_predict, predict, tiles) if tiles else None
+                waiting.append((group, answer))
+            if not waiting:
+                return
+            yield from _handed_over(*waiting.popleft())
+    finally:
+        readers.shutdown(wait=False, cancel_futures=True)
+        predictor.shutdown(wait=False, cancel_futures=True)
+
+
+def _grouped(
+    slots: Iterable[tuple[TileSlot, bool]], batch_size: int
+) -> Iterator[list[tuple[TileSlot, bool]]]:
+    """Runs of slots with at most `batch_size` wanted ones in each."""
+    group: list[tuple[TileSlot, bool]] = []
+    asked = 0
+    for slot, wanted in slots:
+        if (wanted and asked == batch_size) or len(group) >= 64:
+            yield group
+            group, asked = [], 0
+        group.append((slot, wanted))
+        asked += wanted
+    if group:
+        yield group
+
+
+def _predict(predict: Predict, tiles: Sequence[Future[NDArray[np.uint8]]]) -> Maps:
+    return predict(np.stack([tile.result() for tile in tiles]))
+
+
+def _handed_over(
+    group: Sequence[tuple[TileSlot, bool]], answer: Future[Maps] | None
+) -> Iterator[Predicted]:
+    maps = answer.result() if answer else {}
+    number = 0
+    for slot, asked in group:
+        if asked:
+            yield Predicted(slot, {name: values[number] for name, values in maps.items()})
+            number += 1
+        else:
+            yield Predicted(slot, None)

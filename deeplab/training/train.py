@@ -1,0 +1,182 @@
+"""The flow of a training: slides with annotations in, a bundle out."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from deeplab import __version__
+from deeplab.bundles.card import Card
+from deeplab.bundles.load import start_from
+from deeplab.bundles.save import save_bundle
+from deeplab.config.classes import ClassList
+from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.progress import Progress
+from deeplab.config.requests import TrainRequest
+from deeplab.data.augment import Augmentation
+from deeplab.data.samples import find_samples, split_samples
+from deeplab.data.sampling import PatchSampler, Scales
+from deeplab.data.truth import AnnotatedSlide, classes_of, open_annotated
+from deeplab.device import choose_device
+from deeplab.models.registry import family_of
+from deeplab.server.session import ServerLogin
+from deeplab.training.loop import freeze_batch_norm
+from deeplab.training.run import Run
+from deeplab.training.validate import hold_out_patches
+
+log = logging.getLogger(__name__)
+
+VALIDATION_PATCHES = 64
+SCALE_MARGIN = 1.5  # a model is run at most this far from a scale at which it was trained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What a training came to.
+
+    `metrics` are those of the held-out slides, empty where none was held out.
+    """
+
+    model: Path
+    steps: int
+    loss: float
+    metrics: dict[str, float]
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        lines = [f"model {self.model} after {self.steps} steps, loss {self.loss:.4f}"]
+        lines += [f"  {name}: {value:.4f}" for name, value in self.metrics.items()]
+        return "\n".join(lines)
+
+
+def train(request: TrainRequest, progress: Progress) -> TrainResult:
+    """Train a network as `request` says and write its bundle.
+
+    A run that was stopped goes on from its last checkpoint when the same request is made again.
+
+    Raises:
+        TrainingError: there is nothing to learn from, or the loss is no longer a number.
+        ConfigError, SlideError, AnnotationError, BundleError, ServerError, OutputError: as named.
+    """
+    choose_device(request.gpu)
+    keras.utils.set_random_seed(request.seed)
+    keras.config.set_dtype_policy(request.precision)
+    learn, held_out = _open_slides(request, progress)
+    classes = classes_of(request.classes, learn)
+    config = network_config(request, classes)
+    network = _first_network(request, config)
+    scales = Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample)
+    sampler = PatchSampler(
+        slides=learn,
+        label_count=classes.label_count,
+        side=config.crop_size,
+        scales=scales,
+        augmentation=Augmentation(request.augment),
+        anywhere=request.include_background_prob,
+        seed=request.seed,
+    )
+    held = hold_out_patches(held_out, config.crop_size, scales, VALIDATION_PATCHES, request.seed)
+    run = Run(request=request, config=config, network=network, classes=classes, held_out=held)
+    run.fit(sampler, progress)
+    card = make_card(request, config, classes=classes, slides=learn, metrics=run.metrics)
+    save_bundle(network, card, request.output_model)
+    run.forget_checkpoints()
+    return TrainResult(
+        model=request.output_model, steps=request.steps, loss=run.loss, metrics=run.metrics
+    )
+
+
+def network_config(request: TrainRequest, classes: ClassList) -> DeepLabV3PlusConfig:
+    """The network that a request asks for."""
+    return DeepLabV3PlusConfig(
+        label_count=classes.label_count,
+        backbone=request.backbone,
+        depth_multiplier=request.depth_multiplier,
+        atrous_rates=request.atrous_rates,
+        output_stride=request.output_stride,
+        crop_size=math.ceil((request.patch_size - 1) / 16) * 16 + 1,
+        aspp_filters=request.aspp_filters,
+        decoder_filters=request.decoder_filters,
+    )
+
+
+def _open_slides(
+    request: TrainRequest, progress: Progress
+) -> tuple[list[AnnotatedSlide], list[AnnotatedSlide]]:
+    login = ServerLogin(request.api_url, request.token) if request.api_url else None
+    samples = find_samples(request.source, request.classes, login)
+    sides = split_samples(samples, request.validation_fraction, request.seed)
+    opened: tuple[list[AnnotatedSlide], list[AnnotatedSlide]] = ([], [])
+    for side, chosen in zip(opened, sides, strict=True):
+        for sample in chosen:
+            progress("open slides", sum(map(len, opened)), len(samples))
+            slide = open_annotated(
+                sample,
+                request.classes,
+                ignore_class=request.ignore_class,
+                slide_mpp=request.slide_mpp,
+                login=login,
+            )
+            side.append(slide)
+    progress("open slides", len(samples), len(samples))
+    log.info("%d slides to learn from, %d held out", len(opened[0]), len(opened[1]))
+    return opened
+
+
+def _first_network(request: TrainRequest, config: DeepLabV3PlusConfig) -> keras.Model:
+    """A network to start from, with what an initial model gives it."""
+    network = family_of(config).build(config)
+    if request.initial_model:
+        taken = start_from(
+            network, config, request.initial_model, keep_head=request.init_last_layer
+        )
+        log.info("%d weights taken from %s", taken, request.initial_model)
+    if not request.batch_norm:
+        freeze_batch_norm(network)
+    return network
+
+
+def make_card(
+    request: TrainRequest,
+    config: DeepLabV3PlusConfig,
+    *,
+    classes: ClassList,
+    slides: Sequence[AnnotatedSlide],
+    metrics: Mapping[str, float],
+) -> Card:
+    """What the bundle of a training says of itself."""
+    seen = [request.work_mpp]
+    if request.wsi_downsample:
+        seen = [s.slide.mpp.mean * factor for s in slides for factor in request.wsi_downsample]
+    # The middle one on a scale of ratios; augmentation has shown the network the rest of the range.
+    work_mpp = math.exp((math.log(min(seen)) + math.log(max(seen))) / 2)
+    halo = math.ceil(config.crop_size // 2 / 16) * 16
+    return Card(
+        config=config,
+        classes=classes,
+        mpp_work=work_mpp,
+        mpp_range=(min(seen) / SCALE_MARGIN, max(seen) * SCALE_MARGIN),
+        halo=halo,
+        tile=max(1025, 2 * halo + config.crop_size),
+        trained_on=f"{len(slides)} slides of {Path(request.source).name}",
+        training={
+            "steps": request.steps,
+            "batch_size": request.batch_size,
+            "seed": request.seed,
+            "augment": request.augment,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        metrics=metrics,
+        versions={
+            "histomics-deeplab": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    )
