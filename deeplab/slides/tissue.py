@@ -1,0 +1,102 @@
+"""Where a slide holds tissue, seen on a thumbnail; in doubt there is some."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
+from deeplab.slides.slide import Slide
+
+THUMBNAIL_MPP = 16.0  # um; glass is even at this scale, and a fragment of a few cells still shows
+THUMBNAIL_PIXELS = 4_000_000
+MARGIN_UM = 64.0  # tissue fades out towards its edge
+
+# Colour is the spread between the channels in byte steps, against glass. On H&E slides glass has
+# 0 to 4 and the palest tissue about 10; the split between the two is sought, within bounds.
+LEAST_COLOUR, MOST_COLOUR = 6.0, 10.0
+LEAST_DENSITY = 0.12  # optical density of what has no colour: pigment, folds, silver stains
+GLASS_BRIGHTNESS, GLASS_COLOUR = 190, 10  # what may be glass, to tell its tint
+BLACK = 30  # a scanner paints what it did not scan black
+DIM = 110  # brightness of a brightfield slide is above: glass lets light through
+
+
+@dataclass(frozen=True, slots=True)
+class TissueMask:
+    """`mask` (frame.height, frame.width) is true where there is tissue or may be some."""
+
+    mask: NDArray[np.bool_]
+    frame: WorkFrame
+
+    def touches(self, frame: WorkFrame, box: WorkBox) -> bool:
+        """Whether `box`, pixels of another `frame` of the same slide, holds any tissue."""
+        if box.is_empty:
+            return False
+        part = self.frame.to_work(frame.to_level0(box)).intersection(self.frame.box)
+        return bool(self.mask[part.within(self.frame.box)].any())
+
+    @property
+    def fraction(self) -> float:
+        """The part of the slide that is tissue, 0 to 1."""
+        return float(self.mask.mean())
+
+
+def tissue_mask(slide: Slide, *, margin_um: float = MARGIN_UM) -> TissueMask:
+    """The tissue of `slide` and `margin_um` around it.
+
+    Black borders are left out. Ink is kept, as it often lies on tissue. A slide without colours or
+    with a dark ground is tissue everywhere: there is nothing to tell glass by.
+
+    Raises:
+        SlideError: the slide cannot be read.
+        ServerError: the server that has it failed.
+    """
+    frame = slide.frame(_thumbnail_mpp(slide))
+    rgb = slide.read(frame, frame.box)
+    found = find_tissue(rgb)
+    reach = max(1, math.ceil(margin_um / frame.mpp_work))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    grown = cv2.dilate(found.astype(np.uint8), disc)
+    return TissueMask(grown.astype(np.bool_), frame)
+
+
+def _thumbnail_mpp(slide: Slide) -> float:
+    whole = Level0Box(0, 0, slide.width_level0, slide.height_level0)
+    area_um2 = whole.width * slide.mpp.x * whole.height * slide.mpp.y
+    # A scale near a power of two is taken as that, 5 % away at most: it may be finer.
+    finest = math.sqrt(area_um2 / THUMBNAIL_PIXELS) * 1.06
+    return max(THUMBNAIL_MPP, finest)
+
+
+def find_tissue(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which pixels of a thumbnail, uint8 (height, width, 3), are tissue."""
+    brightness = rgb.mean(axis=2)
+    scanned = rgb.max(axis=2) > BLACK
+    if not scanned.any() or np.median(brightness[scanned]) < DIM:
+        return np.ones(scanned.shape, np.bool_)
+    density = _density(rgb, _glass(rgb))
+    colour = 255 * (1 - 10.0 ** -np.ptp(density, axis=2))
+    if np.quantile(colour[scanned], 0.999) < LEAST_COLOUR:
+        return np.ones(scanned.shape, np.bool_)
+    otsu, _ = cv2.threshold(colour[scanned].astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
+    split = min(max(otsu, LEAST_COLOUR), MOST_COLOUR)
+    coloured = (colour > split) | (density.mean(axis=2) > LEAST_DENSITY)
+    return np.asarray(scanned & coloured, np.bool_)
+
+
+def _glass(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The colour of the glass, (3,); white where too little of the picture looks like glass."""
+    pale = (rgb.min(axis=2) > GLASS_BRIGHTNESS) & (np.ptp(rgb, axis=2) <= GLASS_COLOUR)
+    if pale.mean() < 0.005:
+        return np.full(3, 255.0)
+    return np.asarray(np.median(rgb[pale], axis=0), np.float64)
+
+
+def _density(rgb: NDArray[np.uint8], glass: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Optical density of each channel against `glass`, 0 where it is brighter."""
+    light = (rgb.astype(np.float64) + 1) / (glass + 1)
+    return np.maximum(-np.log10(light), 0)
