@@ -31,10 +31,10 @@ class MakeLosses(Protocol):
 
 
 class MakePredictor(Protocol):
-    """Network to a graph for tiles of one size that ends in what inference keeps."""
+    """Network to a graph for tiles, of one size or any, that ends in what inference keeps."""
 
     def __call__(
-        self, network: keras.Model, *, tile: int, maps: Sequence[PredictedMap] = ...
+        self, network: keras.Model, *, tile: int | None = ..., maps: Sequence[PredictedMap] = ...
     ) -> keras.Model:
         """uint8 RGB (n, tile, tile, 3) in, the maps asked for out."""
 
