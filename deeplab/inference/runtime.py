@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -46,6 +46,7 @@ def make_predictor(
     family: Family,
     network: keras.Model,
     *,
+    tile: int,
     maps: Sequence[PredictedMap],
     runtime: Runtime,
     sample: Tiles,
@@ -55,25 +56,28 @@ def make_predictor(
     Args:
         family: of the network.
         network: what computes.
+        tile: side of the tiles, work pixels.
         maps: what is wanted of each tile.
         runtime: "auto" takes OpenVINO where it is installed, there is no GPU, and its labels of
             `sample` agree with TensorFlow's: on how many depends on the model, so it is tried.
-        sample: one tile of tissue, uint8 (1, tile, tile, 3), as all tiles to come.
+        sample: tissue for that, uint8 (1, side, side, 3); a training crop of it is enough.
 
     Raises:
         DeviceError: OpenVINO is asked for but is not installed, or does not agree.
     """
-    graph = family.predictor(network, tile=sample.shape[1], maps=maps)
+    graph = family.predictor(network, maps=maps)
     reference = _tensorflow(graph)
     if runtime == "tensorflow" or (runtime == "auto" and tf.config.get_visible_devices("GPU")):
         return Predictor("TensorFlow", reference)
     if find_spec("openvino"):
         wanted = np.asarray(graph(sample, training=False)[LABELS])
-        for precision, predict in _openvino(graph, sample.shape[1]):
-            agreement = float(np.mean(predict(sample)[LABELS] == wanted))
+        converted = _OpenVino(graph)
+        for precision in ("bf16", "f32"):  # the faster first; a CPU may have no bfloat16
+            found = converted.compiled(sample.shape[1], precision)(sample)
+            agreement = float(np.mean(found[LABELS] == wanted))
             log.info("OpenVINO %s: %.4f of labels as TensorFlow's", precision, agreement)
             if agreement >= AGREE:
-                return Predictor(f"OpenVINO {precision}", predict)
+                return Predictor(f"OpenVINO {precision}", converted.compiled(tile, precision))
         problem = "answers differ from TensorFlow's; choose tensorflow"
     else:
         problem = "is not installed here; choose tensorflow, or install openvino"
@@ -92,23 +96,31 @@ def _tensorflow(graph: keras.Model) -> Predict:
     return predict
 
 
-def _openvino(graph: keras.Model, tile: int) -> Iterator[tuple[str, Predict]]:
-    """The graph on OpenVINO, the fastest arithmetic first: bfloat16 where the CPU has it."""
-    import openvino  # noqa: PLC0415  an optional package
+class _OpenVino:
+    """A graph converted once, to be compiled for tiles of several sizes."""
 
-    with warnings.catch_warnings():
-        # The converter hands over the tile in a tuple, which Keras takes but remarks on.
-        warnings.simplefilter("ignore")
-        converted = openvino.convert_model(graph)
-    converted.reshape([-1, tile, tile, 3])
-    names = [next(iter(output.names)) for output in converted.outputs]
-    for precision in ("bf16", "f32"):
-        compiled = openvino.Core().compile_model(
-            converted, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        )
+    def __init__(self, graph: keras.Model) -> None:
+        import openvino  # noqa: PLC0415  an optional package
 
-        def predict(tiles: Tiles, compiled: Any = compiled) -> Answers:  # noqa: ANN401  of OpenVINO
-            answers = compiled(tiles)
-            return {name: np.array(answers[place]) for place, name in enumerate(names)}
+        self._core = openvino.Core()
+        with warnings.catch_warnings():
+            # The converter hands over the tile in a tuple, which Keras takes but remarks on.
+            warnings.simplefilter("ignore")
+            self._model = openvino.convert_model(graph)
+        self._names = [next(iter(output.names)) for output in self._model.outputs]
 
-        yield precision, predict
+    def compiled(self, side: int, precision: str) -> Predict:
+        model = self._model.clone()  # a shape once set cannot be set anew
+        model.reshape([1, side, side, 3])
+        settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        compiled = self._core.compile_model(model, "CPU", settings)
+
+        def predict(tiles: Tiles) -> Answers:
+            # One by one: on a CPU a batch gains nothing and takes memory.
+            answers = [compiled(tiles[i : i + 1]) for i in range(len(tiles))]
+            return {
+                name: np.concatenate([answer[place] for answer in answers])
+                for place, name in enumerate(self._names)
+            }
+
+        return predict

@@ -18,7 +18,7 @@ from deeplab.bundles.read import read_card
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
 from deeplab.device import choose_device
-from deeplab.geometry.frames import WorkFrame
+from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.geometry.grid import TileSlot
 from deeplab.inference.collect import Collector
 from deeplab.inference.outputs import all_or_none, post_layers, write_table
@@ -136,14 +136,22 @@ def _predictor(
 ) -> Predictor:
     """What computes this run, tried on a piece of the tissue that it is to be used on."""
     bundle = load_bundle(request.model)
-    tissue = [slot.read for slot, wanted in slots if wanted]
+    tissue, crop = [slot for slot, wanted in slots if wanted], bundle.card.config.crop_size
+    some = tissue[len(tissue) // 2]
+    middle = WorkBox(
+        some.write.x + (some.write.width - crop) // 2,
+        some.write.y + (some.write.height - crop) // 2,
+        crop,
+        crop,
+    )
     maps: tuple[PredictedMap, ...] = (LABELS, CONFIDENCE)
     if request.save_heatmap:
         maps = (*maps, PROBABILITIES)
     return make_predictor(
         bundle.family,
         bundle.network,
+        tile=some.read.width,
         maps=maps,
         runtime=request.runtime,
-        sample=slide.read(frame, tissue[len(tissue) // 2])[np.newaxis],
+        sample=slide.read(frame, middle)[np.newaxis],
     )
