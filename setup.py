@@ -29,7 +29,7 @@ setup(
     entry_points={"console_scripts": ["deeplab = deeplab_cli.main:main"]},
     # TensorFlow is an extra, so that a machine with a GPU does not get the CPU build as well.
     install_requires=[
-        "ctk-cli>=1.7",
+        "ctk-cli>=1.5",
         "girder-client>=3.2",
         "girder-slicer-cli-web>=1.5",
         "large-image>=1.35,<2",
@@ -54,6 +54,7 @@ setup(
             "import-linter>=2.1",
             "jsonschema>=4.23",
             "mypy>=1.15",
+            "playwright>=1.50",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "ruff>=0.11",

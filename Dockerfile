@@ -1,0 +1,52 @@
+# The image of all Slicer CLI tasks.
+#   docker build -t histomics-deeplab .                            on a CPU (default)
+#   docker build -t histomics-deeplab --build-arg DEVICE=gpu .     with TensorFlow for NVIDIA GPUs
+ARG DEVICE=cpu
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+ARG DEVICE
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir "setuptools>=77"
+WORKDIR /src
+# The dependencies make a layer of their own, which stays while only our code changes.
+COPY setup.py pyproject.toml ./
+COPY deeplab/__init__.py deeplab/
+RUN touch README.md && mkdir -p cli slicer_cli_spec \
+ && /opt/venv/bin/pip install --no-cache-dir ".[${DEVICE}]" \
+ && /opt/venv/bin/pip uninstall --yes --quiet histomics-deeplab \
+ # TensorFlow's C++ headers (0.3 GB) only serve those who build upon it.
+ && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include build
+COPY . .
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+ # The stock Slicer entry point expects <folder>/<Task>/<Task>.py and the list beside them.
+ && mkdir /opt/tasks && cd /opt/tasks \
+ && site=$(echo /opt/venv/lib/python3*/site-packages/deeplab_cli) \
+ && find "$site" -mindepth 1 -maxdepth 1 -type d -name "[A-Z]*" -exec ln -s {} . \; \
+ && ln -s "$site/specs/slicer_cli_list.json" .
+
+FROM ${BASE} AS run-cpu
+# Nothing is written outside /tmp, so that any user and a read-only root will do:
+#   docker run --user 1000:1000 --read-only --tmpfs /tmp ...
+# The default user stays root: girder_worker hands the container a folder that only its owner may enter.
+ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/tmp \
+    XDG_CACHE_HOME=/tmp/.cache \
+    MPLCONFIGDIR=/tmp/.matplotlib \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    TF_CPP_MIN_LOG_LEVEL=2
+LABEL description="Whole-slide segmentation for HistomicsUI: SegmentWSI and TrainNetwork"
+
+FROM run-cpu AS run-gpu
+# girder_worker gives a container with this label all GPUs.
+LABEL com.nvidia.volumes.needed="nvidia_driver"
+
+FROM run-${DEVICE}
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/tasks /opt/tasks
+COPY docker/smoke_test.py /opt/smoke_test.py
+# A broken image is not built: the list, each form, and a small slide segmented as an ordinary user.
+RUN python /opt/smoke_test.py && find /tmp -mindepth 1 -delete
+WORKDIR /opt/tasks
+# The exec form makes Python process 1, so that a cancelled job's SIGTERM reaches it.
+ENTRYPOINT ["deeplab"]

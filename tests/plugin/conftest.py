@@ -1,0 +1,120 @@
+"""A real MongoDB for Girder's fixtures, and a Docker that a test fills as it likes."""
+
+import importlib.util
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+if importlib.util.find_spec("girder") is None:
+    collect_ignore_glob = ["test_*.py"]  # they have their own run: make test-plugin
+else:
+    from docker.errors import DockerException, ImageNotFound
+    from local_stack.plan import default_plan, free_ports
+    from local_stack.services import Service, mongod, port_answers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mongo(request, tmp_path_factory):
+    """A private MongoDB; pytest-girder's `db` connects to it."""
+    data = tmp_path_factory.mktemp("mongo")
+    (port,) = free_ports(1)
+    service = Service(
+        name="mongod",
+        command=[mongod(default_plan()), "--dbpath", data, "--port", str(port)],
+        data=data,
+        port=port,
+    )
+    service.start(port_answers(port))
+    request.config.option.mongo_uri = f"mongodb://127.0.0.1:{port}"
+    yield
+    service.stop()
+
+
+@dataclass
+class FakeDocker:
+    """Stands for the Docker daemon: knows images by name and what each prints."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)  # what any image prints, by its words
+    down: bool = False
+    runs: list[str] = field(default_factory=list)
+
+    def from_env(self, **_kwargs):
+        if self.down:
+            raise DockerException("connection refused")
+        return self
+
+    @property
+    def images(self):
+        return self
+
+    @property
+    def containers(self):
+        return self
+
+    def get(self, name):
+        if name not in self.ids:
+            raise ImageNotFound(f"no such image: {name}")
+        return FakeImage(self.ids[name])
+
+    def create(self, *, image, command):
+        words = command if isinstance(command, str) else " ".join(command)
+        self.runs.append(f"{image} {words}")
+        return FakeContainer(self.answers[words])
+
+    def close(self):
+        pass
+
+
+@dataclass
+class FakeImage:
+    id: str
+
+    @property
+    def labels(self):
+        return {"description": "a test image"}
+
+    @property
+    def attrs(self):
+        return {"RepoDigests": []}
+
+
+@dataclass
+class FakeContainer:
+    """A container that prints what its image prints for these words."""
+
+    stdout: str
+
+    def start(self):
+        pass
+
+    def wait(self):
+        return {"StatusCode": 0}
+
+    def logs(self, **_kwargs):
+        return self.stdout.encode()
+
+    def remove(self):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def fake_docker(monkeypatch):
+    """No test here meets the machine's own Docker."""
+    fake = FakeDocker()
+    monkeypatch.setattr("docker.from_env", fake.from_env)
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def settle(fake_docker, server):
+    """Waits for registrations under way: call it before counting; it runs before the database goes."""
+
+    def join_threads():
+        for thread in threading.enumerate():
+            if thread.name == "deeplab-register":
+                thread.join(timeout=30)
+
+    yield join_threads
+    join_threads()
