@@ -10,6 +10,7 @@ if importlib.util.find_spec("girder") is None:
     collect_ignore_glob = ["test_*.py"]  # they have their own run: make test-plugin
 else:
     from docker.errors import DockerException, ImageNotFound
+
     from local_stack.plan import default_plan, free_ports
     from local_stack.services import Service, mongod, port_answers
 

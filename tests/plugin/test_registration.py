@@ -11,12 +11,13 @@ pytest.importorskip("girder")
 from girder.exceptions import ValidationException
 from girder.models.folder import Folder
 from girder.models.setting import Setting
-from girder_deeplab import images
-from girder_deeplab.settings import DEFAULT_IMAGE, SettingKey
 from girder_jobs.constants import JobStatus
 from girder_jobs.models.job import Job
 from pytest_girder.assertions import assertStatus, assertStatusOk
 from slicer_cli_web.models import CLIItem
+
+from girder_deeplab import images
+from girder_deeplab.settings import DEFAULT_IMAGE, SettingKey
 
 SPECS = Path(__file__).parents[2] / "slicer_cli_spec"
 TASKS = json.loads((SPECS / "slicer_cli_list.json").read_text())
