@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.errors import UnreadableSlideError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
 from deeplab.slides.resample import resample, taps
 
@@ -180,12 +181,14 @@ class PyramidSlide:
             SlideError: a part of the slide cannot be read.
             ServerError: the server that has the slide failed.
         """
-        pixels = np.full((max(0, box.height), max(0, box.width), 3), WHITE, np.uint8)
         inner = box.intersection(frame.box)
-        if not inner.is_empty:
-            level = self._shape.level_for(frame)
-            for part in self._parts(frame, inner, level):
-                pixels[part.within(box)] = self._read_part(frame, part, level)
+        level = self._shape.level_for(frame)
+        parts = [] if inner.is_empty else self._parts(frame, inner, level)
+        if parts == [box]:
+            return self._read_part(frame, box, level)
+        pixels = np.full((max(0, box.height), max(0, box.width), 3), WHITE, np.uint8)
+        for part in parts:
+            pixels[part.within(box)] = self._read_part(frame, part, level)
         return pixels
 
     def _parts(self, frame: WorkFrame, box: WorkBox, level: int) -> list[WorkBox]:
@@ -222,10 +225,14 @@ class PyramidSlide:
             for y in range(window.y // high, math.ceil(window.bottom / high))
             for x in range(window.x // wide, math.ceil(window.right / wide))
         ]
-        pixels = np.full((window.height, window.width, 3), WHITE, np.uint8)
+        pixels = np.empty((window.height, window.width, 3), np.uint8)
         for tile, rgb in zip(tiles, self._cache.get(tiles), strict=True):
             whole = WorkBox(tile.x * wide, tile.y * high, rgb.shape[1], rgb.shape[0])
-            part = whole.intersection(window)
+            part = WorkBox(whole.x, whole.y, wide, high).intersection(window)
+            if part.right > whole.right or part.bottom > whole.bottom:
+                raise UnreadableSlideError(
+                    self.name, f"has an incomplete tile {tile.x}/{tile.y} at level {level}"
+                )
             pixels[part.within(window)] = rgb[part.within(whole)]
         return pixels
 

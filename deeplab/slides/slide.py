@@ -75,7 +75,9 @@ class Slide(Protocol):
 def open_slide(
     source: str | Path, *, mpp: float | None = None, server: ServerLogin | None = None
 ) -> Slide:
-    """The slide in a file, or with `server` in the Girder item whose id, or whose file's, `source` is.
+    """The slide in a file, or with `server` in the Girder item that `source` is the id of.
+
+    The id of the item's file will do as well.
 
     `mpp` is um per level-0 pixel as the user states it; it goes before what the slide says.
 

@@ -212,3 +212,18 @@ def test_an_array_that_is_no_rgb_image_is_refused():
 )
 def test_levels_that_a_file_lacks_are_read_only_far_below_those_it_has(full, worth):
     assert levels_worth_reading(full) == worth
+
+
+def test_a_tile_that_is_too_small_is_an_error_and_not_white():
+    slide = painted()
+    good = slide._reader.read
+    slide._reader.read = lambda tiles: [rgb[:, :-1] for rgb in good(tiles)]
+    with pytest.raises(UnreadableSlideError, match="incomplete tile 1/0"):
+        slide.read(slide.frame(0.5), WorkBox(40, 0, 24, 10))
+
+
+def test_what_is_read_may_be_painted_over():
+    slide = ArraySlide(NOISE.copy(), Mpp.square(0.5))
+    frame = slide.frame(0.5)
+    slide.read(frame, frame.box)[:] = 0
+    assert np.array_equal(slide.read(frame, frame.box), NOISE)
