@@ -6,6 +6,10 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 ARG DEVICE
+# pylibtiff comes as source only.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev \
+ && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir "setuptools>=77"
 WORKDIR /src
 # The dependencies make a layer of their own, which stays while only our code changes.
@@ -25,6 +29,10 @@ RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
  && ln -s "$site/specs/slicer_cli_list.json" .
 
 FROM ${BASE} AS run-cpu
+# libtiff is what the TIFF reader calls; all other libraries come inside wheels.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends libtiff6 \
+ && rm -rf /var/lib/apt/lists/*
 # Nothing is written outside /tmp, so that any user and a read-only root will do:
 #   docker run --user 1000:1000 --read-only --tmpfs /tmp ...
 # The default user stays root: girder_worker hands the container a folder that only its owner may enter.

@@ -42,6 +42,12 @@ def image_id(name: str) -> str | None:
     return asked.stdout.strip() if asked.returncode == 0 else None
 
 
+def running_containers(image: str) -> list[str]:
+    """Names of the containers of an image that run at this moment."""
+    asked = _docker("ps", "--filter", f"ancestor={image}", "--format", "{{.Names}}")
+    return asked.stdout.split()
+
+
 def build_image(plan: Plan, device: str = "cpu") -> None:
     """Build the tasks' image from this working tree; layers that did not change are reused.
 
