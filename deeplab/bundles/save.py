@@ -32,7 +32,7 @@ def save_bundle(network: keras.Model, card: Card, path: Path) -> None:
         _add(archive, CARD_NAME, card_to_json(card).encode())
         for name, variable in named_weights(network).items():
             buffer = io.BytesIO()
-            array = keras.ops.convert_to_numpy(variable)
+            array = variable.numpy()
             np.lib.format.write_array(buffer, array, allow_pickle=False)
             _add(archive, weight_member(name), buffer.getvalue())
 

@@ -27,7 +27,7 @@ from deeplab.models.registry import family_of
 Shape = tuple[int, ...]
 DEPTH_MULTIPLIERS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.25, 1.3, 1.4)
 # What TensorFlow raises on files that are cut short, altered or not checkpoints.
-BROKEN = (tf.errors.OpError, ValueError, RuntimeError)
+BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

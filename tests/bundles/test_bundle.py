@@ -1,0 +1,219 @@
+"""Bundles written and read back, and files that only look like one."""
+
+import io
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deeplab.bundles import archive as archives
+from deeplab.bundles.load import load_bundle, start_from
+from deeplab.bundles.read import read_card
+from deeplab.bundles.save import save_bundle
+from deeplab.bundles.weights import named_weights
+from deeplab.errors import BundleError, OutputError
+from tests.bundles.tiny_models import TINY, noise_tile, tiny_card, tiny_network
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "tiny.zip"
+    save_bundle(tiny_network(), tiny_card(), path)
+    return path
+
+
+def test_a_loaded_bundle_is_what_was_saved(bundle: Path):
+    loaded = load_bundle(bundle)
+    assert loaded.card == tiny_card() == read_card(bundle)
+    tiles = noise_tile(65)
+    np.testing.assert_array_equal(
+        loaded.network(tiles)["semantic_logits"], tiny_network()(tiles)["semantic_logits"]
+    )
+
+
+def test_the_same_weights_give_the_same_bytes(bundle: Path, tmp_path: Path):
+    save_bundle(tiny_network(), tiny_card(), tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()
+
+
+def test_nothing_in_a_bundle_can_run(bundle: Path):
+    with zipfile.ZipFile(bundle) as archive:
+        names = set(archive.namelist())
+        assert {Path(name).suffix for name in names} == {".json", ".npy"}
+        for name in names - {"card.json"}:
+            np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+
+
+def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        save_bundle(tiny_network(), tiny_card(), tmp_path / "file" / "model.zip")
+
+    class Broken:
+        @property
+        def layers(self) -> list[object]:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        save_bundle(Broken(), tiny_card(), tmp_path / "model.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_card_is_read_without_tensorflow(bundle: Path):
+    code = (
+        "import sys; from pathlib import Path; from deeplab.bundles.read import read_card;"
+        f"read_card(Path({str(bundle)!r}));"
+        "sys.exit(bool({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def rewritten(bundle: Path, folder: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    with zipfile.ZipFile(bundle) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    path = folder / "changed.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def npy(array: np.ndarray, *, pickle: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=pickle)
+    return buffer.getvalue()
+
+
+LOGITS = "weights/logits/kernel.npy"
+SHAPE = (1, 1, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, f"does not fit its card: it lacks, 1, as {LOGITS}"),
+        (npy(np.zeros((1, 1, 8, 2), np.float32)), "of shape .*2\\), but its card means .*3\\)"),
+        (npy(np.zeros(SHAPE, np.float64)), "not made of floats: logits/kernel"),
+        (npy(np.array([print] * 24).reshape(SHAPE), pickle=True), "not made of floats"),
+        (npy(np.zeros(SHAPE, np.float32))[:-1], "cut short: logits/kernel"),
+        (npy(np.full(SHAPE, np.nan, np.float32)), "not a finite number: logits/kernel"),
+        (npy(np.asfortranarray(np.zeros(SHAPE, np.float32))), "not made of floats"),
+        (b"weights", "is no array: logits/kernel"),
+        (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, "is no array: logits/kernel"),
+    ],
+)
+def test_a_weight_that_does_not_fit_is_named(
+    bundle: Path, tmp_path: Path, content: bytes | None, sentence: str
+):
+    def change(members: dict[str, bytes]) -> None:
+        del members[LOGITS]
+        if content is not None:
+            members[LOGITS] = content
+
+    with pytest.raises(BundleError, match=sentence):
+        load_bundle(rewritten(bundle, tmp_path, change))
+
+
+def test_half_precision_weights_are_taken(bundle: Path, tmp_path: Path):
+    value = np.arange(24, dtype=np.float16).reshape(SHAPE)
+    path = rewritten(bundle, tmp_path, lambda members: members.update({LOGITS: npy(value)}))
+    np.testing.assert_array_equal(
+        named_weights(load_bundle(path).network)["logits/kernel"].numpy(), value.astype(np.float32)
+    )
+
+
+def test_a_file_that_is_not_of_the_model_is_refused(bundle: Path, tmp_path: Path):
+    path = rewritten(bundle, tmp_path, lambda members: members.update({"run.py": b"x"}))
+    with pytest.raises(BundleError, match="has unknown files, 1, as run.py"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("cut", [0, 100, -30])
+def test_a_damaged_file_is_one_sentence(bundle: Path, tmp_path: Path, cut: int):
+    path = tmp_path / "damaged.zip"
+    path.write_bytes(bundle.read_bytes()[:cut])
+    for read in (read_card, load_bundle):
+        with pytest.raises(BundleError, match=r"damaged\.zip is not a zip file, or is damaged"):
+            read(path)
+
+
+def test_bytes_changed_inside_are_noticed(bundle: Path, tmp_path: Path):
+    content = bytearray(bundle.read_bytes())
+    content[len(content) // 2] ^= 255
+    path = tmp_path / "altered.zip"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"altered\.zip"):
+        load_bundle(path)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path):
+    for read in (read_card, load_bundle):
+        with pytest.raises(BundleError, match=r"none\.zip does not exist"):
+            read(tmp_path / "none.zip")
+
+
+def member(name: str, **attributes: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    for attribute, value in attributes.items():
+        setattr(info, attribute, value)
+    return info
+
+
+@pytest.mark.parametrize(
+    ("info", "content", "sentence"),
+    [
+        (member("../card.json"), b"", "points outside of the zip"),
+        (member("a/../../b"), b"", "points outside of the zip"),
+        (member("/etc/passwd"), b"", "points outside of the zip"),
+        (member("C:/x"), b"", "points outside of the zip"),
+        (member("a\\..\\b"), b"", "points outside of the zip"),
+        (member("link", external_attr=(stat.S_IFLNK | 0o777) << 16), b"/", "is a link"),
+        (member("bomb", compress_type=zipfile.ZIP_DEFLATED), bytes(2**24), "more than weights"),
+    ],
+)
+def test_a_zip_with_a_member_no_model_has_is_refused(
+    tmp_path: Path, info: zipfile.ZipInfo, content: bytes, sentence: str
+):
+    path = tmp_path / "hostile.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(info, content)
+    for read in (read_card, load_bundle):
+        with pytest.raises(BundleError, match=sentence):
+            read(path)
+
+
+def test_a_zip_of_too_many_or_too_large_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(5):
+            archive.writestr(str(number), bytes(100))
+    monkeypatch.setattr(archives, "MAX_BYTES", 499)
+    with pytest.raises(BundleError, match="more than 4 GiB"):
+        read_card(path)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 4)
+    with pytest.raises(BundleError, match="has 5 files inside"):
+        read_card(path)
+
+
+def test_training_on_keeps_the_backbone_and_takes_the_head_only_if_asked(bundle: Path):
+    fresh = tiny_network(seed=1)
+    start_from(fresh, TINY, bundle, keep_head=False)
+    old, new, taken = (
+        {name: v.numpy() for name, v in named_weights(network).items()}
+        for network in (tiny_network(), tiny_network(seed=1), fresh)
+    )
+    for name, value in taken.items():
+        source = old if name.startswith("backbone.") else new
+        np.testing.assert_array_equal(value, source[name], err_msg=name)
+    start_from(fresh, TINY, bundle, keep_head=True)
+    np.testing.assert_array_equal(
+        named_weights(fresh)["logits/kernel"].numpy(), old["logits/kernel"]
+    )

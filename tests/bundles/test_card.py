@@ -1,0 +1,77 @@
+import dataclasses
+import json
+
+import pytest
+
+from deeplab.bundles.card import Card, card_from_json, card_to_json
+from deeplab.errors import BundleError, ConfigError
+from tests.bundles.tiny_models import tiny_card
+
+
+@pytest.mark.parametrize(
+    "card", [tiny_card(), tiny_card(mpp_work=None, mpp_range=None, training={}, metrics={})]
+)
+def test_text_and_back_is_the_same_card(card: Card):
+    assert card_from_json(card_to_json(card), "m.zip") == card
+
+
+def test_every_field_of_the_card_is_in_its_text():
+    value = json.loads(card_to_json(tiny_card()))
+    assert {field.name for field in dataclasses.fields(Card)} <= set(value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"format": "x"}, "card.json that is not of the format histomics-deeplab"),
+        ({"format_version": 2}, "is of format version 2, but this program reads version 1"),
+        ({"family": "unet9"}, "family must be one of deeplabv3plus"),
+        ({"config": []}, "config must be a dict"),
+        ({"classes": [{"name": "a", "colour": "red"}] * 2}, "colour must be #rrggbb"),
+        ({"classes": [{"name": "a", "colour": "#ff0000"}]}, "classes must be 2 names"),
+        ({"classes": [{"name": "a"}]}, "class must be a name and a colour"),
+        ({"mpp_work": "0.5"}, "mpp_work must be a number"),
+        ({"mpp_work": 2}, "mpp_work must be from 0.4 to 0.6"),
+        ({"mpp_range": [1]}, "mpp_range must be two numbers"),
+        ({"mpp_range": [0.6, 0.4]}, "mpp_range must be two rising"),
+        ({"tile": 512}, "tile must be a multiple of 16 plus 1, but is 512"),
+        ({"tile": True}, "tile must be a int"),
+        ({"halo": 8}, "halo must be a multiple of 16"),
+        ({"metrics": {"dice": "good"}}, "dice must be a number"),
+        ({"training": {"steps": [1]}}, "training must be names with one value each"),
+        ({"wings": 2}, "entry must be one that a card can have, but is 'wings'"),
+    ],
+)
+def test_a_card_that_cannot_be_is_refused_in_words(changes: dict[str, object], sentence: str):
+    value = {**json.loads(card_to_json(tiny_card())), **changes}
+    with pytest.raises(BundleError, match=f"model m.zip .*{sentence}"):
+        card_from_json(json.dumps(value), "m.zip")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, b"\xff"])
+def test_text_that_is_no_card_is_refused(text: str | bytes):
+    with pytest.raises(BundleError, match="has a card.json that is not"):
+        card_from_json(text, "m.zip")
+
+
+@pytest.mark.parametrize("name", ["family", "config", "classes", "mpp_work"])
+def test_a_card_without_what_it_needs_is_refused(name: str):
+    value = json.loads(card_to_json(tiny_card()))
+    del value[name]
+    with pytest.raises(BundleError, match=f"one with {name}"):
+        card_from_json(json.dumps(value), "m.zip")
+
+
+def test_a_card_accepts_the_scales_it_states_and_two_percent_of_rounding():
+    card = tiny_card()
+    assert [card.accepts_mpp(mpp) for mpp in (0.35, 0.4, 0.5, 0.605, 0.65)] == [
+        False, True, True, True, False,
+    ]  # fmt: skip
+    only = tiny_card(mpp_range=None)
+    assert [only.accepts_mpp(mpp) for mpp in (0.48, 0.5, 0.505)] == [False, True, True]
+    assert tiny_card(mpp_work=None, mpp_range=None).accepts_mpp(8)
+
+
+def test_a_card_made_in_code_is_checked_as_well():
+    with pytest.raises(ConfigError, match="halo must be a multiple of 16 that leaves some"):
+        tiny_card(halo=64)

@@ -1,0 +1,30 @@
+"""Checkpoints as TensorFlow 1 wrote them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deeplab.bundles.importers.tf1_names import tf1_name
+from deeplab.bundles.weights import named_weights
+
+
+def tf1_variables(network: keras.Model, backbone: str) -> dict[str, np.ndarray]:
+    """The variables of a network under their TensorFlow 1 names, and those of its training."""
+    variables = {tf1_name(n, backbone): v.numpy() for n, v in named_weights(network).items()}
+    momenta = {
+        f"{name}/Momentum": value for name, value in variables.items() if "moving" not in name
+    }
+    return {**variables, **momenta, "global_step": np.int64(1234)}
+
+
+def write_checkpoint(prefix: Path, variables: Mapping[str, np.ndarray]) -> None:
+    names = list(variables)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[variables[name] for name in names],
+    )

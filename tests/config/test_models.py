@@ -1,0 +1,75 @@
+import dataclasses
+import json
+
+import pytest
+
+from deeplab.config.models import DeepLabV3PlusConfig, config_from_json, config_to_json
+from deeplab.errors import ConfigError
+
+WRONG = [
+    ({"label_count": 1}, "label_count must be from 2 to 255, but is 1"),
+    ({"label_count": 2.0}, "label_count must be a whole number, but is 2.0"),
+    ({"backbone": "vgg"}, "backbone must be one of mobilenet_v2, .*, but is 'vgg'"),
+    ({"depth_multiplier": 9.0}, "depth_multiplier must be from 0.1 to 2, but is 9.0"),
+    ({"backbone": "xception_65", "depth_multiplier": 0.5}, "must be 1 for xception_65"),
+    ({"atrous_rates": (6, 0)}, "atrous_rates must be from 1 to 96, but is 0"),
+    ({"atrous_rates": tuple(range(1, 10))}, "atrous_rates must be at most 8 rates"),
+    ({"output_stride": 32}, "output_stride must be 8 or 16, but is 32"),
+    ({"decoder_output_stride": 2}, "decoder_output_stride must be 4 or None, but is 2"),
+    ({"multi_grid": (1, 2, 4)}, "multi_grid must be empty for mobilenet_v2"),
+    ({"backbone": "xception_65", "multi_grid": (1, 2)}, "multi_grid must be three rates"),
+    ({"crop_size": 512}, "crop_size must be a multiple of 16 plus 1, but is 512"),
+    ({"aspp_filters": 10**9}, "aspp_filters must be from 1 to 4096"),
+    ({"dropout": float("nan")}, "dropout must be from 0 to 0.9, but is nan"),
+    ({"batch_norm_decay": 1.0}, "batch_norm_decay must be from 0 to 0.99999"),
+]
+
+
+@pytest.mark.parametrize(("knobs", "sentence"), WRONG)
+def test_a_knob_it_cannot_have_is_named(knobs: dict[str, object], sentence: str):
+    with pytest.raises(ConfigError, match=sentence):
+        DeepLabV3PlusConfig(**{"label_count": 2, **knobs})
+
+
+@pytest.mark.parametrize(("knobs", "sentence"), WRONG)
+def test_a_knob_read_from_json_is_checked_as_well(knobs: dict[str, object], sentence: str):
+    with pytest.raises(ConfigError, match=sentence):
+        config_from_json("deeplabv3plus", json.loads(json.dumps({"label_count": 2, **knobs})))
+
+
+def test_json_and_back_is_the_same_config():
+    config = DeepLabV3PlusConfig(
+        label_count=7,
+        backbone="xception_65",
+        atrous_rates=(12, 24, 36),
+        output_stride=8,
+        decoder_output_stride=None,
+        multi_grid=(1, 2, 4),
+        crop_size=401,
+        dropout=0.2,
+    )
+    knobs = json.loads(json.dumps(config_to_json(config)))
+    assert set(knobs) == {field.name for field in dataclasses.fields(config)}
+    assert config_from_json("deeplabv3plus", knobs) == config
+
+
+@pytest.mark.parametrize(
+    ("family", "knobs", "sentence"),
+    [
+        ("unet9", {}, "family must be one of deeplabv3plus, but is 'unet9'"),
+        ("deeplabv3plus", {"label_count": 2, "wings": 2}, "config must be a knob of .*'wings'"),
+        ("deeplabv3plus", {}, "config must be given, but is 'label_count'"),
+        ("deeplabv3plus", {"label_count": 2, "dropout": "a"}, "values of the right types"),
+        ("deeplabv3plus", {"label_count": 2, "atrous_rates": 6}, "values of the right types"),
+    ],
+)
+def test_json_of_something_else_is_refused(family: str, knobs: dict[str, object], sentence: str):
+    with pytest.raises(ConfigError, match=sentence):
+        config_from_json(family, knobs)
+
+
+def test_cells_and_strides_follow_from_the_knobs():
+    config = DeepLabV3PlusConfig(label_count=2)
+    assert (config.pooling_cells, config.logit_stride) == (33, 4)
+    plain = dataclasses.replace(config, output_stride=8, decoder_output_stride=None)
+    assert (plain.pooling_cells, plain.logit_stride) == (65, 8)

@@ -1,0 +1,44 @@
+"""What every row of the backbone table promises, at any output stride it is built with."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid
+from deeplab.models.backbones.table import Backbone
+
+SIDE = 33  # pixels: 16 k + 1
+
+
+def build(row: Backbone, output_stride: int) -> tuple[keras.Model, Pyramid]:
+    tiles = keras.Input((None, None, 3))
+    pyramid = row.build(
+        tiles,
+        BackboneOptions(
+            output_stride=output_stride, depth_multiplier=1.0, multi_grid=(), decay=0.9
+        ),
+    )
+    return keras.Model(tiles, [pyramid.features, *pyramid.taps.values()]), pyramid
+
+
+def check_maps_have_their_strides_and_channels(row: Backbone, output_stride: int) -> None:
+    network, pyramid = build(row, output_stride)
+    features, *taps = network(np.zeros((1, SIDE, SIDE + 16, 3), np.float32))
+    cells = (SIDE - 1) // output_stride + 1
+    assert features.shape == (1, cells, cells + 16 // output_stride, row.channels)
+    assert list(pyramid.taps) == list(row.tap_channels)
+    for (stride, channels), tap in zip(row.tap_channels.items(), taps, strict=True):
+        side = (SIDE - 1) // stride + 1
+        assert tap.shape == (1, side, side + 16 // stride, channels)
+
+
+def check_every_weight_learns_and_has_a_name_of_its_own(row: Backbone, output_stride: int) -> None:
+    network, _ = build(row, output_stride)
+    tiles = np.random.default_rng(0).normal(0, 1, (2, SIDE, SIDE, 3)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        loss = sum(tf.reduce_mean(maps**2) for maps in network(tiles, training=True))
+    gradients = tape.gradient(loss, network.trainable_variables)
+    assert all(gradient is not None for gradient in gradients)
+    names = [variable.path for variable in network.weights]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("backbone.") for name in names)

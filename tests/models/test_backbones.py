@@ -1,0 +1,21 @@
+import pytest
+
+from deeplab.config import models
+from deeplab.models.backbones.table import BACKBONES
+from tests.models import backbone_contract as contract
+
+
+def test_the_config_offers_the_rows_of_the_table():
+    assert tuple(BACKBONES) == models.BACKBONES
+
+
+@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_maps_have_their_strides_and_channels(name: str, output_stride: int):
+    contract.check_maps_have_their_strides_and_channels(BACKBONES[name], output_stride)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v2", "xception_65"])
+def test_every_weight_learns_and_has_a_name_of_its_own(name: str):
+    contract.check_every_weight_learns_and_has_a_name_of_its_own(BACKBONES[name], 16)

@@ -1,0 +1,162 @@
+import dataclasses
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab.errors import ConfigError
+from deeplab.models.deeplabv3plus.decode import labels_of, predictor
+from deeplab.models.deeplabv3plus.losses import losses
+from deeplab.models.deeplabv3plus.network import build
+from deeplab.models.deeplabv3plus.targets import encode
+from deeplab.models.outputs import SEMANTIC_LOGITS
+from tests.bundles.tiny_models import TINY, noise_tile, tiny_network
+
+
+def loss_of(logits: np.ndarray, labels: np.ndarray, **options: object) -> float:
+    config = dataclasses.replace(TINY, label_count=logits.shape[-1])
+    return float(losses(config, **options)[SEMANTIC_LOGITS](labels, logits))
+
+
+def test_a_tile_and_a_larger_one_agree_on_what_neither_border_reaches():
+    network = tiny_network()
+    reach = (
+        352  # pixels: the backbone's convolutions, the atrous branch, a pooling window, the decoder
+    )
+    large = noise_tile(1041)
+    place, side = 160, 769
+    small = large[:, place : place + side, place : place + side]
+    run = tf.function(lambda tiles: network(tiles)[SEMANTIC_LOGITS], reduce_retracing=True)
+    first = place // 4
+    whole = run(large).numpy()[:, first : first + side // 4 + 1, first : first + side // 4 + 1]
+    part = run(small).numpy()
+    inside = slice(reach // 4, -reach // 4)
+    assert whole[:, inside, inside].shape[1] >= 16
+    np.testing.assert_allclose(part[:, inside, inside], whole[:, inside, inside], atol=1e-4)
+    # The claim is not empty: the border itself does differ.
+    assert np.abs(part - whole).max() > 0.01
+
+
+def test_the_crop_sets_how_far_image_pooling_sees():
+    tile = noise_tile(129)
+    near, far = (
+        tiny_network(dataclasses.replace(TINY, crop_size=crop))(tile)[SEMANTIC_LOGITS]
+        for crop in (33, 129)
+    )
+    assert np.abs(near - far).max() > 1e-3
+
+
+def test_without_atrous_branches_and_decoder_logits_have_the_output_stride():
+    config = dataclasses.replace(TINY, atrous_rates=(), decoder_output_stride=None, output_stride=8)
+    network = build(config)
+    assert network(noise_tile(65))[SEMANTIC_LOGITS].shape == (1, 9, 9, 3)
+    assert not [layer for layer in network.layers if layer.name.startswith("decoder")]
+
+
+def test_batch_norms_learn_in_training_and_stand_still_when_frozen():
+    network = build(TINY)
+    norm = network.get_layer("backbone.stem.norm")
+    tiles = noise_tile(65, count=2)
+    before = norm.moving_mean.numpy()
+    network(tiles, training=False)
+    np.testing.assert_array_equal(norm.moving_mean, before)
+    network(tiles, training=True)
+    moved = norm.moving_mean.numpy()
+    assert np.abs(moved - before).max() > 0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    network(tiles, training=True)
+    np.testing.assert_array_equal(norm.moving_mean, moved)
+    assert not [v for v in network.trainable_variables if v.name in ("gamma", "beta")]
+
+
+def test_mixed_precision_ends_in_float32():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = build(TINY)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    logits = network(noise_tile(65))[SEMANTIC_LOGITS]
+    assert logits.dtype == tf.float32
+    assert network.get_layer("decoder.concat").compute_dtype == "bfloat16"
+
+
+def test_cross_entropy_is_the_mean_over_pixels_that_are_not_ignored():
+    logits = np.random.default_rng(0).normal(0, 2, (2, 3, 3, 4)).astype(np.float32)
+    labels = np.random.default_rng(1).integers(0, 4, (2, 3, 3)).astype(np.uint8)
+    labels[0, 1] = 255
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    counted = labels != 255
+    pixel = -np.take_along_axis(log_p[counted], labels[counted][:, None].astype(int), axis=-1)
+    assert loss_of(logits, labels) == pytest.approx(pixel.mean(), rel=1e-5)
+    weights = np.array([0.5, 1, 2, 3])
+    weight = weights[labels[counted]]
+    assert loss_of(logits, labels, class_weights=weights) == pytest.approx(
+        (pixel[:, 0] * weight).sum() / weight.sum(), rel=1e-5
+    )
+
+
+def test_a_batch_ignored_as_a_whole_costs_nothing():
+    logits = np.ones((1, 3, 3, 2), np.float32)
+    assert loss_of(logits, np.full((1, 3, 3), 255, np.uint8)) == 0
+
+
+def test_dice_is_near_zero_for_the_truth_and_near_one_for_its_opposite():
+    labels = np.zeros((1, 33, 33), np.uint8)
+    labels[:, 8:25, 8:25] = 1
+    right = 50 * np.eye(2, dtype=np.float32)[labels]
+    assert loss_of(right, labels, dice_weight=1) == pytest.approx(0, abs=1e-3)
+    extra = loss_of(-right, labels, dice_weight=1) - loss_of(-right, labels)
+    assert extra == pytest.approx(1, abs=0.01)
+
+
+def test_dice_does_not_see_ignored_pixels():
+    labels = np.ones((1, 9, 9), np.uint8)
+    labels[:, 4:] = 255
+    logits = np.zeros((1, 9, 9, 2), np.float32)
+    logits[:, :4, :, 1] = 50
+    logits[:, 4:, :, 0] = 50
+    assert loss_of(logits, labels, dice_weight=1) == pytest.approx(0, abs=1e-3)
+
+
+def test_weights_must_be_one_a_label():
+    with pytest.raises(ConfigError, match="class_weights must be 3 numbers, one a label"):
+        losses(TINY, class_weights=[1.0, 2.0])
+
+
+def test_labels_are_the_likeliest_after_upsampling_the_lowest_of_equals():
+    labels = np.random.default_rng(0).integers(0, 3, (9, 9)).astype(np.uint8)
+    target = encode(labels)[SEMANTIC_LOGITS]
+    certain = 10 * np.eye(3, dtype=np.float32)[target][None]
+    np.testing.assert_array_equal(labels_of(certain, 9, 9)[0], labels)
+    np.testing.assert_array_equal(labels_of(certain, 33, 33)[0, ::4, ::4], labels)
+    assert np.all(np.asarray(labels_of(np.zeros((1, 2, 2, 3), np.float32), 5, 5)) == 0)
+
+
+def test_a_predictor_wants_a_tile_of_whole_cells_and_maps_it_knows():
+    network = build(TINY)
+    with pytest.raises(ConfigError, match="tile must be a multiple of 16 plus 1, but is 64"):
+        predictor(network, tile=64)
+    with pytest.raises(ConfigError, match="maps must be some of labels, confidence, probabilities"):
+        predictor(network, tile=65, maps=("labels", "logits"))
+
+
+def test_openvino_takes_the_predictor_and_gives_its_labels():
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is an optional runtime")
+    tiles = noise_tile(97)
+    graph = predictor(tiny_network(), tile=97, maps=("labels", "confidence", "probabilities"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras remarks on how the converter calls it
+        converted = openvino.convert_model(graph)
+    compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    answers = {next(iter(out.names)): value for out, value in compiled(tiles).items()}
+    expected = graph(tiles)
+    assert answers["labels"].dtype == np.uint8
+    assert len(np.unique(answers["labels"])) == 3
+    assert np.mean(answers["labels"] == expected["labels"]) > 0.999
+    for name in ("confidence", "probabilities"):
+        np.testing.assert_allclose(answers[name], expected[name], atol=1e-3)

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from deeplab.config.models import CONFIGS, ModelConfig
+from deeplab.errors import ConfigError
+from deeplab.models.family import Family
+from deeplab.models.registry import FAMILIES, family_named, family_of
+from tests.bundles.tiny_models import TINY
+from tests.models import family_contract as contract
+
+TINY_CONFIGS: dict[str, ModelConfig] = {"deeplabv3plus": TINY}
+EACH = pytest.mark.parametrize(
+    ("family", "config"),
+    [(f, TINY_CONFIGS[f.name]) for f in FAMILIES],
+    ids=lambda v: v.name if isinstance(v, Family) else "",
+)
+
+
+def test_families_and_configs_name_each_other():
+    assert {family.name: family.config for family in FAMILIES} == dict(CONFIGS)
+    assert family_of(TINY) is family_named("deeplabv3plus")
+    with pytest.raises(ConfigError, match="family must be one of deeplabv3plus, but is 'unet9'"):
+        family_named("unet9")
+
+
+@EACH
+def test_network_takes_tiles_of_any_size(family: Family, config: ModelConfig):
+    contract.check_network_takes_tiles_of_any_size(family, config)
+
+
+@EACH
+def test_gradient_steps_lower_the_loss(family: Family, config: ModelConfig):
+    contract.check_gradient_steps_lower_the_loss(family, config)
+
+
+@EACH
+def test_a_saved_network_gives_equal_maps(family: Family, config: ModelConfig, tmp_path: Path):
+    contract.check_a_saved_network_gives_equal_maps(family, config, tmp_path)
+
+
+@EACH
+def test_predictor_says_what_the_maps_say(family: Family, config: ModelConfig):
+    contract.check_predictor_says_what_the_maps_say(family, config)

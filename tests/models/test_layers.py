@@ -1,0 +1,154 @@
+"""Layers against the same arithmetic written out in NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab.models.layers.convolution import Norm, conv, depthwise
+from deeplab.models.layers.resize import ResizeLike, resize_align_corners
+from deeplab.models.layers.window_mean import WindowMean
+
+
+def bilinear(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Align-corners bilinear resizing, one pixel at a time."""
+    out = np.zeros((len(x), height, width, x.shape[-1]))
+    for row in range(height):
+        for col in range(width):
+            y = row * (x.shape[1] - 1) / max(height - 1, 1)
+            z = col * (x.shape[2] - 1) / max(width - 1, 1)
+            top, left = int(y), int(z)
+            bottom, right = min(top + 1, x.shape[1] - 1), min(left + 1, x.shape[2] - 1)
+            dy, dx = y - top, z - left
+            out[:, row, col] = (1 - dy) * ((1 - dx) * x[:, top, left] + dx * x[:, top, right])
+            out[:, row, col] += dy * ((1 - dx) * x[:, bottom, left] + dx * x[:, bottom, right])
+    return out
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+
+
+def test_resizing_doubles_between_the_corners_exactly():
+    line = np.array([0.0, 4.0, 2.0], np.float32).reshape(1, 1, 3, 1)
+    resized = resize_align_corners(line, 1, 5)
+    np.testing.assert_array_equal(np.ravel(resized), [0, 2, 4, 3, 2])
+
+
+@pytest.mark.parametrize("size", [(17, 33), (5, 9), (7, 4), (3, 3), (1, 1), (13, 1)])
+def test_resizing_is_bilinear_with_aligned_corners(size: tuple[int, int]):
+    x = noise(2, 5, 9, 3)
+    np.testing.assert_allclose(resize_align_corners(x, *size), bilinear(x, *size), atol=1e-5)
+
+
+def test_resizing_keeps_the_corner_pixels():
+    x = noise(1, 5, 9, 3)
+    resized = np.asarray(resize_align_corners(x, 31, 47))
+    np.testing.assert_allclose(resized[:, ::30, ::46], x[:, ::4, ::8], atol=1e-6)
+
+
+def test_resizing_one_pixel_repeats_it():
+    x = noise(1, 1, 1, 2)
+    np.testing.assert_array_equal(resize_align_corners(x, 3, 4), np.broadcast_to(x, (1, 3, 4, 2)))
+
+
+def test_resizing_to_another_map_works_for_sizes_not_known_in_advance():
+    x, like = keras.Input((None, None, 3)), keras.Input((None, None, 1))
+    network = keras.Model([x, like], ResizeLike()([x, like]))
+    assert network.output_shape == (None, None, None, 3)
+    values = noise(2, 4, 6, 3)
+    traced = tf.function(
+        lambda a, b: network([a, b]),
+        input_signature=[tf.TensorSpec((None, None, None, c)) for c in (3, 1)],
+    )
+    np.testing.assert_allclose(
+        traced(values, noise(2, 7, 11, 1)), bilinear(values, 7, 11), atol=1e-5
+    )
+
+
+def window_means(x: np.ndarray, cells: int) -> np.ndarray:
+    def window(place: int, length: int) -> slice:
+        start = max(min(place - cells // 2, length - cells), 0)
+        return slice(start, start + min(cells, length))
+
+    out = np.zeros_like(x)
+    for row in range(x.shape[1]):
+        for col in range(x.shape[2]):
+            part = x[:, window(row, x.shape[1]), window(col, x.shape[2])]
+            out[:, row, col] = part.mean(axis=(1, 2))
+    return out
+
+
+@pytest.mark.parametrize("size", [(5, 5), (9, 7), (5, 12), (3, 4), (1, 1), (4, 9)])
+def test_window_means_are_means_of_windows_that_stay_inside(size: tuple[int, int]):
+    x = noise(2, *size, 3)
+    np.testing.assert_allclose(WindowMean(5)(x), window_means(x, 5), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(5, 5), (4, 3)])
+def test_a_map_no_larger_than_the_window_gets_its_global_mean_everywhere(size: tuple[int, int]):
+    x = noise(1, *size, 2)
+    expected = np.broadcast_to(x.mean(axis=(1, 2), keepdims=True), x.shape)
+    np.testing.assert_allclose(WindowMean(5)(x), expected, atol=1e-6)
+
+
+def test_window_means_inside_do_not_depend_on_the_size_of_the_map():
+    x = noise(1, 30, 30, 2)
+    whole = np.asarray(WindowMean(5)(x))
+    part = np.asarray(WindowMean(5)(x[:, 8:22, 4:25]))
+    np.testing.assert_allclose(part[:, 2:-2, 2:-2], whole[:, 10:20, 6:23], atol=1e-6)
+
+
+def test_window_means_of_halves_do_not_overflow():
+    x = np.full((1, 40, 40, 1), 1000, np.float16)
+    means = WindowMean(33, dtype="float16")(x)
+    np.testing.assert_array_equal(means, x)
+
+
+@pytest.mark.parametrize("layer", [WindowMean(5), ResizeLike()])
+def test_layers_are_made_again_from_their_config(layer: keras.layers.Layer):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(again) is type(layer)
+    assert again.get_config() == layer.get_config()
+
+
+def one_layer(make: object, channels: int) -> keras.Model:
+    x = keras.Input((None, None, channels))
+    return keras.Model(x, make(x))
+
+
+def convolved(x: np.ndarray, kernel: np.ndarray, stride: int, rate: int) -> np.ndarray:
+    """Each channel alone, zero padding of `rate` pixels on all sides."""
+    padded = np.pad(x, ((0, 0), (rate, rate), (rate, rate), (0, 0)))
+    out = np.zeros_like(x)
+    for row in range(3):
+        for col in range(3):
+            shifted = padded[:, row * rate :, col * rate :][:, : x.shape[1], : x.shape[2]]
+            out += shifted * kernel[row, col, :, 0]
+    return out[:, ::stride, ::stride]
+
+
+@pytest.mark.parametrize("side", [9, 8])
+@pytest.mark.parametrize(("stride", "rate"), [(1, 1), (2, 1), (1, 2)])
+def test_convolutions_are_centred_on_their_pixels_at_any_stride_rate_and_size(
+    side: int, stride: int, rate: int
+):
+    norm = Norm(epsilon=1e-3, decay=0.9)
+    network = one_layer(lambda x: depthwise(x, name="d", norm=norm, stride=stride, rate=rate), 4)
+    x = noise(1, side, side, 4)
+    kernel = network.get_layer("d").get_weights()[0]
+    expected = convolved(x, kernel, stride, rate) / np.sqrt(1 + 1e-3)
+    np.testing.assert_allclose(network(x), expected, atol=1e-5)
+
+
+def test_batch_norm_comes_before_the_activation_and_is_stored_under_its_layer():
+    norm = Norm(epsilon=1e-5, decay=0.9)
+    network = one_layer(lambda x: conv(x, 2, name="c", norm=norm, activation="relu"), 3)
+    gamma, beta, mean, variance = (
+        np.array(v, np.float32) for v in ([2, 3], [1, -1], [0.5, 0], [4, 9])
+    )
+    network.get_layer("c.norm").set_weights([gamma, beta, mean, variance])
+    x = noise(1, 4, 4, 3)
+    kernel = network.get_layer("c").get_weights()[0][0, 0]
+    expected = np.maximum(gamma * (x @ kernel - mean) / np.sqrt(variance + 1e-5) + beta, 0)
+    np.testing.assert_allclose(network(x), expected, atol=1e-5)
