@@ -42,7 +42,7 @@ class TaskParser(argparse.ArgumentParser):
             (p for p in parameters if p.index is not None), key=lambda p: p.index or 0
         ):
             self.add_argument(parameter.name, nargs="?", help=_escaped(parameter.help))
-        flags = _flags(parameters, fields)
+        flags = flags_of(parameters, fields)
         for group in spec.groups:
             section = self.add_argument_group(group.label, _escaped(group.help))
             for parameter in group.parameters:
@@ -107,7 +107,7 @@ def _usage(prog: str, spec: Spec) -> str:
     return " ".join([prog, *places, "[--setting value ...]"])
 
 
-def _flags(parameters: Sequence[Parameter], fields: Mapping[str, str]) -> dict[str, list[str]]:
+def flags_of(parameters: Sequence[Parameter], fields: Mapping[str, str]) -> dict[str, list[str]]:
     """The flags of each parameter: the form's own, then the short words people type.
 
     A parameter is also called as its field of the request, with hyphens, and an output without
