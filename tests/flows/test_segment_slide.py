@@ -1,0 +1,319 @@
+"""A slide and a bundle in, annotations out: the flow as its tasks call it."""
+
+import csv
+import json
+
+import large_image_source_tiff
+import numpy as np
+import pytest
+import shapely
+import tifffile
+from PIL import Image
+
+from deeplab.annotations.rasterize import draw
+from deeplab.annotations.shapes import Annotations, Layer, Shape
+from deeplab.config.progress import silent
+from deeplab.config.requests import SegmentRequest
+from deeplab.errors import (
+    AccessDeniedError,
+    BundleError,
+    ConfigError,
+    OutputError,
+    ScaleError,
+    ServerError,
+    SlideNotFoundError,
+    UnreadableSlideError,
+)
+from deeplab.geometry.frames import Mpp, WorkFrame
+from deeplab.inference import segment
+from deeplab.inference.segment import segment_slide
+from deeplab.server import session
+from tests.flows.models_for_tests import CLASSES, balanced_model
+from tests.girder_for_tests import ITEM, fake_girder, item_routes
+from tests.slides_for_tests import tissue, write_tiff
+
+WIDTH, HEIGHT = 901, 703
+LABELS = {name: label for label, name in enumerate(CLASSES.names, start=1)}
+EXACT = {"simplify_um": 0.0, "min_area_um2": 0.0, "runtime": "tensorflow", "tissue": "off"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def rgb():
+    return tissue(WIDTH, HEIGHT)[0]
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory, rgb):
+    path = tmp_path_factory.mktemp("slide") / "TCGA-A1.dotted.name.tiff"
+    return write_tiff(path, rgb, levels=2, compression="deflate")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, rgb):
+    return balanced_model(tmp_path_factory.mktemp("model") / "balanced.zip", rgb[:257, :257])
+
+
+def run(slide, model, **settings):
+    return segment_slide(SegmentRequest(slide=str(slide), model=model, **settings), silent)
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory, slide, model):
+    """One run that writes all it can."""
+    folder = tmp_path_factory.mktemp("out")
+    outputs = {
+        "output_annotation": folder / "a.anot",
+        "output_geojson": folder / "a.geojson",
+        "output_overlay": folder / "a.png",
+        "output_table": folder / "a.csv",
+        "output_mask": folder / "a.tiff",
+    }
+    return run(slide, model, save_heatmap=True, **EXACT, **outputs), outputs
+
+
+def test_outlines_drawn_again_are_the_label_canvas(everything):
+    result, outputs = everything
+    canvas = tifffile.imread(outputs["output_mask"])
+    frame = WorkFrame.over(WIDTH, HEIGHT, Mpp.square(0.5), 0.5)
+    assert canvas.shape == (HEIGHT, WIDTH)
+    assert {1, 2} <= set(np.unique(canvas))
+    np.testing.assert_array_equal(draw(result.annotations, LABELS, frame.box, frame), canvas)
+
+
+def test_the_annotation_has_a_layer_a_class_with_group_colour_area_and_confidence(everything):
+    _, outputs = everything
+    layers = json.loads(outputs["output_annotation"].read_text())
+    outlines, heatmaps = layers[:2], layers[2:]
+    assert [layer["name"] for layer in outlines] == list(CLASSES.names)
+    assert [layer["name"] for layer in heatmaps] == [f"{name}-heatmap" for name in CLASSES.names]
+    for layer in outlines:
+        assert layer["elements"]
+        assert f"{len(layer['elements'])} outlined" in layer["description"]
+        assert layer["attributes"]["cli"] == "SegmentWSI"
+        assert len(layer["attributes"]["model"]["sha256"]) == 64
+        for element in layer["elements"]:
+            assert element["group"] == layer["name"]
+            assert 1 / 3 <= element["user"]["confidence"] <= 1
+            assert element["user"]["area_um2"] > 0
+
+
+def test_areas_add_up_to_the_pixels_of_the_canvas(everything):
+    result, outputs = everything
+    canvas = tifffile.imread(outputs["output_mask"])
+    for layer in result.annotations.layers:
+        area_um2 = sum(shape.properties["area_um2"] for shape in layer.shapes)
+        pixels = int((canvas == LABELS[layer.name]).sum())
+        assert area_um2 == pytest.approx(pixels * 0.25, rel=1e-4)
+
+
+def test_every_file_tells_of_the_same_shapes(everything):
+    result, outputs = everything
+    count = result.annotations.shape_count
+    assert len(json.loads(outputs["output_geojson"].read_text())["features"]) == count
+    with outputs["output_table"].open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == count
+    with Image.open(outputs["output_overlay"]) as picture:
+        assert picture.size == (WIDTH, HEIGHT)
+
+
+def test_heat_is_probable_where_the_class_was_found(everything):
+    _, outputs = everything
+    canvas = tifffile.imread(outputs["output_mask"])
+    (heat,) = json.loads(outputs["output_annotation"].read_text())[3]["elements"]
+    assert heat["group"] == "stroma-heatmap"
+    half = 32  # cells of 32 um at 0.5 um per pixel
+    shares = [
+        np.mean(canvas[int(y) - half : int(y) + half, int(x) - half : int(x) + half] == 2)
+        for x, y, _, _ in heat["points"]
+    ]
+    assert np.corrcoef(shares, [p for *_, p in heat["points"]])[0, 1] > 0.9
+
+
+# Both begin where a tile of the whole slide begins: then even an untrained network, which minds
+# pixels far outside the halo, sees the same.
+@pytest.mark.parametrize(
+    "region",
+    [
+        ((160.0, 160.0), (480.0, 160.0), (480.0, 320.0), (160.0, 320.0)),
+        ((10.0, 10.0), (500.0, 60.0), (200.0, 600.0)),
+    ],
+)
+def test_a_region_of_interest_gives_what_the_whole_slide_has_there(
+    everything, slide, model, tmp_path, region
+):
+    whole, _ = everything
+    part = run(slide, model, regions=(region,), output_annotation=tmp_path / "a.anot", **EXACT)
+    frame = WorkFrame.over(WIDTH, HEIGHT, Mpp.square(0.5), 0.5)
+    expected = draw(whole.annotations, LABELS, frame.box, frame)
+    inside = draw_region(region, frame)
+    expected[inside == 0] = 0
+    np.testing.assert_array_equal(draw(part.annotations, LABELS, frame.box, frame), expected)
+
+
+def draw_region(region, frame):
+    layer = Layer("region", (0, 0, 0), (Shape(shapely.Polygon(region)),))
+    return draw(Annotations((layer,)), {"region": 1}, frame.box, frame)
+
+
+def test_the_labels_do_not_depend_on_batch_or_region_of_reading(everything, slide, model, tmp_path):
+    whole, _ = everything
+    again = run(slide, model, batch_size=3, output_annotation=tmp_path / "a.anot", **EXACT)
+    assert [len(layer.shapes) for layer in again.annotations.layers] == [
+        len(layer.shapes) for layer in whole.annotations.layers
+    ]
+
+
+def test_a_slide_smaller_than_a_tile_is_segmented_whole(rgb, model, tmp_path):
+    small = write_tiff(tmp_path / "small.tiff", rgb[:37, :53], compression="deflate")
+    mask = tmp_path / "mask.tiff"
+    run(small, model, output_mask=mask, **EXACT)
+    assert tifffile.imread(mask).shape == (37, 53)
+
+
+def test_a_slide_streamed_from_girder_gives_the_annotation_of_the_file(
+    everything, slide, model, tmp_path
+):
+    whole, _ = everything
+    source = large_image_source_tiff.TiffFileTileSource
+    routes = item_routes(
+        lambda encoding, style: source(str(slide), encoding=encoding, style=style), name=slide.name
+    )
+    routes[f"annotation/item/{ITEM}"] = {}
+    with fake_girder(routes=routes) as girder:
+        login = {"api_url": girder.url, "token": girder.login.token}
+        streamed = run(ITEM, model, **EXACT, **login)
+        (posted,) = girder.posted
+    assert [layer.shapes for layer in streamed.annotations.layers] == [
+        layer.shapes for layer in whole.annotations.layers
+    ]
+    assert [layer["name"] for layer in posted] == list(CLASSES.names)
+    assert "s3cr3t" not in json.dumps(posted)
+
+
+def test_nothing_found_still_gives_a_layer_for_each_class(model, tmp_path):
+    glass = write_tiff(tmp_path / "glass.tiff", np.full((300, 300, 3), 243, np.uint8))
+    out = tmp_path / "a.anot"
+    run(glass, model, output_annotation=out, min_area_um2=1e9)
+    assert [(x["name"], x["elements"]) for x in json.loads(out.read_text())] == [
+        ("tumour", []),
+        ("stroma", []),
+    ]
+
+
+# --- what cannot be done is one clear sentence, and nothing is written
+
+
+def refused(error, sentence, slide, model, tmp_path, **settings):
+    out = tmp_path / "out" / "a.anot"
+    with pytest.raises(error, match=sentence):
+        run(slide, model, output_annotation=out, **settings)
+    assert not out.exists()
+    assert not list(out.parent.glob(".*")) if out.parent.exists() else True
+
+
+def test_a_missing_slide(model, tmp_path):
+    refused(SlideNotFoundError, "none.svs", tmp_path / "none.svs", model, tmp_path)
+
+
+def test_a_truncated_slide(slide, model, tmp_path):
+    cut = tmp_path / "cut.tiff"
+    cut.write_bytes(slide.read_bytes()[: slide.stat().st_size // 2])
+    refused(UnreadableSlideError, "cut.tiff", cut, model, tmp_path)
+
+
+def test_a_slide_without_um_per_pixel(rgb, model, tmp_path):
+    bare = write_tiff(tmp_path / "bare.tiff", rgb, mpp=None)
+    refused(
+        ScaleError, "does not state its microns per pixel; give slide_mpp", bare, model, tmp_path
+    )
+
+
+def test_a_model_of_another_scale(slide, model, tmp_path):
+    refused(ScaleError, "was trained for 0.4 to 0.6", slide, model, tmp_path, work_mpp=2.0)
+
+
+def test_a_slide_too_coarse_for_the_model(rgb, model, tmp_path):
+    coarse = write_tiff(tmp_path / "coarse.tiff", rgb, mpp=2.0)
+    refused(ScaleError, "too coarse for a model of 0.5", coarse, model, tmp_path)
+
+
+def test_an_unreadable_model(slide, tmp_path):
+    bad = tmp_path / "bad.zip"
+    bad.write_bytes(b"PK\x03\x04 this is no zip")
+    refused(BundleError, "bad.zip", slide, bad, tmp_path)
+
+
+def test_a_region_beside_the_slide(slide, model, tmp_path):
+    region = ((5000.0, 5000.0), (5100.0, 5000.0), (5100.0, 5100.0))
+    refused(ConfigError, "must be on the slide", slide, model, tmp_path, regions=(region,))
+
+
+def test_a_halo_that_leaves_nothing(slide, model, tmp_path):
+    refused(
+        ConfigError, "tile size must be at least", slide, model, tmp_path, tile_size=97, halo=48
+    )
+
+
+def test_an_output_folder_that_cannot_be_made(slide, model, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OutputError, match="cannot write"):
+        run(slide, model, output_annotation=tmp_path / "file" / "a.anot", **EXACT)
+
+
+def test_a_token_without_rights(slide, model, tmp_path):
+    with fake_girder(routes={}) as girder:
+        refused(
+            AccessDeniedError,
+            "token has expired or has no right",
+            ITEM,
+            model,
+            tmp_path,
+            api_url=girder.url,
+            token="another",  # noqa: S106
+        )
+
+
+def test_a_server_that_dies_midway(slide, model, tmp_path, monkeypatch):
+    patience = session.Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.3)
+    monkeypatch.setattr(session, "Patience", lambda: patience)
+    source = large_image_source_tiff.TiffFileTileSource
+    routes = item_routes(lambda encoding, style: source(str(slide), encoding=encoding, style=style))
+    with fake_girder(routes=routes) as girder:
+        load = segment.load_bundle
+
+        def die_then_load(path):
+            girder.routes.clear()
+            girder.faults.extend(["drop"] * 10_000)
+            return load(path)
+
+        monkeypatch.setattr(segment, "load_bundle", die_then_load)
+        refused(
+            ServerError,
+            "did not answer after",
+            ITEM,
+            model,
+            tmp_path,
+            api_url=girder.url,
+            token=girder.login.token,
+            tissue="off",
+            runtime="tensorflow",
+        )
+        assert not girder.posted
+
+
+def test_one_output_that_cannot_be_written_leaves_none(slide, model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OutputError("table", "No space left on device")
+
+    monkeypatch.setattr(segment, "write_table", full)
+    with pytest.raises(OutputError, match="No space left"):
+        run(
+            slide,
+            model,
+            output_annotation=tmp_path / "a.anot",
+            output_table=tmp_path / "a.csv",
+            **EXACT,
+        )
+    assert not list(tmp_path.iterdir())
