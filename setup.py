@@ -1,4 +1,4 @@
-"""The distribution `histomics-deeplab`: the engine `deeplab` and the tasks, inside the wheel `deeplab_cli`."""
+"""The distribution `histomics-deeplab`: the engine `deeplab`, and the tasks as `deeplab_cli`."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ setup(
         "deeplab": ["py.typed", "demonstration/*"],
         "deeplab_cli.specs": ["*.xml", "*.json"],
     },
-    entry_points={"console_scripts": ["deeplab = deeplab_cli.main:main"]},
+    entry_points={"console_scripts": ["deeplab = deeplab_cli.main:entry"]},
     # TensorFlow is an extra, so that a machine with a GPU does not get the CPU build as well.
     install_requires=[
         "ctk-cli>=1.5",

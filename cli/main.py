@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from deeplab import __version__
 from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
-from deeplab_cli.task import FAILED, Task, run_task
+from deeplab_cli.task import FAILED, Task, leave, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
 TASKS: tuple[Task[Any], ...] = (SEGMENT, TRAIN)
@@ -54,5 +54,10 @@ def _help() -> str:
     return "\n".join(lines)
 
 
+def entry() -> NoReturn:
+    """The process of the command."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -64,6 +65,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
     be, one line on standard error. 130, 143: cancelled by SIGINT, SIGTERM.
     """
     given: dict[str, str] = {}
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks on this CPU help nobody here
     try:
         with _signals_cancel():
             spec = read_spec(task.name)
@@ -82,6 +84,19 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
         _complain(traceback.format_exc().rstrip(), given)
         return DEFECT
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with `code`; after a failure at once.
+
+    The interpreter would wait for its threads, and one of them may be asking a dead server again
+    and again; what a run leaves behind is cleaned up before its exit code is known.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        os._exit(code)
+    sys.exit(0)
 
 
 def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ DeeplabError
 │   ├── SlideNotFoundError   there is no such slide                        (FileNotFoundError)
 │   ├── UnreadableSlideError the slide is there but cannot be read
 │   └── ScaleError           um per pixel is missing, or not what the model was trained for
-├── AnnotationError          a file of annotations is not what it claims to be, or a class is unknown
+├── AnnotationError          a file of annotations is not what it claims to be
 ├── BundleError              a model file is not a model, or not one that can be used here
 ├── CheckpointError          a checkpoint of another program does not fit the network
 ├── ServerError              the Girder server refused or failed

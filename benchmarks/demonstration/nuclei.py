@@ -45,6 +45,8 @@ from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference.segment import segment_slide
 from deeplab.training.train import train
 
+log = logging.getLogger("nuclei")
+
 HERE = Path(__file__).parent
 MEDIAN_NUCLEUS_UM2 = 45.0
 LEAST_MPP, GREATEST_MPP = 0.14, 0.6
@@ -69,23 +71,22 @@ def main() -> None:
 
     listing = prepare(options.data, options.work)
     bundle = options.work / "trained.zip"
-    settings = read_settings(
-        HERE / "nuclei.toml", {f.name for f in dataclasses.fields(TrainRequest)}
-    )
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    fields = {field.name for field in dataclasses.fields(TrainRequest)}
+    given = read_settings(HERE / "nuclei.toml", fields)
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     train(TrainRequest(source=str(listing), output_model=bundle, **settings), silent)
 
     confusion = held_out(listing, bundle)
     metrics = {"held-out dice nuclei": confusion.dice[1], "held-out iou nuclei": confusion.iou[1]}
-    logging.info("%s", metrics)
+    log.info("%s", metrics)
     trained = load_bundle(bundle)
     card = dataclasses.replace(
         trained.card,
         demonstration=True,
         notice=NOTICE,
         trained_on=(
-            "DSB2018 stained brightfield nuclei (CC0), four fifths of 81 images, and BreCaHAD breast "
-            "H&E (CC BY 4.0), 8 images; um per pixel assumed from a median nucleus of 45 um2"
+            "DSB2018 stained brightfield nuclei (CC0), four fifths of 81 images, and BreCaHAD "
+            "breast H&E (CC BY 4.0), 8 images; um per pixel assumed from a median nucleus of 45 um2"
         ),
         metrics={name: round(float(value), 4) for name, value in metrics.items()},
     )

@@ -6,7 +6,7 @@ import sys
 
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
-from deeplab_cli.task import Task, run_task
+from deeplab_cli.task import Task, leave, run_task
 
 
 def run(request: SegmentRequest, progress: Progress) -> str:
@@ -34,4 +34,4 @@ TASK = Task(
 )
 
 if __name__ == "__main__":
-    sys.exit(run_task(TASK, sys.argv[1:]))
+    leave(run_task(TASK, sys.argv[1:]))

@@ -6,7 +6,7 @@ import sys
 
 from deeplab.config.progress import Progress
 from deeplab.config.requests import TrainRequest
-from deeplab_cli.task import Task, run_task
+from deeplab_cli.task import Task, leave, run_task
 
 
 def run(request: TrainRequest, progress: Progress) -> str:
@@ -33,4 +33,4 @@ TASK = Task(
 )
 
 if __name__ == "__main__":
-    sys.exit(run_task(TASK, sys.argv[1:]))
+    leave(run_task(TASK, sys.argv[1:]))

@@ -33,16 +33,16 @@ def batches(
         ahead: batches that may wait, so memory is bounded.
     """
     waiting: deque[list[Future[Patch]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="patch") as pool:
-        try:
-            for step in steps:
-                waiting.append([pool.submit(patch, step * size + i) for i in range(size)])
-                if len(waiting) > ahead:
-                    yield _gathered(waiting.popleft())
-            while waiting:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="patch")
+    try:
+        for step in steps:
+            waiting.append([pool.submit(patch, step * size + i) for i in range(size)])
+            if len(waiting) > ahead:
                 yield _gathered(waiting.popleft())
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while waiting:
+            yield _gathered(waiting.popleft())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _gathered(futures: list[Future[Patch]]) -> Batch:

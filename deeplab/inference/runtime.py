@@ -14,10 +14,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from deeplab.config.requests import Runtime
+from deeplab.bundles.load import load_bundle
+from deeplab.config.requests import Runtime, SegmentRequest
+from deeplab.device import choose_device
 from deeplab.errors import DeviceError
 from deeplab.models.family import Family
-from deeplab.models.outputs import LABELS, PredictedMap
+from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,31 @@ class Predictor:
 
     runtime: str
     predict: Predict
+
+
+def start_predictor(request: SegmentRequest, *, tile: int, sample: Tiles) -> Predictor:
+    """Choose the device, load the model and choose what computes it.
+
+    Args:
+        request: names the model, the device and the runtime.
+        tile: side of the tiles, work pixels.
+        sample: a training crop of tissue, uint8 (1, crop, crop, 3).
+
+    Raises:
+        BundleError: the model cannot be used.
+        DeviceError: the device or the runtime asked for is not there.
+    """
+    choose_device(request.gpu)
+    bundle = load_bundle(request.model)
+    maps: tuple[PredictedMap, ...] = (LABELS, CONFIDENCE)
+    return make_predictor(
+        bundle.family,
+        bundle.network,
+        tile=tile,
+        maps=(*maps, PROBABILITIES) if request.save_heatmap else maps,
+        runtime=request.runtime,
+        sample=sample,
+    )
 
 
 def make_predictor(

@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeplab.annotations.geojson import write_geojson
 from deeplab.annotations.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations
-from deeplab.bundles.load import load_bundle
+from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
-from deeplab.device import choose_device
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.geometry.grid import TileSlot
 from deeplab.inference.collect import Collector
@@ -25,12 +25,13 @@ from deeplab.inference.outputs import all_or_none, post_layers, write_table
 from deeplab.inference.overlay import write_overlay
 from deeplab.inference.plan import Area, tile_plan, wanted_slots, work_frame
 from deeplab.inference.provenance import provenance
-from deeplab.inference.runtime import Predictor, make_predictor
 from deeplab.inference.stream import predict_tiles
-from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import tissue_mask
+
+if TYPE_CHECKING:
+    from deeplab.inference.runtime import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,6 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
         plan = tile_plan(request, card, area)
-        choose_device(request.gpu)
         tissue = tissue_mask(slide) if request.tissue == "auto" else None
         slots = wanted_slots(plan, area, tissue)
         asked = sum(wanted for _, wanted in slots)
@@ -74,7 +74,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
         with Collector(request, card, plan, area) as collector:
             runtime = "no network"
             if asked:
-                predictor = _predictor(request, slide, frame, slots)
+                predictor = _predictor(request, card, slide, frame, slots)
                 runtime = predictor.runtime
                 log.info("predicting by %s", runtime)
                 tiles = predict_tiles(
@@ -130,13 +130,16 @@ def _writers(
 
 def _predictor(
     request: SegmentRequest,
+    card: Card,
     slide: Slide,
     frame: WorkFrame,
     slots: Sequence[tuple[TileSlot, bool]],
 ) -> Predictor:
     """What computes this run, tried on a piece of the tissue that it is to be used on."""
-    bundle = load_bundle(request.model)
-    tissue, crop = [slot for slot, wanted in slots if wanted], bundle.card.config.crop_size
+    # Here TensorFlow starts, which takes seconds: all that can be refused has been looked at.
+    from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
+
+    tissue, crop = [slot for slot, wanted in slots if wanted], card.config.crop_size
     some = tissue[len(tissue) // 2]
     middle = WorkBox(
         some.write.x + (some.write.width - crop) // 2,
@@ -144,14 +147,5 @@ def _predictor(
         crop,
         crop,
     )
-    maps: tuple[PredictedMap, ...] = (LABELS, CONFIDENCE)
-    if request.save_heatmap:
-        maps = (*maps, PROBABILITIES)
-    return make_predictor(
-        bundle.family,
-        bundle.network,
-        tile=some.read.width,
-        maps=maps,
-        runtime=request.runtime,
-        sample=slide.read(frame, middle)[np.newaxis],
-    )
+    sample = slide.read(frame, middle)[np.newaxis]
+    return start_predictor(request, tile=some.read.width, sample=sample)

@@ -109,5 +109,6 @@ class GirderTiles:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        # Not waited for: a thread may be asking a dead server for a minute yet.
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._session.close()

@@ -25,7 +25,7 @@ from deeplab.errors import (
     UnreadableSlideError,
 )
 from deeplab.geometry.frames import Mpp, WorkFrame
-from deeplab.inference import segment
+from deeplab.inference import runtime, segment
 from deeplab.inference.segment import segment_slide
 from deeplab.server import session
 from tests.flows.models_for_tests import CLASSES, balanced_model
@@ -281,14 +281,14 @@ def test_a_server_that_dies_midway(slide, model, tmp_path, monkeypatch):
     source = large_image_source_tiff.TiffFileTileSource
     routes = item_routes(lambda encoding, style: source(str(slide), encoding=encoding, style=style))
     with fake_girder(routes=routes) as girder:
-        load = segment.load_bundle
+        load = runtime.load_bundle
 
         def die_then_load(path):
             girder.routes.clear()
             girder.faults.extend(["drop"] * 10_000)
             return load(path)
 
-        monkeypatch.setattr(segment, "load_bundle", die_then_load)
+        monkeypatch.setattr(runtime, "load_bundle", die_then_load)
         refused(
             ServerError,
             "did not answer after",

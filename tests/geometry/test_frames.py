@@ -71,5 +71,7 @@ def test_an_impossible_scale_is_refused(mpp):
 
 
 def test_an_empty_region_is_refused_in_one_sentence():
-    with pytest.raises(ConfigError, match=r"region must be wider and higher than 0, but is '0 x 5'"):
+    with pytest.raises(
+        ConfigError, match=r"region must be wider and higher than 0, but is '0 x 5'"
+    ):
         Level0Box(1, 1, 0, 5)

@@ -52,6 +52,10 @@ def trainer(folder, **settings):
     )
 
 
+def nothing(*_):
+    """After each step."""
+
+
 def weights(of):
     return [v.numpy() for v in of.network.variables]
 
@@ -59,7 +63,7 @@ def weights(of):
 @pytest.mark.slow
 def test_training_lowers_the_loss(tmp_path):
     run, losses = trainer(tmp_path, learning_rate=2e-2), []
-    run.fit([batch(n) for n in range(20)], lambda step, loss: losses.append(loss))
+    run.fit([batch(n) for n in range(20)], lambda _, loss: losses.append(loss))
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
     assert run.steps_done == 20
 
@@ -67,13 +71,13 @@ def test_training_lowers_the_loss(tmp_path):
 @pytest.mark.slow
 def test_a_run_taken_up_again_gives_the_same_weights_as_an_unbroken_one(tmp_path):
     unbroken = trainer(tmp_path)
-    unbroken.fit([batch(n) for n in range(3)], lambda step, loss: None)
+    unbroken.fit([batch(n) for n in range(3)], nothing)
     unbroken.save()
-    unbroken.fit([batch(n) for n in range(3, 6)], lambda step, loss: None)
+    unbroken.fit([batch(n) for n in range(3, 6)], nothing)
 
     resumed = trainer(tmp_path)
     assert resumed.restore() == 3
-    resumed.fit([batch(n) for n in range(3, 6)], lambda step, loss: None)
+    resumed.fit([batch(n) for n in range(3, 6)], nothing)
 
     for a, b in zip(weights(unbroken), weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -88,7 +92,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_says_what_to_do(tmp_pat
     run = trainer(tmp_path)
     run.network.get_layer("logits").bias.assign([np.nan, 0.0])
     with pytest.raises(TrainingError, match=r"the loss is nan at step 0; lower the learning rate"):
-        run.fit([batch(0)], lambda step, loss: None)
+        run.fit([batch(0)], nothing)
 
 
 def test_frozen_normalisation_has_nothing_to_train():
