@@ -19,7 +19,9 @@ env: .venv/.installed
 	@touch $@
 
 demo: env
-	$(VENV)/python -m deeplab.demonstration
+	slide=$$($(STACK) slide) && $(VENV)/deeplab segment "$$slide" \
+	  --model deeplab/demonstration/nuclei.zip --annotation demo/nuclei.anot \
+	  --geojson demo/nuclei.geojson --overlay demo/nuclei.png --table demo/nuclei.csv
 
 test: test-fast test-plugin test-stack
 

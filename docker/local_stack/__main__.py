@@ -1,10 +1,10 @@
-"""`python -m local_stack up|down|status|environment`: the real stack on this machine."""
+"""`python -m local_stack up|down|status|environment|slide`: the real stack on this machine."""
 
 import argparse
 import sys
 
 from local_stack.environment import build_environment
-from local_stack.girder_site import ADMIN
+from local_stack.girder_site import ADMIN, sample_slide
 from local_stack.plan import Plan, StackError, admin_password, default_plan
 from local_stack.stack import bring_up, remove_data, services, take_down
 
@@ -19,6 +19,7 @@ def main() -> int:
     down = commands.add_parser("down", help="stop everything")
     down.add_argument("--delete-data", action="store_true", help="delete its slides and database")
     commands.add_parser("status", help="say what runs")
+    commands.add_parser("slide", help="fetch the sample slide and print where it is")
     arguments = parser.parse_args()
     plan = default_plan(arguments.port)
     try:
@@ -26,6 +27,8 @@ def main() -> int:
             _up(plan)
         elif arguments.command == "environment":
             build_environment(plan, _say)
+        elif arguments.command == "slide":
+            _say(str(sample_slide(plan.home)))
         elif arguments.command == "down":
             take_down(plan)
             if arguments.delete_data:
