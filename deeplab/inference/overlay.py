@@ -43,7 +43,7 @@ def write_overlay(path: Path, annotations: Annotations, slide: Slide, part: Leve
             for ring in (shape.polygon.exterior, *shape.polygon.interiors)
         ]
         cv2.polylines(
-            picture, rings, isClosed=True, color=layer.colour, thickness=2,
+            picture, rings, isClosed=True, color=layer.colour, thickness=1,
             lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
         )  # fmt: skip
     done, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

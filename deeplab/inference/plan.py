@@ -109,8 +109,8 @@ class Area:
 def tile_plan(request: SegmentRequest, card: Card, area: Area) -> TilePlan:
     """The grid of tiles over an area.
 
-    The card's halo is half the training crop: image pooling looks that far, so with it the answer
-    does not depend on the tile size. Tiles shrink to a small area.
+    The card's halo reaches as far as the network looks, so that the answer does not depend on the
+    tile size. Tiles shrink to a small area.
 
     Raises:
         ConfigError: the tile size leaves nothing inside the halo.

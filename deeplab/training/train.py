@@ -34,6 +34,8 @@ from deeplab.training.validate import hold_out_patches
 log = logging.getLogger(__name__)
 
 VALIDATION_PATCHES = 64
+# Image pooling looks half a training crop far, the convolutions a little farther.
+HALO_MARGIN = 32  # work pixels
 SCALE_MARGIN = 1.5  # a model is run at most this far from a scale at which it was trained
 
 
@@ -157,14 +159,14 @@ def make_card(
         seen = [s.slide.mpp.mean * factor for s in slides for factor in request.wsi_downsample]
     # The middle one on a scale of ratios; augmentation has shown the network the rest of the range.
     work_mpp = math.exp((math.log(min(seen)) + math.log(max(seen))) / 2)
-    halo = math.ceil(config.crop_size // 2 / 16) * 16
+    halo = math.ceil((config.crop_size // 2 + HALO_MARGIN) / 16) * 16
     return Card(
         config=config,
         classes=classes,
         mpp_work=work_mpp,
         mpp_range=(min(seen) / SCALE_MARGIN, max(seen) * SCALE_MARGIN),
         halo=halo,
-        tile=max(1025, 2 * halo + config.crop_size),
+        tile=max(1025, 6 * halo + 1),  # at least 44 % of what is read is kept
         trained_on=f"{len(slides)} slides of {Path(request.source).name}",
         training={
             "steps": request.steps,

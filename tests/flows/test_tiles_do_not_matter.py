@@ -1,0 +1,79 @@
+"""Labels depend on the slide and the model, not on how the slide is cut into tiles."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import deeplab
+from deeplab.config.progress import silent
+from deeplab.config.requests import SegmentRequest
+from deeplab.inference import segment
+from deeplab.inference.segment import segment_slide
+from deeplab.slides.slide import open_slide
+from deeplab.slides.tissue import tissue_mask
+from tests.slides_for_tests import tissue, write_tiff
+
+MODEL = Path(deeplab.__file__).parent / "demonstration/nuclei.zip"
+REAL_SLIDE = Path(__file__).parents[2].parent / "shared/data/slides/CMU-1-Small-Region.svs"
+ENOUGH = 0.995  # of the pixels of tissue
+
+pytestmark = pytest.mark.slow
+
+
+def painted(folder):
+    return write_tiff(folder / "painted.tiff", tissue(1500, 1300, seed=3)[0])
+
+
+def real(_folder):
+    if not REAL_SLIDE.exists():
+        pytest.skip("the real slide is absent")
+    return REAL_SLIDE
+
+
+@pytest.fixture(scope="module", params=[painted, real])
+def slide(request, tmp_path_factory):
+    return request.param(tmp_path_factory.mktemp("slide"))
+
+
+@pytest.fixture(scope="module")
+def at_1024(slide, tmp_path_factory):
+    return labels(slide, tmp_path_factory.mktemp("1024"), tile_size=1024)
+
+
+def labels(slide, folder, **settings):
+    """The label canvas, and where the slide has tissue."""
+    mask = folder / "mask.tiff"
+    request = SegmentRequest(slide=str(slide), model=MODEL, output_mask=mask, **settings)
+    segment_slide(request, silent)
+    return tifffile.imread(mask)
+
+
+def on_tissue(slide, canvas):
+    with open_slide(slide) as opened:
+        found = tissue_mask(opened, margin_um=0)
+        frame = opened.frame(0.5)
+    rows = (np.arange(canvas.shape[0]) * frame.scale_y / found.frame.scale_y).astype(int)
+    columns = (np.arange(canvas.shape[1]) * frame.scale_x / found.frame.scale_x).astype(int)
+    return found.mask[np.ix_(rows, columns)]
+
+
+@pytest.mark.parametrize("tile_size", [512, 2048])
+def test_the_tile_size_does_not_matter(slide, at_1024, tmp_path, tile_size):
+    other = labels(slide, tmp_path, tile_size=tile_size)
+    tissue_pixels = on_tissue(slide, at_1024)
+    assert at_1024[tissue_pixels].any()
+    assert np.mean(other[tissue_pixels] == at_1024[tissue_pixels]) >= ENOUGH
+
+
+@pytest.mark.parametrize("shift", [16, 200])
+def test_the_place_of_the_grid_does_not_matter(slide, at_1024, tmp_path, monkeypatch, shift):
+    plan = segment.tile_plan
+    monkeypatch.setattr(
+        segment, "tile_plan", lambda *asked: dataclasses.replace(plan(*asked), shift=shift)
+    )
+    other = labels(slide, tmp_path, tile_size=1024)
+    tissue_pixels = on_tissue(slide, at_1024)
+    assert np.mean(other[tissue_pixels] == at_1024[tissue_pixels]) >= ENOUGH
