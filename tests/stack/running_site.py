@@ -78,7 +78,7 @@ class Site:
     def leftovers(self):
         """What jobs left on this machine: containers, and job folders of the worker."""
         return running_containers(self.running.plan.image) + sorted(
-            str(path) for path in (self.running.plan.data / "tmp").iterdir()
+            str(path) for path in (self.running.plan.data / "tmp").glob("tmp*")
         )
 
 

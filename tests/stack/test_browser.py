@@ -1,0 +1,138 @@
+"""HistomicsUI in a real browser, used as a pathologist uses it."""
+
+import io
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image, ImageChops
+from playwright.sync_api import sync_playwright
+
+from local_stack.girder_site import ADMIN, COLLECTION
+from local_stack.plan import admin_password
+from tests.stack.running_site import JOB_STATUS, log
+
+# Chromium draws the slide by WebGL in software, and asks nothing of the outside.
+FLAGS = [
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SLIDE_VIEW = {"x": 420, "y": 60, "width": 660, "height": 880}  # of the window, in CSS pixels
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        sentence = "chromium was not found (on Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(sentence)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """HistomicsUI with the administrator logged in."""
+    context = browser.new_context(viewport={"width": 1500, "height": 950})
+    page = context.new_page()
+    page.goto(f"{site.girder.url}/histomics")
+    page.locator(".g-login").first.click()
+    page.fill("#g-login", ADMIN)
+    page.fill("#g-password", admin_password(site.running.plan))
+    page.click("#g-login-button")
+    page.get_by_text(ADMIN).first.wait_for()
+    yield page
+    context.close()
+
+
+def test_analysis_run_from_the_panel_draws_its_layers_on_the_slide(page, site, model_id):
+    slide_id = site.running.slide_id
+    site.clear(slide_id)
+    shots = site.running.plan.home / "screenshots"
+    shots.mkdir(exist_ok=True)
+    page.goto(f"{site.girder.url}/histomics#?image={slide_id}")
+    choose_analysis(page, "SegmentWSI", shots)
+    choose_file(page, "inputModelFile", ["Models"], model_name(site, model_id))
+    draw_region(page)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=shots / "2-panel.png")
+    with page.expect_response(lambda reply: reply.url.endswith("/run")) as answer:
+        page.click(".s-info-panel-submit")
+    job, _ = site.wait(answer.value.json())
+    assert JOB_STATUS[job["status"]] == "success", log(job)
+    names = sorted(site.layers(slide_id))
+    assert names
+    show_layers(page, names, shots)
+
+
+def choose_analysis(page, task, shots):
+    """Open the task through the menu Analyses."""
+    page.click(".h-analyses-dropdown-link")
+    menu = page.locator(".h-analyses-dropdown")
+    menu.get_by_text("histomics-deeplab").click()
+    menu.get_by_text("latest").click()
+    item = page.locator(f".h-analysis-item[data-cli={task}]")
+    item.wait_for()
+    page.screenshot(path=shots / "1-menu.png")
+    item.click()
+    page.locator("[data-control-id=inputImageFile]").wait_for()
+
+
+def choose_file(page, control, folders, name):
+    """Pick a file for a control in the dialog that browses the collections."""
+    page.click(f"[data-control-id={control}] .s-select-file-button")
+    dialog = page.locator("#g-dialog-container")
+    dialog.locator("#g-root-selector").select_option(label=COLLECTION)
+    for folder in folders:
+        dialog.locator(".g-folder-list-link", has_text=folder).click()
+    dialog.locator("a.g-item-list-link", has_text=name).click()
+    dialog.locator(".modal-dialog").wait_for(state="hidden")
+
+
+def draw_region(page):
+    """Draw a rectangle over dense tissue with the mouse."""
+    page.locator("[data-control-id=region] .s-select-region-button").first.click()
+    page.wait_for_timeout(500)
+    page.mouse.move(720, 250)
+    page.mouse.down()
+    page.mouse.move(800, 330, steps=5)
+    page.mouse.move(860, 420, steps=5)
+    page.mouse.up()
+    field = page.locator("[data-control-id=region] input[type=text]").first
+    page.wait_for_function("e => !e.value.startsWith('-1')", arg=field.element_handle())
+
+
+def show_layers(page, names, shots):
+    """Hide all layers, show all layers: the slide must look different, in the layers' place."""
+    panel = page.locator(".h-annotation-selector")
+    for name in names:
+        panel.get_by_text(name, exact=False).first.wait_for(timeout=30_000)
+    page.wait_for_timeout(1000)
+    page.click(".h-hide-all-annotations")
+    page.wait_for_timeout(2000)
+    bare = slide_picture(page)
+    page.click(".h-show-all-annotations")
+    page.wait_for_timeout(4000)
+    page.screenshot(path=shots / "3-layers.png")
+    drawn = slide_picture(page)
+    difference = np.asarray(ImageChops.difference(drawn, bare)).max(axis=2) > 24
+    assert difference.sum() > 500, "the layers are not visible on the slide"
+
+
+def slide_picture(page):
+    return Image.open(io.BytesIO(page.screenshot(clip=SLIDE_VIEW))).convert("RGB")
+
+
+def model_name(site, model_id):
+    return site.girder.get(f"file/{model_id}")["name"]
