@@ -1,0 +1,63 @@
+"""What can be refused of a request is refused when it is made."""
+
+from pathlib import Path
+
+import pytest
+
+from deeplab.config.requests import SegmentRequest, TrainRequest
+from deeplab.errors import ConfigError
+
+SEGMENT = {"slide": "s.svs", "model": Path("m.zip"), "output_annotation": Path("a.anot")}
+TRAIN = {"source": "slides", "output_model": Path("m.zip"), "classes": ("nuclei",)}
+ITEM = "5f" * 12
+GIRDER = {"slide": ITEM, "api_url": "http://girder.example/api/v1", "token": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"slide_mpp": -1.0}, "slide_mpp must be at least 0"),
+        ({"slide_mpp": float("nan")}, "slide_mpp must be at least 0"),
+        ({"tile_size": 10}, "tile_size must be at least 65"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"tissue": "maybe"}, "tissue must be one of auto, off"),
+        ({"regions": (((0, 0), (1, 1)),)}, "region must be a rectangle or a polygon"),
+        ({"work_mpp": 0.5, "wsi_downsample": 2.0}, "wsi_downsample must be 0 where work_mpp"),
+        ({"output_annotation": None}, "at least one file to write"),
+    ],
+)
+def test_an_impossible_segmentation_is_refused(changed, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        SegmentRequest(**SEGMENT | changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"classes": ()}, "classes must be at least one name"),
+        ({"learning_rate": 0.0}, "learning_rate must be at least"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"augment": 2.0}, "augment must be between 0 and 1"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be below 1"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adamw, momentum"),
+        ({"wsi_downsample": (1.0, 0.5)}, "wsi_downsample must be at least 1"),
+        ({"output_stride": 12}, "output_stride must be one of 8, 16"),
+    ],
+)
+def test_an_impossible_training_is_refused(changed, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        TrainRequest(**TRAIN | changed)
+
+
+def test_a_slide_on_a_server_needs_no_file_to_write():
+    request = SegmentRequest(model=Path("m.zip"), **GIRDER)
+    assert request.post_annotation == "auto"
+
+
+def test_a_path_is_no_item_of_a_server():
+    with pytest.raises(ConfigError, match="must be the id of"):
+        SegmentRequest(**SEGMENT | GIRDER | {"slide": "../s.svs"})
+
+
+def test_a_token_shows_in_no_text():
+    assert "secret" not in repr(SegmentRequest(model=Path("m.zip"), **GIRDER))
