@@ -43,6 +43,21 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a place for a result before the work for it begins; nothing is made.
+
+    Raises:
+        OutputError: `path` is a folder, or its folder cannot be made or written.
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir():
+        raise OutputError(path, "it is a folder; name a file in it")
+    if not folder.is_dir():
+        raise OutputError(path, f"{folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(path, f"the folder {folder} is not yours to write to")
+
+
 @contextmanager
 def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
     """A folder for work files, removed at the end however the block ends.

@@ -130,19 +130,22 @@ class SegmentRequest:
         for region in self.regions:
             if len(region) < 3:
                 raise ConfigError("region", region, "a rectangle or a polygon of at least 3 points")
-        if not any(
-            (
-                self.output_annotation,
-                self.output_geojson,
-                self.output_overlay,
-                self.output_table,
-                self.output_mask,
-                self.api_url and self.post_annotation == "auto",
-            )
-        ):
+        if not self.outputs and not (self.api_url and self.post_annotation == "auto"):
             raise ConfigError(
                 "outputs", "none", "at least one file to write, such as output_annotation"
             )
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files to write."""
+        asked = (
+            self.output_annotation,
+            self.output_geojson,
+            self.output_overlay,
+            self.output_table,
+            self.output_mask,
+        )
+        return tuple(path for path in asked if path)
 
 
 _LEAST_IN_TRAINING = {

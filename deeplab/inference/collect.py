@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -25,7 +23,7 @@ from deeplab.slides.label_tiff import LabelCanvas
 
 
 class Collector:
-    """Takes every tile of a plan in reading order; a context manager, for its work files."""
+    """Takes every tile of a plan in reading order; has work files, so it is to be closed."""
 
     def __init__(self, request: SegmentRequest, card: Card, plan: TilePlan, area: Area) -> None:
         self._request, self._card, self._area = request, card, area
@@ -39,15 +37,8 @@ class Collector:
         )
         self.canvas = LabelCanvas(area.frame) if request.output_mask else None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove the work files."""
         if self.canvas:
             self.canvas.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
+from deeplab.files import check_writable
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.geometry.grid import TileSlot
 from deeplab.inference.collect import Collector
@@ -61,6 +63,8 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
     """
     started = time.monotonic()
     # All that can be refused is looked at before the network, the slowest to get, is loaded.
+    for path in request.outputs:
+        check_writable(path)
     card = read_card(request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:
@@ -71,7 +75,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
         slots = wanted_slots(plan, area, tissue)
         asked = sum(wanted for _, wanted in slots)
         log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, asked, len(slots))
-        with Collector(request, card, plan, area) as collector:
+        with closing(Collector(request, card, plan, area)) as collector:
             runtime = "no network"
             if asked:
                 predictor = _predictor(request, card, slide, frame, slots)

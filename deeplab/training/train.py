@@ -25,6 +25,7 @@ from deeplab.data.samples import find_samples, split_samples
 from deeplab.data.sampling import PatchSampler, Scales
 from deeplab.data.truth import AnnotatedSlide, classes_of, open_annotated
 from deeplab.device import choose_device
+from deeplab.files import check_writable
 from deeplab.models.registry import family_of
 from deeplab.server.session import ServerLogin
 from deeplab.training.loop import freeze_batch_norm
@@ -67,6 +68,7 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
         TrainingError: there is nothing to learn from, or the loss is no longer a number.
         ConfigError, SlideError, AnnotationError, BundleError, ServerError, OutputError: as named.
     """
+    check_writable(request.output_model)
     choose_device(request.gpu)
     keras.utils.set_random_seed(request.seed)
     keras.config.set_dtype_policy(request.precision)

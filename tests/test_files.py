@@ -1,0 +1,65 @@
+"""Results that appear whole or not at all."""
+
+import os
+
+import pytest
+
+from deeplab.errors import OutputError
+from deeplab.files import check_writable, scratch_folder, whole_file
+
+
+def test_a_file_appears_when_the_block_ends_well(tmp_path):
+    path = tmp_path / "new/folder/a.txt"
+    with whole_file(path) as draft:
+        draft.write_text("whole")
+        assert draft.suffix == ".txt"
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_after_an_error_the_old_file_is_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def interrupted():
+        with whole_file(path) as draft:
+            draft.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_the_system_refuses_is_one_sentence(tmp_path):
+    with pytest.raises(OutputError, match="No space left"), whole_file(tmp_path / "a.txt"):
+        raise OSError(28, os.strerror(28))
+
+
+def test_a_result_is_as_readable_as_any_file_of_the_user(tmp_path):
+    with whole_file(tmp_path / "a.txt") as draft:
+        draft.write_text("x")
+    (tmp_path / "b.txt").write_text("x")
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
+def test_a_scratch_folder_vanishes_with_all_in_it(tmp_path):
+    with scratch_folder(tmp_path) as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep/file").write_text("x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_is_checked_without_making_anything(tmp_path):
+    check_writable(tmp_path / "not/yet/there.txt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="is not a folder"):
+        check_writable(tmp_path / "file/a.txt")
+    with pytest.raises(OutputError, match="it is a folder"):
+        check_writable(tmp_path)
