@@ -15,6 +15,8 @@ from local_stack.environment import mongod
 from local_stack.plan import Plan, StackError
 
 STOP_TIMEOUT_S = 20.0
+# Programs started by this very process: they may outlive it, but while it lives it must reap them.
+_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ class Service:
                 time.sleep(0.1)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)  # its children too: it leads its own group
+            if pid in _children:
+                _children.pop(pid).wait()
         self.pid_file.unlink(missing_ok=True)
 
     def _launch(self) -> None:
@@ -89,6 +93,7 @@ class Service:
                 cwd=self.data,
                 start_new_session=True,
             )
+        _children[process.pid] = process
         self.pid_file.write_text(f"{process.pid} {_start_time(process.pid)}")
 
     def _log_tail(self) -> str:
