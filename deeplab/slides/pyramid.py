@@ -20,7 +20,7 @@ from deeplab.slides.resample import resample, taps
 
 Rgb = NDArray[np.uint8]  # (height, width, 3)
 WHITE = 255  # slide glass: what lies outside the slide
-CACHE_BYTES = 256 * 2**20  # about 1,300 tiles of 256 px: two rows of a wide slide's tiles
+CACHE_BYTES = 96 * 2**20  # a row of tiles of a slide 30,000 pixels wide
 FAR = 3  # levels: from here on, 64 pixels would be read to make one
 WINDOW_PIXELS = 2**26  # at most this many source pixels are held for one part of a box
 
