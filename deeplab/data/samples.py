@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +15,11 @@ from deeplab.annotations.girder_json import annotations_of
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.requests import is_girder_id
 from deeplab.errors import ConfigError, TrainingError
-from deeplab.server.annotations import item_annotations
-from deeplab.server.items import folder_items
+from deeplab.server.annotations import annotation_heads, item_annotations
+from deeplab.server.items import large_image_items
 from deeplab.server.session import ServerLogin, Session
+
+log = logging.getLogger(__name__)
 
 SLIDES = {
     *(".svs", ".tif", ".tiff", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide"),
@@ -162,9 +165,12 @@ def _reader(path: Path, classes: Sequence[str]) -> Callable[[], Annotations]:
 
 def _in_girder(folder: str, login: ServerLogin) -> Iterator[Sample]:
     session = Session(login)
-    for item in folder_items(session, folder):
-        if item.is_large_image:
+    for item in large_image_items(session, folder):
+        if annotation_heads(session, item.id):
             yield Sample(name=item.name, slide=item.id, load=_live(session, item.id, item.name))
+        else:
+            # Nobody has looked at it: its tissue is not known to be background.
+            log.info("%s has no annotations and is left out", item.name)
 
 
 def _live(session: Session, item_id: str, name: str) -> Callable[[], Annotations]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.config.progress import Progress
-from deeplab.config.requests import TrainRequest
+from deeplab.config.requests import Precision, TrainRequest
 from deeplab.data.augment import Augmentation
 from deeplab.data.samples import find_samples, split_samples
 from deeplab.data.sampling import PatchSampler, Scales
@@ -71,7 +72,22 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
     check_writable(request.output_model)
     choose_device(request.gpu)
     keras.utils.set_random_seed(request.seed)
-    keras.config.set_dtype_policy(request.precision)
+    with _precision(request.precision):
+        return _train(request, progress)
+
+
+@contextmanager
+def _precision(policy: Precision) -> Iterator[None]:
+    """Layers made in the block compute in this precision; Keras has it as a global."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _train(request: TrainRequest, progress: Progress) -> TrainResult:
     learn, held_out = _open_slides(request, progress)
     classes = classes_of(request.classes, learn)
     config = network_config(request, classes)

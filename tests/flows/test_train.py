@@ -1,7 +1,5 @@
 """Slides with annotations in, a bundle out: the flow as its task calls it."""
 
-import json
-
 import large_image_source_tiff
 import numpy as np
 import pytest
@@ -162,7 +160,11 @@ def test_a_girder_folder_is_learnt_from_with_its_live_annotations(folder):
         {"_id": ITEM, "annotation": {"name": name, "elements": [element]}}
         for name, element in drawn.items()
     ]
-    routes["item"] = [json.loads(json.dumps(routes[f"item/{ITEM}"]))]
+    other = "7b" * 12
+    routes["item"] = [routes[f"item/{ITEM}"], {**routes[f"item/{ITEM}"], "_id": other}]
+    heads = [{"_id": ITEM, "annotation": {"name": name}} for name in drawn]
+    # The other slide has no annotations: nobody has looked at it yet, so it is left out.
+    routes["annotation"] = lambda query: heads if query["itemId"] == ITEM else []
     with fake_girder(routes=routes) as girder:
         (sample,) = find_samples(FOLDER, ("lesion",), girder.login)
         opened = open_annotated(
