@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 import shapely
@@ -24,11 +25,12 @@ IGNORE = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotatedSlide:
-    """Pixels and labels of one slide."""
+    """Pixels and labels of one slide; `drawn` names all its layers, learnt from or not."""
 
     name: str
     slide: Slide
     annotations: Annotations
+    drawn: tuple[str, ...]
     index: ShapeIndex
     shapes: Mapping[int, tuple[shapely.Polygon, ...]]
     tissue: TissueMask
@@ -81,8 +83,9 @@ def open_annotated(
     """
     labels = {name: label for label, name in enumerate(classes, start=1)} | {ignore_class: IGNORE}
     order = list(labels)
+    everything = sample.load()
     layers = sorted(
-        (layer for layer in sample.load().layers if layer.name in labels),
+        (layer for layer in everything.layers if layer.name in labels),
         key=lambda layer: order.index(layer.name),
     )
     shapes: dict[int, tuple[shapely.Polygon, ...]] = {}
@@ -95,6 +98,7 @@ def open_annotated(
         name=sample.name,
         slide=slide,
         annotations=annotations,
+        drawn=everything.names,
         index=ShapeIndex(annotations, labels),
         shapes=shapes,
         tissue=tissue_mask(slide),
@@ -110,5 +114,11 @@ def classes_of(names: Sequence[str], slides: Sequence[AnnotatedSlide]) -> ClassL
     found = {layer.name: layer.colour for slide in slides for layer in slide.annotations.layers}
     missing = [name for name in names if name not in found]
     if missing:
-        raise TrainingError(f"no slide to learn from has a shape of {', '.join(missing)}")
+        drawn = sorted({name for slide in slides for name in slide.drawn})
+        near = get_close_matches(missing[0], drawn, 1)
+        raise TrainingError(
+            f"no slide to learn from has a shape of {', '.join(missing)}"
+            + (f"; did you mean {near[0]}?" if near else "")
+            + f" (there are: {', '.join(drawn) or 'none'})"
+        )
     return ClassList(tuple(SlideClass(name, found[name]) for name in names))

@@ -31,6 +31,7 @@ def annotated(boxes, *, side=600, mpp=0.5, name="slide"):
         name=name,
         slide=slide,
         annotations=annotations,
+        drawn=annotations.names,
         index=ShapeIndex(annotations, {f"class {label}": label for label in sorted(shapes)}),
         shapes={label: tuple(found) for label, found in shapes.items()},
         tissue=TissueMask(np.ones((frame.height, frame.width), np.bool_), frame),
