@@ -55,6 +55,13 @@ def test_without_atrous_branches_and_decoder_logits_have_the_output_stride():
     assert not [layer for layer in network.layers if layer.name.startswith("decoder")]
 
 
+def test_pixels_are_normalised_as_the_backbone_wants_them():
+    pixel = np.array([[[[0, 255, 51]]]], np.uint8)
+    network = build(TINY)
+    inside = keras.Model(network.input, network.get_layer("normalisation").output)
+    np.testing.assert_allclose(inside(pixel)[0, 0, 0], [-1, 1, -0.6], atol=1e-6)
+
+
 def test_batch_norms_learn_in_training_and_stand_still_when_frozen():
     network = build(TINY)
     norm = network.get_layer("backbone.stem.norm")

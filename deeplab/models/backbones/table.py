@@ -19,20 +19,33 @@ from deeplab.models.layers.resize import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Normalisation:
+    """What becomes of RGB values 0 to 255: times `scale`, plus `offset` by channel."""
+
+    scale: float
+    offset: tuple[float, float, float]
+
+
+UNIT_RANGE = Normalisation(scale=2.0 / 255.0, offset=(-1.0, -1.0, -1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
     """One row: how to build it and what it promises.
 
     Attributes:
-        build: Tiles (n, h, w, 3), values -1 to 1, to a pyramid.
+        build: Tiles (n, h, w, 3), normalised, to a pyramid.
         channels: Channels of the last map at depth multiplier 1.
         tap_channels: Channels of the low-level map at each stride, at depth multiplier 1.
         paper: Where it was published.
+        normalisation: What is done to RGB tiles before `build` gets them.
     """
 
     build: Callable[[Tensor, BackboneOptions], Pyramid]
     channels: int
     tap_channels: Mapping[int, int]
     paper: str
+    normalisation: Normalisation = UNIT_RANGE
 
 
 BACKBONES: Mapping[str, Backbone] = MappingProxyType(

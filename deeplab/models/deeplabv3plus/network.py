@@ -22,8 +22,11 @@ def build(config: DeepLabV3PlusConfig) -> keras.Model:
     Height and width are free; with sides of 16 k + 1 the logits' corners lie on the tile's.
     """
     rgb = keras.Input((None, None, 3), dtype="uint8", name="rgb")
-    x = layers.Rescaling(2.0 / 255.0, offset=-1.0, name="normalisation")(rgb)
-    pyramid = BACKBONES[config.backbone].build(
+    backbone = BACKBONES[config.backbone]
+    x = layers.Rescaling(
+        backbone.normalisation.scale, offset=backbone.normalisation.offset, name="normalisation"
+    )(rgb)
+    pyramid = backbone.build(
         x,
         BackboneOptions(
             output_stride=config.output_stride,
