@@ -10,8 +10,33 @@ from typing import Any
 from deeplab.errors import ConfigError
 
 # The rows of `deeplab.models.backbones.table`, which this floor cannot import; a test compares.
-BACKBONES: tuple[str, ...] = ("mobilenet_v2", "xception_41", "xception_65", "xception_71")
-MULTI_GRID_BACKBONES: tuple[str, ...] = ("xception_41", "xception_65", "xception_71")
+BACKBONES: tuple[str, ...] = (
+    "mobilenet_v2",
+    "resnet_v1_18",
+    "resnet_v1_18_beta",
+    "resnet_v1_50",
+    "resnet_v1_50_beta",
+    "resnet_v1_101",
+    "resnet_v1_101_beta",
+    "xception_41",
+    "xception_65",
+    "xception_71",
+)
+# How many rates a multi-grid has: one a unit of resnet's last block, one a convolution of
+# xception's. The backbones that are not here have none.
+MULTI_GRID_RATES: Mapping[str, int] = MappingProxyType(
+    {
+        "resnet_v1_18": 2,
+        "resnet_v1_18_beta": 2,
+        "resnet_v1_50": 3,
+        "resnet_v1_50_beta": 3,
+        "resnet_v1_101": 3,
+        "resnet_v1_101_beta": 3,
+        "xception_41": 3,
+        "xception_65": 3,
+        "xception_71": 3,
+    }
+)
 MAX_FILTERS = 4096
 
 
@@ -37,7 +62,8 @@ class DeepLabV3PlusConfig:
         atrous_rates: Rates of the atrous branches, in feature cells; empty for none.
         output_stride: Work pixels per feature cell of the backbone's last map.
         decoder_output_stride: Work pixels per logit, or None for logits at `output_stride`.
-        multi_grid: Rates of the last block's three convolutions times this (xception only).
+        multi_grid: Rates of the last block's convolutions times this: three of xception's, one for
+            each unit of resnet's (two of resnet_v1_18, three of the others); empty for 1.
         crop_size: Side in work pixels of the tiles trained on; image pooling averages over as many
             cells wherever the network runs, so that it sees in a slide what it saw in training.
         aspp_filters: Channels of each branch and of their projection.
@@ -86,14 +112,14 @@ class DeepLabV3PlusConfig:
     def _check_rates(self) -> None:
         if len(self.atrous_rates) > 8:
             raise ConfigError("atrous_rates", self.atrous_rates, "at most 8 rates")
-        if len(self.multi_grid) not in (0, 3):
-            raise ConfigError("multi_grid", self.multi_grid, "three rates, or empty")
         for rate in self.atrous_rates:
             _check_whole("atrous_rates", rate, 1, 96)
         for rate in self.multi_grid:
             _check_whole("multi_grid", rate, 1, 16)
-        if self.multi_grid and self.backbone not in MULTI_GRID_BACKBONES:
-            raise ConfigError("multi_grid", self.multi_grid, f"empty for {self.backbone}")
+        wanted = MULTI_GRID_RATES.get(self.backbone, 0)
+        if self.multi_grid and len(self.multi_grid) != wanted:
+            should = f"{wanted} rates, or empty" if wanted else "empty"
+            raise ConfigError("multi_grid", self.multi_grid, f"{should} for {self.backbone}")
 
     @property
     def logit_stride(self) -> int:

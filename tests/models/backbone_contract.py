@@ -10,12 +10,14 @@ from deeplab.models.backbones.table import Backbone
 SIDE = 33  # pixels: 16 k + 1
 
 
-def build(row: Backbone, output_stride: int) -> tuple[keras.Model, Pyramid]:
+def build(
+    row: Backbone, output_stride: int, multi_grid: tuple[int, ...] = ()
+) -> tuple[keras.Model, Pyramid]:
     tiles = keras.Input((None, None, 3))
     pyramid = row.build(
         tiles,
         BackboneOptions(
-            output_stride=output_stride, depth_multiplier=1.0, multi_grid=(), decay=0.9
+            output_stride=output_stride, depth_multiplier=1.0, multi_grid=multi_grid, decay=0.9
         ),
     )
     return keras.Model(tiles, [pyramid.features, *pyramid.taps.values()]), pyramid
@@ -42,3 +44,13 @@ def check_every_weight_learns_and_has_a_name_of_its_own(row: Backbone, output_st
     names = [variable.path for variable in network.weights]
     assert len(set(names)) == len(names)
     assert all(name.startswith("backbone.") for name in names)
+
+
+def check_a_multi_grid_multiplies_the_rates_of_the_last_block(row: Backbone, rates: int) -> None:
+    grid = (3, 5, 7)[:rates]
+    used = [
+        {layer.dilation_rate[0] for layer in network.layers if hasattr(layer, "dilation_rate")}
+        for network, _ in (build(row, 16), build(row, 16, grid))
+    ]
+    # At output stride 16 the last block stands where the stride would have doubled once more.
+    assert used == [{1, 2}, {1, *(2 * step for step in grid)}]

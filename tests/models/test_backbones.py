@@ -15,7 +15,12 @@ def test_maps_have_their_strides_and_channels(name: str, output_stride: int):
     contract.check_maps_have_their_strides_and_channels(BACKBONES[name], output_stride)
 
 
+@pytest.mark.parametrize(("name", "rates"), models.MULTI_GRID_RATES.items())
+def test_a_multi_grid_multiplies_the_rates_of_the_last_block(name: str, rates: int):
+    contract.check_a_multi_grid_multiplies_the_rates_of_the_last_block(BACKBONES[name], rates)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mobilenet_v2", "xception_65"])
+@pytest.mark.parametrize("name", BACKBONES)
 def test_every_weight_learns_and_has_a_name_of_its_own(name: str):
     contract.check_every_weight_learns_and_has_a_name_of_its_own(BACKBONES[name], 16)

@@ -9,6 +9,16 @@ from types import MappingProxyType
 
 from deeplab.models.backbones.mobilenet_v2 import mobilenet_v2
 from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid
+from deeplab.models.backbones.resnet_v1 import (
+    PLAIN_STEM,
+    RESNET_V1_18,
+    RESNET_V1_18_BETA,
+    RESNET_V1_50,
+    RESNET_V1_50_BETA,
+    RESNET_V1_101,
+    RESNET_V1_101_BETA,
+    resnet_v1,
+)
 from deeplab.models.backbones.xception import (
     XCEPTION_41,
     XCEPTION_65,
@@ -27,6 +37,8 @@ class Normalisation:
 
 
 UNIT_RANGE = Normalisation(scale=2.0 / 255.0, offset=(-1.0, -1.0, -1.0))
+# The mean of ImageNet's pixels, as the networks learnt that were first trained in Caffe.
+MEAN_SUBTRACTED = Normalisation(scale=1.0, offset=(-123.15, -115.90, -103.06))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +65,23 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
         "mobilenet_v2": Backbone(
             build=mobilenet_v2, channels=320, tap_channels={4: 144}, paper="arXiv:1801.04381"
         ),
+        **{
+            name: Backbone(
+                build=partial(resnet_v1, layout=layout),
+                channels=512 * layout.expansion,
+                tap_channels={4: 64 * layout.expansion},
+                paper="arXiv:1512.03385",
+                normalisation=MEAN_SUBTRACTED if layout.stem == PLAIN_STEM else UNIT_RANGE,
+            )
+            for name, layout in (
+                ("resnet_v1_18", RESNET_V1_18),
+                ("resnet_v1_18_beta", RESNET_V1_18_BETA),
+                ("resnet_v1_50", RESNET_V1_50),
+                ("resnet_v1_50_beta", RESNET_V1_50_BETA),
+                ("resnet_v1_101", RESNET_V1_101),
+                ("resnet_v1_101_beta", RESNET_V1_101_BETA),
+            )
+        },
         **{
             name: Backbone(
                 build=partial(xception, layout=layout),

@@ -35,7 +35,7 @@ def _padded(x: Tensor, *, name: str, kernel: int, stride: int) -> tuple[Tensor, 
     return layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x), "valid"
 
 
-def conv(
+def conv(  # noqa: PLR0913  all that one convolution can be
     x: Tensor,
     filters: int,
     *,
@@ -43,6 +43,7 @@ def conv(
     norm: Norm,
     kernel: int = 1,
     stride: int = 1,
+    rate: int = 1,
     activation: Activation | None = None,
 ) -> Tensor:
     """Convolution `name` with batch norm: (n, h, w, c) to (n, h/stride, w/stride, filters)."""
@@ -51,6 +52,7 @@ def conv(
         filters,
         kernel,
         strides=stride,
+        dilation_rate=rate,
         padding=padding,
         use_bias=False,
         kernel_initializer=initializers.HeNormal(),

@@ -1,0 +1,125 @@
+"""ResNet (He et al. 2015, arXiv:1512.03385), made atrous as by Chen et al. 2017, arXiv:1706.05587.
+
+A block halves the map in its last unit, not in its first, so that one more unit sees the finer map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras import layers
+
+from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid, StrideBudget
+from deeplab.models.layers.convolution import Norm, conv
+from deeplab.models.layers.resize import Tensor
+
+EPSILON = 1e-5
+WIDTHS = (64, 128, 256, 512)  # channels of the 3 x 3 convolutions of each block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A variant of ResNet.
+
+    Attributes:
+        stem: Channels of the first convolutions: one of 7 x 7, or three of 3 x 3 (beta).
+        units: Units of each block.
+        bottleneck: Units are 1 x 1, 3 x 3, 1 x 1 with four times the width, not 3 x 3, 3 x 3.
+        tap: Unit of block 1 whose last convolution the decoder taps.
+    """
+
+    stem: tuple[int, ...]
+    units: tuple[int, int, int, int]
+    bottleneck: bool
+    tap: int
+
+    @property
+    def expansion(self) -> int:
+        """Channels that leave a unit, as a multiple of its block's width."""
+        return 4 if self.bottleneck else 1
+
+
+PLAIN_STEM = (64,)
+RESNET_V1_18 = Layout(stem=PLAIN_STEM, units=(2, 2, 2, 2), bottleneck=False, tap=1)
+RESNET_V1_18_BETA = Layout(stem=(16, 16, 32), units=(2, 2, 2, 2), bottleneck=False, tap=1)
+RESNET_V1_50 = Layout(stem=PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, tap=2)
+RESNET_V1_50_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 6, 3), bottleneck=True, tap=2)
+RESNET_V1_101 = Layout(stem=PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, tap=2)
+RESNET_V1_101_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=True, tap=2)
+
+
+def resnet_v1(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
+    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and a tap at stride 4."""
+    norm = Norm(epsilon=EPSILON, decay=options.decay)
+    budget = StrideBudget(options.output_stride)
+    x = _stem(x, layout.stem, norm=norm, budget=budget)
+    taps: dict[int, Tensor] = {}
+    for block, (width, units) in enumerate(zip(WIDTHS, layout.units, strict=True), start=1):
+        last = block == len(WIDTHS)
+        # Multi-grid spreads the rates of the last block, which keeps its size.
+        grid = options.multi_grid if options.multi_grid and last else (1,) * units
+        for unit, step in enumerate(grid, start=1):
+            stride, rate = budget.spend(2 if unit == units and not last else 1)
+            x, residual = _unit(
+                x,
+                width,
+                layout,
+                name=f"backbone.block{block}.unit_{unit}",
+                norm=norm,
+                stride=stride,
+                rate=rate * step,
+            )
+            if (block, unit) == (1, layout.tap):
+                taps[4] = residual
+    return Pyramid(features=x, taps=taps)
+
+
+def _stem(x: Tensor, stem: tuple[int, ...], *, norm: Norm, budget: StrideBudget) -> Tensor:
+    """Tiles to a map of stride 4: convolutions, the first with a stride, and a maximum."""
+    stride, _ = budget.spend(2)
+    name = "backbone.conv1"
+    if len(stem) == 1:
+        x = conv(x, stem[0], name=name, norm=norm, kernel=7, stride=stride, activation="relu")
+    else:
+        for index, filters in enumerate(stem, start=1):
+            x = conv(
+                x,
+                filters,
+                name=f"{name}_{index}",
+                norm=norm,
+                kernel=3,
+                stride=stride if index == 1 else 1,
+                activation="relu",
+            )
+    stride, _ = budget.spend(2)
+    return layers.MaxPooling2D(3, strides=stride, padding="same", name="backbone.pool1")(x)
+
+
+def _unit(
+    x: Tensor, width: int, layout: Layout, *, name: str, norm: Norm, stride: int, rate: int
+) -> tuple[Tensor, Tensor]:
+    """One unit, and what it adds to its input: after batch norm, before any ReLU."""
+    filters = width * layout.expansion
+    part = f"{name}.conv"
+    if layout.bottleneck:
+        out = conv(x, width, name=f"{part}1", norm=norm, activation="relu")
+        out = conv(
+            out,
+            width,
+            name=f"{part}2",
+            norm=norm,
+            kernel=3,
+            stride=stride,
+            rate=rate,
+            activation="relu",
+        )
+        out = conv(out, filters, name=f"{part}3", norm=norm)
+    else:
+        out = conv(x, width, name=f"{part}1", norm=norm, kernel=3, rate=rate, activation="relu")
+        out = conv(out, width, name=f"{part}2", norm=norm, kernel=3, stride=stride, rate=rate)
+    if x.shape[-1] != filters:
+        x = conv(x, filters, name=f"{name}.shortcut", norm=norm, stride=stride)
+    elif stride > 1:
+        x = layers.MaxPooling2D(1, strides=stride, name=f"{name}.subsample")(x)
+    x = layers.Add(name=f"{name}.add")([x, out])
+    return layers.Activation("relu", name=f"{name}.act")(x), out
