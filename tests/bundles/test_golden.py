@@ -27,13 +27,22 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mobilenet_v2_aspp_dec", "xception_65"])
-def test_a_checkpoint_of_the_original_gives_its_logits_and_labels(name: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mobilenet_v2_aspp_dec", GraphOptions()),
+        ("resnet_v1_50_beta", GraphOptions(multi_grid=(1, 2, 4))),
+        ("xception_65", GraphOptions()),
+    ],
+)
+def test_a_checkpoint_of_the_original_gives_its_logits_and_labels(
+    name: str, options: GraphOptions, tmp_path: Path
+):
     golden = SHARED / f"golden/{name}/golden.npz"
     prefix = tmp_path / "model.ckpt-1"
     subprocess.run([sys.executable, TOOL, golden, prefix], check=True, capture_output=True)
     expected = np.load(golden)
-    network = import_tf1_checkpoint(prefix).network
+    network = import_tf1_checkpoint(prefix, options).network
     image = next(iter(np.load(SHARED / "golden/image_513.npz").values()))[None]
     logits = tf.function(network)(image)["semantic_logits"][0]
     np.testing.assert_allclose(logits, expected["logits"], atol=1e-3, rtol=0)
@@ -46,6 +55,9 @@ def test_a_checkpoint_of_the_original_gives_its_logits_and_labels(name: str, tmp
     ("name", "options"),
     [
         ("mobilenet_v2", GraphOptions()),
+        ("resnet_v1_18_beta", GraphOptions()),
+        ("resnet_v1_50", GraphOptions()),
+        ("resnet_v1_101_beta", GraphOptions(multi_grid=(1, 2, 4))),
         ("xception_41", GraphOptions()),
         ("xception_65_os8", GraphOptions(output_stride=8)),
         ("xception_71", GraphOptions()),
@@ -55,5 +67,6 @@ def test_the_network_inferred_has_every_variable_of_the_original(name: str, opti
     lines = (SHARED / f"golden/variables/{name}.tsv").read_text().splitlines()
     shapes = {n: tuple(json.loads(shape)) for n, shape in (line.split("\t") for line in lines)}
     config = infer_config(shapes, options, Path(name))
+    assert name.startswith(config.backbone)
     ours = named_weights(build(config))
     assert {tf1_name(n, config.backbone): tuple(v.shape) for n, v in ours.items()} == shapes

@@ -39,7 +39,7 @@ class GraphOptions:
         output_stride: Work pixels per feature cell.
         atrous_rates: As many as there are atrous branches, or None for 6, 12, 18 at output stride
             16 and twice that at 8.
-        multi_grid: Rates of the last block's convolutions (xception).
+        multi_grid: Rates of the last block's convolutions (xception) or units (resnet).
     """
 
     crop_size: int = 513
@@ -136,9 +136,9 @@ def infer_config(
         CheckpointError: it is none that we can build.
         ConfigError: its sizes are out of bounds.
     """
-    scopes = {name.partition("/")[0] for name in shapes}
-    backbones = [name for name, row in NAMES.items() if row.scope in scopes]
+    backbones = [name for name, row in NAMES.items() if row.sign in shapes]
     if len(backbones) != 1:
+        scopes = {name.partition("/")[0] for name in shapes}
         raise CheckpointError(
             path,
             f"has no backbone that can be imported ({', '.join(NAMES)}); it holds "

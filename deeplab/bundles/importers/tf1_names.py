@@ -28,9 +28,15 @@ NOT_OF_THE_NETWORK = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """The names of one backbone: its scope, its rules, its ImageNet classifier's scopes."""
+    """The names of one backbone.
 
-    scope: str
+    Attributes:
+        sign: A variable that a checkpoint has if it is of this backbone, and of no other.
+        rules: From our names to its.
+        classifier: Scopes of its ImageNet classifier.
+    """
+
+    sign: str
     rules: tuple[Rule, ...]
     classifier: tuple[str, ...]
 
@@ -39,7 +45,7 @@ def _xception(scope: str) -> Names:
     module = rf"{scope}/\1/\2/\3/xception_module"
     unit = r"backbone\.(\w+_flow)\.(block\d)\.(unit_\d+)"
     return Names(
-        scope=scope,
+        sign=f"{scope}/entry_flow/conv1_1/weights",
         rules=(
             (r"backbone\.entry_flow\.(conv1_\d)", rf"{scope}/entry_flow/\1"),
             (rf"{unit}\.shortcut", rf"{module}/shortcut"),
@@ -52,10 +58,25 @@ def _xception(scope: str) -> Names:
     )
 
 
+def _resnet_v1(scope: str, *, module: str, stem: str) -> Names:
+    return Names(
+        # The beta variants differ from the others in their first convolutions, not in their scope.
+        sign=f"{scope}/{stem}/weights",
+        rules=(
+            (r"backbone\.(conv1(_\d)?)", rf"{scope}/\1"),
+            (
+                r"backbone\.(block\d)\.(unit_\d+)\.(conv\d|shortcut)",
+                rf"{scope}/\1/\2/{module}/\3",
+            ),
+        ),
+        classifier=(f"{scope}/logits",),
+    )
+
+
 NAMES: Mapping[str, Names] = MappingProxyType(
     {
         "mobilenet_v2": Names(
-            scope="MobilenetV2",
+            sign="MobilenetV2/Conv/weights",
             rules=(
                 (r"backbone\.stem", "MobilenetV2/Conv"),
                 (r"backbone\.bottleneck_0\.(\w+)", r"MobilenetV2/expanded_conv/\1"),
@@ -63,6 +84,15 @@ NAMES: Mapping[str, Names] = MappingProxyType(
             ),
             classifier=("MobilenetV2/Logits", "MobilenetV2/Conv_1"),
         ),
+        **{
+            f"{scope}{suffix}": _resnet_v1(scope, module=module, stem=stem)
+            for scope, module in (
+                ("resnet_v1_18", "lite_bottleneck_v1"),
+                ("resnet_v1_50", "bottleneck_v1"),
+                ("resnet_v1_101", "bottleneck_v1"),
+            )
+            for suffix, stem in (("", "conv1"), ("_beta", "conv1_1"))
+        },
         "xception_41": _xception("xception_41"),
         "xception_65": _xception("xception_65"),
         "xception_71": _xception("xception_71"),
