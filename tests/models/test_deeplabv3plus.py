@@ -55,11 +55,19 @@ def test_without_atrous_branches_and_decoder_logits_have_the_output_stride():
     assert not [layer for layer in network.layers if layer.name.startswith("decoder")]
 
 
-def test_pixels_are_normalised_as_the_backbone_wants_them():
+@pytest.mark.parametrize(
+    ("backbone", "expected"),
+    [
+        ("xception_41", [-1, 1, -0.6]),
+        ("resnet_v1_18_beta", [-1, 1, -0.6]),
+        ("resnet_v1_18", [-123.15, 139.1, -52.06]),
+    ],
+)
+def test_pixels_are_normalised_as_the_backbone_wants_them(backbone: str, expected: list[float]):
     pixel = np.array([[[[0, 255, 51]]]], np.uint8)
-    network = build(TINY)
+    network = build(dataclasses.replace(TINY, backbone=backbone, depth_multiplier=1.0))
     inside = keras.Model(network.input, network.get_layer("normalisation").output)
-    np.testing.assert_allclose(inside(pixel)[0, 0, 0], [-1, 1, -0.6], atol=1e-6)
+    np.testing.assert_allclose(inside(pixel)[0, 0, 0], expected, atol=1e-5)
 
 
 def test_batch_norms_learn_in_training_and_stand_still_when_frozen():
@@ -152,10 +160,14 @@ def test_a_predictor_wants_a_tile_of_whole_cells_and_maps_it_knows():
         predictor(network, tile=65, maps=("labels", "logits"))
 
 
-def test_openvino_takes_the_predictor_and_gives_its_labels():
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet_v1_18"])
+def test_openvino_takes_the_predictor_and_gives_its_labels(backbone: str):
     openvino = pytest.importorskip("openvino", reason="OpenVINO is an optional runtime")
     tiles = noise_tile(97)
-    graph = predictor(tiny_network(), tile=97, maps=("labels", "confidence", "probabilities"))
+    multiplier = TINY.depth_multiplier if backbone == "mobilenet_v2" else 1.0
+    config = dataclasses.replace(TINY, backbone=backbone, depth_multiplier=multiplier)
+    network = tiny_network(config)
+    graph = predictor(network, tile=97, maps=("labels", "confidence", "probabilities"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras remarks on how the converter calls it
         converted = openvino.convert_model(graph)
