@@ -7,7 +7,7 @@ PORT ?= 8080
 VENV := .venv/bin
 STACK := PYTHONPATH=docker $(PYTHON) -m local_stack --port $(PORT)
 
-.PHONY: env demo test test-fast test-plugin test-stack check histomicsui histomicsui-stop clean
+.PHONY: env demo test test-fast test-plugin test-stack lint check histomicsui histomicsui-stop clean
 
 env: .venv/.installed
 
@@ -37,12 +37,14 @@ test-plugin:
 test-stack: env
 	$(VENV)/pytest -m stack tests/stack
 
-check: env
+lint: env
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(VENV)/typos
+
+check: lint
 	$(VENV)/pytest -q -m "not stack and not slow"
 
 histomicsui:
