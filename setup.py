@@ -51,14 +51,14 @@ setup(
         "gpu": ["tensorflow[and-cuda]==2.21.*"],
         "test": [
             "hypothesis>=6.100",
-            "import-linter>=2.1",
+            "import-linter==2.16",
             "jsonschema>=4.23",
-            "mypy>=1.15",
+            "mypy==2.4.1",
             "playwright>=1.50",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
-            "ruff>=0.11",
-            "typos>=1.30",
+            "ruff==0.17.5",
+            "typos==1.52.0",
         ],
     },
 )

@@ -55,5 +55,7 @@ def test_classes_take_the_colours_they_were_drawn_in():
 
 
 def test_a_misspelt_class_is_answered_with_the_near_one():
-    with pytest.raises(TrainingError, match=r"shape of class 11; did you mean class 1\? \(there are"):
+    with pytest.raises(
+        TrainingError, match=r"shape of class 11; did you mean class 1\? \(there are"
+    ):
         classes_of(["class 11"], [annotated([(1, 0, 0, 5), (2, 9, 9, 5)])])
