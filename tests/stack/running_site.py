@@ -75,11 +75,18 @@ class Site:
     def clear(self, item_id):
         self.girder.delete(f"annotation/item/{item_id}")
 
-    def leftovers(self):
-        """What jobs left on this machine: containers, and job folders of the worker."""
-        return running_containers(self.running.plan.image) + sorted(
-            str(path) for path in (self.running.plan.data / "tmp").glob("tmp*")
-        )
+    def leftovers(self, patience_s=30):
+        """What jobs left on this machine for good: containers, and job folders of the worker.
+
+        The worker says that a job is done before it has tidied up after it.
+        """
+        deadline = time.monotonic() + patience_s
+        while True:
+            left = running_containers(self.running.plan.image)
+            left += sorted(map(str, (self.running.plan.data / "tmp").glob("tmp*")))
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(0.5)
 
 
 def log(job):
