@@ -18,6 +18,7 @@ from large_image_source_tifffile import TifffileFileTileSource
 from deeplab.errors import ConfigError, SlideNotFoundError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.colours import to_rgb
+from deeplab.slides.ome import ome_mpp
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
 from deeplab.slides.tiff_check import TiffFacts, tiff_facts
 
@@ -139,7 +140,8 @@ def open_file(path: Path) -> OpenedFile:
     scales = [tiles.stated_mpp() for tiles in (chosen, openslide) if tiles is not None]
     if openslide is not None and openslide is not chosen:
         openslide.close()
-    return OpenedFile(tiles=chosen, mpp=next((scale for scale in scales if scale), None))
+    stated = next((scale for scale in scales if scale), None)
+    return OpenedFile(tiles=chosen, mpp=stated or (ome_mpp(path) if facts.is_tiff else None))
 
 
 def _choose(
