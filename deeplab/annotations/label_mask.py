@@ -11,12 +11,11 @@ from PIL import Image, PngImagePlugin
 from deeplab.annotations.rasterize import Labels
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.annotations.trace import trace
-from deeplab.config.classes import PALETTE, ClassList
+from deeplab.config.classes import IGNORE, PALETTE, ClassList
 from deeplab.errors import AnnotationError
 from deeplab.files import whole_file
 
 MAX_PIXELS = 1 << 30
-IGNORE = 255
 IGNORE_LAYER = "ignore"
 
 

@@ -11,6 +11,8 @@ from deeplab.errors import ConfigError
 
 Rgb = tuple[int, int, int]
 
+IGNORE = 255  # label value of pixels that nobody has judged: no loss, no metric counts them
+
 # Distinct for the colour-blind too (Okabe and Ito 2008), the brighter ones first for H&E.
 PALETTE: tuple[Rgb, ...] = (
     (0, 158, 115),

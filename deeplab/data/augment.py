@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.config.classes import IGNORE
 from deeplab.errors import ConfigError
 
 Rgb = NDArray[np.uint8]  # (height, width, 3)
@@ -89,12 +90,12 @@ class Augmentation:
         matrix = np.hstack([turn, of - turn @ np.full((2, 1), to)])
         where = (side, side)
         inverse = cv2.WARP_INVERSE_MAP
-        white, ignore = (255, 255, 255), 255
+        white = (255, 255, 255)
         image = cv2.warpAffine(
             rgb, matrix, where, flags=cv2.INTER_LINEAR | inverse, borderValue=white
         )
         truth = cv2.warpAffine(
-            labels, matrix, where, flags=cv2.INTER_NEAREST | inverse, borderValue=ignore
+            labels, matrix, where, flags=cv2.INTER_NEAREST | inverse, borderValue=IGNORE
         )
         return image.astype(np.uint8), truth.astype(np.uint8)
 

@@ -1,7 +1,7 @@
 """Where patches are cut: by class, object, tissue; the n-th patch is a function of seed and n.
 
 Because every patch has random numbers of its own, a run that is taken up again at step n goes on
-with the very patches it would have had, and workers share a run by taking every k-th number.
+with the very patches it would have had.
 """
 
 from __future__ import annotations

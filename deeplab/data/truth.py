@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from deeplab.annotations.rasterize import ShapeIndex
 from deeplab.annotations.shapes import Annotations
-from deeplab.config.classes import ClassList, SlideClass
+from deeplab.config.classes import IGNORE, ClassList, SlideClass
 from deeplab.data.samples import Sample
 from deeplab.errors import TrainingError
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import TissueMask, tissue_mask
-
-IGNORE = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +80,13 @@ def open_annotated(
         SlideError, AnnotationError, ServerError: as reading them does.
     """
     labels = {name: label for label, name in enumerate(classes, start=1)} | {ignore_class: IGNORE}
-    order = list(labels)
     everything = sample.load()
-    layers = sorted(
-        (layer for layer in everything.layers if layer.name in labels),
-        key=lambda layer: order.index(layer.name),
-    )
-    shapes: dict[int, tuple[shapely.Polygon, ...]] = {}
-    for layer in layers:
-        label = labels[layer.name]
-        shapes[label] = shapes.get(label, ()) + tuple(shape.polygon for shape in layer.shapes)
+    annotations = Annotations(tuple(x for x in everything.layers if x.name in labels))
+    shapes = {
+        labels[name]: tuple(shape.polygon for shape in annotations.layer(name).shapes)
+        for name in annotations.names
+    }
     slide = open_slide(sample.slide, mpp=sample.mpp or slide_mpp or None, server=login)
-    annotations = Annotations(tuple(layers))
     return AnnotatedSlide(
         name=sample.name,
         slide=slide,

@@ -1,4 +1,4 @@
-"""Steps of gradient descent under any `tf.distribute` strategy, with checkpoints to go on from.
+"""Steps of gradient descent, with checkpoints to go on from.
 
 Keras 3's `Model.fit` fails under MultiWorkerMirroredStrategy, and a loop that is written out can
 stop and go on between any two steps; hence our own.
@@ -6,7 +6,6 @@ stop and go on between any two steps; hence our own.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,8 +19,6 @@ from deeplab.data.batches import Batch
 from deeplab.errors import OutputError, TrainingError
 from deeplab.models.family import Loss
 from deeplab.training.schedule import SlowStartPoly
-
-log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S = 300.0
 MOMENTUM = 0.9

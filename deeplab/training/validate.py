@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.config.classes import IGNORE
 from deeplab.data.sampling import Patch, Scales
-from deeplab.data.truth import IGNORE, AnnotatedSlide
+from deeplab.data.truth import AnnotatedSlide
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import WorkBox
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from deeplab.data.truth import IGNORE, classes_of
+from deeplab.config.classes import IGNORE
+from deeplab.data.truth import classes_of
 from deeplab.errors import TrainingError
 from deeplab.geometry.frames import WorkBox
 from tests.data.annotated_slides import OBJECT, TISSUE, annotated

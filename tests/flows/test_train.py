@@ -7,10 +7,11 @@ from PIL import Image
 
 from deeplab.annotations.rasterize import draw
 from deeplab.bundles.read import read_card
+from deeplab.config.classes import IGNORE
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest, TrainRequest
 from deeplab.data.samples import find_samples
-from deeplab.data.truth import IGNORE, open_annotated
+from deeplab.data.truth import open_annotated
 from deeplab.errors import AnnotationError, OutputError, ScaleError, TrainingError
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Mpp, WorkFrame

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from keras import ops
 
+from deeplab.config.classes import IGNORE
 from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.errors import ConfigError
-from deeplab.models.deeplabv3plus.targets import IGNORE_LABEL
 from deeplab.models.layers.resize import Tensor, resize_align_corners
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
@@ -50,7 +50,7 @@ def losses(
 
 def valid_pixels(labels: Tensor) -> Tensor:
     """1 where a pixel counts, 0 where it is to be ignored, float32, shape of `labels`."""
-    return ops.cast(ops.not_equal(labels, IGNORE_LABEL), "float32")
+    return ops.cast(ops.not_equal(labels, IGNORE), "float32")
 
 
 def cross_entropy(labels: Tensor, logits: Tensor, weights: Sequence[float]) -> Tensor:

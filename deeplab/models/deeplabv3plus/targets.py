@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
-IGNORE_LABEL = 255
-
 
 def encode(labels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     """Targets by the output they are for: here the labels (h, w) themselves, 255 to ignore."""
