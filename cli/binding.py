@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deeplab.config.requests import Points, is_girder_id
+from deeplab.config.checks import is_girder_id
+from deeplab.config.requests import Points
 from deeplab.errors import ConfigError, SlideNotFoundError
 from deeplab_cli.forms import Parameter, Spec
 from deeplab_cli.parser import UsageError

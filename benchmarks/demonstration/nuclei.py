@@ -38,8 +38,9 @@ from deeplab.annotations.rasterize import draw
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.save import save_bundle
 from deeplab.config.progress import silent
-from deeplab.config.requests import SegmentRequest, TrainRequest
+from deeplab.config.requests import SegmentRequest
 from deeplab.config.toml import read_settings
+from deeplab.config.train_request import TrainRequest
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference.segment import segment_slide

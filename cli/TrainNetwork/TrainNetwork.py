@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from deeplab.config.progress import Progress
-from deeplab.config.requests import TrainRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab_cli.task import Task, leave, run_task
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from deeplab.annotations.files import read_annotations
 from deeplab.annotations.girder_json import annotations_of
 from deeplab.annotations.shapes import Annotations
-from deeplab.config.requests import is_girder_id
+from deeplab.config.checks import is_girder_id
 from deeplab.errors import ConfigError, TrainingError
 from deeplab.server.annotations import annotation_heads, item_annotations
 from deeplab.server.items import large_image_items

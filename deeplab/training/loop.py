@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from deeplab.config.requests import TrainRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import Batch
 from deeplab.errors import OutputError, TrainingError
 from deeplab.models.family import Loss

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deeplab.config.classes import ClassList
 from deeplab.config.models import ModelConfig
 from deeplab.config.progress import Progress
-from deeplab.config.requests import TrainRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import batches
 from deeplab.data.sampling import Patch, PatchSampler
 from deeplab.errors import OutputError, TrainingError

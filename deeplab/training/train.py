@@ -20,7 +20,7 @@ from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.config.progress import Progress
-from deeplab.config.requests import Precision, TrainRequest
+from deeplab.config.train_request import Precision, TrainRequest
 from deeplab.data.augment import Augmentation
 from deeplab.data.samples import find_samples, split_samples
 from deeplab.data.sampling import PatchSampler, Scales

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deeplab.config.requests import SegmentRequest, TrainRequest
+from deeplab.config.requests import SegmentRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError, SlideNotFoundError
 from deeplab_cli.binding import bind, regions_of, texts_of
 from deeplab_cli.forms import read_spec

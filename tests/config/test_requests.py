@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deeplab.config.requests import SegmentRequest, TrainRequest
+from deeplab.config.requests import SegmentRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError
 
 SEGMENT = {"slide": "s.svs", "model": Path("m.zip"), "output_annotation": Path("a.anot")}
@@ -37,7 +38,7 @@ def test_an_impossible_segmentation_is_refused(changed, sentence):
         ({"classes": ()}, "classes must be at least one name"),
         ({"learning_rate": 0.0}, "learning_rate must be at least"),
         ({"steps": 0}, "steps must be at least 1"),
-        ({"augment": 2.0}, "augment must be between 0 and 1"),
+        ({"augment": 2.0}, "augment must be from 0 to 1"),
         ({"validation_fraction": 1.0}, "validation_fraction must be below 1"),
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, momentum"),
         ({"wsi_downsample": (1.0, 0.5)}, "wsi_downsample must be at least 1"),

@@ -9,7 +9,8 @@ from deeplab.annotations.rasterize import draw
 from deeplab.bundles.read import read_card
 from deeplab.config.classes import IGNORE
 from deeplab.config.progress import silent
-from deeplab.config.requests import SegmentRequest, TrainRequest
+from deeplab.config.requests import SegmentRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab.data.samples import find_samples
 from deeplab.data.truth import open_annotated
 from deeplab.errors import AnnotationError, OutputError, ScaleError, TrainingError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deeplab.config.models import DeepLabV3PlusConfig
-from deeplab.config.requests import TrainRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import Batch
 from deeplab.errors import TrainingError
 from deeplab.models.registry import family_of

@@ -1,0 +1,39 @@
+"""Checks that requests share: each raises ConfigError unless a value is one it can have."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from deeplab.errors import ConfigError
+
+_GIRDER_ID = re.compile("[0-9a-f]{24}")
+
+
+def is_girder_id(text: str) -> bool:
+    """Whether `text` has the form of an id of a Girder server."""
+    return _GIRDER_ID.fullmatch(text) is not None
+
+
+def check_girder_id(name: str, value: str, what: str) -> None:
+    """Raise ConfigError unless `value` has the form of an id; `what` says whose id it must be."""
+    if not is_girder_id(value):
+        raise ConfigError(name, value, f"the id of {what} where a Girder server is given")
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Raise ConfigError unless `value` is a finite number of at least `least`."""
+    if not (math.isfinite(value) and value >= least):
+        raise ConfigError(name, value, f"at least {least:g}")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ConfigError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ConfigError(name, value, "one of " + ", ".join(choices))
+
+
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Raise ConfigError unless `value` is a number from `least` to `most`."""
+    if not least <= value <= most:
+        raise ConfigError(name, value, f"from {least:g} to {most:g}")

@@ -1,0 +1,442 @@
+"""What a training is asked to do: groups of settings, one for each room that acts on them.
+
+The groups are joined into one flat, frozen value, checked when it is made; the task form
+(`slicer_cli_spec/TrainNetwork.xml`) offers these fields with these defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from deeplab.config.checks import (
+    check_at_least,
+    check_choice,
+    check_girder_id,
+    check_range,
+)
+from deeplab.config.requests import Posting
+from deeplab.errors import ConfigError
+
+Balance = Literal["equal", "area"]
+Keep = Literal["best", "last"]
+LearningPolicy = Literal["cosine", "poly", "step"]
+Optimizer = Literal["adamw", "momentum"]
+PixelLoss = Literal["cross_entropy", "focal"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+ReducePrecision = Literal["float32", "bfloat16", "float16"]
+Unannotated = Literal["background", "ignore"]
+
+AS_AUGMENT = -1.0  # a single augmentation's strength: that of all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """The end of the chain in which every group checks its own fields."""
+
+    def __post_init__(self) -> None:
+        """Nothing is left to check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSettings(Checked):
+    """What to learn, and from what.
+
+    Attributes:
+        source: folder of slides with annotations or label masks beside them, a list file (CSV
+            with columns slide, annotation and, if known, mpp, patient and split), or the id of a
+            Girder folder whose items carry live annotations.
+        classes: names of the layers to learn, in the order of their labels; where layers overlap
+            the later class wins.
+        aliases: other names of classes, as "name=class": "Tumor=tumour".
+        colours: of the classes, as "#rrggbb"; empty: those of the annotations.
+        ignore_class: a layer that is left out of the loss, drawn over all others.
+        unannotated: what tissue is that nobody drew on: "background", or "ignore" for unknown.
+        exhaustive_layer: a layer whose shapes bound the regions in which everything was drawn:
+            inside of them what is not drawn is background, outside it is ignored.
+        slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
+        dry_run: only say what there is to learn from; nothing is trained or written.
+        api_url: of the Girder server that holds the data.
+        token: for it.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+    ignore_class: str = "ignore"
+    unannotated: Unannotated = "background"
+    exhaustive_layer: str = ""
+    slide_mpp: float = 0.0
+    dry_run: bool = False
+    api_url: str = ""
+    token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.api_url:
+            check_girder_id("source", self.source, "a folder")
+        if not self.classes:
+            raise ConfigError("classes", "", "at least one name")
+        if len(set(self.classes)) != len(self.classes):
+            raise ConfigError("classes", ", ".join(self.classes), "different names")
+        if self.ignore_class in self.classes:
+            raise ConfigError("ignore_class", self.ignore_class, "none of the classes")
+        check_choice("unannotated", self.unannotated, get_args(Unannotated))
+        check_at_least("slide_mpp", self.slide_mpp, 0)
+        for alias in self.aliases:
+            other, _, name = alias.partition("=")
+            if not other.strip() or name.strip() not in (*self.classes, self.ignore_class):
+                raise ConfigError("aliases", alias, "name=class, with one of the classes")
+        if self.colours and len(self.colours) != len(self.classes):
+            raise ConfigError("colours", ",".join(self.colours), "one for each class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSettings(Checked):
+    """What to start from.
+
+    Attributes:
+        initial_model: bundle, TensorFlow 1 checkpoint or Keras application weights file.
+        init_last_layer: take the layers of the classes from it, too, where they fit.
+        last_layers_contain_logits_only: only the logits count as layers of the classes, not the
+            spatial pyramid and the decoder.
+    """
+
+    initial_model: Path | None = None
+    init_last_layer: bool = False
+    last_layers_contain_logits_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(Checked):
+    """The network that learns.
+
+    Attributes:
+        backbone: a row of the table of backbones.
+        atrous_rates: of the ASPP; none: no ASPP branches.
+        output_stride: of the backbone.
+        aspp_filters: channels of the ASPP.
+        decoder_filters: channels of the decoder.
+        depth_multiplier: of mobilenet_v2's channels.
+    """
+
+    backbone: str = "mobilenet_v2"
+    atrous_rates: tuple[int, ...] = (6, 12, 18)
+    output_stride: int = 16
+    aspp_filters: int = 256
+    decoder_filters: int = 256
+    depth_multiplier: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("aspp_filters", self.aspp_filters, 1)
+        check_at_least("decoder_filters", self.decoder_filters, 1)
+        check_at_least("depth_multiplier", self.depth_multiplier, 0.1)
+        for rate in self.atrous_rates:
+            check_at_least("atrous_rates", rate, 1)
+        check_choice("output_stride", str(self.output_stride), ("8", "16"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchSettings(Checked):
+    """Which patches the network is shown.
+
+    Attributes:
+        patch_size: side of a training patch, work pixels; rounded up to a multiple of 16 plus 1.
+        work_mpp: um per pixel of the patches; not used where `wsi_downsample` is given.
+        wsi_downsample: instead of `work_mpp`, multiples of level 0, one drawn for each patch.
+        batch_size: patches a step, on all machines together.
+        class_shares: how often a patch is drawn for the background and each class; empty: equally.
+        slide_balance: whether slides are drawn equally often or by the area drawn on them.
+        object_balance: whether the objects of a class are drawn equally often or by their area.
+        include_background_prob: share of background patches drawn anywhere instead of on tissue.
+        hard_mining: share of the patches drawn where the network was wrong before.
+        seed: of everything that is drawn.
+    """
+
+    patch_size: int = 512
+    work_mpp: float = 0.5
+    wsi_downsample: tuple[float, ...] = ()
+    batch_size: int = 4
+    class_shares: tuple[float, ...] = ()
+    slide_balance: Balance = "equal"
+    object_balance: Balance = "equal"
+    include_background_prob: float = 0.1
+    hard_mining: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("patch_size", 33), ("batch_size", 1), ("work_mpp", 0), ("seed", 0)):
+            check_at_least(name, getattr(self, name), least)
+        for value in self.wsi_downsample:
+            check_at_least("wsi_downsample", value, 1)
+        if not (self.work_mpp or self.wsi_downsample):
+            raise ConfigError("work_mpp", self.work_mpp, "above 0 where wsi_downsample is empty")
+        for share in self.class_shares:
+            check_at_least("class_shares", share, 0)
+        if self.class_shares and not any(self.class_shares):
+            raise ConfigError("class_shares", self.class_shares, "above 0 for some class")
+        check_range("include_background_prob", self.include_background_prob, 0, 1)
+        check_range("hard_mining", self.hard_mining, 0, 0.9)
+        check_choice("slide_balance", self.slide_balance, get_args(Balance))
+        check_choice("object_balance", self.object_balance, get_args(Balance))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings(Checked):
+    """How strongly patches are changed, from 0 (not at all) to 1.
+
+    Attributes:
+        augment: strength of all kinds whose own strength is -1.
+        augment_flip: the eight orientations of a square.
+        augment_rotation: by any angle.
+        augment_scale: around the working um per pixel.
+        augment_elastic: local bending.
+        augment_blur: defocus.
+        augment_noise: of the camera.
+        augment_jpeg: compression.
+        augment_brightness: and contrast.
+        augment_hue: in hue, saturation, value.
+        augment_saturation: likewise.
+        augment_stain: the amount and hue of each stain, in the space of optical density.
+    """
+
+    augment: float = 0.5
+    augment_flip: bool = True
+    augment_rotation: float = AS_AUGMENT
+    augment_scale: float = AS_AUGMENT
+    augment_elastic: float = AS_AUGMENT
+    augment_blur: float = AS_AUGMENT
+    augment_noise: float = AS_AUGMENT
+    augment_jpeg: float = AS_AUGMENT
+    augment_brightness: float = AS_AUGMENT
+    augment_hue: float = AS_AUGMENT
+    augment_saturation: float = AS_AUGMENT
+    augment_stain: float = AS_AUGMENT
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("augment", self.augment, 0, 1)
+        for kind in AUGMENTATIONS:
+            check_range(f"augment_{kind}", getattr(self, f"augment_{kind}"), AS_AUGMENT, 1)
+
+    def strength(self, kind: str) -> float:
+        """Strength, 0 to 1, of one kind of augmentation, as "elastic"."""
+        own = float(getattr(self, f"augment_{kind}"))
+        return self.augment if own < 0 else own
+
+
+AUGMENTATIONS = (
+    "rotation", "scale", "elastic", "blur", "noise", "jpeg", "brightness", "hue", "saturation",
+    "stain",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings(Checked):
+    """What the network is told of its errors.
+
+    Attributes:
+        loss: of each pixel: "cross_entropy" or "focal".
+        focal_gamma: how little what is already known counts in the focal loss.
+        class_weights: of the background and each class in the pixel loss; empty: all 1.
+        dice_weight: of the soft Dice loss that is added.
+        lovasz_weight: of the Lovasz-softmax loss that is added, a surrogate of the IoU.
+        top_k_percent_pixels: share of the pixels, the hardest, that count in the pixel loss.
+        hard_example_mining_step: steps over which that share falls from 1 to its value.
+        upsample_logits: compare at the labels' size; otherwise labels are taken at the logits'.
+    """
+
+    loss: PixelLoss = "cross_entropy"
+    focal_gamma: float = 2.0
+    class_weights: tuple[float, ...] = ()
+    dice_weight: float = 0.5
+    lovasz_weight: float = 0.0
+    top_k_percent_pixels: float = 1.0
+    hard_example_mining_step: int = 0
+    upsample_logits: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("loss", self.loss, get_args(PixelLoss))
+        check_range("focal_gamma", self.focal_gamma, 0, 10)
+        check_range("dice_weight", self.dice_weight, 0, 10)
+        check_range("lovasz_weight", self.lovasz_weight, 0, 10)
+        check_range("top_k_percent_pixels", self.top_k_percent_pixels, 0.001, 1)
+        check_at_least("hard_example_mining_step", self.hard_example_mining_step, 0)
+        for weight in self.class_weights:
+            check_at_least("class_weights", weight, 0)
+        if self.class_weights and not any(self.class_weights):
+            raise ConfigError("class_weights", self.class_weights, "above 0 for some class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentSettings(Checked):
+    """How the weights follow the errors.
+
+    Attributes:
+        steps: optimiser steps.
+        learning_policy: how the rate falls from its highest to its last value.
+        learning_rate: highest rate.
+        learning_rate_start: rate at the first step.
+        slow_start_step: steps until the highest rate.
+        end_learning_rate: rate at the last step.
+        learning_power: of the policy "poly".
+        learning_rate_decay_step: steps from one fall of the policy "step" to the next.
+        learning_rate_decay_factor: what remains of the rate at each of them.
+        global_step: step of the policy at which this run begins: those of earlier rounds.
+        decay_steps: steps of the policy, of all rounds together; 0: those of this run.
+        optimizer: "adamw", or "momentum" as the ancestor's.
+        momentum: of the latter.
+        weight_decay: of kernels; biases and normalisation are free of it.
+        clip_norm: greatest norm of all gradients together; 0: any.
+        bias_gradient_multiplier: the ancestor's is 2.
+        last_layer_gradient_multiplier: of the layers of the classes.
+        batch_norm: train the batch normalisation, too.
+        drop_path_keep_prob: share of a cell's paths kept in training, of the nas backbones.
+        gradient_accumulation: parts of a batch that are computed one after the other.
+        ema_decay: of the moving average of the weights that is kept as the model; 0: none.
+        precision: of the arithmetic.
+    """
+
+    steps: int = 5000
+    learning_policy: LearningPolicy = "cosine"
+    learning_rate: float = 1e-3
+    learning_rate_start: float = 1e-5
+    slow_start_step: int = 200
+    end_learning_rate: float = 0.0
+    learning_power: float = 0.9
+    learning_rate_decay_step: int = 2000
+    learning_rate_decay_factor: float = 0.1
+    global_step: int = 0
+    decay_steps: int = 0
+    optimizer: Optimizer = "adamw"
+    momentum: float = 0.9
+    weight_decay: float = 4e-5
+    clip_norm: float = 1.0
+    bias_gradient_multiplier: float = 1.0
+    last_layer_gradient_multiplier: float = 1.0
+    batch_norm: bool = True
+    drop_path_keep_prob: float = 1.0
+    gradient_accumulation: int = 1
+    ema_decay: float = 0.999
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in _LEAST_IN_DESCENT.items():
+            check_at_least(name, getattr(self, name), least)
+        check_range("learning_rate_decay_factor", self.learning_rate_decay_factor, 0, 1)
+        check_range("momentum", self.momentum, 0, 0.9999)
+        check_range("drop_path_keep_prob", self.drop_path_keep_prob, 0.1, 1)
+        check_range("ema_decay", self.ema_decay, 0, 0.99999)
+        check_choice("learning_policy", self.learning_policy, get_args(LearningPolicy))
+        check_choice("optimizer", self.optimizer, get_args(Optimizer))
+        check_choice("precision", self.precision, get_args(Precision))
+
+
+_LEAST_IN_DESCENT = {
+    "steps": 1,
+    "learning_rate": 1e-12,
+    "learning_rate_start": 0,
+    "slow_start_step": 0,
+    "end_learning_rate": 0,
+    "learning_power": 0,
+    "learning_rate_decay_step": 1,
+    "global_step": 0,
+    "decay_steps": 0,
+    "weight_decay": 0,
+    "clip_norm": 0,
+    "bias_gradient_multiplier": 0,
+    "last_layer_gradient_multiplier": 0,
+    "gradient_accumulation": 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationSettings(Checked):
+    """How good the model is on slides it does not learn from, and what is made of that.
+
+    Attributes:
+        validation_fraction: of the patients, held out whole.
+        validate_every: steps from one validation to the next.
+        early_stopping: validations without a better one after which the training ends; 0: never.
+        keep: whether the model is that of the "best" validation or of the "last" step.
+        output_report: an HTML page about the training to write.
+        post_worst: "auto" puts the regions where the model is worst on the held-out slides of a
+            Girder server, as a layer.
+    """
+
+    validation_fraction: float = 0.2
+    validate_every: int = 500
+    early_stopping: int = 0
+    keep: Keep = "best"
+    output_report: Path | None = None
+    post_worst: Posting = "off"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("validation_fraction", self.validation_fraction, 0)
+        if self.validation_fraction >= 1:
+            raise ConfigError("validation_fraction", self.validation_fraction, "below 1")
+        check_at_least("validate_every", self.validate_every, 1)
+        check_at_least("early_stopping", self.early_stopping, 0)
+        check_choice("keep", self.keep, get_args(Keep))
+        check_choice("post_worst", self.post_worst, get_args(Posting))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineSettings(Checked):
+    """Where the work is done, and what is left when it is interrupted.
+
+    Attributes:
+        gpu: number of the first GPU, -1 for the CPU.
+        num_clones: GPUs of each machine, from `gpu` on; 0: all.
+        workers: "host:port" of every machine of a cluster, this one included; empty: this alone.
+        worker_index: which of them this one is.
+        reduce_precision: in which gradients travel between GPUs and machines.
+        work_folder: checkpoints and the log go here; None: beside the model.
+        checkpoint_minutes: at most this much time is lost when a run is killed.
+        checkpoint_folder: Girder folder to which checkpoints go up, and from which a run goes on.
+    """
+
+    gpu: int = 0
+    num_clones: int = 1
+    workers: tuple[str, ...] = ()
+    worker_index: int = 0
+    reduce_precision: ReducePrecision = "float32"
+    work_folder: Path | None = None
+    checkpoint_minutes: float = 5.0
+    checkpoint_folder: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("gpu", self.gpu, -1)
+        check_at_least("num_clones", self.num_clones, 0)
+        check_at_least("worker_index", self.worker_index, 0)
+        check_at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
+        check_choice("reduce_precision", self.reduce_precision, get_args(ReducePrecision))
+        if self.workers and self.worker_index >= len(self.workers):
+            raise ConfigError("worker_index", self.worker_index, f"below {len(self.workers)}")
+        if self.checkpoint_folder:
+            check_girder_id("checkpoint_folder", self.checkpoint_folder, "a folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest(
+    SourceSettings,
+    StartSettings,
+    NetworkSettings,
+    PatchSettings,
+    AugmentSettings,
+    LossSettings,
+    DescentSettings,
+    ValidationSettings,
+    MachineSettings,
+):
+    """Train a network on slides with annotations: all groups, and the bundle to write."""
+
+    output_model: Path
