@@ -22,13 +22,12 @@ from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import Precision, TrainRequest
 from deeplab.data.augment import Augmentation
-from deeplab.data.samples import find_samples, split_samples
+from deeplab.data.opening import open_slides
 from deeplab.data.sampling import PatchSampler, Scales
-from deeplab.data.truth import AnnotatedSlide, classes_of, open_annotated
+from deeplab.data.truth import AnnotatedSlide
 from deeplab.device import choose_device
 from deeplab.files import check_writable
 from deeplab.models.registry import family_of
-from deeplab.server.session import ServerLogin
 from deeplab.training.loop import freeze_batch_norm
 from deeplab.training.run import Run
 from deeplab.training.validate import hold_out_patches
@@ -88,8 +87,8 @@ def _precision(policy: Precision) -> Iterator[None]:
 
 
 def _train(request: TrainRequest, progress: Progress) -> TrainResult:
-    learn, held_out = _open_slides(request, progress)
-    classes = classes_of(request.classes, learn)
+    opened = open_slides(request, progress)
+    learn, held_out, classes = opened.learn, opened.held_out, opened.classes
     config = network_config(request, classes)
     network = _first_network(request, config)
     scales = Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample)
@@ -125,29 +124,6 @@ def network_config(request: TrainRequest, classes: ClassList) -> DeepLabV3PlusCo
         aspp_filters=request.aspp_filters,
         decoder_filters=request.decoder_filters,
     )
-
-
-def _open_slides(
-    request: TrainRequest, progress: Progress
-) -> tuple[list[AnnotatedSlide], list[AnnotatedSlide]]:
-    login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    samples = find_samples(request.source, request.classes, login)
-    sides = split_samples(samples, request.validation_fraction, request.seed)
-    opened: tuple[list[AnnotatedSlide], list[AnnotatedSlide]] = ([], [])
-    for side, chosen in zip(opened, sides, strict=True):
-        for sample in chosen:
-            progress("open slides", sum(map(len, opened)), len(samples))
-            slide = open_annotated(
-                sample,
-                request.classes,
-                ignore_class=request.ignore_class,
-                slide_mpp=request.slide_mpp,
-                login=login,
-            )
-            side.append(slide)
-    progress("open slides", len(samples), len(samples))
-    log.info("%d slides to learn from, %d held out", len(opened[0]), len(opened[1]))
-    return opened
 
 
 def _first_network(request: TrainRequest, config: DeepLabV3PlusConfig) -> keras.Model:
