@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Counts = NDArray[np.int64]  # (true label, predicted label)
 
@@ -39,15 +40,58 @@ class Confusion:
             raise ValueError(f"predicted label above {self.label_count - 1}")
         self.counts += found.reshape(self.label_count, self.label_count)
 
+    @classmethod
+    def of(cls, counts: ArrayLike) -> Self:
+        """The confusion of counts (true label, predicted label) that are known already.
+
+        Raises:
+            ValueError: they are not a square of counts.
+        """
+        taken = np.array(counts, np.int64)
+        if taken.ndim != 2 or taken.shape[0] != taken.shape[1] or (taken < 0).any():
+            raise ValueError(f"counts are {taken.shape}, not a square of numbers from 0 on")
+        confusion = cls(len(taken))
+        confusion.counts += taken
+        return confusion
+
+    def __add__(self, other: Confusion) -> Confusion:
+        """The pixels of both."""
+        return Confusion.of(self.counts + other.counts)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that were judged."""
+        return int(self.counts.sum())
+
+    @property
+    def true_pixels(self) -> Counts:
+        """Pixels that are of each label."""
+        return np.asarray(self.counts.sum(axis=1))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the pixels whose label is right; NaN where there is none."""
+        return float(self._both.sum() / self.pixels) if self.pixels else float("nan")
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """Of the pixels predicted to be a label, the share that is; NaN where none is predicted."""
+        return _ratio(self._both, self._predicted)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """Of the pixels that are a label, the share that is found; NaN where there is none."""
+        return _ratio(self._both, self.true_pixels)
+
     @property
     def dice(self) -> NDArray[np.float64]:
         """Dice = 2 |A and B| / (|A| + |B|) of every label, the background first."""
-        return _ratio(2 * self._both, self._true + self._predicted)
+        return _ratio(2 * self._both, self.true_pixels + self._predicted)
 
     @property
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union of every label, the background first."""
-        return _ratio(self._both, self._true + self._predicted - self._both)
+        return _ratio(self._both, self.true_pixels + self._predicted - self._both)
 
     @property
     def mean_iou(self) -> float:
@@ -58,10 +102,6 @@ class Confusion:
     @property
     def _both(self) -> Counts:
         return np.diagonal(self.counts)
-
-    @property
-    def _true(self) -> Counts:
-        return np.asarray(self.counts.sum(axis=1))
 
     @property
     def _predicted(self) -> Counts:
