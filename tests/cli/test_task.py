@@ -65,6 +65,23 @@ def test_what_the_engine_logs_is_seen_during_the_run_only(words, engine, capsys)
     assert capsys.readouterr().err == "INFO: runs on the CPU\n"
 
 
+def test_what_is_logged_is_seen_once_though_a_library_shows_all_logs(words, engine, capsys):
+    root = logging.getLogger()
+    handler = logging.StreamHandler(sys.stderr)
+
+    def segment_slide(request, progress) -> Result:
+        root.addHandler(handler)  # as TensorFlow does when it is imported
+        logging.getLogger("deeplab.inference.segment").info("runs on the CPU")
+        return Result("")
+
+    engine(segment_slide)
+    try:
+        assert main(words) == 0
+    finally:
+        root.removeHandler(handler)
+    assert capsys.readouterr().err == "INFO: runs on the CPU\n"
+
+
 def test_bad_input_is_one_line_and_exit_2(words, engine, capsys):
     def segment_slide(request, progress) -> Result:
         raise BundleError(request.model, "is not a zip file\nat all")
