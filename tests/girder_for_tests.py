@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,13 @@ from deeplab.server.session import ServerLogin
 TOKEN = "s3cr3t-t0k3n"  # noqa: S105  of a server that lives for one test
 ITEM = "5f" * 12
 FOLDER = "6a" * 12
+
+
+@dataclass
+class Bodied:
+    """A route whose reply also hangs on what was sent: (query, body)."""
+
+    reply: Callable
 
 
 @dataclass
@@ -48,11 +56,15 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.girder.posted.append(json.loads(body))
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if self.headers.get("Content-Type") == "application/json":
+            self.girder.posted.append(json.loads(body))
+        self.do_GET(body)
+
+    def do_DELETE(self):
         self.do_GET()
 
-    def do_GET(self):
+    def do_GET(self, body=b""):
         parts = urlsplit(self.path)
         path = parts.path.removeprefix("/api/v1/")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
@@ -61,7 +73,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Girder-Token") != TOKEN:
             fault = fault or 401
         reply = self.girder.routes.get(path, 404)
-        if callable(reply):
+        if isinstance(reply, Bodied):
+            taken = fault in (None, "half")  # what is answered by halves was done all the same
+            reply = reply.reply(query, body) if taken else 404
+        elif callable(reply):
             reply = reply(query)
         if fault == "drop":
             self.close_connection = True
@@ -142,3 +157,60 @@ def item_routes(source, *, item=ITEM, name="painted.svs"):
             for y in range(-(-exact.sizeY // by)):
                 routes[f"item/{item}/tiles/zxy/{z}/{x}/{y}"] = tile(z, x, y)
     return routes
+
+
+class Shelf:
+    """A folder that takes uploads in pieces as Girder does; an item is there when all bytes are."""
+
+    def __init__(self, girder, *, access=1):
+        self.girder, self.items, self.uploads, self._count = girder, {}, {}, 0
+        girder.routes |= {
+            f"folder/{FOLDER}": {"_id": FOLDER, "name": "shelf", "_accessLevel": access},
+            "item": lambda query: [self._item(one) for one in self.items] if query else 400,
+            "file": Bodied(self._begin),
+            "file/chunk": Bodied(self._take),
+            "file/offset": Bodied(self._offset),
+        }
+
+    def names(self):
+        return sorted(name for name, _ in self.items.values())
+
+    def put(self, name, content):
+        """An item of one file."""
+        self._count += 1
+        number = f"{self._count:024x}"
+        self.items[number] = (name, content)
+        file = {"_id": number, "name": name, "size": len(content), "itemId": number}
+        self.girder.routes |= {
+            f"item/{number}": Bodied(lambda *_: self._remove(number)),
+            f"item/{number}/files": [file],
+            f"file/{number}/download": ("application/zip", content),
+        }
+        return file
+
+    def _item(self, number):
+        name, content = self.items[number]
+        return {"_id": number, "name": name, "folderId": FOLDER, "size": len(content)}
+
+    def _remove(self, number):
+        return {} if self.items.pop(number, None) else 400
+
+    def _begin(self, query, *_):
+        assert (query["parentType"], query["parentId"]) == ("folder", FOLDER)
+        self._count += 1
+        self.uploads[f"{self._count:024x}"] = [query["name"], int(query["size"]), b""]
+        return {"_id": f"{self._count:024x}", "received": 0}
+
+    def _take(self, query, body):
+        name, size, received = self.uploads.get(query["uploadId"]) or (None, 0, b"")
+        if name is None or int(query["offset"]) != len(received):
+            return 400
+        self.uploads[query["uploadId"]][2] = received = received + body
+        if len(received) < size:
+            return {"_id": query["uploadId"], "received": len(received)}
+        del self.uploads[query["uploadId"]]
+        return self.put(name, received)
+
+    def _offset(self, query, *_):
+        upload = self.uploads.get(query["uploadId"])
+        return {"offset": len(upload[2])} if upload else 400

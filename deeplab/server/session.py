@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -139,10 +140,65 @@ class Session:
             ServerError: the server refused or failed.
         """
         content = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        return self._send(path, what, content=content, content_type="application/json")
 
+    def post(self, path: str, what: str, *, params: Mapping[str, str], content: bytes = b"") -> Any:  # noqa: ANN401  JSON
+        """The JSON that answers a POST of parameters, and of bytes where there are some.
+
+        It is sent again only where the server cannot have taken it the first time.
+
+        Raises:
+            AccessDeniedError: the token has no right to it.
+            ServerError: the server refused or failed.
+        """
+        kind = "application/octet-stream"
+        return self._send(path, what, params=params, content=content, content_type=kind)
+
+    def delete(self, path: str, what: str) -> None:
+        """Remove what is at `path`.
+
+        Raises:
+            AccessDeniedError: the token has no right to it.
+            UnknownIdError: it is not there, or no longer.
+            ServerError: the server refused or failed.
+        """
+
+        def ask() -> None:
+            with self._request("DELETE", path) as response:
+                _refuse(response, what)
+
+        self._patiently(ask, what)
+
+    def download(self, path: str, what: str, *, to: Path, limit_bytes: int) -> None:
+        """Write what is at `path` to the file `to`; not whole where this raises.
+
+        Raises:
+            AccessDeniedError: the token has no right to it.
+            ServerError: the server refused or failed, or sent more than `limit_bytes`.
+            OSError: the file cannot be written.
+        """
+
+        def ask() -> None:
+            with self._request("GET", path) as response:
+                _refuse(response, what)
+                _to_file(response, to, limit_bytes)
+
+        self._patiently(ask, what)
+
+    def _send(
+        self,
+        path: str,
+        what: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes,
+        content_type: str,
+    ) -> Any:  # noqa: ANN401  JSON
         def ask() -> Any:  # noqa: ANN401  JSON
             try:
-                response = self._request("POST", path, content=content)
+                response = self._request(
+                    "POST", path, params=params, content=content, content_type=content_type
+                )
             except (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError):
                 raise
             except _BROKEN as error:
@@ -165,8 +221,9 @@ class Session:
         *,
         params: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        content_type: str = "",
     ) -> requests.Response:
-        headers = {"Content-Type": "application/json"} if content is not None else None
+        headers = {"Content-Type": content_type} if content_type else None
         return self._http.request(
             method,
             f"{self._root}/{path}",
@@ -277,6 +334,16 @@ def _reply(response: requests.Response, limit_bytes: int) -> Reply:
             raise ValueError(f"more than {limit_bytes:,} bytes")
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return Reply(bytes(body), content_type)
+
+
+def _to_file(response: requests.Response, path: Path, limit_bytes: int) -> None:
+    size_bytes = 0
+    with path.open("wb") as file:
+        for piece in response.iter_content(2**20):
+            size_bytes += len(piece)
+            if size_bytes > limit_bytes:
+                raise ValueError(f"more than {limit_bytes:,} bytes")
+            file.write(piece)
 
 
 def _json(reply: Reply) -> Any:  # noqa: ANN401  JSON

@@ -1,0 +1,146 @@
+"""Files of a folder of a Girder server: put there in pieces, listed by name, fetched, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deeplab.errors import AccessDeniedError, ServerError, UnknownIdError
+from deeplab.server.items import Item, folder_items, item_files
+from deeplab.server.session import Session, girder_id
+
+PIECE_BYTES = 16 * 2**20  # Girder refuses less than 5 MiB, but for the last piece
+TRIES = 5  # to send one piece
+MAY_WRITE = 1  # Girder's level of access
+
+
+def check_folder_writable(session: Session, folder_id: str) -> None:
+    """Refuse a folder before the work whose results are to go there.
+
+    Raises:
+        AccessDeniedError: the token may not read it, or not write to it.
+        ServerError: there is no such folder, or the server failed.
+    """
+    what = f"folder {folder_id}"
+    told = session.get_json(f"folder/{girder_id('folder', folder_id)}", what)
+    level = told.get("_accessLevel") if isinstance(told, dict) else None
+    if not isinstance(level, int):
+        raise ServerError(what, "the server's answer is not a folder")
+    if level < MAY_WRITE:
+        raise AccessDeniedError(what, "the token may only read it; ask its owner for write access")
+
+
+def named_items(session: Session, folder_id: str, prefix: str) -> list[Item]:
+    """The items of a folder whose names begin with `prefix`, by name.
+
+    Raises:
+        AccessDeniedError: the token may not read the folder.
+        ServerError: there is no such folder, or the server failed.
+    """
+    found = (item for item in folder_items(session, folder_id) if item.name.startswith(prefix))
+    return sorted(found, key=lambda item: item.name)
+
+
+def upload_file(
+    session: Session,
+    folder_id: str,
+    path: Path,
+    *,
+    name: str,
+    after_piece: Callable[[], None],
+) -> str:
+    """Put a file that is not empty into a folder as an item `name`; returns the item's id.
+
+    Girder makes the item when it has all bytes, so the item is whole or not there. After a broken
+    connection the upload goes on where the server says. `after_piece` may raise to give it up.
+
+    Raises:
+        AccessDeniedError: the token may not write to the folder.
+        ServerError: the server refused it or failed again and again.
+        OSError: the file cannot be read.
+    """
+    what, size_bytes = f"upload of {name}", path.stat().st_size
+    parent = {"parentType": "folder", "parentId": girder_id("folder", folder_id)}
+    told = session.post("file", what, params={**parent, "name": name, "size": str(size_bytes)})
+    upload_id = _id_in(told, "_id", what)
+    sent_bytes, failures = 0, 0
+    with path.open("rb") as file:
+        while sent_bytes < size_bytes:
+            file.seek(sent_bytes)
+            piece = file.read(PIECE_BYTES)
+            query = {"uploadId": upload_id, "offset": str(sent_bytes)}
+            try:
+                told = session.post("file/chunk", what, params=query, content=piece)
+            except (AccessDeniedError, UnknownIdError):
+                raise
+            except ServerError:
+                failures += 1
+                if failures == TRIES:
+                    raise
+                sent_bytes = _received(session, upload_id, what, all_bytes=size_bytes)
+            else:
+                sent_bytes, failures = sent_bytes + len(piece), 0
+            after_piece()
+    return _uploaded(session, folder_id, told, name, size_bytes)
+
+
+def _received(session: Session, upload_id: str, what: str, *, all_bytes: int) -> int:
+    """How much of an upload the server has; all, where it knows the upload no longer."""
+    try:
+        told = session.get_json("file/offset", what, {"uploadId": upload_id})
+    except UnknownIdError:
+        return all_bytes
+    offset = told.get("offset") if isinstance(told, dict) else None
+    if not isinstance(offset, int) or not 0 <= offset <= all_bytes:
+        raise ServerError(what, "the server does not say how much of it has arrived")
+    return offset
+
+
+def _uploaded(session: Session, folder_id: str, told: object, name: str, size_bytes: int) -> str:
+    """The item of a finished upload: the answer to its last piece says it, if it arrived."""
+    if isinstance(told, dict) and "itemId" in told:
+        return _id_in(told, "itemId", f"upload of {name}")
+    for item in named_items(session, folder_id, name):
+        if (item.name, item.size_bytes) == (name, size_bytes):
+            return item.id
+    raise ServerError(f"upload of {name}", "it is not in the folder after all bytes were sent")
+
+
+def download_item(session: Session, item: Item, to: Path, *, limit_bytes: int) -> None:
+    """Write the one file of an item to `to`.
+
+    Raises:
+        AccessDeniedError: the token may not read it.
+        ServerError: it has not one file, or one of more than `limit_bytes`, or the server failed.
+        OSError: the file cannot be written.
+    """
+    files = item_files(session, item.id)
+    if len(files) != 1:
+        raise ServerError(f"item {item.name}", f"has {len(files)} files instead of one")
+    (file,) = files
+    if file.size_bytes > limit_bytes:
+        raise ServerError(f"item {item.name}", f"has more than {limit_bytes:,} bytes")
+    what = f"file {file.name}"
+    session.download(f"file/{file.id}/download", what, to=to, limit_bytes=limit_bytes)
+    if to.stat().st_size != file.size_bytes:
+        raise ServerError(what, f"has {file.size_bytes:,} bytes, but others arrived")
+
+
+def remove_item(session: Session, item: Item) -> None:
+    """Remove an item; one that is gone already is no error.
+
+    Raises:
+        AccessDeniedError: the token may not remove it.
+        ServerError: the server failed.
+    """
+    try:
+        session.delete(f"item/{item.id}", f"item {item.name}")
+    except UnknownIdError:
+        return
+
+
+def _id_in(told: Any, key: str, what: str) -> str:  # noqa: ANN401  JSON
+    if not isinstance(told, dict) or key not in told:
+        raise ServerError(what, "the server's answer is not a file or an upload")
+    return girder_id(key, str(told[key]))

@@ -1,0 +1,123 @@
+"""Files go up in pieces and come down whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from deeplab.errors import AccessDeniedError, ServerError
+from deeplab.server import folder_files
+from deeplab.server.folder_files import (
+    check_folder_writable,
+    download_item,
+    named_items,
+    remove_item,
+    upload_file,
+)
+from deeplab.server.session import Patience, Session
+from tests.girder_for_tests import FOLDER, Shelf, fake_girder
+
+CONTENT = bytes(range(256)) * 40
+QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(folder_files, "PIECE_BYTES", 3000)
+
+
+@pytest.fixture
+def girder():
+    with fake_girder() as girder:
+        yield girder
+
+
+@pytest.fixture
+def session(girder):
+    with Session(girder.login, patience=QUICK) as session:
+        yield session
+
+
+def upload(session, tmp_path, after_piece=lambda: None):
+    path = tmp_path / "a.bin"
+    path.write_bytes(CONTENT)
+    return upload_file(session, FOLDER, path, name="a.zip", after_piece=after_piece)
+
+
+def test_what_went_up_comes_down_again(girder, session, tmp_path):
+    shelf, pieces = Shelf(girder), []
+    item_id = upload(session, tmp_path, lambda: pieces.append(shelf.names()))
+    assert pieces == [[], [], [], ["a.zip"]]
+    (item,) = named_items(session, FOLDER, "a")
+    assert (item.id, item.size_bytes) == (item_id, len(CONTENT))
+    download_item(session, item, tmp_path / "b.bin", limit_bytes=len(CONTENT))
+    assert (tmp_path / "b.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("fault", [500, 502, "drop", "half"])
+@pytest.mark.parametrize("request_number", [1, 2, 4])
+def test_an_upload_that_breaks_goes_on_where_the_server_is(
+    girder, session, tmp_path, fault, request_number
+):
+    shelf = Shelf(girder)
+    girder.faults = [*[None] * request_number, fault]
+    item_id = upload(session, tmp_path)
+    assert shelf.items == {item_id: ("a.zip", CONTENT)}
+
+
+def test_an_upload_that_breaks_again_and_again_ends_and_leaves_no_item(girder, session, tmp_path):
+    shelf = Shelf(girder)
+    girder.faults = [None, None, *[500, None] * 50]
+    with pytest.raises(ServerError, match=r"^upload of a\.zip: "):
+        upload(session, tmp_path)
+    assert shelf.names() == []
+
+
+def test_an_upload_can_be_given_up(girder, session, tmp_path):
+    shelf = Shelf(girder)
+
+    def enough():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upload(session, tmp_path, enough)
+    assert shelf.names() == []
+
+
+def test_items_are_found_by_the_beginning_of_their_name(girder, session):
+    shelf = Shelf(girder)
+    for name in ("b-2", "a-1", "b-1", "c"):
+        shelf.put(name, b"x")
+    assert [item.name for item in named_items(session, FOLDER, "b-")] == ["b-1", "b-2"]
+
+
+def test_more_than_is_allowed_is_not_fetched(girder, session, tmp_path):
+    Shelf(girder).put("a", CONTENT)
+    (item,) = named_items(session, FOLDER, "a")
+    with pytest.raises(ServerError, match="more than 100 bytes"):
+        download_item(session, item, tmp_path / "b", limit_bytes=100)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_download_that_breaks_is_begun_again(girder, session, tmp_path):
+    Shelf(girder).put("a", CONTENT)
+    (item,) = named_items(session, FOLDER, "a")
+    girder.faults = [None, "half", "drop"]
+    download_item(session, item, tmp_path / "b", limit_bytes=len(CONTENT))
+    assert (tmp_path / "b").read_bytes() == CONTENT
+
+
+def test_what_is_removed_twice_is_gone(girder, session):
+    shelf = Shelf(girder)
+    shelf.put("a", CONTENT)
+    (item,) = named_items(session, FOLDER, "a")
+    remove_item(session, item)
+    remove_item(session, item)
+    assert shelf.names() == []
+
+
+def test_a_folder_that_may_only_be_read_is_refused(girder, session):
+    Shelf(girder, access=0)
+    with pytest.raises(AccessDeniedError, match="ask its owner for write access"):
+        check_folder_writable(session, FOLDER)
+    Shelf(girder)
+    check_folder_writable(session, FOLDER)

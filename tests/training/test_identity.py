@@ -1,0 +1,34 @@
+"""Two trainings are the same where they learn the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deeplab.config.train_request import TrainRequest
+from deeplab.training.identity import agreed_settings
+
+
+def settings(**changes):
+    given = {"source": "slides", "classes": ("a",), "output_model": Path("m.zip")}
+    return agreed_settings(TrainRequest(**{**given, **changes}))
+
+
+def test_where_results_go_and_who_asks_changes_nothing():
+    elsewhere = {"output_model": Path("n.zip"), "gpu": 1, "work_folder": Path("w"), "token": "t"}
+    assert settings(**elsewhere) == settings()
+    assert "t0ken" not in settings(token="t0ken")  # noqa: S106  not a token
+
+
+def test_what_is_learnt_from_does():
+    for change in ({"seed": 1}, {"classes": ("b",)}, {"steps": 7}, {"source": "others"}):
+        assert settings(**change) != settings()
+
+
+def test_an_initial_model_counts_by_its_content(tmp_path):
+    first, copy, other = (tmp_path / name for name in ("first.zip", "copy.zip", "other.zip"))
+    first.write_bytes(b"weights")
+    copy.write_bytes(b"weights")
+    other.write_bytes(b"others")
+    assert settings(initial_model=first) == settings(initial_model=copy)
+    assert settings(initial_model=first) != settings(initial_model=other)
+    assert settings(initial_model=first) != settings()
