@@ -11,21 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.config.models import ModelConfig
-from deeplab.models.layers.resize import Tensor
+from deeplab.config.train_request import LossSettings
+from deeplab.models.loss import Loss
 from deeplab.models.outputs import PredictedMap
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class MakeLosses(Protocol):
-    """Config to one loss an output: (targets, output) to one number, float32."""
+    """Config and what is asked of a training to one loss an output."""
 
     def __call__(
         self,
         config: Any,  # noqa: ANN401  the family's own config class
-        *,
-        class_weights: Sequence[float] | None = None,
-        dice_weight: float = 0.0,
+        settings: LossSettings,
     ) -> Mapping[str, Loss]:
         """Losses by the name of the output."""
 
@@ -48,7 +45,7 @@ class Family:
         config: The class of its knobs.
         build: Knobs to network: uint8 RGB (n, h, w, 3) in, dict of named maps out.
         encode: Labels (h, w) to the target of each output.
-        losses: Knobs to a loss for each output.
+        losses: Knobs and settings to a loss for each output.
         predictor: Network to a graph that gives labels, confidence or probabilities of a tile.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
             to the backbone: trained faster, and fresh when a model is trained on from another.

@@ -17,7 +17,7 @@ import tensorflow as tf
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import Batch
 from deeplab.errors import OutputError, TrainingError
-from deeplab.models.family import Loss
+from deeplab.models.loss import Loss, loss_share
 from deeplab.training.schedule import SlowStartPoly
 
 CHECKPOINT_EVERY_S = 300.0
@@ -63,7 +63,7 @@ class Trainer:
     Args:
         network: uint8 RGB (n, side, side, 3) in, named maps out.
         optimizer: built on the network's trainable variables.
-        losses: by output: (labels uint8 (n, side, side), map) to one number.
+        losses: by output.
         folder: for checkpoints.
     """
 
@@ -130,7 +130,15 @@ class Trainer:
         variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
             maps = self.network(rgb, training=True)
-            loss = tf.add_n([loss(labels, maps[name]) for name, loss in self.losses.items()])
+            loss = tf.add_n(
+                [
+                    loss_share(
+                        loss.errors(labels, maps[name], self._done),
+                        tf.reduce_sum(loss.weights(labels, self._done), axis=0),
+                    )
+                    for name, loss in self.losses.items()
+                ]
+            )
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))

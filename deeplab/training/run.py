@@ -60,7 +60,7 @@ class Run:
         self._trainer = Trainer(
             network=network,
             optimizer=make_optimizer(request, network),
-            losses=family.losses(config, dice_weight=request.dice_weight),
+            losses=family.losses(config, request),
             folder=self._folder,
         )
         predictor = family.predictor(network, tile=config.crop_size, maps=("labels",))

@@ -9,7 +9,9 @@ import tensorflow as tf
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.save import save_bundle
 from deeplab.config.models import ModelConfig
+from deeplab.config.train_request import LossSettings
 from deeplab.models.family import Family
+from deeplab.models.loss import loss_share
 from tests.bundles.tiny_models import noise_tile, tiny_card, tiny_network
 
 
@@ -31,7 +33,7 @@ def check_network_takes_tiles_of_any_size(family: Family, config: ModelConfig) -
 def check_gradient_steps_lower_the_loss(family: Family, config: ModelConfig) -> None:
     keras.utils.set_random_seed(1)
     network = family.build(config)
-    losses = family.losses(config, dice_weight=0.5)
+    losses = family.losses(config, LossSettings())
     tiles = noise_tile(65, count=2) // 2
     tiles[:, :, 32:] += 127
     labels = np.zeros((2, 65, 65), np.uint8)
@@ -43,7 +45,13 @@ def check_gradient_steps_lower_the_loss(family: Family, config: ModelConfig) -> 
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             maps = network(tiles, training=True)
-            loss = sum(losses[name](targets[name], maps[name]) for name in losses)
+            loss = sum(
+                loss_share(
+                    losses[name].errors(targets[name], maps[name], 0),
+                    tf.reduce_sum(losses[name].weights(targets[name], 0), axis=0),
+                )
+                for name in losses
+            )
         optimizer.apply(
             tape.gradient(loss, network.trainable_variables), network.trainable_variables
         )

@@ -8,16 +8,10 @@ import tensorflow as tf
 
 from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.decode import labels_of, predictor
-from deeplab.models.deeplabv3plus.losses import losses
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.deeplabv3plus.targets import encode
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import TINY, noise_tile, tiny_network
-
-
-def loss_of(logits: np.ndarray, labels: np.ndarray, **options: object) -> float:
-    config = dataclasses.replace(TINY, label_count=logits.shape[-1])
-    return float(losses(config, **options)[SEMANTIC_LOGITS](labels, logits))
 
 
 def test_a_tile_and_a_larger_one_agree_on_what_neither_border_reaches():
@@ -98,49 +92,6 @@ def test_mixed_precision_ends_in_float32():
     logits = network(noise_tile(65))[SEMANTIC_LOGITS]
     assert logits.dtype == tf.float32
     assert network.get_layer("decoder.concat").compute_dtype == "bfloat16"
-
-
-def test_cross_entropy_is_the_mean_over_pixels_that_are_not_ignored():
-    logits = np.random.default_rng(0).normal(0, 2, (2, 3, 3, 4)).astype(np.float32)
-    labels = np.random.default_rng(1).integers(0, 4, (2, 3, 3)).astype(np.uint8)
-    labels[0, 1] = 255
-    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-    counted = labels != 255
-    pixel = -np.take_along_axis(log_p[counted], labels[counted][:, None].astype(int), axis=-1)
-    assert loss_of(logits, labels) == pytest.approx(pixel.mean(), rel=1e-5)
-    weights = np.array([0.5, 1, 2, 3])
-    weight = weights[labels[counted]]
-    assert loss_of(logits, labels, class_weights=weights) == pytest.approx(
-        (pixel[:, 0] * weight).sum() / weight.sum(), rel=1e-5
-    )
-
-
-def test_a_batch_ignored_as_a_whole_costs_nothing():
-    logits = np.ones((1, 3, 3, 2), np.float32)
-    assert loss_of(logits, np.full((1, 3, 3), 255, np.uint8)) == 0
-
-
-def test_dice_is_near_zero_for_the_truth_and_near_one_for_its_opposite():
-    labels = np.zeros((1, 33, 33), np.uint8)
-    labels[:, 8:25, 8:25] = 1
-    right = 50 * np.eye(2, dtype=np.float32)[labels]
-    assert loss_of(right, labels, dice_weight=1) == pytest.approx(0, abs=1e-3)
-    extra = loss_of(-right, labels, dice_weight=1) - loss_of(-right, labels)
-    assert extra == pytest.approx(1, abs=0.01)
-
-
-def test_dice_does_not_see_ignored_pixels():
-    labels = np.ones((1, 9, 9), np.uint8)
-    labels[:, 4:] = 255
-    logits = np.zeros((1, 9, 9, 2), np.float32)
-    logits[:, :4, :, 1] = 50
-    logits[:, 4:, :, 0] = 50
-    assert loss_of(logits, labels, dice_weight=1) == pytest.approx(0, abs=1e-3)
-
-
-def test_weights_must_be_one_a_label():
-    with pytest.raises(ConfigError, match="class_weights must be 3 numbers, one a label"):
-        losses(TINY, class_weights=[1.0, 2.0])
 
 
 def test_labels_are_the_likeliest_after_upsampling_the_lowest_of_equals():

@@ -47,7 +47,7 @@ def trainer(folder, **settings):
     return Trainer(
         network=network,
         optimizer=make_optimizer(request, network),
-        losses=family.losses(CONFIG, dice_weight=0.5),
+        losses=family.losses(CONFIG, request),
         folder=folder,
     )
 

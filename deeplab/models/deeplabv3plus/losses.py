@@ -1,74 +1,147 @@
-"""Softmax cross entropy over the pixels that are not ignored, optionally with soft Dice."""
+"""The loss of DeepLabV3+: of its pixels, and of the regions that they make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from keras import ops
 
-from deeplab.config.classes import IGNORE
 from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.train_request import LossSettings
 from deeplab.errors import ConfigError
+from deeplab.models.deeplabv3plus.pixel_losses import (
+    cross_entropy,
+    focal,
+    hard_counts,
+    hard_share,
+    pixel_weights,
+    sum_of_hardest,
+    valid_pixels,
+)
+from deeplab.models.deeplabv3plus.region_losses import (
+    lovasz_softmax,
+    mean_over,
+    present_classes,
+    soft_dice,
+    truth_of,
+)
 from deeplab.models.layers.resize import Tensor, resize_align_corners
+from deeplab.models.loss import Loss
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 
-
-def losses(
-    config: DeepLabV3PlusConfig,
-    *,
-    class_weights: Sequence[float] | None = None,
-    dice_weight: float = 0.0,
-) -> Mapping[str, Loss]:
-    """Loss by output: labels uint8 (n, h, w) and logits (n, h/s, w/s, c) to one number, float32.
-
-    Args:
-        config: The network's knobs.
-        class_weights: Weight of each label's pixels, background first; None for all 1.
-        dice_weight: How much of the soft Dice loss is added.
+def losses(config: DeepLabV3PlusConfig, settings: LossSettings) -> Mapping[str, Loss]:
+    """The loss of each output, for labels uint8 (n, h, w) and logits (n, h/s, w/s, c).
 
     Raises:
-        ConfigError: the weights are not one a label, or one is negative.
+        ConfigError: the class weights are not one a label.
     """
-    weights = [1.0] * config.label_count if class_weights is None else list(class_weights)
+    weights = settings.class_weights or (1.0,) * config.label_count
     if len(weights) != config.label_count:
-        raise ConfigError("class_weights", weights, f"{config.label_count} numbers, one a label")
-    if min(weights) < 0 or max(weights) <= 0:
-        raise ConfigError("class_weights", weights, "not negative, and not all 0")
-    if dice_weight < 0:
-        raise ConfigError("dice_weight", dice_weight, "0 or more")
-
-    def semantic_loss(labels: Tensor, logits: Tensor) -> Tensor:
-        _, height, width = ops.shape(labels)
-        logits = resize_align_corners(ops.cast(logits, "float32"), height, width)
-        loss = cross_entropy(labels, logits, weights)
-        return loss + dice_weight * soft_dice(labels, logits) if dice_weight else loss
-
-    return {SEMANTIC_LOGITS: semantic_loss}
+        raise ConfigError(
+            "class_weights", weights, f"{config.label_count} numbers, the background's first"
+        )
+    loss = SemanticLoss(
+        settings=settings,
+        class_weights=weights,
+        label_stride=1 if settings.upsample_logits else config.logit_stride,
+    )
+    return {SEMANTIC_LOGITS: loss}
 
 
-def valid_pixels(labels: Tensor) -> Tensor:
-    """1 where a pixel counts, 0 where it is to be ignored, float32, shape of `labels`."""
-    return ops.cast(ops.not_equal(labels, IGNORE), "float32")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SemanticLoss:
+    """A `Loss` of up to three terms: of pixels, and where they are asked for Dice and Lovasz.
+
+    - Pixels: the mean, weighted by class, of the cross entropy or focal loss over all pixels that
+      are not ignored, or over the hardest of each patch. (The ancestor took the hardest of the
+      whole batch; then the replicas that share a batch would have to exchange all errors.)
+    - Dice: the mean over patches of that of the classes, without the background, that the truth
+      has; patches that have none are left out.
+    - Lovasz: likewise, the background included.
+
+    Attributes:
+        settings: what is asked for.
+        class_weights: of every label.
+        label_stride: 1, and logits are brought to the labels' size; or the stride of the logits,
+            and labels are taken at their places.
+    """
+
+    settings: LossSettings
+    class_weights: tuple[float, ...]
+    label_stride: int
+
+    def weights(self, labels: Tensor, step: Tensor | int) -> Tensor:
+        """See `Loss`."""
+        labels = self._at_places(labels)
+        weights = _flat(pixel_weights(labels, self.class_weights))
+        terms = [ops.sum(weights, axis=-1)]
+        if self._mines:
+            terms[0] = terms[0] * self._hard_part(weights, step)
+        if self.settings.dice_weight or self.settings.lovasz_weight:
+            present = present_classes(truth_of(labels, len(self.class_weights)))
+            if self.settings.dice_weight:
+                terms.append(ops.max(present[:, 1:], axis=-1))
+            if self.settings.lovasz_weight:
+                terms.append(ops.max(present, axis=-1))
+        return ops.stack(terms, axis=-1)
+
+    def errors(self, labels: Tensor, logits: Tensor, step: Tensor | int) -> Tensor:
+        """See `Loss`."""
+        labels = self._at_places(labels)
+        logits = ops.cast(logits, "float32")
+        if self.label_stride == 1:
+            _, height, width = ops.shape(labels)
+            logits = resize_align_corners(logits, height, width)
+        terms = [self._of_pixels(labels, logits, step)]
+        if self.settings.dice_weight or self.settings.lovasz_weight:
+            terms += self._of_regions(labels, logits)
+        return ops.stack(terms, axis=-1)
+
+    def _of_pixels(self, labels: Tensor, logits: Tensor, step: Tensor | int) -> Tensor:
+        errors = cross_entropy(labels, logits)
+        if self.settings.loss == "focal":
+            errors = focal(errors, self.settings.focal_gamma)
+        weights = _flat(pixel_weights(labels, self.class_weights))
+        errors = _flat(errors) * weights
+        if not self._mines:
+            return ops.sum(errors, axis=-1)
+        return sum_of_hardest(errors, hard_counts(weights, self._share(step)))
+
+    def _of_regions(self, labels: Tensor, logits: Tensor) -> list[Tensor]:
+        valid = valid_pixels(labels)
+        truth = truth_of(labels, len(self.class_weights))
+        probabilities = ops.softmax(logits) * valid[..., None]
+        present = present_classes(truth)
+        terms = []
+        if self.settings.dice_weight:
+            dice = mean_over(present[:, 1:], soft_dice(truth, probabilities)[:, 1:])
+            terms.append(self.settings.dice_weight * dice)
+        if self.settings.lovasz_weight:
+            lovasz = mean_over(present, lovasz_softmax(truth, probabilities, valid))
+            terms.append(self.settings.lovasz_weight * lovasz)
+        return terms
+
+    @property
+    def _mines(self) -> bool:
+        return self.settings.top_k_percent_pixels < 1
+
+    def _share(self, step: Tensor | int) -> Tensor:
+        settings = self.settings
+        return hard_share(step, settings.top_k_percent_pixels, settings.hard_example_mining_step)
+
+    def _hard_part(self, weights: Tensor, step: Tensor | int) -> Tensor:
+        """Which part of the pixels that weigh something count, (n,)."""
+        counted = ops.sum(ops.cast(weights > 0, "float32"), axis=-1)
+        return ops.divide_no_nan(hard_counts(weights, self._share(step)), counted)
+
+    def _at_places(self, labels: Tensor) -> Tensor:
+        stride = self.label_stride
+        return labels if stride == 1 else labels[:, ::stride, ::stride]
 
 
-def cross_entropy(labels: Tensor, logits: Tensor, weights: Sequence[float]) -> Tensor:
-    """Weighted mean of the cross entropy of logits (n, h, w, c) over pixels not ignored."""
-    valid = valid_pixels(labels)
-    known = ops.where(valid > 0, ops.cast(labels, "int32"), 0)
-    weight = valid * ops.take(ops.convert_to_tensor(weights, "float32"), known)
-    pixel = ops.sparse_categorical_crossentropy(known, logits, from_logits=True)
-    # A batch may be ignored as a whole: then the loss is 0, not 0/0.
-    return ops.sum(pixel * weight) / ops.maximum(ops.sum(weight), 1e-6)
-
-
-def soft_dice(labels: Tensor, logits: Tensor) -> Tensor:
-    """1 minus the mean soft Dice of the labels above 0 (Milletari 2016, arXiv:1606.04797)."""
-    valid = valid_pixels(labels)[..., None]
-    probabilities = ops.softmax(logits) * valid
-    truth = ops.one_hot(ops.cast(labels, "int32"), int(logits.shape[-1])) * valid
-    both = ops.sum(probabilities * truth, axis=(0, 1, 2))[1:]
-    total = ops.sum(probabilities + truth, axis=(0, 1, 2))[1:]
-    # One pixel of slack: a class that is absent and not predicted scores 1.
-    return 1.0 - ops.mean((2.0 * both + 1.0) / (total + 1.0))
+def _flat(pixels: Tensor) -> Tensor:
+    """Pixels (n, h, w) as (n, h * w)."""
+    _, height, width = ops.shape(pixels)
+    return ops.reshape(pixels, (-1, height * width))
