@@ -28,8 +28,8 @@ class Card:
         mpp_work: um per pixel the network works at; None if the model does not say (the ancestor's
             models do not), then whoever runs it must.
         mpp_range: Least and greatest um per pixel at which it may be run; None for `mpp_work` only.
-        tile: Side in work pixels of the tiles to predict, 16 k + 1.
-        halo: Work pixels to cut off around each, a multiple of 16.
+        tile: Side in work pixels of the tiles to predict, 16 k + 1 (32 k + 1 for coarse maps).
+        halo: Work pixels to cut off around each, a multiple of the same.
         trained_on: The data, in words.
         training: Facts of the training: steps, seed, date ...
         metrics: Figures on data held out, by name.
@@ -64,10 +64,12 @@ class Card:
                 raise ConfigError("mpp_range", self.mpp_range, "two rising um per pixel")
             if self.mpp_work is not None and not low <= self.mpp_work <= high:
                 raise ConfigError("mpp_work", self.mpp_work, f"from {low:g} to {high:g}")
-        if self.tile < 17 or self.tile % 16 != 1:
-            raise ConfigError("tile", self.tile, "a multiple of 16 plus 1")
-        if self.halo < 0 or self.halo % 16 or self.tile - 2 * self.halo < 17:
-            raise ConfigError("halo", self.halo, "a multiple of 16 that leaves some of the tile")
+        stride = self.config.coarsest_stride
+        if self.tile <= stride or self.tile % stride != 1:
+            raise ConfigError("tile", self.tile, f"a multiple of {stride} plus 1")
+        if self.halo < 0 or self.halo % stride or self.tile - 2 * self.halo <= stride:
+            should = f"a multiple of {stride} that leaves some of the tile"
+            raise ConfigError("halo", self.halo, should)
 
     @property
     def family(self) -> str:

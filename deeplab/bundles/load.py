@@ -11,11 +11,8 @@ import numpy as np
 
 from deeplab.bundles.archive import open_archive
 from deeplab.bundles.card import Card, card_from_json
-from deeplab.bundles.importers.tf1_checkpoint import (
-    GraphOptions,
-    import_tf1_checkpoint,
-    read_tf1_weights,
-)
+from deeplab.bundles.importers.tf1_architecture import GraphOptions
+from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint, read_tf1_weights
 from deeplab.bundles.read import CARD_NAME, is_bundle, read_arguments, read_text
 from deeplab.bundles.save import weight_member
 from deeplab.bundles.weights import named_weights, take_weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from deeplab.errors import ConfigError
 
@@ -37,12 +37,27 @@ MULTI_GRID_RATES: Mapping[str, int] = MappingProxyType(
         "xception_71": 3,
     }
 )
+# Whose width a depth multiplier sets.
+DEPTH_MULTIPLIED: tuple[str, ...] = ("mobilenet_v2",)
+OUTPUT_STRIDES: tuple[int, ...] = (8, 16, 32)
+DECODER_OUTPUT_STRIDES: tuple[int | None, ...] = (4, 8, None)
 MAX_FILTERS = 4096
+
+ImagePooling = Literal["branch", "hard_gate", "gate", "none"]
+AsppMerge = Literal["project", "concat"]
+DecoderMerge = Literal["concat", "sum"]
+DecoderOutput = Literal["features", "logits"]
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ConfigError(name, value, f"from {low:g} to {high:g}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        *others, last = map(str, choices)
+        raise ConfigError(name, value, f"{', '.join(others)} or {last}" if others else last)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
@@ -58,7 +73,9 @@ class DeepLabV3PlusConfig:
     Attributes:
         label_count: Number of label values, the background included.
         backbone: A row of the backbone table.
-        depth_multiplier: Width of mobilenet_v2; the other backbones have 1 only.
+        depth_multiplier: Width of a mobilenet; the other backbones have 1 only.
+        channel_multiple: What the channels of a mobilenet_v2 that is not of width 1 are multiples
+            of: 8 in those trained on ImageNet, 1 in TensorFlow 1 DeepLab's own.
         atrous_rates: Rates of the atrous branches, in feature cells; empty for none.
         output_stride: Work pixels per feature cell of the backbone's last map.
         decoder_output_stride: Work pixels per logit, or None for logits at `output_stride`.
@@ -66,48 +83,93 @@ class DeepLabV3PlusConfig:
             each unit of resnet's (two of resnet_v1_18, three of the others); empty for 1.
         crop_size: Side in work pixels of the tiles trained on; image pooling averages over as many
             cells wherever the network runs, so that it sees in a slide what it saw in training.
+        image_pooling: What becomes of the means over a window: a "branch" of the ASPP, a factor
+            of its result from 0 to 1 ("gate", of a sigmoid, or "hard_gate", of straight lines),
+            or "none".
+        pooling_crop_size: Side in work pixels of the window, if it is smaller than the crop.
+        pooling_strides: Feature cells, down and across, from one such window to the next; between
+            them means are interpolated. Of no consequence where the window is the crop.
         aspp_filters: Channels of each branch and of their projection.
-        decoder_filters: Channels of the decoder's two convolutions.
-        low_level_filters: Channels the low-level features are projected to.
+        aspp_merge: Whether the branches are joined and projected ("project") or only joined.
+        decoder_filters: Channels of the decoder's convolutions.
+        decoder_merge: Whether low-level features are set beside the others ("concat") or added.
+        decoder_output: Whether the decoder ends in features or, without batch norms and
+            activations, in the logits themselves.
+        low_level_filters: Channels the low-level features are projected to, where they are not
+            added, which takes `decoder_filters`.
         dropout: Share of the projected features dropped in training.
+        drop_path_keep_prob: Share of the paths in the last cell of a nas backbone that are kept in
+            training; earlier cells keep more.
         batch_norm_decay: Share of the moving statistics kept at each training step.
     """
 
     label_count: int
     backbone: str = "mobilenet_v2"
     depth_multiplier: float = 1.0
+    channel_multiple: int = 8
     atrous_rates: tuple[int, ...] = (6, 12, 18)
     output_stride: int = 16
     decoder_output_stride: int | None = 4
     multi_grid: tuple[int, ...] = ()
     crop_size: int = 513
+    image_pooling: ImagePooling = "branch"
+    pooling_crop_size: int | None = None
+    pooling_strides: tuple[int, ...] = (1, 1)
     aspp_filters: int = 256
+    aspp_merge: AsppMerge = "project"
     decoder_filters: int = 256
+    decoder_merge: DecoderMerge = "concat"
+    decoder_output: DecoderOutput = "features"
     # 48 channels: fewer would blur edges, more did not help (Chen 2018, section 4.1).
     low_level_filters: int = 48
     dropout: float = 0.1
+    drop_path_keep_prob: float = 1.0
     # The original's 0.9997 suits its 50,000 steps and more; short trainings would never catch up.
     batch_norm_decay: float = 0.99
 
     def __post_init__(self) -> None:
         _check_whole("label_count", self.label_count, 2, 255)
-        if self.backbone not in BACKBONES:
-            raise ConfigError("backbone", self.backbone, "one of " + ", ".join(BACKBONES))
-        _check_range("depth_multiplier", self.depth_multiplier, 0.1, 2.0)
-        if self.depth_multiplier != 1.0 and self.backbone != "mobilenet_v2":
-            raise ConfigError("depth_multiplier", self.depth_multiplier, f"1 for {self.backbone}")
+        self._check_backbone()
         self._check_rates()
-        if self.output_stride not in (8, 16):
-            raise ConfigError("output_stride", self.output_stride, "8 or 16")
-        if self.decoder_output_stride not in (4, None):
-            raise ConfigError("decoder_output_stride", self.decoder_output_stride, "4 or None")
-        _check_whole("crop_size", self.crop_size, 33, 4097)
-        if self.crop_size % 16 != 1:
-            raise ConfigError("crop_size", self.crop_size, "a multiple of 16 plus 1")
+        self._check_pooling()
+        self._check_decoder()
         for name in ("aspp_filters", "decoder_filters", "low_level_filters"):
             _check_whole(name, getattr(self, name), 1, MAX_FILTERS)
+        _check_choice("aspp_merge", self.aspp_merge, get_args(AsppMerge))
         _check_range("dropout", self.dropout, 0, 0.9)
+        _check_range("drop_path_keep_prob", self.drop_path_keep_prob, 0.1, 1)
         _check_range("batch_norm_decay", self.batch_norm_decay, 0, 0.99999)
+
+    def _check_backbone(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise ConfigError("backbone", self.backbone, "one of " + ", ".join(BACKBONES))
+        _check_range("depth_multiplier", self.depth_multiplier, 0.1, 4.0)
+        if self.depth_multiplier != 1.0 and self.backbone not in DEPTH_MULTIPLIED:
+            raise ConfigError("depth_multiplier", self.depth_multiplier, f"1 for {self.backbone}")
+        _check_whole("channel_multiple", self.channel_multiple, 1, 64)
+        _check_choice("output_stride", self.output_stride, OUTPUT_STRIDES)
+
+    def _check_pooling(self) -> None:
+        _check_whole("crop_size", self.crop_size, 33, 4097)
+        _check_choice("image_pooling", self.image_pooling, get_args(ImagePooling))
+        if self.pooling_crop_size is not None:
+            _check_whole("pooling_crop_size", self.pooling_crop_size, 33, self.crop_size)
+        if len(self.pooling_strides) != 2:
+            raise ConfigError("pooling_strides", self.pooling_strides, "two: down and across")
+        for stride in self.pooling_strides:
+            _check_whole("pooling_strides", stride, 1, 512)
+
+    def _check_decoder(self) -> None:
+        stride = self.decoder_output_stride
+        _check_choice("decoder_output_stride", stride, DECODER_OUTPUT_STRIDES)
+        _check_choice("decoder_merge", self.decoder_merge, get_args(DecoderMerge))
+        _check_choice("decoder_output", self.decoder_output, get_args(DecoderOutput))
+        if self.decoder_output == "logits":
+            if stride is None:
+                raise ConfigError("decoder_output", "logits", "features where there is no decoder")
+            if self.decoder_filters != self.label_count:
+                should = f"{self.label_count}, one a label, where they are the logits"
+                raise ConfigError("decoder_filters", self.decoder_filters, should)
 
     def _check_rates(self) -> None:
         if len(self.atrous_rates) > 8:
@@ -127,9 +189,19 @@ class DeepLabV3PlusConfig:
         return self.decoder_output_stride or self.output_stride
 
     @property
+    def coarsest_stride(self) -> int:
+        """Work pixels per cell of the coarsest map: tiles of a multiple of it plus 1 fit all."""
+        return max(16, self.output_stride)
+
+    @property
+    def crop_cells(self) -> int:
+        """Side of the training crop, in feature cells."""
+        return (self.crop_size - 1) // self.output_stride + 1
+
+    @property
     def pooling_cells(self) -> int:
         """Side of the image pooling's window, in feature cells."""
-        return (self.crop_size - 1) // self.output_stride + 1
+        return ((self.pooling_crop_size or self.crop_size) - 1) // self.output_stride + 1
 
 
 ModelConfig = DeepLabV3PlusConfig

@@ -116,11 +116,13 @@ def tile_plan(request: SegmentRequest, card: Card, area: Area) -> TilePlan:
         ConfigError: the tile size leaves nothing inside the halo.
     """
     halo = request.halo if request.halo >= 0 else card.halo
-    halo = math.ceil(halo / 16) * 16
+    stride = card.config.coarsest_stride
+    halo = math.ceil(halo / stride) * stride
     crop = card.config.crop_size
-    largest = max(area.box.width, area.box.height) + 16 + 2 * halo
+    largest = max(area.box.width, area.box.height) + stride + 2 * halo
     side = max(crop, min(request.tile_size or card.tile, largest))
-    return TilePlan(area=area.box, tile=math.ceil((side - 1) / 16) * 16 + 1, halo=halo)
+    tile = math.ceil((side - 1) / stride) * stride + 1
+    return TilePlan(area=area.box, tile=tile, halo=halo, stride=stride)
 
 
 def wanted_slots(

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deeplab.bundles.importers.tf1_checkpoint import GraphOptions, import_tf1_checkpoint
+from deeplab.bundles.importers.tf1_architecture import GraphOptions
+from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint
 from deeplab.bundles.load import load_bundle, start_from
 from deeplab.bundles.read import read_card
 from deeplab.bundles.weights import named_weights

@@ -5,7 +5,7 @@ import pytest
 
 from deeplab.bundles.card import Card, card_from_json, card_to_json
 from deeplab.errors import BundleError, ConfigError
-from tests.bundles.tiny_models import tiny_card
+from tests.bundles.tiny_models import TINY, tiny_card
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,12 @@ def test_a_card_accepts_the_scales_it_states_and_two_percent_of_rounding():
 def test_a_card_made_in_code_is_checked_as_well():
     with pytest.raises(ConfigError, match="halo must be a multiple of 16 that leaves some"):
         tiny_card(halo=64)
+
+
+def test_tiles_and_halo_fit_the_cells_of_a_coarse_map():
+    coarse = dataclasses.replace(TINY, output_stride=32)
+    assert tiny_card(config=coarse, halo=32).halo == 32
+    with pytest.raises(ConfigError, match="tile must be a multiple of 32 plus 1, but is 145"):
+        tiny_card(config=coarse, tile=145)
+    with pytest.raises(ConfigError, match="halo must be a multiple of 32"):
+        tiny_card(config=coarse, halo=16)

@@ -5,19 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.bundles.importers.tf1_checkpoint import (
-    GraphOptions,
-    import_tf1_checkpoint,
-    infer_config,
-)
-from deeplab.bundles.importers.tf1_names import tf1_name
-from deeplab.bundles.weights import named_weights
+from deeplab.bundles.importers.tf1_architecture import GraphOptions
+from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint
 from deeplab.models.deeplabv3plus.decode import predictor
-from deeplab.models.deeplabv3plus.network import build
+from tests.bundles.tf1_for_tests import write_checkpoint
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 TOOL = SHARED / "tools/golden_checkpoint"
@@ -50,23 +46,34 @@ def test_a_checkpoint_of_the_original_gives_its_logits_and_labels(
     assert np.mean(labels == expected["labels"]) >= 0.999
 
 
+# What no golden file is here for: the options, and the side and the logits of the graph.
+NAMES_ONLY = [
+    ("mobilenet_v2", GraphOptions(), 513, 33),
+    ("resnet_v1_18_beta", GraphOptions(), 513, 129),
+    ("resnet_v1_50", GraphOptions(), 513, 129),
+    ("resnet_v1_101_beta", GraphOptions(multi_grid=(1, 2, 4)), 513, 129),
+    ("xception_41", GraphOptions(), 513, 129),
+    ("xception_65_512", GraphOptions(crop_size=512), 512, 128),
+    ("xception_65_os8", GraphOptions(output_stride=8), 513, 129),
+    ("xception_71", GraphOptions(), 513, 129),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("mobilenet_v2", GraphOptions()),
-        ("resnet_v1_18_beta", GraphOptions()),
-        ("resnet_v1_50", GraphOptions()),
-        ("resnet_v1_101_beta", GraphOptions(multi_grid=(1, 2, 4))),
-        ("xception_41", GraphOptions()),
-        ("xception_65_os8", GraphOptions(output_stride=8)),
-        ("xception_71", GraphOptions()),
-    ],
-)
-def test_the_network_inferred_has_every_variable_of_the_original(name: str, options: GraphOptions):
+@pytest.mark.parametrize(("name", "options", "side", "logits"), NAMES_ONLY)
+def test_a_checkpoint_of_every_variable_of_the_original_is_imported_whole(
+    name: str, options: GraphOptions, side: int, logits: int, tmp_path: Path
+):
     lines = (SHARED / f"golden/variables/{name}.tsv").read_text().splitlines()
     shapes = {n: tuple(json.loads(shape)) for n, shape in (line.split("\t") for line in lines)}
-    config = infer_config(shapes, options, Path(name))
-    assert name.startswith(config.backbone)
-    ours = named_weights(build(config))
-    assert {tf1_name(n, config.backbone): tuple(v.shape) for n, v in ours.items()} == shapes
+    write_checkpoint(tmp_path / "m", {n: np.ones(s, np.float32) for n, s in shapes.items()})
+    trained = import_tf1_checkpoint(tmp_path / "m", options)
+    assert name.startswith(trained.config.backbone)
+    maps = trained.network.compute_output_spec(keras.KerasTensor((1, side, side, 3), "uint8"))
+    assert maps["semantic_logits"].shape == (1, logits, logits, 5)
+
+
+def test_every_configuration_of_the_original_is_tried():
+    listed = {path.stem for path in (SHARED / "golden/variables").glob("*.tsv")}
+    golden = {path.parent.name for path in (SHARED / "golden").glob("*/golden.npz")}
+    assert listed == golden | {name for name, *_ in NAMES_ONLY}

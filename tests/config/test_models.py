@@ -10,16 +10,30 @@ WRONG = [
     ({"label_count": 1}, "label_count must be from 2 to 255, but is 1"),
     ({"label_count": 2.0}, "label_count must be a whole number, but is 2.0"),
     ({"backbone": "vgg"}, "backbone must be one of mobilenet_v2, .*, but is 'vgg'"),
-    ({"depth_multiplier": 9.0}, "depth_multiplier must be from 0.1 to 2, but is 9.0"),
+    ({"depth_multiplier": 9.0}, "depth_multiplier must be from 0.1 to 4, but is 9.0"),
     ({"backbone": "xception_65", "depth_multiplier": 0.5}, "must be 1 for xception_65"),
     ({"atrous_rates": (6, 0)}, "atrous_rates must be from 1 to 96, but is 0"),
     ({"atrous_rates": tuple(range(1, 10))}, "atrous_rates must be at most 8 rates"),
-    ({"output_stride": 32}, "output_stride must be 8 or 16, but is 32"),
-    ({"decoder_output_stride": 2}, "decoder_output_stride must be 4 or None, but is 2"),
+    ({"channel_multiple": 0}, "channel_multiple must be from 1 to 64, but is 0"),
+    ({"output_stride": 4}, "output_stride must be 8, 16 or 32, but is 4"),
+    ({"decoder_output_stride": 2}, "decoder_output_stride must be 4, 8 or None, but is 2"),
     ({"multi_grid": (1, 2, 4)}, "multi_grid must be empty for mobilenet_v2"),
     ({"backbone": "xception_65", "multi_grid": (1, 2)}, "multi_grid must be 3 rates, or empty"),
     ({"backbone": "resnet_v1_18", "multi_grid": (1, 2, 4)}, "multi_grid must be 2 rates, or empty"),
-    ({"crop_size": 512}, "crop_size must be a multiple of 16 plus 1, but is 512"),
+    ({"crop_size": 32}, "crop_size must be from 33 to 4097, but is 32"),
+    ({"image_pooling": "max"}, "image_pooling must be branch, hard_gate, gate or none"),
+    ({"pooling_crop_size": 769}, "pooling_crop_size must be from 33 to 513, but is 769"),
+    ({"pooling_strides": (4,)}, "pooling_strides must be two: down and across"),
+    ({"pooling_strides": (4, 0)}, "pooling_strides must be from 1 to 512, but is 0"),
+    ({"aspp_merge": "sum"}, "aspp_merge must be project or concat, but is 'sum'"),
+    ({"decoder_merge": "max"}, "decoder_merge must be concat or sum, but is 'max'"),
+    ({"decoder_output": "labels"}, "decoder_output must be features or logits"),
+    ({"decoder_output": "logits"}, "decoder_filters must be 2, one a label, where they are the"),
+    (
+        {"decoder_output": "logits", "decoder_output_stride": None},
+        "decoder_output must be features where there is no decoder",
+    ),
+    ({"drop_path_keep_prob": 0.0}, "drop_path_keep_prob must be from 0.1 to 1, but is 0.0"),
     ({"aspp_filters": 10**9}, "aspp_filters must be from 1 to 4096"),
     ({"dropout": float("nan")}, "dropout must be from 0 to 0.9, but is nan"),
     ({"batch_norm_decay": 1.0}, "batch_norm_decay must be from 0 to 0.99999"),
@@ -47,6 +61,9 @@ def test_json_and_back_is_the_same_config():
         decoder_output_stride=None,
         multi_grid=(1, 2, 4),
         crop_size=401,
+        image_pooling="gate",
+        pooling_crop_size=257,
+        pooling_strides=(4, 5),
         dropout=0.2,
     )
     knobs = json.loads(json.dumps(config_to_json(config)))
@@ -74,3 +91,6 @@ def test_cells_and_strides_follow_from_the_knobs():
     assert (config.pooling_cells, config.logit_stride) == (33, 4)
     plain = dataclasses.replace(config, output_stride=8, decoder_output_stride=None)
     assert (plain.pooling_cells, plain.logit_stride) == (65, 8)
+    even = dataclasses.replace(config, crop_size=512, pooling_crop_size=256)
+    assert (even.crop_cells, even.pooling_cells, even.coarsest_stride) == (32, 16, 16)
+    assert dataclasses.replace(config, output_stride=32).coarsest_stride == 32

@@ -17,7 +17,13 @@ def build(
     pyramid = row.build(
         tiles,
         BackboneOptions(
-            output_stride=output_stride, depth_multiplier=1.0, multi_grid=multi_grid, decay=0.9
+            output_stride=output_stride,
+            depth_multiplier=1.0,
+            channel_multiple=8,
+            multi_grid=multi_grid,
+            crop_size=SIDE,
+            drop_path_keep_prob=1.0,
+            decay=0.9,
         ),
     )
     return keras.Model(tiles, [pyramid.features, *pyramid.taps.values()]), pyramid

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab.models.layers.activations import hard_gate, hard_swish
 from deeplab.models.layers.convolution import Norm, conv, depthwise
 from deeplab.models.layers.resize import ResizeLike, resize_align_corners
-from deeplab.models.layers.window_mean import WindowMean
+from deeplab.models.layers.window_mean import WindowMean, WindowPlaces
 
 
 def bilinear(x: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -66,7 +67,9 @@ def test_resizing_to_another_map_works_for_sizes_not_known_in_advance():
     )
 
 
-def window_means(x: np.ndarray, cells: int) -> np.ndarray:
+def mean_around(x: np.ndarray, cells: int) -> np.ndarray:
+    """For each place, the mean over the window around it that stays inside."""
+
     def window(place: int, length: int) -> slice:
         start = max(min(place - cells // 2, length - cells), 0)
         return slice(start, start + min(cells, length))
@@ -79,33 +82,77 @@ def window_means(x: np.ndarray, cells: int) -> np.ndarray:
     return out
 
 
+def pooled(
+    x: np.ndarray, cells: int, span: int | None = None, strides: tuple[int, int] = (1, 1)
+) -> np.ndarray:
+    means = WindowMean(cells)(x)
+    return np.asarray(WindowPlaces(cells, span=span or cells, strides=strides)([means, x]))
+
+
 @pytest.mark.parametrize("size", [(5, 5), (9, 7), (5, 12), (3, 4), (1, 1), (4, 9)])
-def test_window_means_are_means_of_windows_that_stay_inside(size: tuple[int, int]):
+def test_each_place_gets_the_mean_of_the_window_around_it(size: tuple[int, int]):
     x = noise(2, *size, 3)
-    np.testing.assert_allclose(WindowMean(5)(x), window_means(x, 5), atol=1e-5)
+    np.testing.assert_allclose(pooled(x, 5), mean_around(x, 5), atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(5, 5), (4, 3)])
-def test_a_map_no_larger_than_the_window_gets_its_global_mean_everywhere(size: tuple[int, int]):
+def test_a_map_no_larger_than_the_window_has_one_and_its_mean_everywhere(size: tuple[int, int]):
     x = noise(1, *size, 2)
-    expected = np.broadcast_to(x.mean(axis=(1, 2), keepdims=True), x.shape)
-    np.testing.assert_allclose(WindowMean(5)(x), expected, atol=1e-6)
+    mean = x.mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(WindowMean(5)(x), mean, atol=1e-6)
+    np.testing.assert_allclose(pooled(x, 5), np.broadcast_to(mean, x.shape), atol=1e-6)
 
 
-def test_window_means_inside_do_not_depend_on_the_size_of_the_map():
+@pytest.mark.parametrize(("cells", "span"), [(5, 5), (3, 7)])
+def test_pooled_means_inside_do_not_depend_on_the_size_of_the_map(cells: int, span: int):
     x = noise(1, 30, 30, 2)
-    whole = np.asarray(WindowMean(5)(x))
-    part = np.asarray(WindowMean(5)(x[:, 8:22, 4:25]))
-    np.testing.assert_allclose(part[:, 2:-2, 2:-2], whole[:, 10:20, 6:23], atol=1e-6)
+    whole = pooled(x, cells, span, (2, 3))
+    part = pooled(x[:, 8:22, 4:25], cells, span, (2, 3))
+    np.testing.assert_allclose(part[:, 3:-3, 3:-3], whole[:, 11:19, 7:22], atol=1e-6)
 
 
-def test_window_means_of_halves_do_not_overflow():
+@pytest.mark.parametrize("strides", [(1, 1), (4, 5), (2, 3), (9, 9)])
+@pytest.mark.parametrize("size", [(13, 13), (13, 17)])
+def test_a_crop_is_pooled_at_strides_and_resized_as_the_original_does(
+    size: tuple[int, int], strides: tuple[int, int]
+):
+    x = noise(1, *size, 2)
+    means = tf.nn.avg_pool2d(x, (6, 6), strides, "VALID").numpy()
+    # Wider than the crop of 13: what is there does not change with what lies to the right.
+    found = pooled(x, 6, 13, strides)[:, :, :7]
+    if size == (13, 13):
+        np.testing.assert_allclose(found, bilinear(means, 13, 13)[:, :, :7], atol=1e-5)
+    else:
+        np.testing.assert_allclose(found, pooled(x[:, :, :13], 6, 13, strides)[:, :, :7], atol=1e-5)
+
+
+def test_means_of_halves_do_not_overflow():
     x = np.full((1, 40, 40, 1), 1000, np.float16)
     means = WindowMean(33, dtype="float16")(x)
-    np.testing.assert_array_equal(means, x)
+    np.testing.assert_array_equal(means, np.full((1, 8, 8, 1), 1000, np.float16))
 
 
-@pytest.mark.parametrize("layer", [WindowMean(5), ResizeLike()])
+def test_windows_work_for_sizes_not_known_in_advance():
+    x = keras.Input((None, None, 2))
+    means = WindowMean(3)(x)
+    network = keras.Model(x, WindowPlaces(3, span=5, strides=(1, 2))([means, x]))
+    assert means.shape == network.output_shape == (None, None, None, 2)
+    assert WindowMean(3).compute_output_shape((1, 8, 2, 4)) == (1, 6, 1, 4)
+    values = noise(1, 7, 9, 2)
+    traced = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 2))])
+    np.testing.assert_allclose(traced(values), pooled(values, 3, 5, (1, 2)), atol=1e-6)
+
+
+def test_activations_are_lines_that_end():
+    x = np.array([-4, -3, -1, 0, 2, 3, 5], np.float32)
+    gate = np.clip(x + 3, 0, 6)
+    np.testing.assert_allclose(hard_gate(x), gate * 0.16667, rtol=1e-6)
+    np.testing.assert_allclose(hard_swish(x), x * gate / 6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layer", [WindowMean(5), WindowPlaces(5, span=9, strides=(2, 3)), ResizeLike()]
+)
 def test_layers_are_made_again_from_their_config(layer: keras.layers.Layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,36 +16,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from deeplab.bundles.archive import open_archive
+from deeplab.bundles.importers.tf1_architecture import GraphOptions, Shape, infer_config
 from deeplab.bundles.importers.tf1_names import NAMES, NOT_OF_THE_NETWORK, tf1_name
 from deeplab.bundles.weights import named_weights
 from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.errors import CheckpointError, ConfigError
 from deeplab.files import scratch_folder
-from deeplab.models.backbones.mobilenet_v2 import whole_channels
 from deeplab.models.registry import family_of
 
-Shape = tuple[int, ...]
-DEPTH_MULTIPLIERS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.25, 1.3, 1.4)
 # What TensorFlow raises on files that are cut short, altered or not checkpoints.
 BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphOptions:
-    """What a network was built with that its variables do not tell.
-
-    Attributes:
-        crop_size: Side of the training crops, 16 k + 1: the reach of the image pooling.
-        output_stride: Work pixels per feature cell.
-        atrous_rates: As many as there are atrous branches, or None for 6, 12, 18 at output stride
-            16 and twice that at 8.
-        multi_grid: Rates of the last block's convolutions (xception) or units (resnet).
-    """
-
-    crop_size: int = 513
-    output_stride: int = 16
-    atrous_rates: tuple[int, ...] | None = None
-    multi_grid: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,71 +105,6 @@ class _Reader:
 def _damaged(error: Exception) -> str:
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
     return f"is damaged or incomplete, copy it again ({type(error).__name__}: {reason})"
-
-
-def infer_config(
-    shapes: Mapping[str, Shape], options: GraphOptions, path: Path
-) -> DeepLabV3PlusConfig:
-    """The knobs of the network that has variables of these names and shapes.
-
-    Raises:
-        CheckpointError: it is none that we can build.
-        ConfigError: its sizes are out of bounds.
-    """
-    backbones = [name for name, row in NAMES.items() if row.sign in shapes]
-    if len(backbones) != 1:
-        scopes = {name.partition("/")[0] for name in shapes}
-        raise CheckpointError(
-            path,
-            f"has no backbone that can be imported ({', '.join(NAMES)}); it holds "
-            + (", ".join(sorted(scopes)[:8]) or "nothing"),
-        )
-    if "logits/semantic/biases" not in shapes:
-        raise CheckpointError(
-            path, "has no logits/semantic/biases, so it segments nothing; train from it instead"
-        )
-
-    def channels(name: str, default: int) -> int:
-        return shapes[name][-1] if name in shapes else default
-
-    branches = sum(
-        re.fullmatch(r"aspp[1-9]_pointwise/weights", name) is not None for name in shapes
-    )
-    rates = options.atrous_rates
-    if rates is None:
-        step = 96 // options.output_stride
-        rates = tuple(step * (index + 1) for index in range(branches))
-    if len(rates) != branches:
-        raise CheckpointError(
-            path, f"has {branches} atrous branches, but {len(rates)} rates are given"
-        )
-    has_decoder = "decoder/feature_projection0/weights" in shapes
-    return DeepLabV3PlusConfig(
-        label_count=shapes["logits/semantic/biases"][0],
-        backbone=backbones[0],
-        depth_multiplier=_depth_multiplier(shapes),
-        atrous_rates=rates,
-        output_stride=options.output_stride,
-        decoder_output_stride=4 if has_decoder else None,
-        multi_grid=options.multi_grid,
-        crop_size=options.crop_size,
-        aspp_filters=channels("aspp0/weights", 256),
-        decoder_filters=channels("decoder/decoder_conv0_pointwise/weights", 256),
-        low_level_filters=channels("decoder/feature_projection0/weights", 48),
-    )
-
-
-def _depth_multiplier(shapes: Mapping[str, Shape]) -> float:
-    """The width of MobileNetV2 at which its first and last channels are these; 1 if none."""
-    first = shapes.get("MobilenetV2/Conv/weights")
-    last = shapes.get("MobilenetV2/expanded_conv_16/project/weights")
-    if first is None or last is None:
-        return 1.0
-    wanted = (first[-1], last[-1])
-    for multiplier in DEPTH_MULTIPLIERS:
-        if (whole_channels(32 * multiplier), whole_channels(320 * multiplier)) == wanted:
-            return multiplier
-    return 1.0
 
 
 def _assign(network: keras.Model, backbone: str, reader: _Reader, path: Path) -> None:

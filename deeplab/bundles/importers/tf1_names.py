@@ -17,6 +17,10 @@ HEAD_RULES: tuple[Rule, ...] = (
     (r"aspp\.project", "concat_projection"),
     (r"decoder\.low_level", "decoder/feature_projection0"),
     (r"decoder\.conv_(\d)\.(depthwise|pointwise)", r"decoder/decoder_conv\1_\2"),
+    (r"decoder\.conv_0", "decoder/decoder_conv0/decoder_conv0_1"),
+    (r"decoder\.conv_1", "decoder/decoder_conv0/decoder_conv0_2"),
+    (r"decoder\.sum\.(depthwise|pointwise)", r"decoder/decoder_split_sep_conv0_\1"),
+    (r"decoder\.sum", "decoder/decoder_conv0"),
     (r"logits", "logits/semantic"),
 )
 # Optimisers' and counters' variables, of no use outside of the training they belong to.

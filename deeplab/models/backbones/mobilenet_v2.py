@@ -36,24 +36,24 @@ BOTTLENECKS: tuple[Bottleneck, ...] = (
     *(Bottleneck(6, 160),) * 2,
     Bottleneck(6, 320),
 )
-# The widened map of this bottleneck is what the decoder taps: stride 4, before it is halved.
-TAP = 2
+# Of which bottlenecks the decoder taps the widened map, before the next one halves it.
+TAPS = {4: 2, 8: 5}
 
 
-def whole_channels(filters: float) -> int:
-    """`filters` rounded to a multiple of 8, never by more than a tenth downwards."""
-    rounded = max(8, int(filters + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * filters else rounded
+def whole_channels(filters: float, multiple: int = 8) -> int:
+    """`filters` rounded to a multiple of 8 or another, never by more than a tenth downwards."""
+    rounded = max(multiple, int(filters + multiple / 2) // multiple * multiple)
+    return rounded + multiple if rounded < 0.9 * filters else rounded
 
 
 def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
-    """Tiles (n, h, w, 3), values -1 to 1, to 320 channels (at multiplier 1) and a tap at 4."""
+    """Tiles (n, h, w, 3), values -1 to 1, to 320 channels (at multiplier 1) and taps at 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stride, _ = budget.spend(2)
     x = conv(
         x,
-        whole_channels(32 * options.depth_multiplier),
+        whole_channels(32 * options.depth_multiplier, options.channel_multiple),
         name="backbone.stem",
         norm=norm,
         kernel=3,
@@ -63,7 +63,7 @@ def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
     taps: dict[int, Tensor] = {}
     for index, row in enumerate(BOTTLENECKS):
         stride, rate = budget.spend(row.stride)
-        filters = whole_channels(row.filters * options.depth_multiplier)
+        filters = whole_channels(row.filters * options.depth_multiplier, options.channel_multiple)
         name = f"backbone.bottleneck_{index}"
         wide = x
         if row.expansion > 1:
@@ -82,8 +82,8 @@ def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
             rate=rate,
             activation="relu6",
         )
-        if index == TAP:
-            taps[4] = wide
+        for at in (at for at, tapped in TAPS.items() if tapped == index):
+            taps[at] = wide
         out = conv(wide, filters, name=f"{name}.project", norm=norm)
         residual = stride == 1 and x.shape[-1] == filters
         x = layers.Add(name=f"{name}.add")([out, x]) if residual else out

@@ -22,11 +22,24 @@ class Pyramid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneOptions:
-    """The knobs every backbone is built with; `decay` is that of its batch norms."""
+    """The knobs every backbone is built with: fields of the network's config of the same names.
+
+    Attributes:
+        output_stride: Work pixels per cell of the last map.
+        depth_multiplier: Width, of a backbone that has several.
+        channel_multiple: What channels are rounded to at a width that is not 1.
+        multi_grid: Rates of the last block times this.
+        crop_size: Work pixels: how far means look that gate features.
+        drop_path_keep_prob: Share of the paths that the last cell keeps in training.
+        decay: Of the batch norms.
+    """
 
     output_stride: int
     depth_multiplier: float
+    channel_multiple: int
     multi_grid: tuple[int, ...]
+    crop_size: int
+    drop_path_keep_prob: float
     decay: float
 
 
@@ -35,16 +48,21 @@ class StrideBudget:
 
     Once the wanted output stride is reached, a stride-2 layer runs at stride 1 and every layer
     after it with twice the rate, so that it sees as far as it would have.
+
+    Attributes:
+        spent: Work pixels per cell after the layers so far.
     """
 
     def __init__(self, output_stride: int) -> None:
         self._left = output_stride
         self._rate = 1
+        self.spent = 1
 
     def spend(self, stride: int) -> tuple[int, int]:
         """The (stride, rate) at which to run a layer whose paper says `stride`."""
         if self._left > 1:
             self._left //= stride
+            self.spent *= stride
             return stride, 1
         rate = self._rate
         self._rate *= stride

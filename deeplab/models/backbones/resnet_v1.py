@@ -5,7 +5,9 @@ A block halves the map in its last unit, not in its first, so that one more unit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from keras import layers
 
@@ -25,13 +27,13 @@ class Layout:
         stem: Channels of the first convolutions: one of 7 x 7, or three of 3 x 3 (beta).
         units: Units of each block.
         bottleneck: Units are 1 x 1, 3 x 3, 1 x 1 with four times the width, not 3 x 3, 3 x 3.
-        tap: Unit of block 1 whose last convolution the decoder taps.
+        taps: Block and unit whose last convolution the decoder taps, by stride.
     """
 
     stem: tuple[int, ...]
     units: tuple[int, int, int, int]
     bottleneck: bool
-    tap: int
+    taps: Mapping[int, tuple[int, int]]
 
     @property
     def expansion(self) -> int:
@@ -40,16 +42,18 @@ class Layout:
 
 
 PLAIN_STEM = (64,)
-RESNET_V1_18 = Layout(stem=PLAIN_STEM, units=(2, 2, 2, 2), bottleneck=False, tap=1)
-RESNET_V1_18_BETA = Layout(stem=(16, 16, 32), units=(2, 2, 2, 2), bottleneck=False, tap=1)
-RESNET_V1_50 = Layout(stem=PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, tap=2)
-RESNET_V1_50_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 6, 3), bottleneck=True, tap=2)
-RESNET_V1_101 = Layout(stem=PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, tap=2)
-RESNET_V1_101_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=True, tap=2)
+_TAPS_18 = MappingProxyType({4: (1, 1), 8: (2, 1)})
+_TAPS = MappingProxyType({4: (1, 2), 8: (2, 3)})
+RESNET_V1_18 = Layout(stem=PLAIN_STEM, units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
+RESNET_V1_18_BETA = Layout(stem=(16, 16, 32), units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
+RESNET_V1_50 = Layout(stem=PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_50_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_101 = Layout(stem=PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_101_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
 
 
 def resnet_v1(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
-    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and a tap at stride 4."""
+    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     x = _stem(x, layout.stem, norm=norm, budget=budget)
@@ -69,8 +73,8 @@ def resnet_v1(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
                 stride=stride,
                 rate=rate * step,
             )
-            if (block, unit) == (1, layout.tap):
-                taps[4] = residual
+            for at in (at for at, tapped in layout.taps.items() if tapped == (block, unit)):
+                taps[at] = residual
     return Pyramid(features=x, taps=taps)
 
 

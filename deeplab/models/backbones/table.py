@@ -63,13 +63,16 @@ class Backbone:
 BACKBONES: Mapping[str, Backbone] = MappingProxyType(
     {
         "mobilenet_v2": Backbone(
-            build=mobilenet_v2, channels=320, tap_channels={4: 144}, paper="arXiv:1801.04381"
+            build=mobilenet_v2,
+            channels=320,
+            tap_channels={4: 144, 8: 192},
+            paper="arXiv:1801.04381",
         ),
         **{
             name: Backbone(
                 build=partial(resnet_v1, layout=layout),
                 channels=512 * layout.expansion,
-                tap_channels={4: 64 * layout.expansion},
+                tap_channels={4: 64 * layout.expansion, 8: 128 * layout.expansion},
                 paper="arXiv:1512.03385",
                 normalisation=MEAN_SUBTRACTED if layout.stem == PLAIN_STEM else UNIT_RANGE,
             )
@@ -86,7 +89,7 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
             name: Backbone(
                 build=partial(xception, layout=layout),
                 channels=2048,
-                tap_channels={4: 256},
+                tap_channels={4: 256, 8: 728},
                 paper="arXiv:1610.02357",
             )
             for name, layout in (

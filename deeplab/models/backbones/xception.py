@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from keras import layers
@@ -31,10 +33,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A variant of Xception; the decoder taps the second convolution of block `tap`."""
+    """A variant of Xception.
+
+    Attributes:
+        blocks: In order.
+        taps: Block whose second convolution the decoder taps, by stride.
+    """
 
     blocks: tuple[Block, ...]
-    tap: str
+    taps: Mapping[int, str]
 
 
 def _entry(number: int, filters: int, stride: int) -> Block:
@@ -58,13 +65,15 @@ _ENTRY_LONG = (
     _entry(4, 728, 1),
     _entry(5, 728, 2),
 )
-XCEPTION_41 = Layout(blocks=(*_ENTRY_SHORT, _middle(8), *EXIT), tap="entry_flow.block2")
-XCEPTION_65 = Layout(blocks=(*_ENTRY_SHORT, _middle(16), *EXIT), tap="entry_flow.block2")
-XCEPTION_71 = Layout(blocks=(*_ENTRY_LONG, _middle(16), *EXIT), tap="entry_flow.block3")
+_TAPS_SHORT = MappingProxyType({4: "entry_flow.block2", 8: "entry_flow.block3"})
+_TAPS_LONG = MappingProxyType({4: "entry_flow.block3", 8: "entry_flow.block5"})
+XCEPTION_41 = Layout(blocks=(*_ENTRY_SHORT, _middle(8), *EXIT), taps=_TAPS_SHORT)
+XCEPTION_65 = Layout(blocks=(*_ENTRY_SHORT, _middle(16), *EXIT), taps=_TAPS_SHORT)
+XCEPTION_71 = Layout(blocks=(*_ENTRY_LONG, _middle(16), *EXIT), taps=_TAPS_LONG)
 
 
 def xception(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
-    """Tiles (n, h, w, 3), values -1 to 1, to 2048 channels and a tap at stride 4."""
+    """Tiles (n, h, w, 3), values -1 to 1, to 2048 channels and taps at 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stem = "backbone.entry_flow.conv1"
@@ -85,8 +94,8 @@ def xception(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
                 stride=stride,
                 rates=tuple(rate * step for step in grid),
             )
-            if block.name == layout.tap:
-                taps[4] = middle
+            for at in (at for at, tapped in layout.taps.items() if tapped == block.name):
+                taps[at] = middle
     return Pyramid(features=x, taps=taps)
 
 

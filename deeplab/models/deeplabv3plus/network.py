@@ -31,7 +31,10 @@ def build(config: DeepLabV3PlusConfig) -> keras.Model:
         BackboneOptions(
             output_stride=config.output_stride,
             depth_multiplier=config.depth_multiplier,
+            channel_multiple=config.channel_multiple,
             multi_grid=config.multi_grid,
+            crop_size=config.crop_size,
+            drop_path_keep_prob=config.drop_path_keep_prob,
             decay=config.batch_norm_decay,
         ),
     )
@@ -39,12 +42,13 @@ def build(config: DeepLabV3PlusConfig) -> keras.Model:
     x = aspp(pyramid.features, config, norm)  # (n, h/output_stride, w/output_stride, aspp_filters)
     if config.decoder_output_stride is not None:
         x = decoder(x, pyramid.taps[config.decoder_output_stride], config, norm)
-    x = layers.Conv2D(
-        config.label_count,
-        1,
-        kernel_initializer=initializers.TruncatedNormal(stddev=0.01),
-        name="logits",
-    )(x)
+    if config.decoder_output == "features":
+        x = layers.Conv2D(
+            config.label_count,
+            1,
+            kernel_initializer=initializers.TruncatedNormal(stddev=0.01),
+            name="logits",
+        )(x)
     # Whatever the precision inside, losses and softmax start from float32.
     logits = layers.Activation("linear", dtype="float32", name=SEMANTIC_LOGITS)(x)
     return keras.Model(rgb, {SEMANTIC_LOGITS: logits}, name="deeplabv3plus")

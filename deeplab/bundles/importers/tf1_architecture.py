@@ -1,0 +1,172 @@
+"""What network a TensorFlow 1 DeepLab checkpoint is of: told by names and shapes of variables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from deeplab.bundles.importers.tf1_names import NAMES
+from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.errors import CheckpointError
+from deeplab.models.backbones.mobilenet_v2 import whole_channels
+from deeplab.models.backbones.table import BACKBONES
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+DEPTH_MULTIPLIERS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.25, 1.3, 1.4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphOptions:
+    """What a network was built with that its variables do not tell.
+
+    Attributes:
+        crop_size: Side of the training crops: the reach of the image pooling.
+        output_stride: Work pixels per feature cell; None for 16, or for the one that the
+            backbone has.
+        atrous_rates: As many as there are atrous branches, or None for 6, 12, 18 at output stride
+            16 and twice that at 8.
+        decoder_output_stride: Work pixels per logit of a network with a decoder; None for what the
+            channels of the low-level features tell, and for 4 where they do not.
+        multi_grid: Rates of the last block's convolutions (xception) or units (resnet).
+        pooling_crop_size: Side of the image pooling's window, if it is smaller than the crop.
+        pooling_strides: From one such window to the next, in feature cells, down and across.
+        gate: The activation of an image pooling that gates the features.
+    """
+
+    crop_size: int = 513
+    output_stride: int | None = None
+    atrous_rates: tuple[int, ...] | None = None
+    decoder_output_stride: int | None = None
+    multi_grid: tuple[int, ...] = ()
+    pooling_crop_size: int | None = None
+    pooling_strides: tuple[int, int] = (1, 1)
+    gate: Literal["hard_gate", "gate"] = "hard_gate"
+
+
+def infer_config(shapes: Shapes, options: GraphOptions, path: Path) -> DeepLabV3PlusConfig:
+    """The knobs of the network that has variables of these names and shapes.
+
+    Raises:
+        CheckpointError: it is none that we can build.
+        ConfigError: its sizes are out of bounds.
+    """
+    backbone = _backbone(shapes, path)
+    multiplier, multiple = _width(shapes)
+    output_stride = options.output_stride or 16
+    return DeepLabV3PlusConfig(
+        label_count=_label_count(shapes, path),
+        backbone=backbone,
+        depth_multiplier=multiplier,
+        channel_multiple=multiple,
+        atrous_rates=_atrous_rates(shapes, options, output_stride, path),
+        output_stride=output_stride,
+        multi_grid=options.multi_grid,
+        crop_size=options.crop_size,
+        image_pooling=_image_pooling(shapes, options),
+        pooling_crop_size=options.pooling_crop_size,
+        pooling_strides=options.pooling_strides,
+        aspp_filters=_channels(shapes, "aspp0/weights", default=256),
+        aspp_merge="project" if "concat_projection/weights" in shapes else "concat",
+        **_decoder(shapes, options, backbone if multiplier == 1 else None),
+    )
+
+
+def _channels(shapes: Shapes, *names: str, default: int) -> int:
+    """Channels that leave the first of some layers that is there."""
+    return next((shapes[name][-1] for name in names if name in shapes), default)
+
+
+def _backbone(shapes: Shapes, path: Path) -> str:
+    found = [name for name, row in NAMES.items() if row.sign in shapes]
+    if len(found) == 1:
+        return found[0]
+    scopes = {name.partition("/")[0] for name in shapes}
+    raise CheckpointError(
+        path,
+        f"has no backbone that can be imported ({', '.join(NAMES)}); it holds "
+        + (", ".join(sorted(scopes)[:8]) or "nothing"),
+    )
+
+
+def _label_count(shapes: Shapes, path: Path) -> int:
+    for name in (
+        "logits/semantic/biases",
+        "decoder/decoder_conv0/biases",
+        "decoder/decoder_conv0/decoder_conv0_2/biases",
+    ):
+        if name in shapes:
+            return shapes[name][0]
+    raise CheckpointError(
+        path, "has no logits/semantic/biases, so it segments nothing; train from it instead"
+    )
+
+
+def _atrous_rates(
+    shapes: Shapes, options: GraphOptions, output_stride: int, path: Path
+) -> tuple[int, ...]:
+    branches = sum(
+        re.fullmatch(r"aspp[1-9]_pointwise/weights", name) is not None for name in shapes
+    )
+    rates = options.atrous_rates
+    if rates is None:
+        step = 96 // output_stride
+        rates = tuple(step * (index + 1) for index in range(branches))
+    if len(rates) != branches:
+        raise CheckpointError(
+            path, f"has {branches} atrous branches, but {len(rates)} rates are given"
+        )
+    return rates
+
+
+def _image_pooling(
+    shapes: Shapes, options: GraphOptions
+) -> Literal["branch", "hard_gate", "gate", "none"]:
+    if "image_pooling/weights" not in shapes:
+        return "none"
+    # A branch has a batch norm, a gate has not.
+    return options.gate if "image_pooling/biases" in shapes else "branch"
+
+
+def _decoder(shapes: Shapes, options: GraphOptions, backbone: str | None) -> dict[str, Any]:
+    """The knobs of the decoder; `backbone` only where its taps have the table's channels."""
+    projection = shapes.get("decoder/feature_projection0/weights")
+    if projection is None:
+        return {"decoder_output_stride": None}
+    stride = options.decoder_output_stride
+    if stride is None:
+        taps = BACKBONES[backbone].tap_channels if backbone else {}
+        stride = next((at for at, channels in taps.items() if channels == projection[-2]), 4)
+    plain, separable = "decoder/decoder_conv0/weights", "decoder/decoder_split_sep_conv0_pointwise"
+    added = {plain, f"{separable}/weights"} & set(shapes)
+    return {
+        "decoder_output_stride": stride,
+        "decoder_merge": "sum" if added else "concat",
+        "decoder_output": (
+            "logits" if "decoder/feature_projection0/biases" in shapes else "features"
+        ),
+        "decoder_filters": _channels(
+            shapes,
+            plain,
+            f"{separable}/weights",
+            "decoder/decoder_conv0_pointwise/weights",
+            "decoder/decoder_conv0/decoder_conv0_1/weights",
+            default=256,
+        ),
+        "low_level_filters": 48 if added else projection[-1],
+    }
+
+
+def _width(shapes: Shapes) -> tuple[float, int]:
+    """The depth multiplier and channel multiple at which MobileNetV2 has these channels."""
+    names = ("Conv", "expanded_conv_1/project", "expanded_conv_16/project")
+    found = [shapes.get(f"MobilenetV2/{name}/weights", (0,))[-1] for name in names]
+    for multiple in (8, 1):
+        for multiplier in DEPTH_MULTIPLIERS:
+            wanted = [whole_channels(full * multiplier, multiple) for full in (32, 24, 320)]
+            if found == wanted:
+                return multiplier, multiple
+    return 1.0, 8

@@ -1,0 +1,73 @@
+"""The knobs of a network are read off the variables that it has."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from deeplab.bundles.importers.tf1_architecture import GraphOptions, infer_config
+from deeplab.bundles.importers.tf1_names import tf1_name
+from deeplab.bundles.weights import named_weights
+from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.errors import CheckpointError
+from deeplab.models.deeplabv3plus.network import build
+
+SMALL = DeepLabV3PlusConfig(
+    label_count=3, depth_multiplier=0.35, aspp_filters=8, decoder_filters=8, low_level_filters=4
+)
+SEG = {
+    "aspp_merge": "concat",
+    "atrous_rates": (),
+    "image_pooling": "hard_gate",
+    "decoder_merge": "sum",
+    "low_level_filters": 48,
+}
+
+
+def shapes_of(config: DeepLabV3PlusConfig) -> dict[str, tuple[int, ...]]:
+    weights = named_weights(build(config))
+    return {tf1_name(n, config.backbone): tuple(v.shape) for n, v in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("knobs", "options"),
+    [
+        ({}, {}),
+        ({"depth_multiplier": 0.5, "channel_multiple": 1}, {}),
+        ({"output_stride": 8, "atrous_rates": (12, 24, 36)}, {"output_stride": 8}),
+        ({"atrous_rates": (3,), "crop_size": 512}, {"atrous_rates": (3,), "crop_size": 512}),
+        ({"decoder_output_stride": None, "decoder_filters": 256, "low_level_filters": 48}, {}),
+        ({"decoder_output_stride": 8}, {"decoder_output_stride": 8}),
+        ({"depth_multiplier": 1.0, "decoder_output_stride": 8}, {}),
+        ({"image_pooling": "none"}, {}),
+        ({"image_pooling": "gate"}, {"gate": "gate"}),
+        (
+            {"pooling_crop_size": 257, "pooling_strides": (4, 5)},
+            {"pooling_crop_size": 257, "pooling_strides": (4, 5)},
+        ),
+        (SEG, {}),
+        ({**SEG, "decoder_output": "logits", "decoder_filters": 3}, {}),
+        ({"decoder_output": "logits", "decoder_filters": 3}, {}),
+    ],
+)
+def test_knobs_are_read_off_the_variables(knobs: dict[str, object], options: dict[str, object]):
+    config = dataclasses.replace(SMALL, **knobs)
+    assert infer_config(shapes_of(config), GraphOptions(**options), Path("m")) == config
+
+
+def test_an_original_with_an_odd_head_has_the_names_it_gives():
+    names = set(shapes_of(dataclasses.replace(SMALL, **SEG)))
+    assert {"image_pooling/biases", "decoder/decoder_split_sep_conv0_depthwise/BatchNorm/gamma"} < (
+        names
+    )
+    assert "concat_projection/weights" not in names
+    plain = dataclasses.replace(SMALL, decoder_output="logits", decoder_filters=3)
+    assert {f"decoder/decoder_conv0/decoder_conv0_{i}/weights" for i in (1, 2)} < set(
+        shapes_of(plain)
+    )
+
+
+def test_variables_that_end_in_no_logits_are_named():
+    shapes = {n: s for n, s in shapes_of(SMALL).items() if not n.startswith("logits/")}
+    with pytest.raises(CheckpointError, match="has no logits/semantic/biases, so it segments"):
+        infer_config(shapes, GraphOptions(), Path("m"))
