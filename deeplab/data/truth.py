@@ -39,11 +39,15 @@ class AnnotatedSlide:
 
     def read(self, frame: WorkFrame, box: WorkBox) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """RGB (height, width, 3) and labels (height, width); beyond the slide labels are IGNORE."""
+        return self.slide.read(frame, box), self.labels(frame, box)
+
+    def labels(self, frame: WorkFrame, box: WorkBox) -> NDArray[np.uint8]:
+        """What was drawn in a box of work pixels, (height, width); IGNORE beyond the slide."""
         labels = np.full((box.height, box.width), IGNORE, np.uint8)
         on_slide = box.intersection(frame.box)
         if not on_slide.is_empty:
             labels[on_slide.within(box)] = self.index.draw(on_slide, frame)
-        return self.slide.read(frame, box), labels
+        return labels
 
     def extent(self) -> Level0Box:
         """The part of the slide that holds all its shapes; the whole slide where there is none."""

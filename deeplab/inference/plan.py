@@ -107,7 +107,17 @@ class Area:
 
 
 def tile_plan(request: SegmentRequest, card: Card, area: Area) -> TilePlan:
-    """The grid of tiles over an area.
+    """The grid of tiles over an area, with what the request says of tiles and the card otherwise.
+
+    Raises:
+        ConfigError: the tile size leaves nothing inside the halo.
+    """
+    halo = request.halo if request.halo >= 0 else card.halo
+    return plan_tiles(card, area, tile=request.tile_size or card.tile, halo=halo)
+
+
+def plan_tiles(card: Card, area: Area, *, tile: int, halo: int) -> TilePlan:
+    """The grid of tiles of about this side over an area, work pixels.
 
     The card's halo reaches as far as the network looks, so that the answer does not depend on the
     tile size. Tiles shrink to a small area.
@@ -115,12 +125,10 @@ def tile_plan(request: SegmentRequest, card: Card, area: Area) -> TilePlan:
     Raises:
         ConfigError: the tile size leaves nothing inside the halo.
     """
-    halo = request.halo if request.halo >= 0 else card.halo
     stride = card.config.coarsest_stride
     halo = math.ceil(halo / stride) * stride
-    crop = card.config.crop_size
     largest = max(area.box.width, area.box.height) + stride + 2 * halo
-    side = max(crop, min(request.tile_size or card.tile, largest))
+    side = max(card.config.crop_size, min(tile, largest))
     tile = math.ceil((side - 1) / stride) * stride + 1
     return TilePlan(area=area.box, tile=tile, halo=halo, stride=stride)
 

@@ -93,7 +93,7 @@ def make_predictor(
         DeviceError: OpenVINO is asked for but is not installed, or does not agree.
     """
     graph = family.predictor(network, maps=maps)
-    reference = _tensorflow(graph)
+    reference = tensorflow_predict(graph)
     if runtime == "tensorflow" or (runtime == "auto" and tf.config.get_visible_devices("GPU")):
         return Predictor("TensorFlow", reference)
     if find_spec("openvino"):
@@ -113,7 +113,12 @@ def make_predictor(
     return Predictor("TensorFlow", reference)
 
 
-def _tensorflow(graph: keras.Model) -> Predict:
+def tensorflow_predict(graph: keras.Model) -> Predict:
+    """What TensorFlow makes of a predictor's graph.
+
+    It is traced at its first call and again for a second tile size, and follows the network's
+    weights as they change.
+    """
     compiled = tf.function(lambda tiles: graph(tiles, training=False), reduce_retracing=True)
 
     def predict(tiles: Tiles) -> Answers:
