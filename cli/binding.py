@@ -76,6 +76,10 @@ def _check_inputs(spec: Spec, given: Mapping[str, str]) -> None:
             continue
         if (parameter.is_id and on_server) or Path(text).exists():
             continue
+        if Path(
+            f"{text}.index"
+        ).exists():  # a TensorFlow 1 checkpoint, by the beginning of its name
+            continue
         if parameter.is_id and is_girder_id(text):
             raise UsageError(
                 f"{parameter.name} {text} is an id of a Girder server, but girderApiUrl is empty:"

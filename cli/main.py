@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from deeplab import __version__
+from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
 from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.task import FAILED, Task, leave, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
-TASKS: tuple[Task[Any], ...] = (SEGMENT, TRAIN)
+TASKS: tuple[Task[Any], ...] = (SEGMENT, TRAIN, AVERAGE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from deeplab.errors import DeeplabError
@@ -16,14 +17,32 @@ class UsageError(DeeplabError):
     """The command line is not one the task understands."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What people type besides the form's own names.
+
+    Attributes:
+        fields: field of the request by parameter, where they are called differently.
+        flags: parameter by further flag that means the same.
+        gone: what to do instead, by flag of the program before this one that has no counterpart.
+        more_words: parameter that takes the words left over, as if they stood with commas.
+    """
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
+    gone: Mapping[str, str] = field(default_factory=dict)
+    more_words: str = ""
+
+
 class TaskParser(argparse.ArgumentParser):
     """Parses one task's command line; each option takes exactly one value.
 
     `--flag=value` and `--flag value` are the same, whatever sign the value begins with: plain
-    argparse takes the region `-1,-1,-1,-1` for an option.
+    argparse takes the region `-1,-1,-1,-1` for an option. Words without a flag are the parameters
+    that have a place and were not given by theirs.
     """
 
-    def __init__(self, spec: Spec, fields: Mapping[str, str], *, prog: str) -> None:
+    def __init__(self, spec: Spec, habits: Habits, *, prog: str) -> None:
         super().__init__(
             prog=prog,
             usage=_usage(prog, spec),
@@ -31,61 +50,83 @@ class TaskParser(argparse.ArgumentParser):
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
-        self._taking_value: set[str] = set()
+        self._habits, self._taking_value = habits, set[str]()
+        placed = [p for p in spec.parameters if p.index is not None]
+        self._places = [p.name for p in sorted(placed, key=lambda p: p.index or 0)]
         self.add_argument("--version", action="version", version=f"{spec.name} {spec.version}")
         self.add_argument(
             "--xml", action=_PrintForm, nargs=0, const=spec.name, help="print the form and stop"
         )
-        self._add_option([f"--{CONFIG}"], CONFIG, "<file>", "a TOML file of these settings")
-        parameters = spec.parameters
-        for parameter in sorted(
-            (p for p in parameters if p.index is not None), key=lambda p: p.index or 0
-        ):
-            self.add_argument(parameter.name, nargs="?", help=_escaped(parameter.help))
-        flags = flags_of(parameters, fields)
+        self.add_argument(f"--{CONFIG}", metavar="<file>", help="a TOML file of these settings")
+        self._taking_value.add(f"--{CONFIG}")
+        flags = flags_of(spec.parameters, habits)
         for group in spec.groups:
             section = self.add_argument_group(group.label, _escaped(group.help))
             for parameter in group.parameters:
-                if parameter.index is None:
-                    section.add_argument(
-                        *flags[parameter.name],
-                        dest=parameter.name,
-                        metavar=_metavar(parameter),
-                        help=_help(parameter),
-                    )
-                    self._taking_value.update(flags[parameter.name])
-
-    def _add_option(self, flags: Sequence[str], name: str, metavar: str, text: str) -> None:
-        self.add_argument(*flags, dest=name, metavar=metavar, help=text)
-        self._taking_value.update(flags)
+                section.add_argument(
+                    *flags[parameter.name],
+                    dest=parameter.name,
+                    action=_Parts if parameter.kind.endswith("-vector") else "store",
+                    metavar=_metavar(parameter),
+                    help=_help(parameter),
+                )
+                self._taking_value.update(flags[parameter.name])
 
     def values(self, argv: Sequence[str]) -> dict[str, str]:
         """What the command line gives, by parameter.
 
         Raises:
-            UsageError: an option is unknown or lacks its value.
+            UsageError: an option is unknown, without counterpart or lacks its value.
         """
-        return vars(self.parse_args(self._joined(argv)))
+        options, words = self._sorted(argv)
+        given: dict[str, str] = vars(self.parse_args(options))
+        places = [name for name in self._places if name not in given]
+        given |= zip(places, words, strict=False)
+        left = words[len(places) :]
+        if left and not self._habits.more_words:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        if left:
+            before = given.get(self._habits.more_words)
+            given[self._habits.more_words] = ",".join([before, *left] if before else left)
+        return given
 
     def error(self, message: str) -> NoReturn:
         """Raise the sentence instead of printing the usage and ending the process."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
-    def _joined(self, argv: Sequence[str]) -> list[str]:
-        """`argv` with each option and its value made one word."""
-        joined: list[str] = []
+    def _sorted(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The options of `argv`, each made one word with its value, and the words without one."""
+        options: list[str] = []
+        places: list[str] = []
         words = iter(argv)
         for word in words:
+            flag = word.partition("=")[0]
             if word == "--":
-                return [*joined, word, *words]
-            if word not in self._taking_value:
-                joined.append(word)
-                continue
-            value = next(words, None)
-            if value is None or value in self._taking_value:
-                self.error(f"{word} needs a value")
-            joined.append(f"{word}={value}")
-        return joined
+                places += words
+            elif flag in self._habits.gone:
+                self.error(f"{flag} has no counterpart: {self._habits.gone[flag]}")
+            elif word in self._taking_value:
+                value = next(words, None)
+                if value is None or value in self._taking_value:
+                    self.error(f"{word} needs a value")
+                options.append(f"{word}={value}")
+            else:
+                (options if word.startswith("-") and word != "-" else places).append(word)
+        return options, places
+
+
+class _Parts(argparse.Action):
+    """A list that is given in parts, flag after flag, is the list of all of them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002  argparse's signature
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, values if before is None else f"{before},{values}")
 
 
 class _PrintForm(argparse.Action):
@@ -107,17 +148,25 @@ def _usage(prog: str, spec: Spec) -> str:
     return " ".join([prog, *places, "[--setting value ...]"])
 
 
-def flags_of(parameters: Sequence[Parameter], fields: Mapping[str, str]) -> dict[str, list[str]]:
-    """The flags of each parameter: the form's own, then the short words people type.
+def flags_of(parameters: Sequence[Parameter], habits: Habits) -> dict[str, list[str]]:
+    """The flags of each parameter: the form's own, then the words people type.
 
-    A parameter is also called as its field of the request, with hyphens, and an output without
-    "output": `--outputAnnotationFile`, `--output-annotation`, `--annotation`.
+    A parameter is also called as its field of the request, with hyphens or without, and an output
+    that has no place without "output": `--outputAnnotationFile`, `--output-annotation`,
+    `--annotation`.
     """
-    taken = {f"--{parameter.name}" for parameter in parameters} | {"--help", "--xml", "--version"}
     flags = {parameter.name: [f"--{parameter.name}"] for parameter in parameters}
+    taken = {"--help", "--xml", "--version", *(flag for own in flags.values() for flag in own)}
     for parameter in parameters:
-        word = fields.get(parameter.name, parameter.name).replace("_", "-")
-        for flag in (f"--{word}", f"--{word.removeprefix('output-')}"):
+        name = habits.fields.get(parameter.name, parameter.name)
+        words = (
+            [name.replace("_", "-"), name] if name != parameter.name else [name.replace("_", "-")]
+        )
+        if parameter.index is None:
+            words.append(words[0].removeprefix("output-"))
+        further = [f"--{word}" for word in words]
+        further += [flag for flag, own in habits.flags.items() if own == parameter.name]
+        for flag in further:
             if flag not in taken:
                 taken.add(flag)
                 flags[parameter.name].append(flag)

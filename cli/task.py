@@ -20,7 +20,7 @@ from deeplab.errors import DeeplabError
 from deeplab_cli import progress
 from deeplab_cli.binding import bind, texts_of
 from deeplab_cli.forms import Spec, read_spec
-from deeplab_cli.parser import CONFIG, TaskParser
+from deeplab_cli.parser import CONFIG, Habits, TaskParser
 
 Request = TypeVar("Request")
 
@@ -45,7 +45,7 @@ class Task(Generic[Request]):
         name: of the form, and of the task in the image.
         command: the word people type.
         request: what the engine is asked.
-        fields: field of the request by parameter, where they are called differently.
+        habits: what people type besides the form's own names, and what the request calls them.
         run: the engine; loads it when called; returns the lines to print.
         when_cancelled: what is left then.
     """
@@ -53,9 +53,14 @@ class Task(Generic[Request]):
     name: str
     command: str
     request: type[Request]
-    fields: Mapping[str, str]
+    habits: Habits
     run: Callable[[Request, Progress], str]
     when_cancelled: str
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Field of the request by parameter, where they are called differently."""
+        return self.habits.fields
 
 
 def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = None) -> int:
@@ -69,7 +74,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
     try:
         with _signals_cancel():
             spec = read_spec(task.name)
-            given.update(TaskParser(spec, task.fields, prog=prog or task.name).values(argv))
+            given.update(TaskParser(spec, task.habits, prog=prog or task.name).values(argv))
             request = bind(spec, task.request, task.fields, _with_config(spec, task, given))
             with progress.shown() as report, _logged():
                 summary = task.run(request, report)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from deeplab_cli.forms import Group, Parameter, Spec, read_spec, spec_text
 from deeplab_cli.main import TASKS
-from deeplab_cli.parser import flags_of
+from deeplab_cli.parser import Habits, flags_of
 
 PAGE = Path(__file__).parent / "reference" / "tasks.md"
 HEAD = """\
@@ -22,7 +22,8 @@ On the command line each parameter but the first ones takes its flag and exactly
 `--flag value` or `--flag=value`; a yes-or-no parameter takes `true` or `false`, a list its values
 with commas between them. All flags in one cell mean the same. `--config FILE` reads parameters from
 a TOML file, by the names of the first column; what the command line says goes before what the file
-says. Girder's REST interface knows the parameters by the same names.
+says. Girder's REST interface knows the parameters by the same names. Those of DeepLab-WSI's forms
+and scripts that mean the same are among them; what to use for the others ends each task.
 """
 
 
@@ -31,11 +32,12 @@ def reference() -> str:
     parts = [HEAD]
     for task in TASKS:
         spec = read_spec(task.name)
-        flags = flags_of(spec.parameters, task.fields)
+        flags = flags_of(spec.parameters, task.habits)
         bounds = dict(_bounds(task.name))
         parts.append(f"## {task.name}: `deeplab {task.command}`\n\n{spec.help}\n")
         parts.append(_usage(task.command, spec))
         parts += [_table(group, flags, bounds) for group in spec.groups]
+        parts += [_gone(task.habits)] if task.habits.gone else []
     return "\n".join(parts)
 
 
@@ -60,7 +62,7 @@ def _table(group: Group, flags: dict[str, list[str]], bounds: dict[str, str]) ->
 def _row(parameter: Parameter, flags: list[str], bounds: dict[str, str]) -> str:
     on_command_line = " ".join(f"`{flag}`" for flag in flags)
     if parameter.index is not None:
-        on_command_line = f"word {parameter.index + 1}"
+        on_command_line = f"word {parameter.index + 1}, or {on_command_line}"
     kind = f"{parameter.kind}, written" if parameter.is_output else parameter.kind
     choices = ", ".join(f"`{choice}`" for choice in parameter.choices)
     cells = [
@@ -72,6 +74,19 @@ def _row(parameter: Parameter, flags: list[str], bounds: dict[str, str]) -> str:
         parameter.help,
     ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _gone(habits: Habits) -> str:
+    lines = [
+        "### Without counterpart",
+        "",
+        "Of DeepLab-WSI.",
+        "",
+        "| flag | instead |",
+        "|---|---|",
+    ]
+    lines += [f"| `{flag}` | {instead} |" for flag, instead in sorted(habits.gone.items())]
+    return "\n".join([*lines, ""])
 
 
 def _bounds(task: str) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import sys
 
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
+from deeplab_cli.parser import Habits
 from deeplab_cli.task import Task, leave, run_task
 
 
@@ -17,17 +18,43 @@ def run(request: TrainRequest, progress: Progress) -> str:
     return train(request, progress).summary()
 
 
-TASK = Task(
-    name="TrainNetwork",
-    command="train",
-    request=TrainRequest,
+# Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that
+# REST calls of its users go on working; the further flags are those of its scripts.
+HABITS = Habits(
     fields={
         "inputFolder": "source",
         "inputModelFile": "initial_model",
         "ignore_label": "ignore_class",
+        "WSI_downsample": "wsi_downsample",
+        "GPU": "gpu",
         "girderApiUrl": "api_url",
         "girderToken": "token",
     },
+    flags={
+        "--base_learning_rate": "learning_rate",
+        "--dataset_dir": "inputFolder",
+        "--fine_tune_batch_norm": "batch_norm",
+        "--initialize_last_layer": "init_last_layer",
+        "--model_variant": "backbone",
+        "--slow_start_learning_rate": "learning_rate_start",
+        "--tf_initial_checkpoint": "inputModelFile",
+        "--train_batch_size": "batch_size",
+        "--train_crop_size": "patch_size",
+        "--train_logdir": "work_folder",
+        "--training_number_of_steps": "steps",
+    },
+    gone={
+        "--augment_prob": "give --augment, how strongly every patch is changed, from 0 to 1",
+        "--decoder_output_stride": "the decoder works at 4, a quarter of the side; leave it away",
+        "--num_replicas": "give --workers, the host:port of every machine",
+    },
+)
+
+TASK = Task(
+    name="TrainNetwork",
+    command="train",
+    request=TrainRequest,
+    habits=HABITS,
     run=run,
     when_cancelled="the model was not written; checkpoints so far are in the work folder",
 )

@@ -1,4 +1,4 @@
-"""What a segmentation is asked to do: one frozen value, checked when it is made.
+"""What a segmentation or an averaging is asked to do: a frozen value, checked when it is made.
 
 A slide is named by a path or, with `api_url` and `token`, by the id of a Girder item or of its file
 (HistomicsUI hands over the file's); a folder of slides likewise, by the folder's id. The task
@@ -118,3 +118,33 @@ class SegmentRequest:
             self.output_mask,
         )
         return tuple(path for path in asked if path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AverageRequest:
+    """Average models of one network.
+
+    Attributes:
+        source: folder of models, or the first one; with `api_url` the id of a Girder folder.
+        output_model: bundle to write.
+        models: names of those in the folder to take, all where there are none; where `source` is a
+            model, the paths of the others.
+        weights: how much each counts, in their order; none: equally.
+        api_url: of the Girder server that holds them.
+        token: for it.
+    """
+
+    source: str
+    output_model: Path
+    models: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    api_url: str = ""
+    token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.api_url:
+            check_girder_id("source", self.source, "a folder")
+        for weight in self.weights:
+            check_at_least("weights", weight, 0)
+        if self.weights and not any(self.weights):
+            raise ConfigError("weights", self.weights, "above 0 for some model")

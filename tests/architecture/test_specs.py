@@ -54,6 +54,7 @@ def least(tmp_path: Path) -> dict[str, dict[str, str]]:
             "outputAnnotationFile": out,
         },
         "TrainNetwork": {"inputFolder": str(tmp_path), "output_model": out, "classes": "a"},
+        "AverageModels": {"inputFolder": str(tmp_path), "output_model": out},
     }
 
 

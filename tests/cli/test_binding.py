@@ -1,15 +1,17 @@
 """What is typed becomes the request, or one sentence says why not."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from deeplab.config.requests import SegmentRequest
+from deeplab.config.requests import AverageRequest, SegmentRequest
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError, SlideNotFoundError
+from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
 from deeplab_cli.binding import bind, regions_of, texts_of
 from deeplab_cli.forms import read_spec
-from deeplab_cli.parser import TaskParser, UsageError
+from deeplab_cli.parser import TaskParser, UsageError, flags_of
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
@@ -28,8 +30,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def asked(task, *words: str):
     spec = read_spec(task.name)
-    given = TaskParser(spec, task.fields, prog=task.name).values(words)
+    given = TaskParser(spec, task.habits, prog=task.name).values(words)
     return bind(spec, task.request, task.fields, given)
+
+
+def all_flags(task):
+    return flags_of(read_spec(task.name).parameters, task.habits)
 
 
 def segment(*words: str) -> SegmentRequest:
@@ -68,6 +74,108 @@ def test_the_forms_own_flags_and_the_short_words_mean_the_same(files: Path):
 )
 def test_the_whole_slide_is_asked_for_in_every_form(files: Path, words):
     assert segment(*words).regions == ()
+
+
+def test_a_parameter_with_a_place_is_known_by_its_flag_too(files: Path):
+    by_flag = asked(TRAIN, "--output_model", "out.zip", "--classes", "a", "slides")
+    assert by_flag == train()
+    assert asked(TRAIN, "out.zip", "--classes=a", "--source", "slides") == train()
+
+
+def test_a_list_may_be_given_in_parts(files: Path):
+    assert train("--atrous_rates=6", "--atrous_rates=12").atrous_rates == (6, 12)
+
+
+def test_models_to_average_may_stand_one_word_each(files: Path):
+    words = ("model.zip", "b.zip", "--weights", "3,1,1", "c.zip", "--output", "mean.zip")
+    assert asked(AVERAGE, *words) == AverageRequest(
+        source="model.zip",
+        models=("b.zip", "c.zip"),
+        weights=(3, 1, 1),
+        output_model=Path("mean.zip"),
+    )
+
+
+def test_the_ancestors_script_for_training_is_understood(files: Path):
+    (files / "model.ckpt-400000.index").touch()
+    words = """--model_variant xception_65 --atrous_rates=6 --atrous_rates=12 --atrous_rates=18
+        --output_stride 16 --train_crop_size 512 --train_logdir logs --dataset_dir slides
+        --tf_initial_checkpoint model.ckpt-400000 --fine_tune_batch_norm=True
+        --train_batch_size=12 --training_number_of_steps=400000 --slow_start_step 1000
+        --wsi_downsample=1 --wsi_downsample=2 --include_background_prob .15
+        --slow_start_learning_rate 1e-5 --base_learning_rate 1e-3
+        --last_layer_gradient_multiplier 10 --learning_policy poly --learning_power 0.9
+        --end_learning_rate 0 --hard_example_mining_step 100 --top_k_percent_pixels 0.25
+        --initialize_last_layer=false --last_layers_contain_logits_only=true
+        --upsample_logits=true --drop_path_keep_prob 1 --ignore_label ignore
+        --optimizer momentum --weight_decay 4e-5 --num_clones 2 --GPU 1"""
+    assert asked(TRAIN, *words.split(), "--classes", "a", "out.zip") == TrainRequest(
+        source="slides",
+        output_model=Path("out.zip"),
+        classes=("a",),
+        backbone="xception_65",
+        atrous_rates=(6, 12, 18),
+        patch_size=512,
+        work_folder=Path("logs"),
+        initial_model=Path("model.ckpt-400000"),
+        batch_norm=True,
+        batch_size=12,
+        steps=400_000,
+        slow_start_step=1000,
+        wsi_downsample=(1, 2),
+        include_background_prob=0.15,
+        learning_rate_start=1e-5,
+        learning_rate=1e-3,
+        last_layer_gradient_multiplier=10,
+        learning_policy="poly",
+        hard_example_mining_step=100,
+        top_k_percent_pixels=0.25,
+        last_layers_contain_logits_only=True,
+        optimizer="momentum",
+        num_clones=2,
+        gpu=1,
+    )
+
+
+def test_the_ancestors_script_for_prediction_is_understood(files: Path):
+    words = "--vis_crop_size 2000 --vis_remove_border=100 --vis_batch_size 2 --wsi_downsample 2"
+    request = asked(
+        SEGMENT,
+        *("slide.svs", "--checkpoint_dir", "slides", "--annotation", "out.json", *words.split()),
+    )
+    assert (request.tile_size, request.halo, request.batch_size) == (2000, 100, 2)
+    assert (request.wsi_downsample, request.model) == (2, Path("slides"))
+
+
+@pytest.mark.parametrize(("task", "rows"), [(SEGMENT, 9), (TRAIN, 3)], ids=["segment", "train"])
+def test_a_flag_without_counterpart_says_what_to_do_instead(files: Path, task, rows: int):
+    assert len(task.habits.gone) == rows
+    parameters = {flag for own in all_flags(task).values() for flag in own}
+    for flag, instead in task.habits.gone.items():
+        assert flag not in parameters
+        named = set(re.findall(r"--\w+", instead))
+        assert named <= parameters, "what it says to use is there"
+        for words in ([flag, "1"], [f"{flag}=1"]):
+            with pytest.raises(UsageError, match=f"^{flag} has no counterpart: "):
+                asked(task, "slide.svs", *words)
+
+
+# Of DeepLab-WSI's forms; the second column of each of its tasks in Girder.
+FORM_OF_ANCESTOR = {
+    "SegmentWSI": """inputImageFile inputModelFile outputAnnotationFile save_heatmap wsi_downsample
+        patch_size remove_border batch_size gpu""",
+    "TrainNetwork": """inputFolder output_model classes inputModelFile patch_size steps global_step
+        batch_size num_clones slow_start_step decay_steps ignore_label GPU WSI_downsample
+        learning_rate learning_rate_start end_learning_rate learning_power augment
+        last_layer_gradient_multiplier batch_norm init_last_layer last_layers_contain_logits_only
+        upsample_logits girderApiUrl girderToken""",
+}
+
+
+@pytest.mark.parametrize("name", FORM_OF_ANCESTOR)
+def test_a_rest_call_of_the_ancestor_names_parameters_that_are_there(name: str):
+    ours = {parameter.name for parameter in read_spec(name).parameters}
+    assert set(FORM_OF_ANCESTOR[name].split()) <= ours
 
 
 def test_values_that_begin_with_a_minus_are_values(files: Path):
@@ -117,7 +225,8 @@ def test_a_field_called_differently_is_named_as_in_the_form(files: Path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--modell", "x"], "unrecognized arguments: --modell x"),
+        (["--modell=x"], "unrecognized arguments: --modell=x"),
+        (["other.svs"], "unrecognized arguments: other.svs"),
         (["--gpu"], "--gpu needs a value"),
         (["--save_heatmap", "--gpu", "0"], "--save_heatmap needs a value"),
     ],

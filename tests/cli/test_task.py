@@ -97,7 +97,7 @@ def test_bad_numbers_do_not_reach_the_engine(words, engine, capsys):
 
     engine(segment_slide)
     assert main([*words, "--tile_size", "3"]) == 2
-    assert capsys.readouterr().err == "error: tile_size must be at least 65, but is 3\n"
+    assert capsys.readouterr().err == "error: patch_size must be at least 65, but is 3\n"
 
 
 def test_a_defect_is_shown_whole_with_exit_1_and_without_the_token(words, engine, capsys):

@@ -91,7 +91,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(slide, model, tmp_path):
     ("changed", "sentence"),
     [
         ({"--model": "none.zip"}, "inputModelFile must be a file that exists"),
-        ({"--tile-size": "20"}, "tile_size must be at least 65"),
+        ({"--tile-size": "20"}, "patch_size must be at least 65"),
         ({"--region": "1,2,3"}, "region"),
         ({"--runtime": "abacus"}, "runtime must be one of auto, tensorflow, openvino"),
     ],

@@ -1,0 +1,1 @@
+"""Average models of one network."""
