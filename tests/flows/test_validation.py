@@ -1,0 +1,157 @@
+"""A validation looks at a slide as a segmentation does."""
+
+import numpy as np
+import pytest
+import shapely
+import tifffile
+
+from deeplab.annotations.rasterize import ShapeIndex
+from deeplab.annotations.shapes import Annotations, Layer, Shape
+from deeplab.bundles.load import load_bundle
+from deeplab.bundles.read import read_card
+from deeplab.config.progress import silent
+from deeplab.config.requests import SegmentRequest
+from deeplab.data.truth import AnnotatedSlide
+from deeplab.errors import UnreadableSlideError
+from deeplab.geometry.frames import Mpp
+from deeplab.inference.segment import segment_slide
+from deeplab.slides.array_slide import ArraySlide
+from deeplab.slides.tissue import TissueMask
+from deeplab.training.validate import Validator
+from tests.flows.models_for_tests import balanced_model
+from tests.slides_for_tests import tissue, write_tiff
+
+pytestmark = pytest.mark.slow
+
+WIDTH, HEIGHT = 601, 503
+DRAWN = shapely.box(180, 150, 420, 330)
+LESS = shapely.box(200, 170, 230, 200)
+
+
+@pytest.fixture(scope="module")
+def rgb():
+    return tissue(WIDTH, HEIGHT)[0]
+
+
+@pytest.fixture(scope="module")
+def model(rgb, tmp_path_factory):
+    return balanced_model(tmp_path_factory.mktemp("model") / "m.zip", rgb[:257, :257])
+
+
+def judged_by_hand(rgb, name="painted", slide=None):
+    """A slide with one tumour that was drawn, and a part of it that is to be ignored."""
+    slide = slide or ArraySlide(rgb, Mpp.square(0.5), name)
+    layers = (
+        Layer("tumour", (0, 0, 0), (Shape(DRAWN),)),
+        Layer("ignore", (0, 0, 0), (Shape(LESS),)),
+    )
+    annotations = Annotations(layers)
+    frame = slide.frame(4.0)
+    return AnnotatedSlide(
+        name=name,
+        slide=slide,
+        annotations=annotations,
+        drawn=annotations.names,
+        index=ShapeIndex(annotations, {"tumour": 1, "ignore": 255}),
+        shapes={1: (DRAWN,), 255: (LESS,)},
+        tissue=TissueMask(np.ones((frame.height, frame.width), np.bool_), frame),
+    )
+
+
+def validator(model, slides):
+    bundle = load_bundle(model)
+    return Validator(
+        network=bundle.network, card=read_card(model), slides=slides, most_px=10**9, seed=0
+    )
+
+
+@pytest.fixture(scope="module")
+def found(rgb, model):
+    return validator(model, [judged_by_hand(rgb)])(7)
+
+
+def test_the_labels_are_those_of_a_segmentation_pixel_for_pixel(found, rgb, model, tmp_path):
+    slide = write_tiff(tmp_path / "painted.tiff", rgb, compression="deflate")
+    margin = read_card(model).config.crop_size
+    left, top, right, bottom = DRAWN.buffer(margin, join_style="mitre").bounds
+    request = SegmentRequest(
+        slide=str(slide),
+        model=model,
+        output_mask=tmp_path / "mask.tiff",
+        regions=(((left, top), (right, top), (right, bottom), (left, bottom)),),
+        runtime="tensorflow",
+        tissue="off",
+    )
+    segment_slide(request, silent)
+    expected = tifffile.imread(request.output_mask)
+    labels = np.full_like(expected, 99)
+    for region in found.regions:
+        labels[region.box.y : region.box.bottom, region.box.x : region.box.right] = (
+            region.prediction
+        )
+    inside = np.zeros_like(expected, bool)
+    inside[int(top) : int(bottom), int(left) : int(right)] = True
+    np.testing.assert_array_equal(labels[inside], expected[inside])
+    assert (labels[~inside] == 99).all()
+    assert {0, 1, 2} <= set(np.unique(labels[inside]))
+
+
+def test_the_figures_are_those_of_the_labels_and_what_is_to_be_ignored_is_not_in_them(found):
+    truth = np.zeros((HEIGHT, WIDTH), np.uint8)
+    truth[150:330, 180:420] = 1
+    ignored = np.zeros_like(truth, bool)
+    ignored[170:200, 200:230] = True
+    counts = np.zeros((3, 3), int)
+    for region in found.regions:
+        part = (slice(region.box.y, region.box.bottom), slice(region.box.x, region.box.right))
+        for a in range(3):
+            for b in range(3):
+                hit = (truth[part] == a) & (region.prediction == b) & ~ignored[part]
+                counts[a, b] += hit.sum()
+    assert found.pooled.counts.tolist() == counts.tolist()
+    (slide,) = found.slides
+    assert slide.confusion.counts.tolist() == counts.tolist()
+    assert slide.chosen_px == counts.sum() + ignored.sum()
+    assert (found.step, slide.mpp_work) == (7, 0.5)
+
+
+def test_a_second_look_follows_the_weights(rgb, model):
+    bundle = load_bundle(model)
+    look = Validator(
+        network=bundle.network,
+        card=read_card(model),
+        slides=[judged_by_hand(rgb)],
+        most_px=10**9,
+        seed=0,
+    )
+    before = look(1)
+    logits = bundle.network.get_layer("logits")
+    kernel, bias = logits.get_weights()
+    logits.set_weights([np.zeros_like(kernel), np.eye(3)[2] + 0 * bias])
+    after = look(2)
+    assert before.pooled.counts[:, 2].sum() < before.pooled.pixels
+    assert after.pooled.counts[:, 2].sum() == after.pooled.pixels
+
+
+def test_a_slide_that_turns_unreadable_is_set_aside_and_the_others_are_judged(rgb, model):
+    class Broken(ArraySlide):
+        def read(self, *_):
+            raise UnreadableSlideError(self.name, "is cut short")
+
+    broken = judged_by_hand(rgb, "broken", Broken(rgb, Mpp.square(0.5), "broken"))
+    look = validator(model, [broken, judged_by_hand(rgb)])
+    for step in (1, 2):
+        result = look(step)
+        assert [slide.slide for slide in result.slides] == ["painted"]
+        assert "cut short" in result.set_aside["broken"]
+
+
+def test_glass_is_background_as_it_is_for_a_segmentation(rgb, model):
+    slide = judged_by_hand(np.full_like(rgb, 243))
+    frame = slide.slide.frame(4.0)
+    glass = TissueMask(np.zeros((frame.height, frame.width), np.bool_), frame)
+    bare = type(slide)(**{n: getattr(slide, n) for n in slide.__slots__} | {"tissue": glass})
+    result = validator(model, [bare])(1)
+    # Only the tile with the outline is judged: the tumour that a segmentation would not see.
+    assert result.pooled.counts[:, 1:].sum() == 0
+    assert result.pooled.counts[1, 0] == 240 * 180 - 30 * 30
