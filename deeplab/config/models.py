@@ -12,6 +12,9 @@ from deeplab.errors import ConfigError
 # The rows of `deeplab.models.backbones.table`, which this floor cannot import; a test compares.
 BACKBONES: tuple[str, ...] = (
     "mobilenet_v2",
+    "mobilenet_v3_large_seg",
+    "mobilenet_v3_small_seg",
+    "mobilenet_edgetpu",
     "resnet_v1_18",
     "resnet_v1_18_beta",
     "resnet_v1_50",
@@ -38,7 +41,12 @@ MULTI_GRID_RATES: Mapping[str, int] = MappingProxyType(
     }
 )
 # Whose width a depth multiplier sets.
-DEPTH_MULTIPLIED: tuple[str, ...] = ("mobilenet_v2",)
+DEPTH_MULTIPLIED: tuple[str, ...] = (
+    "mobilenet_v2",
+    "mobilenet_v3_large_seg",
+    "mobilenet_v3_small_seg",
+    "mobilenet_edgetpu",
+)
 OUTPUT_STRIDES: tuple[int, ...] = (8, 16, 32)
 DECODER_OUTPUT_STRIDES: tuple[int | None, ...] = (4, 8, None)
 MAX_FILTERS = 4096

@@ -52,6 +52,21 @@ def check_every_weight_learns_and_has_a_name_of_its_own(row: Backbone, output_st
     assert all(name.startswith("backbone.") for name in names)
 
 
+def check_it_runs_in_half_precision(row: Backbone, output_stride: int, policy: str) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        network, _ = build(row, output_stride)
+    finally:
+        keras.config.set_dtype_policy(before)
+    tiles = np.random.default_rng(0).normal(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
+    half = policy.removeprefix("mixed_")
+    for maps in network(tiles):
+        assert maps.dtype == half
+        assert np.isfinite(np.asarray(maps, np.float32)).all()
+    assert {weight.dtype for weight in network.weights} == {"float32"}
+
+
 def check_a_multi_grid_multiplies_the_rates_of_the_last_block(row: Backbone, rates: int) -> None:
     grid = (3, 5, 7)[:rates]
     used = [

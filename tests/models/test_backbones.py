@@ -9,10 +9,18 @@ def test_the_config_offers_the_rows_of_the_table():
     assert tuple(BACKBONES) == models.BACKBONES
 
 
-@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.slow
+@pytest.mark.parametrize("output_stride", models.OUTPUT_STRIDES)
 @pytest.mark.parametrize("name", BACKBONES)
 def test_maps_have_their_strides_and_channels(name: str, output_stride: int):
     contract.check_maps_have_their_strides_and_channels(BACKBONES[name], output_stride)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_it_runs_in_half_precision(name: str, policy: str):
+    contract.check_it_runs_in_half_precision(BACKBONES[name], 16, policy)
 
 
 @pytest.mark.parametrize(("name", "rates"), models.MULTI_GRID_RATES.items())

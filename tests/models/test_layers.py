@@ -188,6 +188,27 @@ def test_convolutions_are_centred_on_their_pixels_at_any_stride_rate_and_size(
     np.testing.assert_allclose(network(x), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("side", [9, 8])
+def test_padding_like_tensorflows_differs_at_even_sizes_only(side: int, kernel: int):
+    norm = Norm(epsilon=1e-3, decay=0.9)
+    same, symmetric = (
+        one_layer(
+            lambda x, how=how: depthwise(
+                x, name="d", norm=norm, kernel=kernel, stride=2, padding=how
+            ),
+            2,
+        )
+        for how in ("same", "symmetric")
+    )
+    same.set_weights(symmetric.get_weights())
+    x = noise(1, side, side, 2)
+    kernels = same.get_layer("d").get_weights()[0]
+    expected = tf.nn.depthwise_conv2d(x, kernels, (1, 2, 2, 1), "SAME") / np.sqrt(1 + 1e-3)
+    np.testing.assert_allclose(same(x), expected, atol=1e-5)
+    assert np.allclose(same(x), symmetric(x), atol=1e-5) == bool(side % 2)
+
+
 def test_batch_norm_comes_before_the_activation_and_is_stored_under_its_layer():
     norm = Norm(epsilon=1e-5, decay=0.9)
     network = one_layer(lambda x: conv(x, 2, name="c", norm=norm, activation="relu"), 3)

@@ -55,7 +55,7 @@ def infer_config(shapes: Shapes, options: GraphOptions, path: Path) -> DeepLabV3
         ConfigError: its sizes are out of bounds.
     """
     backbone = _backbone(shapes, path)
-    multiplier, multiple = _width(shapes)
+    multiplier, multiple = _width(shapes, backbone)
     output_stride = options.output_stride or 16
     return DeepLabV3PlusConfig(
         label_count=_label_count(shapes, path),
@@ -160,13 +160,12 @@ def _decoder(shapes: Shapes, options: GraphOptions, backbone: str | None) -> dic
     }
 
 
-def _width(shapes: Shapes) -> tuple[float, int]:
-    """The depth multiplier and channel multiple at which MobileNetV2 has these channels."""
-    names = ("Conv", "expanded_conv_1/project", "expanded_conv_16/project")
-    found = [shapes.get(f"MobilenetV2/{name}/weights", (0,))[-1] for name in names]
+def _width(shapes: Shapes, backbone: str) -> tuple[float, int]:
+    """The depth multiplier and channel multiple at which a backbone has its channels."""
+    widths = NAMES[backbone].widths
+    found = [_channels(shapes, f"{layer}/weights", default=0) for layer in widths]
     for multiple in (8, 1):
         for multiplier in DEPTH_MULTIPLIERS:
-            wanted = [whole_channels(full * multiplier, multiple) for full in (32, 24, 320)]
-            if found == wanted:
+            if found == [whole_channels(full * multiplier, multiple) for full in widths.values()]:
                 return multiplier, multiple
     return 1.0, 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 # A pattern of our layer names, and the scope of the same layer there.
@@ -38,11 +38,13 @@ class Names:
         sign: A variable that a checkpoint has if it is of this backbone, and of no other.
         rules: From our names to its.
         classifier: Scopes of its ImageNet classifier.
+        widths: Layers and their channels at width 1, of a backbone that has several widths.
     """
 
     sign: str
     rules: tuple[Rule, ...]
     classifier: tuple[str, ...]
+    widths: Mapping[str, int] = field(default_factory=dict)
 
 
 def _xception(scope: str) -> Names:
@@ -77,6 +79,28 @@ def _resnet_v1(scope: str, *, module: str, stem: str) -> Names:
     )
 
 
+def _mobilenet_v3(scope: str, *, sign: str, widths: Mapping[str, int]) -> Names:
+    part = r"(expand|depthwise|project)"
+    return Names(
+        sign=f"{scope}/{sign}/weights",
+        rules=(
+            (r"backbone\.stem", f"{scope}/Conv"),
+            (r"backbone\.last", f"{scope}/Conv_1"),
+            *(
+                (rf"backbone\.bottleneck_{number}\.{layer}", f"{scope}/expanded_conv{block}/{name}")
+                for number, block, last in (("0", "", r"\1"), (r"(\d+)", r"_\1", r"\2"))
+                for layer, name in (
+                    (part, last),
+                    ("squeeze", "squeeze_excite/Conv"),
+                    ("excite", "squeeze_excite/Conv_1"),
+                )
+            ),
+        ),
+        classifier=(f"{scope}/Logits", f"{scope}/Conv_2"),
+        widths={f"{scope}/{layer}": channels for layer, channels in widths.items()},
+    )
+
+
 NAMES: Mapping[str, Names] = MappingProxyType(
     {
         "mobilenet_v2": Names(
@@ -87,6 +111,28 @@ NAMES: Mapping[str, Names] = MappingProxyType(
                 (r"backbone\.bottleneck_(\d+)\.(\w+)", r"MobilenetV2/expanded_conv_\1/\2"),
             ),
             classifier=("MobilenetV2/Logits", "MobilenetV2/Conv_1"),
+            widths={
+                "MobilenetV2/Conv": 32,
+                "MobilenetV2/expanded_conv_1/project": 24,
+                "MobilenetV2/expanded_conv_16/project": 320,
+            },
+        ),
+        # Both have the scope; only the large one has so many blocks, only the small one gates the
+        # first of them.
+        "mobilenet_v3_large_seg": _mobilenet_v3(
+            "MobilenetV3",
+            sign="expanded_conv_14/project",
+            widths={"Conv": 16, "expanded_conv_14/project": 80, "Conv_1": 480},
+        ),
+        "mobilenet_v3_small_seg": _mobilenet_v3(
+            "MobilenetV3",
+            sign="expanded_conv/squeeze_excite/Conv",
+            widths={"Conv": 16, "expanded_conv_10/project": 48, "Conv_1": 288},
+        ),
+        "mobilenet_edgetpu": _mobilenet_v3(
+            "MobilenetEdgeTPU",
+            sign="Conv",
+            widths={"Conv": 32, "expanded_conv_21/project": 192, "Conv_1": 1280},
         ),
         **{
             f"{scope}{suffix}": _resnet_v1(scope, module=module, stem=stem)

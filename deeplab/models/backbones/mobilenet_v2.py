@@ -58,6 +58,7 @@ def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
         norm=norm,
         kernel=3,
         stride=stride,
+        padding="same",
         activation="relu6",
     )
     taps: dict[int, Tensor] = {}
@@ -80,6 +81,7 @@ def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
             norm=norm,
             stride=stride,
             rate=rate,
+            padding="same",
             activation="relu6",
         )
         for at in (at for at, tapped in TAPS.items() if tapped == index):

@@ -8,6 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 from deeplab.models.backbones.mobilenet_v2 import mobilenet_v2
+from deeplab.models.backbones.mobilenet_v3 import EDGETPU, LARGE_SEG, SMALL_SEG, mobilenet_v3
 from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid
 from deeplab.models.backbones.resnet_v1 import (
     PLAIN_STEM,
@@ -67,6 +68,24 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
             channels=320,
             tap_channels={4: 144, 8: 192},
             paper="arXiv:1801.04381",
+        ),
+        "mobilenet_v3_large_seg": Backbone(
+            build=partial(mobilenet_v3, layout=LARGE_SEG),
+            channels=480,
+            tap_channels={4: 72, 8: 120},
+            paper="arXiv:1905.02244",
+        ),
+        "mobilenet_v3_small_seg": Backbone(
+            build=partial(mobilenet_v3, layout=SMALL_SEG),
+            channels=288,
+            tap_channels={4: 16, 8: 88},
+            paper="arXiv:1905.02244",
+        ),
+        "mobilenet_edgetpu": Backbone(
+            build=partial(mobilenet_v3, layout=EDGETPU),
+            channels=1280,
+            tap_channels={4: 128, 8: 192},
+            paper="arXiv:2003.02838",
         ),
         **{
             name: Backbone(

@@ -7,9 +7,14 @@ from typing import Literal
 
 from keras import initializers, layers
 
+from deeplab.models.layers.activations import hard_swish
 from deeplab.models.layers.resize import Tensor
 
-Activation = Literal["relu", "relu6"]
+Activation = Literal["relu", "relu6", "hard_swish"]
+# How a map is padded before a stride: by half a kernel on all sides, so that cell (0, 0) lies on
+# pixel (0, 0) at any size, or as TensorFlow's SAME, which puts less before than behind where the
+# size is even. With sides of 16 k + 1 they are the same.
+Padding = Literal["symmetric", "same"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +30,21 @@ def normalised(x: Tensor, *, name: str, norm: Norm, activation: Activation | Non
     # Not `synchronized`, which costs a single device a third of its speed; a training over several
     # replicas sets it on these layers before the first step.
     x = layers.BatchNormalization(momentum=norm.decay, epsilon=norm.epsilon, name=f"{name}.norm")(x)
-    return x if activation is None else layers.Activation(activation, name=f"{name}.act")(x)
+    return x if activation is None else activated(x, name=name, activation=activation)
 
 
-def _padded(x: Tensor, *, name: str, kernel: int, stride: int) -> tuple[Tensor, str]:
-    """Symmetric padding before a stride, so that cell (0, 0) lies on pixel (0, 0) at any size."""
-    if stride == 1 or kernel == 1:
+def activated(x: Tensor, *, name: str, activation: Activation) -> Tensor:
+    """An activation as layer `<name>.act`."""
+    # By name Keras has a hard swish of its own, of other arithmetic.
+    function = hard_swish if activation == "hard_swish" else activation
+    return layers.Activation(function, name=f"{name}.act")(x)
+
+
+def _padded(
+    x: Tensor, *, name: str, kernel: int, stride: int, padding: Padding
+) -> tuple[Tensor, str]:
+    """A map padded as asked for, and what padding is left to the convolution."""
+    if stride == 1 or kernel == 1 or padding == "same":
         return x, "same"
     return layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x), "valid"
 
@@ -44,16 +58,17 @@ def conv(  # noqa: PLR0913  all that one convolution can be
     kernel: int = 1,
     stride: int = 1,
     rate: int = 1,
+    padding: Padding = "symmetric",
     activation: Activation | None = None,
 ) -> Tensor:
     """Convolution `name` with batch norm: (n, h, w, c) to (n, h/stride, w/stride, filters)."""
-    x, padding = _padded(x, name=name, kernel=kernel, stride=stride)
+    x, left = _padded(x, name=name, kernel=kernel, stride=stride, padding=padding)
     x = layers.Conv2D(
         filters,
         kernel,
         strides=stride,
         dilation_rate=rate,
-        padding=padding,
+        padding=left,
         use_bias=False,
         kernel_initializer=initializers.HeNormal(),
         name=name,
@@ -61,24 +76,26 @@ def conv(  # noqa: PLR0913  all that one convolution can be
     return normalised(x, name=name, norm=norm, activation=activation)
 
 
-def depthwise(
+def depthwise(  # noqa: PLR0913  all that one convolution can be
     x: Tensor,
     *,
     name: str,
     norm: Norm,
+    kernel: int = 3,
     stride: int = 1,
     rate: int = 1,
+    padding: Padding = "symmetric",
     activation: Activation | None = None,
 ) -> Tensor:
-    """3 x 3 convolution of each channel alone, `rate` cells between its taps, with batch norm."""
-    x, padding = _padded(x, name=name, kernel=3, stride=stride)
+    """Convolution of each channel alone, `rate` cells between its taps, with batch norm."""
+    x, left = _padded(x, name=name, kernel=kernel, stride=stride, padding=padding)
     x = layers.DepthwiseConv2D(
-        3,
+        kernel,
         strides=stride,
         dilation_rate=rate,
-        padding=padding,
+        padding=left,
         use_bias=False,
-        # Each output sums 9 inputs: what Keras calls fan_out for this kernel's shape.
+        # Each output sums a kernel of inputs: what Keras calls fan_out for this kernel's shape.
         depthwise_initializer=initializers.VarianceScaling(2.0, mode="fan_out"),
         name=name,
     )(x)
