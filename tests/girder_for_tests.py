@@ -162,11 +162,16 @@ def item_routes(source, *, item=ITEM, name="painted.svs"):
 class Shelf:
     """A folder that takes uploads in pieces as Girder does; an item is there when all bytes are."""
 
-    def __init__(self, girder, *, access=1):
-        self.girder, self.items, self.uploads, self._count = girder, {}, {}, 0
+    def __init__(self, girder, *, folder=FOLDER, access=1):
+        self.girder, self.folder, self.items, self.uploads, self._count = girder, folder, {}, {}, 0
+        others = girder.routes.get("item", [])  # of every other folder
+
+        def items(query):
+            return list(map(self._item, self.items)) if query["folderId"] == folder else others
+
         girder.routes |= {
-            f"folder/{FOLDER}": {"_id": FOLDER, "name": "shelf", "_accessLevel": access},
-            "item": lambda query: [self._item(one) for one in self.items] if query else 400,
+            f"folder/{folder}": {"_id": folder, "name": "shelf", "_accessLevel": access},
+            "item": items,
             "file": Bodied(self._begin),
             "file/chunk": Bodied(self._take),
             "file/offset": Bodied(self._offset),
@@ -190,13 +195,13 @@ class Shelf:
 
     def _item(self, number):
         name, content = self.items[number]
-        return {"_id": number, "name": name, "folderId": FOLDER, "size": len(content)}
+        return {"_id": number, "name": name, "folderId": self.folder, "size": len(content)}
 
     def _remove(self, number):
         return {} if self.items.pop(number, None) else 400
 
     def _begin(self, query, *_):
-        assert (query["parentType"], query["parentId"]) == ("folder", FOLDER)
+        assert (query["parentType"], query["parentId"]) == ("folder", self.folder)
         self._count += 1
         self.uploads[f"{self._count:024x}"] = [query["name"], int(query["size"]), b""]
         return {"_id": f"{self._count:024x}", "received": 0}

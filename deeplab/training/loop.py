@@ -65,6 +65,7 @@ class Trainer:
         optimizer: built on the network's trainable variables.
         losses: by output.
         folder: for checkpoints.
+        after_save: called with the steps done when a checkpoint has been written.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer,
         losses: Mapping[str, Loss],
         folder: Path,
+        after_save: Callable[[int], None],
     ) -> None:
         self.network, self.optimizer, self.losses, self.folder = network, optimizer, losses, folder
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._state = tf.train.Checkpoint(network=network, optimizer=optimizer, done=self._done)
         self._manager = tf.train.CheckpointManager(self._state, str(folder), max_to_keep=2)
+        self._after_save = after_save
         self._one_step = tf.function(self._descend)
         self._saved_at = time.monotonic()
 
@@ -106,6 +109,7 @@ class Trainer:
                 self.folder, "no checkpoint could be saved; is the disk full?"
             ) from error
         self._saved_at = time.monotonic()
+        self._after_save(self.steps_done)
 
     def fit(self, batches: Iterable[Batch], after_step: Callable[[int, float], None]) -> None:
         """One step a batch; `after_step(steps done, loss)` after each.

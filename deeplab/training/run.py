@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,15 +22,20 @@ from deeplab.data.sampling import Patch, PatchSampler
 from deeplab.errors import OutputError, TrainingError
 from deeplab.evaluation.semantic import Confusion
 from deeplab.models.registry import family_of
+from deeplab.training.identity import agreed_settings
 from deeplab.training.loop import Trainer, make_optimizer
+from deeplab.training.remote_checkpoints import RemoteCheckpoints
 from deeplab.training.validate import evaluate
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 20  # steps
 LOG_COLUMNS = ("step", "loss", "validation_mean_iou")
-# Where results go and with what rights changes nothing of what is learnt.
-_NOT_OF_THE_RUN = {"output_model", "work_folder", "gpu", "api_url", "token"}
+
+
+def work_folder(request: TrainRequest) -> Path:
+    """Where a run keeps its checkpoints and its log."""
+    return request.work_folder or request.output_model.with_suffix(".work")
 
 
 class Run:
@@ -50,11 +54,12 @@ class Run:
         network: keras.Model,
         classes: ClassList,
         held_out: Sequence[Patch],
+        remote: RemoteCheckpoints | None,
     ) -> None:
         self.loss = float("nan")
         self.metrics: dict[str, float] = {}
         self._request, self._classes, self._held_out = request, classes, held_out
-        self._folder = request.work_folder or request.output_model.with_suffix(".work")
+        self._folder, self._remote = work_folder(request), remote
         self._claim_folder()
         family = family_of(config)
         self._trainer = Trainer(
@@ -62,6 +67,7 @@ class Run:
             optimizer=make_optimizer(request, network),
             losses=family.losses(config, request),
             folder=self._folder,
+            after_save=self._send,
         )
         predictor = family.predictor(network, tile=config.crop_size, maps=("labels",))
         answer = tf.function(lambda rgb: predictor(rgb, training=False)["labels"])
@@ -112,9 +118,13 @@ class Run:
         for path in [*self._folder.glob("ckpt-*"), self._folder / "checkpoint"]:
             path.unlink(missing_ok=True)
 
+    def _send(self, step: int) -> None:
+        if self._remote:
+            found = (path for path in self._folder.iterdir() if path.is_file())
+            self._remote.send(step, {path.name: path for path in found})
+
     def _claim_folder(self) -> None:
-        settings = {k: v for k, v in asdict(self._request).items() if k not in _NOT_OF_THE_RUN}
-        text = json.dumps(settings, default=str, indent=1, sort_keys=True)
+        text = agreed_settings(self._request)
         mark = self._folder / "request.json"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

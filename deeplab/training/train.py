@@ -28,8 +28,10 @@ from deeplab.data.truth import AnnotatedSlide
 from deeplab.device import choose_device
 from deeplab.files import check_writable
 from deeplab.models.registry import family_of
+from deeplab.training.identity import agreed_settings
 from deeplab.training.loop import freeze_batch_norm
-from deeplab.training.run import Run
+from deeplab.training.remote_checkpoints import RemoteCheckpoints, checkpoints_on_server
+from deeplab.training.run import Run, work_folder
 from deeplab.training.validate import hold_out_patches
 
 log = logging.getLogger(__name__)
@@ -71,8 +73,11 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
     check_writable(request.output_model)
     choose_device(request.gpu)
     keras.utils.set_random_seed(request.seed)
-    with _precision(request.precision):
-        return _train(request, progress)
+    with (
+        _precision(request.precision),
+        checkpoints_on_server(request, agreed_settings(request), work_folder(request)) as remote,
+    ):
+        return _train(request, remote, progress)
 
 
 @contextmanager
@@ -86,7 +91,9 @@ def _precision(policy: Precision) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _train(request: TrainRequest, progress: Progress) -> TrainResult:
+def _train(
+    request: TrainRequest, remote: RemoteCheckpoints | None, progress: Progress
+) -> TrainResult:
     opened = open_slides(request, progress)
     learn, held_out, classes = opened.learn, opened.held_out, opened.classes
     config = network_config(request, classes)
@@ -102,7 +109,14 @@ def _train(request: TrainRequest, progress: Progress) -> TrainResult:
         seed=request.seed,
     )
     held = hold_out_patches(held_out, config.crop_size, scales, VALIDATION_PATCHES, request.seed)
-    run = Run(request=request, config=config, network=network, classes=classes, held_out=held)
+    run = Run(
+        request=request,
+        config=config,
+        network=network,
+        classes=classes,
+        held_out=held,
+        remote=remote,
+    )
     run.fit(sampler, progress)
     card = make_card(request, config, classes=classes, slides=learn, metrics=run.metrics)
     save_bundle(network, card, request.output_model)

@@ -49,6 +49,7 @@ def trainer(folder, **settings):
         optimizer=make_optimizer(request, network),
         losses=family.losses(CONFIG, request),
         folder=folder,
+        after_save=nothing,
     )
 
 
