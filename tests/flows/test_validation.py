@@ -1,36 +1,35 @@
 """A validation looks at a slide as a segmentation does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
 import tifffile
 
-from deeplab.annotations.rasterize import ShapeIndex
-from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
-from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.inference.segment import segment_slide
 from deeplab.slides.array_slide import ArraySlide
 from deeplab.slides.tissue import TissueMask
 from deeplab.training.validate import Validator
+from tests.data.annotated_slides import annotated
 from tests.flows.models_for_tests import balanced_model
 from tests.slides_for_tests import tissue, write_tiff
 
 pytestmark = pytest.mark.slow
 
-WIDTH, HEIGHT = 601, 503
-DRAWN = shapely.box(180, 150, 420, 330)
-LESS = shapely.box(200, 170, 230, 200)
+SIDE = 600
+DRAWN = shapely.box(180, 150, 420, 390)
 
 
 @pytest.fixture(scope="module")
 def rgb():
-    return tissue(WIDTH, HEIGHT)[0]
+    return tissue(SIDE, SIDE)[0]
 
 
 @pytest.fixture(scope="module")
@@ -38,24 +37,10 @@ def model(rgb, tmp_path_factory):
     return balanced_model(tmp_path_factory.mktemp("model") / "m.zip", rgb[:257, :257])
 
 
-def judged_by_hand(rgb, name="painted", slide=None):
+def judged_by_hand(rgb, name="painted"):
     """A slide with one tumour that was drawn, and a part of it that is to be ignored."""
-    slide = slide or ArraySlide(rgb, Mpp.square(0.5), name)
-    layers = (
-        Layer("tumour", (0, 0, 0), (Shape(DRAWN),)),
-        Layer("ignore", (0, 0, 0), (Shape(LESS),)),
-    )
-    annotations = Annotations(layers)
-    frame = slide.frame(4.0)
-    return AnnotatedSlide(
-        name=name,
-        slide=slide,
-        annotations=annotations,
-        drawn=annotations.names,
-        index=ShapeIndex(annotations, {"tumour": 1, "ignore": 255}),
-        shapes={1: (DRAWN,), 255: (LESS,)},
-        tissue=TissueMask(np.ones((frame.height, frame.width), np.bool_), frame),
-    )
+    drawn = annotated([(1, 180, 150, 240), (255, 200, 170, 30)], side=SIDE, name=name)
+    return replace(drawn, slide=ArraySlide(rgb, Mpp.square(0.5), name))
 
 
 def validator(model, slides):
@@ -97,8 +82,8 @@ def test_the_labels_are_those_of_a_segmentation_pixel_for_pixel(found, rgb, mode
 
 
 def test_the_figures_are_those_of_the_labels_and_what_is_to_be_ignored_is_not_in_them(found):
-    truth = np.zeros((HEIGHT, WIDTH), np.uint8)
-    truth[150:330, 180:420] = 1
+    truth = np.zeros((SIDE, SIDE), np.uint8)
+    truth[150:390, 180:420] = 1
     ignored = np.zeros_like(truth, bool)
     ignored[170:200, 200:230] = True
     counts = np.zeros((3, 3), int)
@@ -138,7 +123,7 @@ def test_a_slide_that_turns_unreadable_is_set_aside_and_the_others_are_judged(rg
         def read(self, *_):
             raise UnreadableSlideError(self.name, "is cut short")
 
-    broken = judged_by_hand(rgb, "broken", Broken(rgb, Mpp.square(0.5), "broken"))
+    broken = replace(judged_by_hand(rgb, "broken"), slide=Broken(rgb, Mpp.square(0.5), "broken"))
     look = validator(model, [broken, judged_by_hand(rgb)])
     for step in (1, 2):
         result = look(step)
@@ -150,8 +135,8 @@ def test_glass_is_background_as_it_is_for_a_segmentation(rgb, model):
     slide = judged_by_hand(np.full_like(rgb, 243))
     frame = slide.slide.frame(4.0)
     glass = TissueMask(np.zeros((frame.height, frame.width), np.bool_), frame)
-    bare = type(slide)(**{n: getattr(slide, n) for n in slide.__slots__} | {"tissue": glass})
+    bare = replace(slide, tissue=glass)
     result = validator(model, [bare])(1)
     # Only the tile with the outline is judged: the tumour that a segmentation would not see.
     assert result.pooled.counts[:, 1:].sum() == 0
-    assert result.pooled.counts[1, 0] == 240 * 180 - 30 * 30
+    assert result.pooled.counts[1, 0] == 240 * 240 - 30 * 30

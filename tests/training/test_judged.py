@@ -1,5 +1,7 @@
 """What of a held-out slide is judged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,12 +69,7 @@ def test_tiles_of_which_nobody_judged_anything_are_left_out():
 def test_an_annotation_beside_the_slide_leaves_nothing_to_judge():
     slide = annotated([(1, 200, 200, 20)])
     beside = annotated([(1, 5000, 5000, 20)])
-    moved = type(slide)(
-        **{
-            name: getattr(beside if name in ("shapes", "index") else slide, name)
-            for name in slide.__slots__
-        }
-    )
+    moved = replace(slide, shapes=beside.shapes, index=beside.index)
     assert judged_slide(moved, CARD, most_px=10**9, seed=0).slots == ()
 
 
