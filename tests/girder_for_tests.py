@@ -35,6 +35,7 @@ class FakeGirder:
     faults: list = field(default_factory=list)
     asked: list = field(default_factory=list)
     posted: list = field(default_factory=list)
+    deleted: list = field(default_factory=list)
     connections: set = field(default_factory=set)
     url: str = ""
 
@@ -62,6 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET(body)
 
     def do_DELETE(self):
+        self.girder.deleted.append(urlsplit(self.path).path.removeprefix("/api/v1/"))
         self.do_GET()
 
     def do_GET(self, body=b""):

@@ -72,6 +72,17 @@ def post_annotations(session: Session, item_id: str, annotations: Sequence[dict[
     session.post_json(path, what, list(annotations))
 
 
+def delete_annotation(session: Session, annotation_id: str) -> None:
+    """Remove an annotation from its item.
+
+    Raises:
+        AccessDeniedError: the token may not.
+        ServerError: the server refused or failed.
+    """
+    path = f"annotation/{girder_id('annotation', annotation_id)}"
+    session.delete(path, f"annotation {annotation_id}")
+
+
 def _dicts(told: object, what: str) -> list[dict[str, Any]]:
     if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):
         raise ServerError(what, "the server's answer is not a list of annotations")

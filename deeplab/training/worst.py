@@ -1,0 +1,110 @@
+"""Where a model is worst on the held-out slides, as a layer to look at in HistomicsUI."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deeplab import __version__
+from deeplab.annotations.rectangles import Rectangle, rectangle_annotation
+from deeplab.config.classes import ClassList
+from deeplab.files import whole_file
+from deeplab.server.annotations import (
+    annotation_heads,
+    delete_annotation,
+    get_annotation,
+    post_annotations,
+)
+from deeplab.server.session import Session
+from deeplab.training.validation import Region, Validation
+
+LAYER = "worst regions"
+COLOUR = (213, 94, 0)
+MOST = 10  # on a slide
+CLI = "TrainNetwork"
+
+
+def worst_layers(validation: Validation, classes: ClassList, model: str) -> dict[str, Any]:
+    """By slide an annotation of HistomicsUI: the worst regions, the worst first.
+
+    A slide without errors has a layer without elements.
+
+    Args:
+        validation: of the model that is kept.
+        classes: for the names in the labels.
+        model: its name.
+    """
+    layers: dict[str, Any] = {}
+    worst = validation.worst(len(validation.regions))
+    for score in validation.slides:
+        own = [region for region in worst if region.slide == score.slide][:MOST]
+        layers[score.slide] = rectangle_annotation(
+            LAYER,
+            COLOUR,
+            [_rectangle(region, rank, classes) for rank, region in enumerate(own, start=1)],
+            description=f"where {model} differs most from what was drawn, "
+            f"after {validation.step} steps",
+            attributes={"cli": CLI, "version": __version__, "model": model},
+        )
+    return layers
+
+
+def write_worst(folder: Path, layers: Mapping[str, Any]) -> list[Path]:
+    """One file a slide, as HistomicsUI takes it in.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    paths = []
+    for number, (slide, layer) in enumerate(layers.items(), start=1):
+        safe = re.sub(r"[^\w.-]+", "_", slide)
+        path = folder / f"{number:02d} {safe}.anot"
+        with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
+            json.dump([layer], file, allow_nan=False)
+        paths.append(path)
+    return paths
+
+
+def post_worst(session: Session, layer: Mapping[str, Any], item: str) -> None:
+    """Put a layer on the item of its slide, in the place of that of an earlier training.
+
+    Layers of that name that are not a training's stay as they are. The old one goes when the new
+    one is there.
+
+    Raises:
+        AccessDeniedError: the token has no right to write there.
+        ServerError: the server refuses or fails.
+    """
+    old = [
+        head.id
+        for head in annotation_heads(session, item)
+        if head.name == LAYER and _is_of_a_training(get_annotation(session, head.id))
+    ]
+    post_annotations(session, item, [dict(layer)])
+    for annotation_id in old:
+        delete_annotation(session, annotation_id)
+
+
+def _is_of_a_training(told: Mapping[str, Any]) -> bool:
+    annotation = told.get("annotation")
+    attributes = annotation.get("attributes") if isinstance(annotation, dict) else None
+    return isinstance(attributes, dict) and attributes.get("cli") == CLI
+
+
+def _rectangle(region: Region, rank: int, classes: ClassList) -> Rectangle:
+    names = ("background", *classes.names)
+    truth, prediction = (names[label] for label in region.commonest_error or (0, 0))
+    share = region.error_share
+    return Rectangle(
+        box=region.frame.to_level0(region.box),
+        text=f"{share:.0%} wrong, most: {truth} taken for {prediction}",
+        properties={
+            "rank": rank,
+            "error_share": round(share, 4),
+            "drawn": truth,
+            "predicted": prediction,
+        },
+    )
