@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -37,9 +38,10 @@ class Habits:
 class TaskParser(argparse.ArgumentParser):
     """Parses one task's command line; each option takes exactly one value.
 
-    `--flag=value` and `--flag value` are the same, whatever sign the value begins with: plain
-    argparse takes the region `-1,-1,-1,-1` for an option. Words without a flag are the parameters
-    that have a place and were not given by theirs.
+    One that is true or false is true without: at the end, or before another. `--flag=value` and
+    `--flag value` are the same, whatever sign the value begins with: plain argparse takes the
+    region `-1,-1,-1,-1` for an option. Words without a flag are the parameters that have a place
+    and were not given by theirs.
     """
 
     def __init__(self, spec: Spec, habits: Habits, *, prog: str) -> None:
@@ -50,7 +52,7 @@ class TaskParser(argparse.ArgumentParser):
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
-        self._habits, self._taking_value = habits, set[str]()
+        self._habits, self._taking_value, self._switches = habits, set[str](), set[str]()
         placed = [p for p in spec.parameters if p.index is not None]
         self._places = [p.name for p in sorted(placed, key=lambda p: p.index or 0)]
         self.add_argument("--version", action="version", version=f"{spec.name} {spec.version}")
@@ -71,6 +73,8 @@ class TaskParser(argparse.ArgumentParser):
                     help=_help(parameter),
                 )
                 self._taking_value.update(flags[parameter.name])
+                if parameter.kind == "boolean":
+                    self._switches.update(flags[parameter.name])
 
     def values(self, argv: Sequence[str]) -> dict[str, str]:
         """What the command line gives, by parameter.
@@ -98,21 +102,28 @@ class TaskParser(argparse.ArgumentParser):
         """The options of `argv`, each made one word with its value, and the words without one."""
         options: list[str] = []
         places: list[str] = []
-        words = iter(argv)
-        for word in words:
+        words = deque(argv)
+        while words:
+            word = words.popleft()
             flag = word.partition("=")[0]
             if word == "--":
                 places += words
+                words.clear()
             elif flag in self._habits.gone:
                 self.error(f"{flag} has no counterpart: {self._habits.gone[flag]}")
             elif word in self._taking_value:
-                value = next(words, None)
-                if value is None or value in self._taking_value:
-                    self.error(f"{word} needs a value")
-                options.append(f"{word}={value}")
+                options.append(f"{word}={self._value(word, words)}")
             else:
                 (options if word.startswith("-") and word != "-" else places).append(word)
         return options, places
+
+    def _value(self, flag: str, words: deque[str]) -> str:
+        """The value of an option, taken off the words after it."""
+        if flag in self._switches and (not words or words[0].startswith("-")):
+            return "true"
+        if not words or words[0] in self._taking_value:
+            self.error(f"{flag} needs a value")
+        return words.popleft()
 
 
 class _Parts(argparse.Action):

@@ -11,8 +11,12 @@ from deeplab_cli.task import Task, leave, run_task
 
 
 def run(request: TrainRequest, progress: Progress) -> str:
-    """Train the network and say in a few lines how good it is."""
+    """Train the network and say in a few lines how good it is, or what there is to learn from."""
     # A form, a help text and a wrong number are answered without TensorFlow.
+    if request.dry_run:
+        from deeplab.training.dry_run import look  # noqa: PLC0415
+
+        return look(request, progress).text()
     from deeplab.training.train import train  # noqa: PLC0415
 
     return train(request, progress).summary()

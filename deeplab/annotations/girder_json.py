@@ -191,7 +191,7 @@ def _polygon(element: Json, where: str, source: str | Path) -> shapely.Polygon |
         if len(points) < 3:
             return None
         return shapely.Polygon(points, [ring for ring in rings if len(ring) >= 3])
-    if kind not in ("rectangle", "ellipse", "circle"):
+    if kind not in ("rectangle", "rectanglegrid", "ellipse", "circle"):
         return None
     ((x, y),) = coordinates([element.get("center")], f"the centre of {where}", source).tolist()
     if kind == "circle":
@@ -199,7 +199,7 @@ def _polygon(element: Json, where: str, source: str | Path) -> shapely.Polygon |
         return ellipse(x, y, radius, radius)
     width, height = (_size(element, key, where, source) for key in ("width", "height"))
     rotation = number(element.get("rotation", 0), f"the rotation of {where}", source)
-    if kind == "rectangle":
+    if kind in ("rectangle", "rectanglegrid"):
         return rectangle(x, y, width, height, rotation)
     return ellipse(x, y, width / 2, height / 2, rotation)
 

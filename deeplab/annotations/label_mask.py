@@ -66,14 +66,20 @@ def write_label_mask(path: Path, labels: Labels, classes: ClassList | None = Non
         image.save(part, format="PNG")
 
 
-def annotations_of_mask(labels: Labels, names: Sequence[str] = ()) -> Annotations:
+def annotations_of_mask(
+    labels: Labels, names: Sequence[str] = (), ignore: str = IGNORE_LAYER
+) -> Annotations:
     """The objects of a mask, whose pixels are level-0 pixels.
 
+    A mask judges every pixel, so each of `names` has a layer, which may be empty. `attributes` of
+    the result holds `width_level0` and `height_level0`.
+
     Args:
-        labels: uint8 (height, width); 0 is background, 255 the layer "ignore".
+        labels: uint8 (height, width); 0 is background, 255 the layer `ignore`.
         names: of the values 1, 2, ...; "class 1" and so on without.
+        ignore: what the layer of 255 is called.
     """
-    found: dict[int, list[Shape]] = {}
+    found: dict[int, list[Shape]] = {label: [] for label in range(1, len(names) + 1)}
     for traced in trace(labels):
         found.setdefault(traced.label, []).append(Shape(traced.polygon))
     layers = []
@@ -81,6 +87,7 @@ def annotations_of_mask(labels: Labels, names: Sequence[str] = ()) -> Annotation
         name = names[label - 1] if label <= len(names) else f"class {label}"
         colour = PALETTE[(label - 1) % len(PALETTE)]
         if label == IGNORE and label > len(names):
-            name, colour = IGNORE_LAYER, (128, 128, 128)
+            name, colour = ignore, (128, 128, 128)
         layers.append(Layer(name, colour, tuple(shapes)))
-    return Annotations(tuple(layers))
+    height, width = labels.shape
+    return Annotations(tuple(layers), {"width_level0": width, "height_level0": height})

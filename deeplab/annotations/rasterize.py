@@ -170,9 +170,16 @@ class ShapeIndex:
             if polygons:
                 self._layers.append((value, _Edges.of(polygons), shapely.STRtree(polygons)))
 
-    def draw(self, box: WorkBox, frame: WorkFrame) -> Labels:
-        """Labels of a box of work pixels, uint8 (box.height, box.width); 0 where nothing is."""
-        out = np.zeros((box.height, box.width), np.uint8)
+    def draw(self, box: WorkBox, frame: WorkFrame, *, ground: Labels | int = 0) -> Labels:
+        """Labels of a box of work pixels, uint8 (box.height, box.width).
+
+        Args:
+            box: the work pixels wanted.
+            frame: the slide's work frame.
+            ground: the labels where no shape is, one or (box.height, box.width).
+        """
+        out = np.empty((box.height, box.width), np.uint8)
+        out[...] = ground
         for band in _bands(box):
             part = frame.to_level0(band)
             window = shapely.box(part.x0, part.y0, part.x0 + part.width, part.y0 + part.height)

@@ -16,6 +16,7 @@ from deeplab.config.checks import (
     check_girder_id,
     check_range,
 )
+from deeplab.config.classes import parse_colour
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
 
@@ -52,7 +53,8 @@ class SourceSettings(Checked):
         aliases: other names of classes, as "name=class": "Tumor=tumour".
         colours: of the classes, as "#rrggbb"; empty: those of the annotations.
         ignore_class: a layer that is left out of the loss, drawn over all others.
-        unannotated: what tissue is that nobody drew on: "background", or "ignore" for unknown.
+        unannotated: what tissue is that nobody drew on: "background", or "ignore" for unknown;
+            glass is background.
         exhaustive_layer: a layer whose shapes bound the regions in which everything was drawn:
             inside of them what is not drawn is background, outside it is ignored.
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
@@ -83,14 +85,30 @@ class SourceSettings(Checked):
             raise ConfigError("classes", ", ".join(self.classes), "different names")
         if self.ignore_class in self.classes:
             raise ConfigError("ignore_class", self.ignore_class, "none of the classes")
+        if self.exhaustive_layer and self.exhaustive_layer in (*self.classes, self.ignore_class):
+            raise ConfigError(
+                "exhaustive_layer", self.exhaustive_layer, "a layer of its own, not a class"
+            )
         check_choice("unannotated", self.unannotated, get_args(Unannotated))
         check_at_least("slide_mpp", self.slide_mpp, 0)
-        for alias in self.aliases:
-            other, _, name = alias.partition("=")
-            if not other.strip() or name.strip() not in (*self.classes, self.ignore_class):
-                raise ConfigError("aliases", alias, "name=class, with one of the classes")
+        self._check_aliases()
         if self.colours and len(self.colours) != len(self.classes):
             raise ConfigError("colours", ",".join(self.colours), "one for each class")
+        for colour in self.colours:
+            try:
+                parse_colour(colour)
+            except ConfigError as error:
+                raise ConfigError("colours", colour, error.must) from None
+
+    def _check_aliases(self) -> None:
+        known = (*self.classes, self.ignore_class)
+        taken = dict(zip(known, known, strict=True)) | {self.exhaustive_layer: ""}
+        for alias in self.aliases:
+            other, name = (part.strip() for part in alias.partition("=")[::2])
+            if not other or name not in known:
+                raise ConfigError("aliases", alias, "name=class, with one of the classes")
+            if taken.setdefault(other, name) != name:
+                raise ConfigError("aliases", alias, f"of a name that means nothing else: {other}")
 
 
 @dataclass(frozen=True, kw_only=True)

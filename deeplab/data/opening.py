@@ -1,52 +1,266 @@
-"""Open the slides of a training, each on its side of the split."""
+"""Open the slides of a training, each on its side of the split, and say what there is on them.
+
+One slide of many that cannot be learnt from is left out and named; only where none is left does
+the training end.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
-from deeplab.config.classes import ClassList
+from deeplab.annotations.shapes import Annotations
+from deeplab.config.classes import ClassList, SlideClass, parse_colour
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
-from deeplab.data.samples import find_samples, split_samples
-from deeplab.data.truth import AnnotatedSlide, classes_of, open_annotated
-from deeplab.server.session import ServerLogin
+from deeplab.data.census import Census, take_census
+from deeplab.data.labelling import Labelling, nearest
+from deeplab.data.samples import LeftOut, Sample, find_samples
+from deeplab.data.split import Claim, Side, sides
+from deeplab.data.truth import AnnotatedSlide, open_annotated
+from deeplab.errors import (
+    AccessDeniedError,
+    AnnotationError,
+    DeeplabError,
+    ServerError,
+    SlideError,
+    TrainingError,
+)
+from deeplab.server.items import get_item
+from deeplab.server.session import Patience, ServerLogin, Session
 
 log = logging.getLogger(__name__)
+
+OPENED_AT_ONCE = 4  # slides: what opening waits for is the disk or the server, more than a core
+NAMED = 3  # slides that are named in a sentence
+ALIVE = Patience(total_s=5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedSlides:
-    """What a training learns from, what it is checked on, and its classes."""
+    """What a training learns from, what it is checked on, its classes, and all this in numbers."""
 
     learn: list[AnnotatedSlide]
     held_out: list[AnnotatedSlide]
     classes: ClassList
+    census: Census
 
 
 def open_slides(request: TrainRequest, progress: Progress) -> OpenedSlides:
     """Open all slides that `request` names, some of the patients' held out for validation.
 
+    The log says what there is to learn from, in short.
+
     Raises:
         TrainingError: there is nothing to learn from, or not every class is drawn.
         ConfigError, SlideError, AnnotationError, ServerError: as reading them does.
     """
+    slides, census = _survey(request, progress)
+    for line in census.summary():
+        log.info("%s", line)
+    for line in census.remarks():
+        log.warning("%s", line)
+    learn = [slide for slide, side in slides if side == "train"]
+    return OpenedSlides(
+        learn=learn,
+        held_out=[slide for slide, side in slides if side == "validation"],
+        classes=_classes(request, learn, census),
+        census=census,
+    )
+
+
+def count_slides(request: TrainRequest, progress: Progress) -> Census:
+    """What there is to learn from; the slides are opened and closed again.
+
+    Raises:
+        TrainingError: there is nothing to learn from.
+        ConfigError, SlideError, AnnotationError, ServerError: as reading them does.
+    """
+    slides, census = _survey(request, progress)
+    for slide, _ in slides:
+        slide.slide.close()
+    return census
+
+
+def _survey(
+    request: TrainRequest, progress: Progress
+) -> tuple[list[tuple[AnnotatedSlide, Side]], Census]:
+    """All slides that can be learnt from with their sides, and the census of all."""
+    rules = Labelling.of(request)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    samples = find_samples(request.source, request.classes, login)
-    sides = split_samples(samples, request.validation_fraction, request.seed)
-    opened: tuple[list[AnnotatedSlide], list[AnnotatedSlide]] = ([], [])
-    for side, chosen in zip(opened, sides, strict=True):
-        for sample in chosen:
-            progress("open slides", sum(map(len, opened)), len(samples))
-            slide = open_annotated(
+    found = find_samples(request.source, rules, login)
+    opened, faults = _open_all(found.samples, _Opener(request, rules, login), progress)
+    try:
+        if not opened:
+            raise _nothing_left(rules, faults)
+        left_out = [*found.left_out, *(fault.left_out for fault in faults)]
+        slides = list(zip([s for s, _ in opened], _sides(opened, request), strict=True))
+        census = take_census(rules, slides, left_out, smaller_than_patch=_smaller(request, slides))
+        if len(census.undrawn) == len(rules.classes):
+            raise TrainingError(_undrawn(rules.classes, census.drawn, "no slide"))
+    except DeeplabError:
+        for slide, _ in opened:
+            slide.slide.close()
+        raise
+    return slides, census
+
+
+class _Fault(NamedTuple):
+    """A slide that is left out, and the error where it was one."""
+
+    left_out: LeftOut
+    error: DeeplabError | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    """Opens slides as a request wants them."""
+
+    request: TrainRequest
+    rules: Labelling
+    login: ServerLogin | None
+
+    def __call__(self, sample: Sample) -> AnnotatedSlide | _Fault:
+        try:
+            annotations = sample.load()
+            if not any(self.rules.meaning(name) for name in annotations.names):
+                return _Fault(_unasked(sample.name, annotations), None)
+            return open_annotated(
                 sample,
-                request.classes,
-                ignore_class=request.ignore_class,
-                slide_mpp=request.slide_mpp,
-                login=login,
+                annotations,
+                self.rules,
+                slide_mpp=self.request.slide_mpp,
+                login=self.login,
             )
-            side.append(slide)
-    progress("open slides", len(samples), len(samples))
-    learn, checked = opened
-    log.info("%d slides to learn from, %d held out", len(learn), len(checked))
-    return OpenedSlides(learn=learn, held_out=checked, classes=classes_of(request.classes, learn))
+        except (SlideError, AnnotationError, ServerError) as error:
+            if isinstance(error, ServerError):
+                self._raise_unless_alone(sample, error)
+            why = error.problem if isinstance(error, SlideError) else str(error)
+            return _Fault(LeftOut(sample.name, why), error)
+
+    def _raise_unless_alone(self, sample: Sample, error: ServerError) -> None:
+        """Raise `error` unless the server is well and only has trouble with this slide."""
+        if self.login is None or isinstance(error, AccessDeniedError):
+            raise error
+        with Session(self.login, patience=ALIVE) as session:
+            try:
+                get_item(session, sample.slide)
+            except ServerError:
+                raise error from None
+
+
+def _open_all(
+    samples: Sequence[Sample], opener: _Opener, progress: Progress
+) -> tuple[list[tuple[AnnotatedSlide, Sample]], list[_Fault]]:
+    """The slides that can be opened, and the others, both in the order of `samples`."""
+    pool = ThreadPoolExecutor(OPENED_AT_ONCE, thread_name_prefix="open")
+    futures = [pool.submit(opener, sample) for sample in samples]
+    try:
+        progress("open slides", 0, len(samples))
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()  # what no slide alone is to blame for ends the run at once
+            progress("open slides", done, len(samples))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    results = [(future.result(), sample) for future, sample in zip(futures, samples, strict=True)]
+    opened = [(result, s) for result, s in results if isinstance(result, AnnotatedSlide)]
+    return opened, [result for result, _ in results if isinstance(result, _Fault)]
+
+
+def _unasked(name: str, annotations: Annotations) -> LeftOut:
+    """A slide none of whose layers is asked for: it may be misspelt, or not looked at."""
+    counts = Counter({each: len(annotations.layer(each).shapes) for each in annotations.names})
+    told = ", ".join(annotations.names) or "none"
+    why = f"has no layer that is asked for (it has: {told})"
+    return LeftOut(name, f"{why}; if it has none of the classes, give it an empty layer", counts)
+
+
+def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainRequest) -> list[Side]:
+    count = len(request.classes)
+    claims = [
+        Claim(
+            name=sample.name,
+            patient=sample.patient,
+            file=sample.slide if request.api_url else str(Path(sample.slide).resolve()),
+            side=sample.split,
+            classes=frozenset(n for n in range(1, count + 1) if slide.shapes_of(n)),
+        )
+        for slide, sample in opened
+    ]
+    return sides(claims, request.validation_fraction, request.seed)
+
+
+def _smaller(request: TrainRequest, slides: Sequence[tuple[AnnotatedSlide, Side]]) -> list[str]:
+    """The slides that are smaller than a patch both ways, where it is the smallest.
+
+    Raises:
+        TrainingError: all slides to learn from are.
+    """
+    side, smaller, largest = request.patch_size, [], (0, "")
+    learn = [slide for slide, where in slides if where == "train"]
+    for slide, _ in slides:
+        finest = min(request.wsi_downsample, default=0) * slide.slide.mpp.mean
+        frame = slide.slide.frame(finest or request.work_mpp)
+        if max(frame.width, frame.height) < side:
+            smaller.append(slide.name)
+            told = f"{slide.name} has {frame.width} x {frame.height} at {frame.mpp_work:.4g} um"
+            largest = max(largest, (frame.width * frame.height, told))
+    if {slide.name for slide in learn} <= set(smaller):
+        raise TrainingError(
+            f"a patch of {side} x {side} pixels is larger than every slide to learn from "
+            f"({largest[1]}); choose a smaller patch_size or a finer scale"
+        )
+    return smaller
+
+
+def _nothing_left(rules: Labelling, faults: Sequence[_Fault]) -> DeeplabError:
+    """Why no slide is left to learn from."""
+    if len(faults) == 1 and faults[0].error:
+        return faults[0].error
+    if all(fault.error is None for fault in faults):
+        drawn = Counter[str]()
+        for fault in faults:
+            drawn.update(fault.left_out.drawn)
+        return TrainingError(_undrawn(rules.classes, drawn, "no slide"))
+    told = "; ".join(f"{f.left_out.name} {f.left_out.why}" for f in faults[:NAMED])
+    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    return TrainingError(f"none of {len(faults)} slides can be learnt from: {told}{more}")
+
+
+def _undrawn(names: Sequence[str], drawn: Iterable[str], where: str) -> str:
+    """The sentence on classes that nobody drew."""
+    layers = tuple(sorted(drawn))
+    near = next((found for name in names if (found := nearest(name, layers))), "")
+    return (
+        f"{where} has a shape of {', '.join(names)}"
+        + (f"; did you mean {near}?" if near else "")
+        + f" (there are: {', '.join(layers) or 'none'})"
+    )
+
+
+def _classes(request: TrainRequest, learn: Sequence[AnnotatedSlide], census: Census) -> ClassList:
+    """The classes in the colours asked for, or in which they were drawn.
+
+    Raises:
+        TrainingError: a class is on no slide to learn from.
+    """
+    missing = [n for n in request.classes if not census.total(n, "train").objects]
+    if missing:
+        held_out = [n for n in missing if census.total(n).objects]
+        if held_out:
+            raise TrainingError(
+                f"{', '.join(held_out)} is drawn on held-out slides only; give one of them the "
+                "split train"
+            )
+        raise TrainingError(_undrawn(missing, census.drawn, "no slide to learn from"))
+    drawn = {layer.meaning: layer.colour for slide in learn for layer in reversed(slide.layers)}
+    colours = [parse_colour(text) for text in request.colours]
+    colours = colours or [drawn[name] for name in request.classes]
+    return ClassList(
+        tuple(SlideClass(n, colour) for n, colour in zip(request.classes, colours, strict=True))
+    )

@@ -2,64 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import ShapeIndex
-from deeplab.annotations.shapes import Annotations
-from deeplab.config.classes import IGNORE, ClassList, SlideClass
+from deeplab.annotations.rasterize import Labels, ShapeIndex
+from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.config.classes import IGNORE, Rgb
+from deeplab.data.labelling import Labelling, Unjudged
 from deeplab.data.samples import Sample
-from deeplab.errors import TrainingError
+from deeplab.errors import AnnotationError, DeeplabError
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import TissueMask, tissue_mask
 
+log = logging.getLogger(__name__)
+
+Polygons = tuple[shapely.Polygon, ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnLayer:
+    """A layer of a slide as its author called it.
+
+    Attributes:
+        name: as drawn.
+        meaning: the class, the ignored or the exhaustive layer that it stands for; "": none.
+        colour: as drawn.
+        objects: number of its shapes on the slide.
+        area_um2: of these, those that overlap counted each.
+    """
+
+    name: str
+    meaning: str
+    colour: Rgb
+    objects: int
+    area_um2: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnnotatedSlide:
-    """Pixels and labels of one slide; `drawn` names all its layers, learnt from or not."""
+    """Pixels and labels of one slide; reading is safe from many threads.
+
+    Attributes:
+        name: what the user knows it by.
+        slide: the pixels.
+        layers: everything that was drawn, learnt from or not.
+        shapes: of each label, level-0 pixels.
+        index: the same, made ready to be drawn.
+        unjudged: where what is not drawn is not background.
+        tissue: where there is some.
+        patient: "" where it is not known.
+    """
 
     name: str
     slide: Slide
-    annotations: Annotations
-    drawn: tuple[str, ...]
+    layers: tuple[DrawnLayer, ...]
+    shapes: Mapping[int, Polygons]
     index: ShapeIndex
-    shapes: Mapping[int, tuple[shapely.Polygon, ...]]
+    unjudged: Unjudged
     tissue: TissueMask
+    patient: str = ""
 
-    def shapes_of(self, label: int) -> tuple[shapely.Polygon, ...]:
-        """All shapes of a class, level-0 pixels."""
+    @classmethod
+    def of(
+        cls,
+        slide: Slide,
+        annotations: Annotations,
+        rules: Labelling,
+        *,
+        sample: Sample,
+        tissue: TissueMask,
+    ) -> Self:
+        """`slide` with what `annotations` say of it by the `rules`.
+
+        Raises:
+            AnnotationError: all that was drawn lies beyond the slide.
+        """
+        layers = tuple(_on_slide(layer, slide, sample.name) for layer in annotations.layers)
+        if annotations.shape_count and not any(layer.shapes for layer in layers):
+            raise AnnotationError(
+                sample.name, "all that was drawn lies beyond the slide; is it of another one?"
+            )
+        meant = _by_meaning(layers, rules)
+        return cls(
+            name=sample.name,
+            slide=slide,
+            layers=tuple(_drawn(layer, rules, slide) for layer in layers),
+            shapes={
+                value: tuple(shape.polygon for shape in meant.layer(name).shapes)
+                for name, value in rules.values.items()
+                if name in meant.names
+            },
+            index=ShapeIndex(meant, rules.values),
+            unjudged=rules.unjudged,
+            tissue=tissue,
+            patient=sample.patient,
+        )
+
+    def shapes_of(self, label: int) -> Polygons:
+        """All shapes of a class, level-0 pixels; of label 0, the finished regions."""
         return self.shapes.get(label, ())
 
-    def read(self, frame: WorkFrame, box: WorkBox) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """RGB (height, width, 3) and labels (height, width); beyond the slide labels are IGNORE."""
-        return self.slide.read(frame, box), self.labels(frame, box)
-
-    def labels(self, frame: WorkFrame, box: WorkBox) -> NDArray[np.uint8]:
-        """What was drawn in a box of work pixels, (height, width); IGNORE beyond the slide."""
+    def labels(self, frame: WorkFrame, box: WorkBox) -> Labels:
+        """Labels (height, width) of a box; beyond the slide they are IGNORE."""
         labels = np.full((box.height, box.width), IGNORE, np.uint8)
         on_slide = box.intersection(frame.box)
         if not on_slide.is_empty:
-            labels[on_slide.within(box)] = self.index.draw(on_slide, frame)
+            ground = self._ground(frame, on_slide)
+            labels[on_slide.within(box)] = self.index.draw(on_slide, frame, ground=ground)
         return labels
+
+    def read(self, frame: WorkFrame, box: WorkBox) -> tuple[NDArray[np.uint8], Labels]:
+        """RGB (height, width, 3) and labels (height, width); beyond the slide labels are IGNORE.
+
+        Raises:
+            SlideError: a part of the slide cannot be read.
+            ServerError: the server that has the slide failed.
+        """
+        return self.slide.read(frame, box), self.labels(frame, box)
 
     def extent(self) -> Level0Box:
         """The part of the slide that holds all its shapes; the whole slide where there is none."""
-        polygons = [polygon for some in self.shapes.values() for polygon in some]
-        if not polygons:
-            return Level0Box(0, 0, self.slide.width_level0, self.slide.height_level0)
-        left, top, right, bottom = shapely.total_bounds(polygons)
-        return Level0Box(left, top, max(right - left, 1), max(bottom - top, 1))
+        return self._extent
 
     def tissue_point(self, random: np.random.Generator) -> tuple[float, float]:
-        """A random point on tissue, (x, y) in level-0 pixels; anywhere where there is none."""
-        cells = np.flatnonzero(self.tissue.mask)
+        """A random point of background, (x, y) in level-0 pixels: on tissue where there is such.
+
+        Where no background is known: on tissue; where no tissue is seen: anywhere.
+        """
+        cells = self.background_cells if self.background_cells.size else self._tissue_cells
         cell = (
             int(random.choice(cells)) if cells.size else int(random.integers(self.tissue.mask.size))
         )
@@ -67,55 +146,107 @@ class AnnotatedSlide:
         frame = self.tissue.frame
         return (col + random.random()) * frame.scale_x, (row + random.random()) * frame.scale_y
 
+    @cached_property
+    def _extent(self) -> Level0Box:
+        polygons = [polygon for some in self.shapes.values() for polygon in some]
+        if not polygons:
+            return Level0Box(0, 0, self.slide.width_level0, self.slide.height_level0)
+        left, top, right, bottom = shapely.total_bounds(polygons)
+        return Level0Box(left, top, max(right - left, 1), max(bottom - top, 1))
+
+    @cached_property
+    def _tissue_cells(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self.tissue.mask)
+
+    @cached_property
+    def background_cells(self) -> NDArray[np.intp]:
+        """Which cells of the tissue mask, as it lies in memory, are background in their middle.
+
+        Those on tissue; where there are none, those on glass. None: no background is known.
+        """
+        frame = self.tissue.frame
+        empty = self.labels(frame, frame.box) == 0
+        on_tissue = np.flatnonzero(empty & self.tissue.mask)
+        return on_tissue if on_tissue.size else np.flatnonzero(empty)
+
+    def _ground(self, frame: WorkFrame, box: WorkBox) -> Labels | int:
+        """The labels where nothing is drawn."""
+        if self.unjudged != "on tissue":
+            return 0 if self.unjudged == "nowhere" else IGNORE
+        seen = self.tissue.frame
+        x_level0 = (np.arange(box.x, box.right) + 0.5) * frame.scale_x
+        y_level0 = (np.arange(box.y, box.bottom) + 0.5) * frame.scale_y
+        cols = np.minimum(x_level0 // seen.scale_x, seen.width - 1).astype(np.intp)
+        rows = np.minimum(y_level0 // seen.scale_y, seen.height - 1).astype(np.intp)
+        return np.where(self.tissue.mask[np.ix_(rows, cols)], IGNORE, 0).astype(np.uint8)
+
 
 def open_annotated(
     sample: Sample,
-    classes: Sequence[str],
+    annotations: Annotations,
+    rules: Labelling,
     *,
-    ignore_class: str,
     slide_mpp: float,
     login: ServerLogin | None,
 ) -> AnnotatedSlide:
-    """Open a slide and draw its annotations where they are asked for.
-
-    Layers whose names are no class are left out; the layer `ignore_class` is drawn over all others.
+    """Open the slide of a sample, with its annotations; `slide_mpp` 0 is what the slide says.
 
     Raises:
-        SlideError, AnnotationError, ServerError: as reading them does.
+        AnnotationError: they are of another slide.
+        SlideError: the slide cannot be read, or does not state its um per pixel.
+        ServerError: the server that has it refuses or fails.
     """
-    labels = {name: label for label, name in enumerate(classes, start=1)} | {ignore_class: IGNORE}
-    everything = sample.load()
-    annotations = Annotations(tuple(x for x in everything.layers if x.name in labels))
-    shapes = {
-        labels[name]: tuple(shape.polygon for shape in annotations.layer(name).shapes)
-        for name in annotations.names
-    }
     slide = open_slide(sample.slide, mpp=sample.mpp or slide_mpp or None, server=login)
-    return AnnotatedSlide(
-        name=sample.name,
-        slide=slide,
-        annotations=annotations,
-        drawn=everything.names,
-        index=ShapeIndex(annotations, labels),
-        shapes=shapes,
-        tissue=tissue_mask(slide),
+    try:
+        _check_size(annotations, slide, sample.name)
+        tissue = tissue_mask(slide)
+        return AnnotatedSlide.of(slide, annotations, rules, sample=sample, tissue=tissue)
+    except DeeplabError:
+        slide.close()
+        raise
+
+
+def _check_size(annotations: Annotations, slide: Slide, name: str) -> None:
+    """Raise AnnotationError where these are of a label mask of another size than the slide."""
+    mask = tuple(annotations.attributes.get(f"{side}_level0") for side in ("width", "height"))
+    size = (slide.width_level0, slide.height_level0)
+    if None not in mask and mask != size:
+        raise AnnotationError(
+            name,
+            f"the label mask has {mask[0]} x {mask[1]} pixels and the slide {size[0]} x {size[1]};"
+            " a mask must be as large as the slide's full resolution",
+        )
+
+
+def _on_slide(layer: Layer, slide: Slide, name: str) -> Layer:
+    """The layer without the shapes that lie beyond the slide whole."""
+    polygons = [shape.polygon for shape in layer.shapes]
+    left, top, right, bottom = shapely.bounds(np.asarray(polygons, object)).reshape(-1, 4).T
+    on = (right > 0) & (bottom > 0) & (left < slide.width_level0) & (top < slide.height_level0)
+    if on.all():
+        return layer
+    log.warning("%s: %d of %r lie beyond the slide and are left out", name, (~on).sum(), layer.name)
+    shapes = tuple(shape for shape, kept in zip(layer.shapes, on, strict=True) if kept)
+    return Layer(layer.name, layer.colour, shapes, layer.description)
+
+
+def _by_meaning(layers: tuple[Layer, ...], rules: Labelling) -> Annotations:
+    """The layers that are asked for, under the names of what they stand for."""
+    return Annotations(
+        tuple(
+            Layer(meaning, layer.colour, layer.shapes)
+            for layer in layers
+            if (meaning := rules.meaning(layer.name))
+        )
     )
 
 
-def classes_of(names: Sequence[str], slides: Sequence[AnnotatedSlide]) -> ClassList:
-    """The classes of these names in the colours that the slides' annotations give them.
-
-    Raises:
-        TrainingError: a name is on no slide.
-    """
-    found = {layer.name: layer.colour for slide in slides for layer in slide.annotations.layers}
-    missing = [name for name in names if name not in found]
-    if missing:
-        drawn = sorted({name for slide in slides for name in slide.drawn})
-        near = get_close_matches(missing[0], drawn, 1)
-        raise TrainingError(
-            f"no slide to learn from has a shape of {', '.join(missing)}"
-            + (f"; did you mean {near[0]}?" if near else "")
-            + f" (there are: {', '.join(drawn) or 'none'})"
-        )
-    return ClassList(tuple(SlideClass(name, found[name]) for name in names))
+def _drawn(layer: Layer, rules: Labelling, slide: Slide) -> DrawnLayer:
+    polygons = np.asarray([shape.polygon for shape in layer.shapes], object)
+    return DrawnLayer(
+        name=layer.name,
+        meaning=rules.meaning(layer.name),
+        colour=layer.colour,
+        objects=len(polygons),
+        area_um2=float(shapely.area(polygons).sum()) * slide.mpp.x * slide.mpp.y,
+    )

@@ -28,7 +28,10 @@ MAX_LEVELS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilesInfo:
-    """What the server says of an image; level `levels - 1` has all its pixels, 0 is one tile."""
+    """What the server says of an image; level `levels - 1` has all its pixels, 0 is one tile.
+
+    `bands` and `dtype` are those of the file, where they are known; tiles come as bytes.
+    """
 
     width_level0: int
     height_level0: int
@@ -37,6 +40,8 @@ class TilesInfo:
     levels: int
     mpp_x: float | None
     mpp_y: float | None
+    bands: int | None = None
+    dtype: str = ""
 
 
 def tiles_info(session: Session, item_id: str) -> TilesInfo:
@@ -57,6 +62,8 @@ def tiles_info(session: Session, item_id: str) -> TilesInfo:
             levels=_count(told, "levels", MAX_LEVELS),
             mpp_x=_um(told.get("mm_x")),
             mpp_y=_um(told.get("mm_y")),
+            bands=_count(told, "bandCount", 2**16) if told.get("bandCount") else None,
+            dtype=str(told.get("dtype") or ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ServerError(path, "the server describes no large image") from error

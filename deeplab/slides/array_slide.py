@@ -25,6 +25,7 @@ class _OneTile:
     """An array as a pyramid of one level with one tile."""
 
     description = "array"
+    kind = ""
 
     def __init__(self, rgb: Rgb) -> None:
         self._rgb = rgb

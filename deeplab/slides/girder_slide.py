@@ -14,12 +14,22 @@ from deeplab.errors import ConfigError
 from deeplab.geometry.frames import Mpp
 from deeplab.server.session import Session
 from deeplab.server.tiles import Encoding, TilesInfo, fetch_tile, full_levels
-from deeplab.slides.colours import to_rgb
+from deeplab.slides.colours import kind_of, to_rgb
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
 
 VARIED = 32  # steps between the darkest and the brightest byte of a tile with something on it
 
 logger = logging.getLogger(__name__)
+
+
+def _kind(info: TilesInfo) -> str:
+    """What the file's pixels are, as far as the server tells; its tiles are RGB bytes."""
+    try:
+        dtype = np.dtype(info.dtype)
+    except TypeError:
+        return ""
+    bands = 3 if info.bands in (None, 4) else info.bands
+    return kind_of(bands, dtype) if info.dtype else ""
 
 
 class GirderTiles:
@@ -39,6 +49,7 @@ class GirderTiles:
         self._encodings: dict[int, Encoding] = {}
         self._lock = threading.Lock()
         self.description = f"Girder {session.login.host}"
+        self.kind = _kind(info)
         self.shape = PyramidShape(
             width_level0=info.width_level0,
             height_level0=info.height_level0,

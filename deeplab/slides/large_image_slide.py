@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from large_image_source_openslide import OpenslideFileTileSource
 from large_image_source_pil import PILFileTileSource
 from large_image_source_tiff import TiffFileTileSource
 from large_image_source_tifffile import TifffileFileTileSource
+from numpy.typing import NDArray
 
 from deeplab.errors import ConfigError, SlideNotFoundError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
-from deeplab.slides.colours import to_rgb
+from deeplab.slides.colours import ALPHA_BANDS, channels_to_rgb, kind_of, to_rgb, top_of
 from deeplab.slides.ome import ome_mpp
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
 from deeplab.slides.tiff_check import TiffFacts, tiff_facts
@@ -40,10 +41,17 @@ class OpenedFile:
 
 
 class LargeImageTiles:
-    """The tiles of one large_image source."""
+    """The tiles of one large_image source.
+
+    Where channels are pictures of their own (frames), the first three are taken.
+    """
 
     def __init__(self, source: Any, path: Path) -> None:  # noqa: ANN401  large_image has no types
         self._source, self._path = source, path
+        self._top = 0.0
+        self._to_rgb: Callable[..., Rgb] = to_rgb
+        self._channels = _channel_frames(source)
+        self.kind = ""
         # Tiles are kept once, by the slide: large_image's cache would hold each a second time and
         # its one lock would stand in the way of reading from many threads.
         source.cache, source.cache_lock = _NoCache(), None
@@ -68,10 +76,37 @@ class LargeImageTiles:
         """
         return [self._read(tile) for tile in tiles]
 
+    def take_as_channels(self) -> None:
+        """Take the bands for channels of which none is alpha."""
+        self._to_rgb = channels_to_rgb
+
+    def look(self, tiles: Sequence[Tile]) -> None:
+        """See by some tiles what the pixels are, and how bright they can be.
+
+        Raises:
+            UnreadableSlideError: a tile is missing or damaged.
+        """
+        raws = [self._raw(tile) for tile in tiles]
+        bands = len(self._channels) or np.atleast_3d(raws[0]).shape[2]
+        if self._to_rgb is to_rgb and bands in ALPHA_BANDS:
+            bands -= 1
+        self.kind = kind_of(bands, raws[0].dtype)
+        self._top = max(map(top_of, raws))
+
     def _read(self, tile: Tile) -> Rgb:
+        return self._to_rgb(self._raw(tile), top=self._top)
+
+    def _raw(self, tile: Tile) -> NDArray[Any]:
+        """The pixels as the file has them, (height, width, bands)."""
         try:
-            raw = self._source.getTile(tile.x, tile.y, tile.level, numpyAllowed="always")
-            return to_rgb(raw)
+            frames = [
+                np.atleast_3d(
+                    self._source.getTile(
+                        tile.x, tile.y, tile.level, frame=frame, numpyAllowed="always"
+                    )
+                )
+                for frame in self._channels[:3] or (0,)
+            ]
         except READ_FAULTS as error:
             by = self.shape.downsample(tile.level)
             x0, y0 = tile.x * self.shape.tile_width * by, tile.y * self.shape.tile_height * by
@@ -80,6 +115,7 @@ class LargeImageTiles:
                 f"cannot be read at pixel ({x0}, {y0}): the file is cut short or damaged; "
                 f"copy it again ({error})",
             ) from error
+        return frames[0] if len(frames) == 1 else np.concatenate(frames, axis=2)
 
     def stated_mpp(self) -> Mpp | None:
         """The um per pixel that the file states."""
@@ -110,6 +146,16 @@ class _NoCache:
         pass
 
 
+def _channel_frames(source: Any) -> tuple[int, ...]:  # noqa: ANN401  large_image has no types
+    """The numbers of the pictures that are channels of the first one; none where it is alone."""
+    metadata = source.getMetadata()
+    count = metadata.get("IndexRange", {}).get("IndexC", 1)
+    if count < 2 or metadata.get("bandCount") != 1:
+        return ()
+    stride = metadata["IndexStride"]["IndexC"]
+    return tuple(range(0, count * stride, stride))
+
+
 def _full_levels(source: Any) -> tuple[int, ...]:  # noqa: ANN401  large_image has no types
     there = source._nonemptyLevelsList()  # noqa: SLF001  large_image has no public word for it
     return tuple(z for z, level in enumerate(there) if level is not None)
@@ -136,7 +182,7 @@ def open_file(path: Path) -> OpenedFile:
         raise UnreadableSlideError(
             path.name, "is not an image that can be read here, or it is damaged"
         )
-    chosen.read(_samples(chosen))
+    chosen.look(_samples(chosen))
     scales = [tiles.stated_mpp() for tiles in (chosen, openslide) if tiles is not None]
     if openslide is not None and openslide is not chosen:
         openslide.close()
@@ -150,6 +196,8 @@ def _choose(
     if facts.has_empty_tiles:
         # OpenSlide paints a tile that the scanner left out as glass, the others paint it black.
         return openslide
+    if facts.channels != "colour":
+        return _choose_channels(path, facts)
     # A file that is no TIFF is kept from the TIFF readers, which would leave it open.
     tiff = _try(TiffFileTileSource, path) if facts.is_tiff else None
     if tiff is not None and openslide is not None and not _same(tiff, openslide):
@@ -159,6 +207,17 @@ def _choose(
     if chosen is None and facts.is_tiff:
         chosen = _try(TifffileFileTileSource, path)
     return chosen or _try(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
+
+
+def _choose_channels(path: Path, facts: TiffFacts) -> LargeImageTiles | None:
+    """A reader of channels: OpenSlide shows the first of them only."""
+    chosen = None
+    if facts.channels == "interleaved":
+        chosen = _try(TiffFileTileSource, path)
+    chosen = chosen or _try(TifffileFileTileSource, path)
+    if chosen is not None:
+        chosen.take_as_channels()
+    return chosen
 
 
 def _try(kind: Any, path: Path, **options: int) -> LargeImageTiles | None:  # noqa: ANN401  no types

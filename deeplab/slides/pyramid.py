@@ -88,6 +88,10 @@ class TileReader(Protocol):
         """What reads the tiles, for logs: a source or a server."""
 
     @property
+    def kind(self) -> str:
+        """What the pixels are where they are not RGB bytes, for a person; else empty."""
+
+    @property
     def shape(self) -> PyramidShape:
         """The tiles there are."""
 
@@ -163,6 +167,11 @@ class PyramidSlide:
     def reader(self) -> str:
         """What reads the pixels: a large_image source or a server."""
         return self._reader.description
+
+    @property
+    def kind(self) -> str:
+        """What the pixels are where they are not RGB bytes, as "5 channels, 16 bit"; else empty."""
+        return self._reader.kind
 
     def frame(self, mpp_work: float) -> WorkFrame:
         """The grid of pixels of `mpp_work` um over this slide.

@@ -46,6 +46,10 @@ class Slide(Protocol):
     def reader(self) -> str:
         """What reads the pixels: a large_image source or a server."""
 
+    @property
+    def kind(self) -> str:
+        """What the pixels are where they are not RGB bytes, as "5 channels, 16 bit"; else empty."""
+
     def frame(self, mpp_work: float) -> WorkFrame:
         """The grid of pixels of `mpp_work` um over this slide."""
 

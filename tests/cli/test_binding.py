@@ -200,6 +200,13 @@ def test_booleans_are_said_in_words(files: Path, text: str, value: bool):
 
 
 @pytest.mark.parametrize(
+    "words", [("--save-heatmap",), ("--save_heatmap", "--gpu", "0"), ("--save-heatmap", "--gpu=0")]
+)
+def test_a_boolean_without_a_value_is_true(files: Path, words):
+    assert segment(*words).save_heatmap is True
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["--save_heatmap", "maybe"], "save_heatmap must be true or false, but is 'maybe'"),
@@ -228,7 +235,7 @@ def test_a_field_called_differently_is_named_as_in_the_form(files: Path):
         (["--modell=x"], "unrecognized arguments: --modell=x"),
         (["other.svs"], "unrecognized arguments: other.svs"),
         (["--gpu"], "--gpu needs a value"),
-        (["--save_heatmap", "--gpu", "0"], "--save_heatmap needs a value"),
+        (["--work_mpp", "--gpu", "0"], "--work_mpp needs a value"),
     ],
 )
 def test_an_unknown_or_empty_option_is_one_sentence(files: Path, words: list[str], sentence: str):

@@ -1,13 +1,20 @@
 """A slide together with what was drawn on it."""
 
+import logging
+
 import numpy as np
 import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deeplab.config.classes import IGNORE
-from deeplab.data.truth import classes_of
-from deeplab.errors import TrainingError
+from deeplab.data.labelling import Labelling
+from deeplab.errors import AnnotationError
 from deeplab.geometry.frames import WorkBox
-from tests.data.annotated_slides import OBJECT, TISSUE, annotated
+from tests.data.annotated_slides import OBJECT, TISSUE, annotated, labelled
+
+GREY = np.full((96, 96, 3), TISSUE, np.uint8)
 
 
 def test_pixels_and_labels_are_of_the_same_place():
@@ -39,24 +46,118 @@ def test_the_extent_holds_all_shapes():
     assert (extent.x0, extent.y0, extent.width, extent.height) == (10, 20, 100, 80)
 
 
+def point_label(slide, shapes, rules, x, y):
+    """The label of a level-0 point, by the rules said in words; None on an edge."""
+    point = shapely.Point(x, y)
+    on = []
+    for name, polygons in shapes.items():
+        for polygon in polygons:
+            if polygon.boundary.distance(point) < 1e-9:
+                return None
+            if polygon.contains(point):
+                on.append(rules.meaning(name))
+    if rules.ignore_class in on:
+        return IGNORE
+    drawn = [label for label, name in enumerate(rules.classes, start=1) if name in on]
+    if drawn:
+        return drawn[-1]
+    if rules.exhaustive_layer:
+        return 0 if rules.exhaustive_layer in on else IGNORE
+    cell = slide.tissue.mask[int(y // 8), int(x // 8)]
+    return IGNORE if cell and rules.unannotated == "ignore" else 0
+
+
+TRIANGLE = st.lists(
+    st.tuples(st.integers(-20, 110), st.integers(-20, 110)), min_size=3, max_size=3, unique=True
+)
+LAYER = st.sampled_from(["a", "A ", "b", "other b", "ignore", "finished", "nobody asked"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(LAYER, TRIANGLE), min_size=1, max_size=8),
+    st.sampled_from(["background", "ignore"]),
+    st.sampled_from(["", "finished"]),
+    st.sampled_from([0.5, 1.0, 0.85]),
+    st.tuples(st.integers(-10, 60), st.integers(-10, 60)),
+)
+def test_labels_are_those_of_a_painter_who_asks_the_rules_at_every_pixel(
+    drawn, unannotated, exhaustive, mpp_work, corner
+):
+    shapes = {"a": [shapely.box(40, 40, 44, 44)]}
+    for name, points in drawn:
+        polygon = shapely.Polygon(points)
+        if polygon.is_valid and polygon.area:
+            shapes.setdefault(name, []).append(polygon)
+    rules = Labelling(
+        classes=("a", "b"),
+        aliases={"other b": "b"},
+        exhaustive_layer=exhaustive,
+        unannotated=unannotated,
+    )
+    tissue = np.indices((12, 12)).sum(axis=0) % 3 > 0
+    slide = labelled(GREY, shapes, rules, tissue=tissue)
+    frame = slide.slide.frame(mpp_work)
+    box = WorkBox(*corner, 30, 20)
+    labels = slide.labels(frame, box)
+    for row in range(box.height):
+        for col in range(box.width):
+            x, y = box.x + col + 0.5, box.y + row + 0.5
+            if not (0 <= x < frame.width and 0 <= y < frame.height):
+                assert labels[row, col] == IGNORE
+                continue
+            x0, y0 = min(x * frame.scale_x, 95.99), min(y * frame.scale_y, 95.99)
+            wanted = point_label(slide, shapes, rules, x0, y0)
+            if (x * frame.scale_x, y * frame.scale_y) == (x0, y0) and wanted is not None:
+                assert labels[row, col] == wanted
+
+
+def where(slide, random, count=60):
+    points = np.array([slide.tissue_point(random) for _ in range(count)])
+    return points[:, 0], points[:, 1]
+
+
 def test_a_tissue_point_lies_where_tissue_is():
-    slide = annotated([(1, 10, 10, 10)], side=400)
-    slide.tissue.mask[:] = False
-    slide.tissue.mask[20:, 30:] = True
-    random = np.random.default_rng(0)
-    points = np.array([slide.tissue_point(random) for _ in range(50)])
-    assert (points[:, 0] >= 30 * 8).all()
-    assert (points[:, 1] >= 20 * 8).all()
+    tissue = np.zeros((12, 12), np.bool_)
+    tissue[6:, 4:] = True
+    slide = labelled(
+        GREY, {"a": [shapely.box(0, 0, 9, 9)]}, Labelling(classes=("a",)), tissue=tissue
+    )
+    x, y = where(slide, np.random.default_rng(0))
+    assert (x >= 32).all()
+    assert (y >= 48).all()
 
 
-def test_classes_take_the_colours_they_were_drawn_in():
-    classes = classes_of(["class 2", "class 1"], [annotated([(1, 0, 0, 5), (2, 9, 9, 5)])])
-    assert classes.names == ("class 2", "class 1")
-    assert classes.of_label(1).colour == (0, 0, 0)
+def test_background_is_sought_where_it_is_known():
+    shapes = {"done": [shapely.box(16, 16, 48, 48)], "a": [shapely.box(16, 16, 48, 32)]}
+    rules = Labelling(classes=("a",), exhaustive_layer="done")
+    x, y = where(labelled(GREY, shapes, rules), np.random.default_rng(0))
+    assert ((x >= 16) & (x < 48) & (y >= 32) & (y < 48)).all()
+    tissue = np.ones((12, 12), np.bool_)
+    tissue[:, :2] = False
+    rules = Labelling(classes=("a",), unannotated="ignore")
+    x, _ = where(labelled(GREY, shapes, rules, tissue=tissue), np.random.default_rng(0))
+    assert (x < 16).all()
+    covered = labelled(GREY, {"a": [shapely.box(0, 0, 96, 96)]}, Labelling(classes=("a",)))
+    assert not covered.background_cells.size
 
 
-def test_a_misspelt_class_is_answered_with_the_near_one():
-    with pytest.raises(
-        TrainingError, match=r"shape of class 11; did you mean class 1\? \(there are"
-    ):
-        classes_of(["class 11"], [annotated([(1, 0, 0, 5), (2, 9, 9, 5)])])
+def test_shapes_beyond_the_slide_are_left_out_and_counted(caplog):
+    shapes = {"a": [shapely.box(5, 5, 9, 9), shapely.box(200, 5, 220, 9)]}
+    with caplog.at_level(logging.WARNING):
+        slide = labelled(GREY, shapes, Labelling(classes=("a",)))
+    assert len(slide.shapes_of(1)) == slide.layers[0].objects == 1
+    assert "slide: 1 of 'a' lie beyond the slide" in caplog.text
+
+
+def test_annotations_of_another_slide_are_refused():
+    with pytest.raises(AnnotationError, match="all that was drawn lies beyond the slide"):
+        labelled(GREY, {"a": [shapely.box(500, 5, 520, 9)]}, Labelling(classes=("a",)))
+
+
+def test_what_was_drawn_is_counted_in_um2_as_its_author_called_it():
+    shapes = {"A": [shapely.box(0, 0, 10, 10), shapely.box(20, 20, 30, 40)], "x": []}
+    upper, other = labelled(GREY, shapes, Labelling(classes=("a",)), mpp=0.5).layers
+    assert (upper.name, upper.meaning, upper.objects) == ("A", "a", 2)
+    assert upper.area_um2 == pytest.approx(300 * 0.25)
+    assert (other.meaning, other.objects, other.area_um2) == ("", 0, 0.0)

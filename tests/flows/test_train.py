@@ -11,6 +11,7 @@ from deeplab.config.classes import IGNORE
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
 from deeplab.config.train_request import TrainRequest
+from deeplab.data.labelling import Labelling
 from deeplab.data.samples import find_samples
 from deeplab.data.truth import open_annotated
 from deeplab.errors import AnnotationError, OutputError, ScaleError, TrainingError
@@ -168,10 +169,11 @@ def test_a_girder_folder_is_learnt_from_with_its_live_annotations(folder):
     # The other slide has no annotations: nobody has looked at it yet, so it is left out.
     routes["annotation"] = lambda query: heads if query["itemId"] == ITEM else []
     with fake_girder(routes=routes) as girder:
-        (sample,) = find_samples(FOLDER, ("lesion",), girder.login)
-        opened = open_annotated(
-            sample, ("lesion",), ignore_class="ignore", slide_mpp=0, login=girder.login
-        )
+        rules = Labelling(classes=("lesion",))
+        found = find_samples(FOLDER, rules, girder.login)
+        (sample,) = found.samples
+        assert [entry.why for entry in found.left_out] == ["has no annotations"]
+        opened = open_annotated(sample, sample.load(), rules, slide_mpp=0, login=girder.login)
         frame = opened.slide.frame(0.5)
         rgb, labels = opened.read(frame, frame.box)
     assert rgb.shape == (SIDE, SIDE, 3)

@@ -22,6 +22,7 @@ class PaintedTiles:
     """A pyramid in memory, its levels halves of each other, that counts what is read."""
 
     description = "painted"
+    kind = ""
 
     def __init__(self, rgb, tile=32, levels=4, usable=None):
         self.levels = [rgb]

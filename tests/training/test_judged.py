@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
 
+from deeplab.annotations.rasterize import ShapeIndex
+from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig
@@ -67,9 +70,13 @@ def test_tiles_of_which_nobody_judged_anything_are_left_out():
 
 
 def test_an_annotation_beside_the_slide_leaves_nothing_to_judge():
-    slide = annotated([(1, 200, 200, 20)])
-    beside = annotated([(1, 5000, 5000, 20)])
-    moved = replace(slide, shapes=beside.shapes, index=beside.index)
+    beside = shapely.box(5000, 5000, 5020, 5020)
+    annotations = Annotations((Layer("class 1", (0, 0, 0), (Shape(beside),)),))
+    moved = replace(
+        annotated([(1, 200, 200, 20)]),
+        shapes={1: (beside,)},
+        index=ShapeIndex(annotations, {"class 1": 1}),
+    )
     assert judged_slide(moved, CARD, most_px=10**9, seed=0).slots == ()
 
 

@@ -1,0 +1,245 @@
+"""What there is to learn from: slides, area and objects of each class, odd names, what is left out.
+
+A value for the log, the dry run and the report; it holds no pixels and no shapes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deeplab.data.labelling import Labelling, nearest
+from deeplab.data.samples import LeftOut
+from deeplab.data.split import Side
+from deeplab.data.truth import AnnotatedSlide
+
+UM2_PER_MM2 = 1e6
+GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Objects, and their area; where two overlap it counts twice."""
+
+    objects: int = 0
+    area_mm2: float = 0.0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.objects + other.objects, self.area_mm2 + other.area_mm2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideCount:
+    """One slide of a census; `amounts` has all names asked for, `patient` "" is not known.
+
+    `kind` says what the pixels are where they are not RGB bytes, as "5 channels, 16 bit".
+    """
+
+    name: str
+    width_level0: int
+    height_level0: int
+    mpp: float
+    kind: str
+    patient: str
+    side: Side
+    amounts: Mapping[str, Amount]
+
+    @classmethod
+    def of(cls, slide: AnnotatedSlide, side: Side, rules: Labelling) -> SlideCount:
+        """What is on a slide."""
+        amounts = dict.fromkeys(rules.asked, Amount())
+        for layer in slide.layers:
+            if layer.meaning:
+                amounts[layer.meaning] += Amount(layer.objects, layer.area_um2 / UM2_PER_MM2)
+        return cls(
+            name=slide.name,
+            width_level0=slide.slide.width_level0,
+            height_level0=slide.slide.height_level0,
+            mpp=slide.slide.mpp.mean,
+            kind=slide.slide.kind,
+            patient=slide.patient,
+            side=side,
+            amounts=amounts,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OddName:
+    """A layer whose name is none of those asked for.
+
+    Attributes:
+        drawn: its name.
+        taken_for: what it is taken for all the same; "": it is not learnt from.
+        near: the name that it may be a misspelling of; "": none.
+        slides: that have it.
+        objects: on all of these.
+    """
+
+    drawn: str
+    taken_for: str
+    near: str
+    slides: int
+    objects: int
+
+    def sentence(self) -> str:
+        """What is done with it and what to do, for a person."""
+        where = f"layer {self.drawn!r} ({self.objects} objects on {counted(self.slides, 'slide')})"
+        if self.taken_for:
+            return f"{where} is taken for {self.taken_for}"
+        if self.near:
+            alias = f"{self.drawn.strip()}={self.near}"
+            return f'{where} is not learnt from; if it is {self.near}, set aliases to "{alias}"'
+        return f"{where} is not learnt from"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """What there is to learn from.
+
+    Attributes:
+        classes: in the order of their labels.
+        others: the ignored and the exhaustive layer, where there are such.
+        slides: by name.
+        left_out: slides that are not learnt from, and why.
+        odd_names: of layers; those that may be misspelt first.
+        smaller_than_patch: slides that are, at the finest working scale.
+    """
+
+    classes: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    slides: tuple[SlideCount, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    odd_names: tuple[OddName, ...] = ()
+    smaller_than_patch: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """All names that mean something."""
+        return (*self.classes, *self.others)
+
+    @property
+    def undrawn(self) -> tuple[str, ...]:
+        """The classes of which there is no object on any slide."""
+        return tuple(name for name in self.classes if not self.total(name).objects)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The names of all layers with objects, as far as they are known."""
+        meant = [name for name in self.asked if self.total(name).objects]
+        return (*meant, *(o.drawn for o in self.odd_names if o.objects and not o.taken_for))
+
+    def on(self, side: Side) -> tuple[SlideCount, ...]:
+        """The slides of one side of the split."""
+        return tuple(slide for slide in self.slides if slide.side == side)
+
+    def total(self, name: str, side: Side | None = None) -> Amount:
+        """All objects of a name, on all slides or on those of one side."""
+        slides = self.slides if side is None else self.on(side)
+        return sum((slide.amounts.get(name, Amount()) for slide in slides), Amount())
+
+    def summary(self) -> list[str]:
+        """Short lines for the log of a training."""
+        lines = [
+            f"{counted(len(self.on('train')), 'slide')} to learn from, "
+            f"{len(self.on('validation'))} held out, {len(self.left_out)} left out"
+        ]
+        for name in self.asked:
+            total = self.total(name)
+            slides = sum(slide.amounts[name].objects > 0 for slide in self.slides)
+            lines.append(
+                f"{name}: {counted(total.objects, 'object')}, {total.area_mm2:.4g} mm2 "
+                f"on {counted(slides, 'slide')}"
+            )
+        return lines
+
+    def remarks(self) -> list[str]:
+        """What a person should look at before a training: left out, odd or missing."""
+        return [
+            *(f"left out: {entry.name} {entry.why}" for entry in self.left_out),
+            *(f"{name} is smaller than a patch" for name in self.smaller_than_patch),
+            *(odd.sentence() for odd in self.odd_names),
+            *(f"nobody drew {name}{self._hint(name)}" for name in self.undrawn),
+        ]
+
+    def text(self) -> str:
+        """All of it as a table and remarks, in characters of one width."""
+        drawn = [name for name in self.asked if self.total(name).objects]
+        head = ["slide", "pixels", "um/px", "kind", "patient", "side"]
+        head += [f"{name} {unit}" for name in drawn for unit in ("n", "mm2")]
+        rows = [_cells(slide, drawn) for slide in self.slides]
+        total = ["total", *[""] * 5]
+        total += _amounts([self.total(name) for name in drawn])
+        table = _aligned([head, *rows, total], left={0, 3, 4, 5})
+        return "\n".join([*table, "", *self.summary(), *self.remarks()])
+
+    def _hint(self, name: str) -> str:
+        near = nearest(name, tuple(odd.drawn for odd in self.odd_names if not odd.taken_for))
+        return f"; did you mean {near}?" if near else ""
+
+
+def take_census(
+    rules: Labelling,
+    slides: Sequence[tuple[AnnotatedSlide, Side]],
+    left_out: Sequence[LeftOut],
+    *,
+    smaller_than_patch: Sequence[str] = (),
+) -> Census:
+    """The census of opened slides and their sides, and of those that are not learnt from."""
+    drawn = [
+        *({layer.name: layer.objects for layer in slide.layers} for slide, _ in slides),
+        *(entry.drawn for entry in left_out),
+    ]
+    return Census(
+        classes=rules.classes,
+        others=rules.asked[len(rules.classes) :],
+        slides=tuple(SlideCount.of(slide, side, rules) for slide, side in slides),
+        left_out=tuple(left_out),
+        odd_names=_odd_names(rules, drawn),
+        smaller_than_patch=tuple(smaller_than_patch),
+    )
+
+
+def counted(count: int, thing: str) -> str:
+    """A count with its noun: "1 slide", "2 slides"."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
+def _odd_names(rules: Labelling, drawn: Sequence[Mapping[str, int]]) -> tuple[OddName, ...]:
+    """The layers of slides, each objects by name, that are not called as asked for."""
+    on, objects = Counter[str](), Counter[str]()
+    for layers in drawn:
+        on.update(layers.keys())
+        objects.update(layers)
+    odd = [
+        OddName(
+            drawn=name,
+            taken_for=meaning,
+            near="" if meaning else rules.near(name),
+            slides=on[name],
+            objects=objects[name],
+        )
+        for name in on
+        if (meaning := rules.meaning(name)) != name
+    ]
+    return tuple(sorted(odd, key=lambda each: (not each.near, not each.taken_for, each.drawn)))
+
+
+def _cells(slide: SlideCount, drawn: Sequence[str]) -> list[str]:
+    size = f"{slide.width_level0:,} x {slide.height_level0:,}"
+    cells = [slide.name, size, f"{slide.mpp:.4f}", slide.kind, slide.patient, slide.side]
+    return cells + _amounts([slide.amounts[each] for each in drawn])
+
+
+def _amounts(amounts: Sequence[Amount]) -> list[str]:
+    return [text for a in amounts for text in (f"{a.objects:,}", f"{a.area_mm2:.4f}")]
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: set[int]) -> list[str]:
+    """Rows as lines; columns `left` begin, the others end, at the same place; empty ones go."""
+    columns = [
+        [cell.ljust(width) if place in left else cell.rjust(width) for cell in column]
+        for place, column in enumerate(zip(*rows, strict=True))
+        if any(column[1:]) and (width := max(map(len, column)))
+    ]
+    return [GAP.join(line).rstrip() for line in zip(*columns, strict=True)]

@@ -1,0 +1,101 @@
+"""What the layers of a slide stand for: classes under any of their names, and what is not drawn."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Literal, Self
+
+from deeplab.config.classes import IGNORE
+from deeplab.config.train_request import SourceSettings
+
+# Where pixels on which nothing is drawn are not judged: such labels are IGNORE, others 0.
+Unjudged = Literal["nowhere", "on tissue", "outside of finished regions"]
+NEAR = 0.75  # share of letters in common (difflib) from which a name may be a misspelt one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelling:
+    """The rules by which layers become labels.
+
+    Attributes:
+        classes: of the labels 1, 2, ...; where they overlap the later wins.
+        aliases: class, or `ignore_class`, by another name of it.
+        ignore_class: drawn over all others as IGNORE; "": none.
+        exhaustive_layer: bounds the regions in which what is not drawn is background; "": none.
+        unannotated: without such a layer, what tissue is that nobody drew on.
+    """
+
+    classes: tuple[str, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    ignore_class: str = "ignore"
+    exhaustive_layer: str = ""
+    unannotated: Literal["background", "ignore"] = "background"
+
+    @classmethod
+    def of(cls, request: SourceSettings) -> Self:
+        """The rules that a request states."""
+        aliases = (alias.partition("=") for alias in request.aliases)
+        return cls(
+            classes=request.classes,
+            aliases={other.strip(): name.strip() for other, _, name in aliases},
+            ignore_class=request.ignore_class,
+            exhaustive_layer=request.exhaustive_layer,
+            unannotated=request.unannotated,
+        )
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The names that mean something: the classes, the ignored and the exhaustive layer."""
+        others = (self.ignore_class, self.exhaustive_layer)
+        return (*self.classes, *(name for name in others if name))
+
+    @property
+    def values(self) -> dict[str, int]:
+        """Label by meaning, in the order in which shapes are drawn over each other."""
+        values = {self.exhaustive_layer: 0} if self.exhaustive_layer else {}
+        values |= {name: label for label, name in enumerate(self.classes, start=1)}
+        return values | ({self.ignore_class: IGNORE} if self.ignore_class else {})
+
+    @property
+    def unjudged(self) -> Unjudged:
+        """Where what is not drawn is not background."""
+        if self.exhaustive_layer:
+            return "outside of finished regions"
+        return "on tissue" if self.unannotated == "ignore" else "nowhere"
+
+    def meaning(self, drawn: str) -> str:
+        """Which of the names asked for the name of a layer stands for; "": none.
+
+        The name itself goes before an alias, and that before a name that differs in no more than
+        case and blanks.
+        """
+        if drawn in self.asked:
+            return drawn
+        names = {**self.aliases, **dict(zip(self.asked, self.asked, strict=True))}
+        if drawn in names:
+            return names[drawn]
+        alike = {meant for name, meant in names.items() if folded(name) == folded(drawn)}
+        return alike.pop() if len(alike) == 1 else ""
+
+    def near(self, drawn: str) -> str:
+        """The name asked for that the name of a layer may be a misspelling of; "": none."""
+        return nearest(drawn, self.asked)
+
+
+def folded(name: str) -> str:
+    """A name without what people vary: case, blanks around and doubled, composed letters."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def nearest(name: str, others: tuple[str, ...]) -> str:
+    """The one of `others` that is most like `name` but for case, blanks and dashes; "": none."""
+
+    def bare(text: str) -> str:
+        return folded(text.replace("_", " ").replace("-", " "))
+
+    bared = {bare(other): other for other in reversed(others)}
+    close = get_close_matches(bare(name), bared, 1, NEAR)
+    return bared[close[0]] if close else ""
