@@ -1,0 +1,110 @@
+"""What a report is made from: plain values, so that a benchmark can make one, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from deeplab.config.classes import ClassList
+from deeplab.training.examples import Example
+from deeplab.training.history import History
+from deeplab.training.validation import Validation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideFact:
+    """A slide of the training.
+
+    Attributes:
+        name: what the user knows it by.
+        patient: "" where it is not known.
+        side: of the split.
+        mpp: um per level-0 pixel.
+        objects: drawn, of classes 1, 2, ...
+        area_mm2: of these.
+    """
+
+    name: str
+    patient: str
+    side: Literal["train", "validation"]
+    mpp: float
+    objects: tuple[int, ...]
+    area_mm2: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What another method reached on the same held-out slides.
+
+    Attributes:
+        name: as "logistic regression on blurred colour".
+        mean_iou: over the labels that occur.
+        dice: of classes 1, 2, ...
+    """
+
+    name: str
+    mean_iou: float
+    dice: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFacts:
+    """Everything that a report says.
+
+    Attributes:
+        model: name of the model's file.
+        classes: 1, 2, ...
+        mpp_work: um per pixel at which the model works.
+        mpp_range: least and greatest at which it may be run.
+        source: where the slides were found.
+        slides: that were learnt from or held out.
+        left_out: slides that were found and not used, and why.
+        set_aside: slides that turned unreadable during the training, and why.
+        background_assumed: tissue that nobody drew on counts as background.
+        history: of the training.
+        planned_steps: that were asked for.
+        kept: whether the model is that of the best validation or of the last step.
+        kept_step: the step whose weights the model has.
+        validation: of the model that is kept; None: no slide was held out.
+        examples: regions of the held-out slides.
+        comparisons: other methods on the same slides.
+        settings: what was asked for, in words, under headings.
+        all_settings: every setting and its value.
+        versions: of the programs.
+        seed: of all that was drawn at random.
+        seconds: the training took, on all its starts together; 0: not known.
+        finished: when, for a person.
+    """
+
+    model: str
+    classes: ClassList
+    mpp_work: float
+    mpp_range: tuple[float, float] | None = None
+    source: str = ""
+    slides: tuple[SlideFact, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+    background_assumed: bool = True
+    history: History = field(default_factory=History)
+    planned_steps: int = 0
+    kept: Literal["best", "last"] = "best"
+    kept_step: int = 0
+    validation: Validation | None = None
+    examples: tuple[Example, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    all_settings: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    seconds: float = 0.0
+    finished: str = ""
+
+    def on(self, side: Literal["train", "validation"]) -> tuple[SlideFact, ...]:
+        """The slides of one side of the split."""
+        return tuple(slide for slide in self.slides if slide.side == side)
+
+
+def patients(slides: tuple[SlideFact, ...]) -> int:
+    """Number of patients; a slide whose patient is not known counts as one."""
+    return len({slide.patient or f"slide {slide.name}" for slide in slides})

@@ -1,0 +1,79 @@
+"""Pieces of an HTML page, escaped unless they are pieces themselves."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+
+VOID = frozenset({"img", "meta", "br"})
+
+
+class Piece(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+Inside = str | Iterable["Inside"]
+
+
+def tag(name: str, /, *inside: Inside, **attributes: str) -> Piece:
+    """An element; `_` stands for `-` in the names of attributes, and one at the end is dropped."""
+    opened = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_escaped(value)}"'
+        for key, value in attributes.items()
+    )
+    if name in VOID:
+        return Piece(f"<{name}{opened}/>")
+    return Piece(f"<{name}{opened}>{joined(*inside)}</{name}>")
+
+
+def joined(*inside: Inside) -> Piece:
+    """Pieces as they are and texts escaped, one after the other."""
+    texts = (
+        (part if isinstance(part, Piece) else _escaped(part))
+        if isinstance(part, str)
+        else joined(*part)
+        for part in inside
+    )
+    return Piece("".join(texts))
+
+
+def _escaped(text: str) -> str:
+    """Text that shows as it is; what cannot be shown, as a control character, is a blank."""
+    return escape("".join(each if each.isprintable() else " " for each in text))
+
+
+def table(head: Sequence[Inside], rows: Iterable[Sequence[Inside]], *, words: int = 1) -> Piece:
+    """A table whose first `words` columns are words and whose others are numbers."""
+
+    def cells(kind: str, row: Sequence[Inside]) -> list[Piece]:
+        return [
+            tag(kind, cell) if place < words else tag(kind, cell, class_="number")
+            for place, cell in enumerate(row)
+        ]
+
+    body = [tag("tr", cells("td", row)) for row in rows]
+    whole = tag("table", tag("thead", tag("tr", cells("th", head))), tag("tbody", body))
+    return tag("div", whole, class_="table")
+
+
+def image(content: bytes, kind: str, words: str) -> Piece:
+    """A picture inside the page; `words` say what it shows to who does not see it."""
+    data = base64.b64encode(content).decode("ascii")
+    return tag("img", src=f"data:image/{kind};base64,{data}", alt=words)
+
+
+def page(title: str, style: str, *inside: Inside) -> str:
+    """A whole page that loads nothing from elsewhere, and may not."""
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        tag("style", Piece(style)),
+    )
+    return "<!DOCTYPE html>\n" + tag("html", head, tag("body", tag("main", *inside)), lang="en")

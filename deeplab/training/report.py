@@ -1,0 +1,383 @@
+"""One page about a training that a pathologist can read: it needs no other file and loads none."""
+
+from __future__ import annotations
+
+import io
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from deeplab.config.classes import ClassList, SlideClass
+from deeplab.evaluation.semantic import Confusion
+from deeplab.files import whole_file
+from deeplab.training.charts import confusion_png, curves_png
+from deeplab.training.examples import KINDS, Example
+from deeplab.training.facts import ReportFacts, SlideFact, patients
+from deeplab.training.limits import counted, limits
+from deeplab.training.page import Inside, Piece, image, joined, page, table, tag
+from deeplab.training.report_style import STYLE
+from deeplab.training.validation import Validation
+
+BACKGROUND = SlideClass("background", (255, 255, 255))
+NOTHING = "–"
+JPEG_QUALITY = 88
+WORDS_OF_KINDS = {
+    "best": "Where it is best",
+    "typical": "Where it is as good as usual",
+    "worst": "Where it is worst",
+}
+
+
+def write_report(path: Path, facts: ReportFacts) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    text = report(facts)
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def report(facts: ReportFacts) -> str:
+    """The page as text."""
+    sections: list[Iterator[Piece]] = [_opening(facts)]
+    if facts.validation and facts.validation.slides:
+        sections += [_figures(facts, facts.validation), _mistakes(facts.validation, facts.classes)]
+    if facts.comparisons:
+        sections.append(_comparison(facts))
+    if facts.examples:
+        sections.append(_examples(facts.examples))
+    if facts.history.steps or facts.history.checks:
+        sections.append(_course(facts))
+    sections += [_slides(facts), _settings(facts), _use(facts), _origin(facts)]
+    return page(f"Training of {facts.model}", STYLE, *(list(each) for each in sections))
+
+
+def _opening(facts: ReportFacts) -> Iterator[Piece]:
+    yield tag(
+        "header",
+        tag("h1", f"Training of {facts.model}"),
+        tag("p", "histomics-deeplab", f" · {facts.finished}" if facts.finished else ""),
+    )
+    yield tag("p", _lead(facts), class_="lead")
+    if facts.validation and facts.validation.slides:
+        yield _cards(facts, facts.validation.pooled)
+    said = limits(facts)
+    if said:
+        yield tag(
+            "section",
+            tag("h2", "What limits these figures" if facts.validation else "Mind"),
+            tag("ul", [tag("li", sentence) for sentence in said]),
+            class_="limits",
+        )
+
+
+def _lead(facts: ReportFacts) -> str:
+    names = _listed(facts.classes.names)
+    said = f"The model outlines {names} at {facts.mpp_work:.3g} µm per pixel."
+    learnt = facts.on("train")
+    if learnt:
+        said += f" It learnt from {_slides_of_patients(learnt)} in {facts.kept_step:,} steps."
+    found = facts.validation
+    if found and found.slides:
+        held = facts.on("validation")
+        on = _slides_of_patients(held) if held else counted(len(found.slides), "slide")
+        said += f" It was then compared with what had been drawn on {on} that it never learnt from."
+    return said
+
+
+def _cards(facts: ReportFacts, pooled: Confusion) -> Piece:
+    cards = [_card("mean IoU, background included", pooled.mean_iou)]
+    # More than that are read in the table.
+    cards += [
+        _card(f"Dice of {each.name}", float(pooled.dice[label]), each)
+        for label, each in enumerate(list(facts.classes)[:6], start=1)
+    ]
+    return tag("div", cards, class_="cards")
+
+
+def _card(words: str, value: float, of: SlideClass | None = None) -> Piece:
+    inside = (tag("b", _score(value)), tag("span", words))
+    if of is None:
+        return tag("div", *inside, class_="card")
+    return tag("div", *inside, class_="card", style=f"border-top-color: {_hex(of)}")
+
+
+def _figures(facts: ReportFacts, found: Validation) -> Iterator[Piece]:
+    pooled = found.pooled
+    yield tag("h2", "How good it is on slides that it has not seen")
+    yield tag(
+        "p",
+        "Every figure goes from 0 (never right) to 1 (always right). Dice and IoU compare the area "
+        "that was drawn with the area that was predicted. Precision is the share of the predicted "
+        "area that is right; recall is the share of the drawn area that was found.",
+        class_="note",
+    )
+    held = facts.on("validation")
+    mm2 = _mm2_by_label(found)
+    rows = [
+        [
+            _named(each),
+            _score(pooled.dice[label]),
+            _score(pooled.iou[label]),
+            _score(pooled.precision[label]),
+            _score(pooled.recall[label]),
+            _area(mm2[label]),
+            f"{sum(s.objects[label - 1] for s in held):,}" if label and held else NOTHING,
+        ]
+        for label, each in enumerate((BACKGROUND, *facts.classes))
+    ]
+    head = ["", "Dice", "IoU", "precision", "recall", "judged area, mm²", "objects drawn"]
+    yield table(head, rows)
+    yield tag(
+        "p",
+        f"All slides together: mean IoU {_score(pooled.mean_iou)}; the label is right on "
+        f"{_percent(pooled.accuracy)} of {_area(sum(mm2))} mm². Areas that nobody judged are in no "
+        "figure.",
+    )
+    yield tag("h3", "Slide by slide")
+    patient = {slide.name: slide.patient for slide in facts.slides}
+    head = ["slide", "patient", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)]
+    yield table(
+        [*head, "judged, mm²", "of, mm²"],
+        [
+            [
+                score.slide,
+                patient.get(score.slide) or NOTHING,
+                _score(score.confusion.mean_iou),
+                *(_score(value) for value in score.confusion.dice[1:]),
+                _area(score.chosen_px * score.mpp_work**2 / 1e6),
+                _area(score.region_px * score.mpp_work**2 / 1e6),
+            ]
+            for score in sorted(found.slides, key=lambda each: each.confusion.mean_iou)
+        ],
+        words=2,
+    )
+
+
+def _mistakes(found: Validation, classes: ClassList) -> Iterator[Piece]:
+    names = ("background", *classes.names)
+    yield tag("h2", "What it mistakes for what")
+    yield tag(
+        "figure",
+        image(confusion_png(found.pooled, classes), "png", "confusion matrix"),
+        tag(
+            "figcaption",
+            "Of the area drawn as the class of a row, the share that was predicted as the class of "
+            "each column. All on the diagonal would be perfect.",
+        ),
+        style="max-width: 640px",
+    )
+    counts = found.pooled.counts
+    yield tag(
+        "details",
+        tag("summary", "The same as numbers of pixels"),
+        table(
+            ["drawn \\ predicted", *names],
+            [
+                [name, *(f"{count:,}" for count in row)]
+                for name, row in zip(names, counts.tolist(), strict=True)
+            ],
+        ),
+    )
+
+
+def _comparison(facts: ReportFacts) -> Iterator[Piece]:
+    yield tag("h2", "Beside other methods")
+    yield tag("p", "All were judged on the same areas of the same held-out slides.")
+    rows: list[list[Inside]] = []
+    if facts.validation and facts.validation.slides:
+        pooled = facts.validation.pooled
+        own = [_score(value) for value in pooled.dice[1:]]
+        rows.append([tag("b", "this model"), _score(pooled.mean_iou), *own])
+    rows += [
+        [other.name, _score(other.mean_iou), *(_score(value) for value in other.dice)]
+        for other in facts.comparisons
+    ]
+    yield table(["", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)], rows)
+
+
+def _examples(examples: Sequence[Example]) -> Iterator[Piece]:
+    yield tag("h2", "What it looks like")
+    yield tag(
+        "p",
+        "Pieces of the held-out slides, chosen by a computer by their share of wrong pixels: the "
+        "lowest and the middle ones of those on which a class was drawn, and the highest of all. "
+        "Outlines are in the colours of the classes; what nobody judged is veiled in grey.",
+        class_="note",
+    )
+    for kind in KINDS:
+        some = [example for example in examples if example.kind == kind]
+        if some:
+            yield tag("h3", WORDS_OF_KINDS[kind])
+            yield joined(_example(example) for example in some)
+
+
+def _example(example: Example) -> Piece:
+    said = f"{example.slide}, at ({example.x_level0:,}, {example.y_level0:,}) of its pixels: "
+    said += f"{_percent(example.error_share)} wrong"
+    if example.commonest_error:
+        truth, prediction = example.commonest_error
+        said += f", most of it {truth} taken for {prediction}"
+    picture = io.BytesIO()
+    Image.fromarray(example.panels).save(picture, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    heads = (f"as scanned (bar: {example.bar_um:g} µm)", "as drawn", "as predicted")
+    return tag(
+        "figure",
+        tag("div", [tag("span", head) for head in heads], class_="panels"),
+        image(picture.getvalue(), "jpeg", f"{example.kind} region"),
+        tag("figcaption", said + "."),
+        class_="example",
+    )
+
+
+def _course(facts: ReportFacts) -> Iterator[Piece]:
+    history = facts.history
+    yield tag("h2", "How the training went")
+    chart = curves_png(history, facts.classes, kept_step=facts.kept_step or None)
+    yield tag("figure", image(chart, "png", "loss, learning rate and scores over the steps"))
+    best = history.best
+    if best:
+        last = history.checks[-1]
+        rows = [
+            [words, f"{note.step:,}", _score(note.score), *map(_score, note.confusion.dice[1:])]
+            for words, note in (("best validation", best), ("last validation", last))
+        ]
+        head = ["", "step", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)]
+        yield table(head, rows)
+        yield tag("p", f"The model that is kept is that of step {facts.kept_step:,}.")
+    if history.steps:
+        waiting = sum(note.waiting_share for note in history.steps) / len(history.steps)
+        yield tag("p", f"{_percent(waiting)} of the time was spent waiting for patches.")
+
+
+def _slides(facts: ReportFacts) -> Iterator[Piece]:
+    yield tag("h2", "What it learnt from")
+    if facts.source:
+        yield tag("p", f"Slides of {facts.source}.")
+    names = facts.classes.names
+    head = ["slide", "patient", "µm/px", *(f"{n} {what}" for n in names for what in ("n", "mm²"))]
+    for side, words in (("train", "Learnt from"), ("validation", "Held out")):
+        some = facts.on(side)  # type: ignore[arg-type]
+        yield tag("h3", f"{words}: {_slides_of_patients(some)}" if some else f"{words}: none")
+        if some:
+            rows: list[list[Inside]] = [
+                [slide.name, slide.patient or NOTHING, f"{slide.mpp:.3g}", *_amounts([slide])]
+                for slide in some
+            ]
+            total = [tag("b", "together"), "", "", *(tag("b", each) for each in _amounts(some))]
+            yield table(head, [*rows, total], words=2)
+    yield from _unused("Left out", facts.left_out)
+    yield from _unused("Set aside while training", facts.set_aside)
+
+
+def _unused(words: str, slides: Mapping[str, str]) -> Iterator[Piece]:
+    if slides:
+        yield tag("h3", f"{words}: {counted(len(slides), 'slide')}")
+        yield table(["slide", "why"], slides.items(), words=2)
+
+
+def _amounts(slides: Sequence[SlideFact]) -> list[str]:
+    return [
+        text
+        for place in range(len(slides[0].objects))
+        for text in (
+            f"{sum(slide.objects[place] for slide in slides):,}",
+            _area(sum(slide.area_mm2[place] for slide in slides)),
+        )
+    ]
+
+
+def _settings(facts: ReportFacts) -> Iterator[Piece]:
+    yield tag("h2", "How it was trained")
+    yield _described(facts.settings)
+    if facts.all_settings:
+        yield tag(
+            "details",
+            tag("summary", "Every setting"),
+            table(["setting", "value"], facts.all_settings.items(), words=2),
+        )
+
+
+def _use(facts: ReportFacts) -> Iterator[Piece]:
+    yield tag("h2", "How to use the model")
+    low, high = facts.mpp_range or (facts.mpp_work, facts.mpp_work)
+    yield tag(
+        "p",
+        f"It works at {facts.mpp_work:.3g} µm per pixel and reads slides at that scale by itself. "
+        f"It may be run at {low:.3g} to {high:.3g} µm per pixel; elsewhere it is refused. In "
+        "HistomicsUI choose the task SegmentWSI and this model; on a command line:",
+    )
+    command = f"deeplab segment SLIDE --model {shlex.quote(facts.model)} --annotation SLIDE.anot"
+    yield tag("p", tag("code", command))
+    yield tag("p", "Its classes: ", _swatches(facts.classes))
+    yield tag(
+        "p",
+        "It has seen slides like those above only. Before it is used on slides of another "
+        "laboratory, stain, scanner or organ, look at its outlines on some of them.",
+    )
+
+
+def _origin(facts: ReportFacts) -> Iterator[Piece]:
+    yield tag("h2", "Where this comes from")
+    told = dict(facts.versions)
+    told["seed"] = str(facts.seed)
+    if facts.seconds:
+        told["time taken"] = _duration(facts.seconds)
+    yield _described(told)
+
+
+def _described(words: Mapping[str, str]) -> Piece:
+    return tag("dl", [(tag("dt", name), tag("dd", text)) for name, text in words.items()])
+
+
+def _swatches(classes: ClassList) -> list[Inside]:
+    return [(_named(each), " " * 3) for each in classes]
+
+
+def _named(of: SlideClass) -> Piece:
+    return joined(tag("span", class_="swatch", style=f"background: {_hex(of)}"), of.name)
+
+
+def _mm2_by_label(found: Validation) -> list[float]:
+    total = [0.0] * found.label_count
+    for slide in found.slides:
+        for label, pixels in enumerate(slide.confusion.true_pixels.tolist()):
+            total[label] += pixels * slide.mpp_work**2 / 1e6
+    return total
+
+
+def _slides_of_patients(slides: tuple[SlideFact, ...]) -> str:
+    known = any(slide.patient for slide in slides)
+    of = f" of {counted(patients(slides), 'patient')}" if known else ""
+    return counted(len(slides), "slide") + of
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _hex(of: SlideClass) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*of.colour)
+
+
+def _score(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{value:.3f}"
+
+
+def _percent(share: float) -> str:
+    return NOTHING if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _area(mm2: float) -> str:
+    return f"{mm2:.3g}" if mm2 < 100 else f"{mm2:,.0f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    hours = f"{minutes // 60} h " if minutes >= 60 else ""
+    return f"{hours}{minutes % 60} min" if minutes else f"{seconds:.0f} s"
