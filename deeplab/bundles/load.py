@@ -7,22 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from deeplab.bundles.archive import open_archive
 from deeplab.bundles.card import Card, card_from_json
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
-from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint, read_tf1_weights
+from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint
 from deeplab.bundles.read import CARD_NAME, is_bundle, read_arguments, read_text
-from deeplab.bundles.save import weight_member
-from deeplab.bundles.weights import named_weights, take_weights
+from deeplab.bundles.weight_members import read_weight, weight_member
+from deeplab.bundles.weights import named_weights
 from deeplab.config.classes import ClassList
-from deeplab.config.models import ModelConfig
 from deeplab.errors import BundleError, ConfigError
 from deeplab.models.family import Family
 from deeplab.models.registry import family_of
-
-MAX_HEADER_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,37 +51,8 @@ def load_bundle(path: Path) -> Bundle:
         network = family.build(card.config)
         _check_members(network, archive, path)
         for name, variable in named_weights(network).items():
-            variable.assign(_read_weight(archive, name, tuple(variable.shape), path))
+            variable.assign(read_weight(archive, name, tuple(variable.shape), path))
     return Bundle(card=card, family=family, network=network)
-
-
-def start_from(network: keras.Model, config: ModelConfig, path: Path, *, keep_head: bool) -> int:
-    """Give a fresh network the weights of a model to train on from; returns how many fitted.
-
-    Args:
-        network: Built from `config`.
-        config: Its knobs.
-        path: A bundle, an ancestor's model, or an ImageNet checkpoint of the backbone.
-        keep_head: Also take the layers of the classes, where their shapes fit.
-
-    Raises:
-        BundleError: the file is not a model, or none of its weights fits.
-    """
-    skip = () if keep_head else family_of(config).head_layers
-    if is_bundle(path):
-        with open_archive(path) as archive:
-            members = set(archive.namelist())
-            weights = {
-                name: _read_weight(archive, name, None, path)
-                for name in named_weights(network)
-                if weight_member(name) in members and not name.startswith(skip)
-            }
-    else:
-        weights = read_tf1_weights(path, network, config.backbone)
-    taken = take_weights(network, weights, skip=skip)
-    if not taken:
-        raise BundleError(path, "has no weights that fit the network to be trained")
-    return taken
 
 
 def _check_members(network: keras.Model, archive: zipfile.ZipFile, path: Path) -> None:
@@ -96,40 +63,6 @@ def _check_members(network: keras.Model, archive: zipfile.ZipFile, path: Path) -
             raise BundleError(
                 path, f"does not fit its card: it {words}, {len(names)}, as {min(names)}"
             )
-
-
-def _read_weight(
-    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...] | None, path: Path
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """One array of numbers, of the shape that is expected (None for any).
-
-    Raises:
-        BundleError: it is anything else.
-    """
-    member = archive.getinfo(weight_member(name))
-    with archive.open(member) as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-            if version != (1, 0):
-                raise ValueError(f"npy version {version}")  # noqa: TRY301  one way out
-            found, fortran, kind = np.lib.format.read_array_header_1_0(
-                stream, max_header_size=MAX_HEADER_BYTES
-            )
-        except ValueError as error:
-            raise BundleError(path, f"has a weight that is no array: {name}") from error
-        count = int(np.prod(found, dtype=np.int64))
-        if fortran or kind not in (np.dtype("<f4"), np.dtype("<f2")):
-            raise BundleError(path, f"has a weight that is not made of floats: {name}")
-        if shape not in (None, found):
-            raise BundleError(path, f"has {name} of shape {found}, but its card means {shape}")
-        # The size of the member, not what its header claims, bounds what is read.
-        data = stream.read(member.file_size)
-        if count * kind.itemsize != len(data):
-            raise BundleError(path, f"has a weight that is cut short: {name}")
-    array = np.frombuffer(data, kind).reshape(found).astype(np.float32)
-    if not np.isfinite(array).all():
-        raise BundleError(path, f"has a weight that is not a finite number: {name}")
-    return array
 
 
 def _load_ancestor(path: Path) -> Bundle:

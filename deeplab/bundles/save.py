@@ -11,13 +11,9 @@ import numpy as np
 
 from deeplab.bundles.card import Card, card_to_json
 from deeplab.bundles.read import CARD_NAME
+from deeplab.bundles.weight_members import weight_member
 from deeplab.bundles.weights import named_weights
 from deeplab.files import whole_file
-
-
-def weight_member(name: str) -> str:
-    """The name in the zip of a weight's array."""
-    return f"weights/{name}.npy"
 
 
 def save_bundle(network: keras.Model, card: Card, path: Path) -> None:

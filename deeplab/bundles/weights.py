@@ -19,19 +19,3 @@ def named_weights(network: keras.Model) -> dict[str, keras.Variable]:
         for layer in network.layers
         for variable in layer.weights
     }
-
-
-def take_weights(network: keras.Model, weights: Weights, *, skip: tuple[str, ...] = ()) -> int:
-    """Give a network the weights that fit it by name and shape; returns how many did.
-
-    Layers whose names begin with one of `skip` keep what they have: those of the classes, when a
-    model is trained on from another one's weights.
-    """
-    taken = 0
-    for name, variable in named_weights(network).items():
-        value = weights.get(name)
-        if value is None or name.startswith(skip) or tuple(value.shape) != tuple(variable.shape):
-            continue
-        variable.assign(value)
-        taken += 1
-    return taken

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.config.models import ModelConfig
-from deeplab.config.train_request import LossSettings
+from deeplab.config.train_request import LossSettings, StartSettings
 from deeplab.models.loss import Loss
 from deeplab.models.outputs import PredictedMap
 
@@ -48,7 +48,8 @@ class Family:
         losses: Knobs and settings to a loss for each output.
         predictor: Network to a graph that gives labels, confidence or probabilities of a tile.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
-            to the backbone: trained faster, and fresh when a model is trained on from another.
+            to the backbone.
+        logit_layers: Likewise, of those whose weights have one entry a label in the last axis.
     """
 
     name: str
@@ -58,3 +59,12 @@ class Family:
     losses: MakeLosses
     predictor: MakePredictor
     head_layers: tuple[str, ...]
+    logit_layers: tuple[str, ...]
+
+    def last_layers(self, settings: StartSettings) -> tuple[str, ...]:
+        """Beginnings of the names of what a training calls the last layers, and trains faster."""
+        return self.logit_layers if settings.last_layers_contain_logits_only else self.head_layers
+
+    def fresh_layers(self, settings: StartSettings) -> tuple[str, ...]:
+        """Beginnings of the names of the layers that take nothing from an initial model."""
+        return () if settings.init_last_layer else self.last_layers(settings)

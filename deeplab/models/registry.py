@@ -19,6 +19,7 @@ FAMILIES: tuple[Family, ...] = (
         losses=losses,
         predictor=predictor,
         head_layers=("image_pooling", "aspp", "decoder", "logits"),
+        logit_layers=("logits",),
     ),
 )
 

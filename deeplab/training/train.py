@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from deeplab import __version__
 from deeplab.bundles.card import Card
-from deeplab.bundles.load import start_from
 from deeplab.bundles.save import save_bundle
+from deeplab.bundles.start import start_from
 from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.config.progress import Progress
@@ -97,7 +97,7 @@ def _train(
     opened = open_slides(request, progress)
     learn, held_out, classes = opened.learn, opened.held_out, opened.classes
     config = network_config(request, classes)
-    network = _first_network(request, config)
+    network = _first_network(request, config, classes)
     scales = Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample)
     sampler = PatchSampler(
         slides=learn,
@@ -140,14 +140,15 @@ def network_config(request: TrainRequest, classes: ClassList) -> DeepLabV3PlusCo
     )
 
 
-def _first_network(request: TrainRequest, config: DeepLabV3PlusConfig) -> keras.Model:
+def _first_network(
+    request: TrainRequest, config: DeepLabV3PlusConfig, classes: ClassList
+) -> keras.Model:
     """A network to start from, with what an initial model gives it."""
-    network = family_of(config).build(config)
+    family = family_of(config)
+    network = family.build(config)
     if request.initial_model:
-        taken = start_from(
-            network, config, request.initial_model, keep_head=request.init_last_layer
-        )
-        log.info("%d weights taken from %s", taken, request.initial_model)
+        fresh = family.fresh_layers(request)
+        log.info(start_from(network, config, classes, request.initial_model, fresh=fresh).summary())
     if not request.batch_norm:
         freeze_batch_norm(network)
     return network

@@ -1,5 +1,6 @@
 """The ancestor's models: a checkpoint and `args.txt`, zipped or in a folder."""
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint
-from deeplab.bundles.load import load_bundle, start_from
+from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
+from deeplab.bundles.start import start_from
 from deeplab.bundles.weights import named_weights
+from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.errors import BundleError, CheckpointError
 from tests.bundles.tf1_for_tests import tf1_variables, write_checkpoint
@@ -200,9 +203,25 @@ def test_an_imagenet_checkpoint_starts_a_training_but_is_no_model(
     with pytest.raises(CheckpointError, match="segments nothing; train from it instead"):
         load_bundle(tmp_path / "m")
     fresh = tiny_network(CONFIG, seed=1)
-    taken = start_from(fresh, CONFIG, tmp_path / "m", keep_head=True)
-    assert taken == sum(name.startswith("backbone.") for name in named_weights(fresh))
+    classes = ClassList.named(["glomerulus", "arteriole"])
+    taken = start_from(fresh, CONFIG, classes, tmp_path / "m", fresh=())
+    assert taken.taken == tuple(n for n in named_weights(fresh) if n.startswith("backbone."))
+    assert {name.partition(".")[0] for name in taken.absent} >= {"aspp", "decoder", "logits/kernel"}
     np.testing.assert_array_equal(
         named_weights(fresh)["backbone.stem/kernel"].numpy(),
         named_weights(tiny_network(CONFIG))["backbone.stem/kernel"].numpy(),
     )
+
+
+def test_training_on_from_an_ancestor_takes_the_logits_of_its_compartments(folder: Path):
+    config = dataclasses.replace(CONFIG, label_count=4)
+    fresh = tiny_network(config, seed=1)
+    before, old = (
+        named_weights(network)["logits/kernel"].numpy() for network in (fresh, tiny_network(CONFIG))
+    )
+    classes = ClassList.named(["arteriole", "vein", "glomerulus"])
+    taken = start_from(fresh, config, classes, folder, fresh=())
+    assert taken.classes == ("background", "arteriole", "glomerulus")
+    now = named_weights(fresh)["logits/kernel"].numpy()
+    np.testing.assert_array_equal(now[..., [0, 1, 3]], old[..., [0, 2, 1]])
+    np.testing.assert_array_equal(now[..., 2], before[..., 2])

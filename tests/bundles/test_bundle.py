@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from deeplab.bundles import archive as archives
-from deeplab.bundles.load import load_bundle, start_from
+from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.weights import named_weights
 from deeplab.errors import BundleError, OutputError
-from tests.bundles.tiny_models import TINY, noise_tile, tiny_card, tiny_network
+from tests.bundles.tiny_models import noise_tile, tiny_card, tiny_network
 
 
 @pytest.fixture(scope="module")
@@ -201,19 +201,3 @@ def test_a_zip_of_too_many_or_too_large_files_is_refused(
     monkeypatch.setattr(archives, "MAX_MEMBERS", 4)
     with pytest.raises(BundleError, match="has 5 files inside"):
         read_card(path)
-
-
-def test_training_on_keeps_the_backbone_and_takes_the_head_only_if_asked(bundle: Path):
-    fresh = tiny_network(seed=1)
-    start_from(fresh, TINY, bundle, keep_head=False)
-    old, new, taken = (
-        {name: v.numpy() for name, v in named_weights(network).items()}
-        for network in (tiny_network(), tiny_network(seed=1), fresh)
-    )
-    for name, value in taken.items():
-        source = old if name.startswith("backbone.") else new
-        np.testing.assert_array_equal(value, source[name], err_msg=name)
-    start_from(fresh, TINY, bundle, keep_head=True)
-    np.testing.assert_array_equal(
-        named_weights(fresh)["logits/kernel"].numpy(), old["logits/kernel"]
-    )

@@ -1,0 +1,196 @@
+"""Start a training from another model's weights, and say what was taken and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from deeplab.bundles.archive import open_archive
+from deeplab.bundles.card import card_from_json
+from deeplab.bundles.importers.keras_applications import is_keras_weights, read_keras_weights
+from deeplab.bundles.importers.tf1_checkpoint import read_tf1_weights
+from deeplab.bundles.read import CARD_NAME, is_bundle, read_arguments, read_text
+from deeplab.bundles.weight_members import read_weight, weight_member
+from deeplab.bundles.weights import Weights, named_weights
+from deeplab.config.classes import ClassList
+from deeplab.config.models import ModelConfig
+from deeplab.errors import BundleError
+from deeplab.models.registry import family_of
+
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a network got from a model, by the names of its weights.
+
+    Attributes:
+        path: The model.
+        taken: Weights that were taken.
+        absent: Weights that the model has not.
+        unfit: Weights that the model has in another shape, as sentences.
+        skipped: Beginnings of the names of the layers that were to start fresh.
+        classes: Classes whose logits were taken, the background included.
+        fresh_classes: Classes whose logits start fresh, where those of others were taken.
+    """
+
+    path: Path
+    taken: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    fresh_classes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """A line for the log."""
+        parts = [f"{len(self.taken)} weights taken from {self.path}"]
+        if self.classes:
+            parts.append(f"logits taken of {', '.join(self.classes)}")
+        for words, names in (
+            ("logits fresh of", self.fresh_classes),
+            ("fresh as asked", self.skipped),
+            ("fresh because it has none", _layers_of(self.absent)),
+            ("fresh because it has others", self.unfit),
+        ):
+            if names:
+                more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+                parts.append(f"{words}: {', '.join(names[:8])}{more}")
+        return "; ".join(parts)
+
+
+def start_from(
+    network: keras.Model,
+    config: ModelConfig,
+    classes: ClassList,
+    path: Path,
+    *,
+    fresh: Sequence[str],
+) -> Taken:
+    """Give a fresh network the weights of a model to train on from.
+
+    Logits are taken class by class: those of the background, and of the classes of the same names
+    as the model's. A model that does not name its classes must have as many.
+
+    Args:
+        network: Built from `config`.
+        config: Its knobs.
+        classes: What it is to learn.
+        path: A bundle, an ancestor's model, an ImageNet checkpoint of the backbone, or a weights
+            file of a Keras application.
+        fresh: Beginnings of the names of the layers that take nothing: `Family.last_layers`.
+
+    Raises:
+        BundleError: the file is not a model, is of another backbone, or none of its weights fits.
+    """
+    skipped = tuple(fresh)
+    wanted = {n: v for n, v in named_weights(network).items() if not n.startswith(skipped)}
+    model = _read(network, config, path, wanted)
+    values, classes_taken = _with_classes_in_order(
+        model, wanted, classes.names, family_of(config).logit_layers
+    )
+    unfit = {
+        name: f"{name} is {value.shape} there and {tuple(wanted[name].shape)} here"
+        for name, value in values.items()
+        if value.shape != tuple(wanted[name].shape)
+    }
+    _check_backbone(unfit, path)
+    taken = tuple(name for name in values if name not in unfit)
+    if not taken:
+        raise BundleError(path, "has no weights that fit the network to be trained")
+    for name in taken:
+        wanted[name].assign(values[name])
+    return Taken(
+        path=path,
+        taken=taken,
+        absent=tuple(name for name in wanted if name not in values),
+        unfit=tuple(unfit.values()),
+        skipped=skipped,
+        classes=classes_taken,
+        fresh_classes=tuple(n for n in classes.names if classes_taken and n not in classes_taken),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    """Weights under our names, and the names of classes 1, 2, ...; None where it names none."""
+
+    weights: Weights
+    names: tuple[str, ...] | None = None
+
+
+def _read(
+    network: keras.Model, config: ModelConfig, path: Path, wanted: Mapping[str, keras.Variable]
+) -> _Model:
+    if is_keras_weights(path):
+        return _Model(weights=_only(wanted, read_keras_weights(path, network, config.backbone)))
+    if not is_bundle(path):
+        weights = _only(wanted, read_tf1_weights(path, network, config.backbone))
+        arguments = read_arguments(path)
+        return _Model(weights=weights, names=arguments.class_names if arguments else None)
+    with open_archive(path) as archive:
+        card = card_from_json(read_text(archive, CARD_NAME, path), path)
+        if card.config.backbone != config.backbone:
+            raise BundleError(
+                path,
+                f"has the backbone {card.config.backbone}, where the network to be trained has "
+                f"{config.backbone}; set backbone to {card.config.backbone}",
+            )
+        members = set(archive.namelist())
+        weights = {
+            name: read_weight(archive, name, None, path)
+            for name in wanted
+            if weight_member(name) in members
+        }
+    return _Model(weights=weights, names=card.classes.names)
+
+
+def _only(wanted: Mapping[str, keras.Variable], weights: Weights) -> Weights:
+    return {name: weights[name] for name in wanted if name in weights}
+
+
+def _with_classes_in_order(
+    model: _Model,
+    wanted: Mapping[str, keras.Variable],
+    names: tuple[str, ...],
+    logit_layers: tuple[str, ...],
+) -> tuple[Weights, tuple[str, ...]]:
+    """The weights, logits in the order of `names`, and the classes for which there are any.
+
+    Logits of a class that the model has not are those that the network has now. Without names in
+    the model, or with the same ones, all is as it was, and no classes are told apart.
+    """
+    if model.names is None or model.names == names:
+        return model.weights, ()
+    theirs = {name: label for label, name in enumerate(model.names, start=1)}
+    labels = {0: 0} | {theirs[n]: label for label, n in enumerate(names, start=1) if n in theirs}
+    values = dict(model.weights)
+    taken: tuple[str, ...] = ()
+    for name, value in model.weights.items():
+        now = wanted[name].numpy()
+        if not name.startswith(logit_layers) or value.shape != (
+            *now.shape[:-1],
+            len(theirs) + 1,
+        ):
+            continue
+        now[..., list(labels.values())] = value[..., list(labels)]
+        values[name] = now
+        taken = (BACKGROUND, *(name for name in names if name in theirs))
+    return values, taken
+
+
+def _check_backbone(unfit: Mapping[str, str], path: Path) -> None:
+    sentences = [text for name, text in unfit.items() if name.startswith("backbone.")]
+    if sentences:
+        raise BundleError(
+            path,
+            f"has a backbone of another width: {sentences[0]}; set depth_multiplier to its own",
+        )
+
+
+def _layers_of(names: Sequence[str]) -> tuple[str, ...]:
+    """The layers of weights, each once, in order."""
+    return tuple(dict.fromkeys(name.partition("/")[0] for name in names))

@@ -1,0 +1,238 @@
+"""Weights files of Keras' MobileNetV2, and files that only look like one."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+
+from deeplab.bundles.importers import keras_applications
+from deeplab.bundles.start import start_from
+from deeplab.bundles.weights import named_weights
+from deeplab.config.classes import ClassList
+from deeplab.errors import BundleError, CheckpointError
+from deeplab.models.registry import family_of
+from tests.bundles.tiny_models import TINY, noise_tile
+
+CONFIG = dataclasses.replace(TINY, depth_multiplier=0.35)
+CLASSES = ClassList.named(["glomerulus", "vessel"])
+SIDE = 97  # 32 k + 1: every map has odd sides, which Keras pads as we do
+
+
+def application(**options: object) -> keras.Model:
+    """Keras' network with weights of which none is as it begins."""
+    network = keras.applications.MobileNetV2(
+        **{"weights": None, "alpha": 0.35, "input_shape": (SIDE, SIDE, 3), **options}
+    )
+    rng = np.random.default_rng(0)
+    for variable in network.weights:
+        value = rng.normal(0, 0.1, variable.shape)
+        if variable.name in ("gamma", "moving_variance"):
+            value = 1 + np.abs(value)
+        elif variable.name == "kernel":
+            fan_in = np.prod(variable.shape[:-1]) if variable.shape[-1] > 1 else 9
+            value *= 10 * np.sqrt(2 / fan_in)
+        variable.assign(value)
+    return network
+
+
+def save_as_keras_2_did(network: keras.Model, path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+
+
+WRITERS: dict[str, Callable[[keras.Model, Path], None]] = {
+    "new.weights.h5": lambda network, path: network.save_weights(path),
+    "whole.keras": lambda network, path: network.save(path),
+    "whole.h5": lambda network, path: network.save(path),
+    "old.h5": save_as_keras_2_did,
+}
+
+
+def write(network: keras.Model, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras converts its variables in a way NumPy remarks on
+        WRITERS[path.name](network, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keras")
+    network = application(include_top=False)
+    for name in WRITERS:
+        write(network, folder / name)
+    return folder
+
+
+def start(path: Path, config=CONFIG):
+    network = family_of(config).build(config)
+    return network, start_from(network, config, CLASSES, path, fresh=())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_network_started_from_keras_finds_the_features_that_keras_finds(files: Path, name: str):
+    network, taken = start(files / name)
+    assert taken.taken == tuple(n for n in named_weights(network) if n.startswith("backbone."))
+    theirs = application(include_top=False)
+    tile = noise_tile(SIDE, count=2)
+    scaled = keras.applications.mobilenet_v2.preprocess_input(tile.astype(np.float32))
+    expected = keras.Model(theirs.input, theirs.get_layer("block_16_project_BN").output)(scaled)
+    ours = keras.Model(
+        network.input, network.get_layer("backbone.bottleneck_16.project.norm").output
+    )
+    # At output stride 16 the last blocks run at twice the resolution, and with rate 2.
+    found = ours(tile)[:, ::2, ::2]
+    assert np.std(expected) > 0.1
+    np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+    low = keras.Model(theirs.input, theirs.get_layer("block_2_expand_BN").output)(scaled)
+    ours = keras.Model(network.input, network.get_layer("backbone.bottleneck_2.expand.norm").output)
+    np.testing.assert_allclose(ours(tile), low, atol=2e-4 * np.abs(low).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alpha", [0.35, 1.0, 1.4])
+@pytest.mark.parametrize("name", ["new.weights.h5", "old.h5"])
+def test_files_of_every_width_with_the_layers_of_imagenet_are_taken(
+    tmp_path: Path, alpha: float, name: str
+):
+    theirs = application(alpha=alpha, include_top=True)
+    write(theirs, tmp_path / name)
+    network, taken = start(tmp_path / name, dataclasses.replace(CONFIG, depth_multiplier=alpha))
+    assert taken.taken == tuple(n for n in named_weights(network) if n.startswith("backbone."))
+    for ours, their_layer in (
+        ("backbone.stem/kernel", "Conv1"),
+        ("backbone.bottleneck_0.depthwise/kernel", "expanded_conv_depthwise"),
+        ("backbone.bottleneck_7.expand/kernel", "block_7_expand"),
+        ("backbone.bottleneck_16.project/kernel", "block_16_project"),
+    ):
+        np.testing.assert_array_equal(
+            named_weights(network)[ours], theirs.get_layer(their_layer).kernel
+        )
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_of_another_width_says_what_to_set(files: Path, name: str):
+    with pytest.raises(CheckpointError, match="is of another width: .* set depth_multiplier to"):
+        start(files / name, dataclasses.replace(CONFIG, depth_multiplier=0.5))
+
+
+def test_other_backbones_cannot_start_from_keras(files: Path):
+    config = dataclasses.replace(CONFIG, backbone="resnet_v1_18", depth_multiplier=1.0)
+    with pytest.raises(CheckpointError, match="can start mobilenet_v2 only: .* of resnet_v1_18"):
+        start(files / "old.h5", config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRITERS)
+def test_other_networks_of_keras_are_refused(tmp_path: Path, name: str):
+    other = keras.applications.MobileNet(weights=None, alpha=0.25, include_top=False)
+    write(other, tmp_path / name)
+    with pytest.raises(CheckpointError, match="has not the layers of Keras' MobileNetV2") as caught:
+        start(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def changed(files: Path, folder: Path, change: Callable[[h5py.Group], None]) -> Path:
+    """A copy of the old file of which the group of the first convolution is changed."""
+    path = folder / "changed.h5"
+    path.write_bytes((files / "old.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        group = file["Conv1/Conv1"]
+        value = group["kernel"][()]
+        del group["kernel"]
+        change(group, value)
+    return path
+
+
+def a_link_to_a_file(group: h5py.Group, value: np.ndarray) -> None:
+    group["kernel"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def a_link_inside(group: h5py.Group, value: np.ndarray) -> None:
+    group["kernel"] = h5py.SoftLink("/Conv1")
+
+
+def bytes_of_another_file(group: h5py.Group, value: np.ndarray) -> None:
+    group.create_dataset("kernel", value.shape, "<f4", external=[("/etc/passwd", 0, value.nbytes)])
+
+
+def packed(group: h5py.Group, value: np.ndarray) -> None:
+    group.create_dataset("kernel", data=value, compression="gzip")
+
+
+def whole_numbers(group: h5py.Group, value: np.ndarray) -> None:
+    group["kernel"] = value.astype(np.int32)
+
+
+def texts(group: h5py.Group, value: np.ndarray) -> None:
+    group.create_dataset("kernel", value.shape, h5py.string_dtype())
+
+
+def no_number(group: h5py.Group, value: np.ndarray) -> None:
+    group["kernel"] = np.full_like(value, np.nan)
+
+
+def enormous(group: h5py.Group, value: np.ndarray) -> None:
+    group.create_dataset("kernel", (2**20, 2**20, 2**10), "<f4")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (a_link_to_a_file, "has not the layers of Keras' MobileNetV2"),
+        (a_link_inside, "has not the layers of Keras' MobileNetV2"),
+        (bytes_of_another_file, "not stored as Keras does"),
+        (packed, "not stored as Keras does"),
+        (whole_numbers, "not made of floats"),
+        (texts, "not made of floats"),
+        (no_number, "not a finite number"),
+        (enormous, r"for backbone\.stem/kernel it has \(1048576, 1048576, 1024\)"),
+    ],
+)
+def test_a_weight_that_no_application_has_is_refused(
+    files: Path,
+    tmp_path: Path,
+    change: Callable[[h5py.Group, np.ndarray], None],
+    sentence: str,
+):
+    with pytest.raises(CheckpointError, match=sentence) as caught:
+        start(changed(files, tmp_path, change))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name.endswith(".h5")])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_file_that_is_cut_short_is_one_sentence(
+    files: Path, tmp_path: Path, name: str, share: float
+):
+    content = (files / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match="is damaged or incomplete, copy it again") as caught:
+        start(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_too_large_or_lists_too_much_is_refused(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keras_applications, "MAX_LAYERS", 10)
+    with pytest.raises(CheckpointError, match="layer_names lists 1"):
+        start(files / "old.h5")
+    monkeypatch.setattr(keras_applications, "MAX_BYTES", 1000)
+    with pytest.raises(CheckpointError, match="larger than 1 GiB"):
+        start(files / "old.h5")
+
+
+def test_a_file_that_is_not_there_or_no_model_is_one_sentence(tmp_path: Path):
+    with pytest.raises(BundleError, match=r"none\.h5 does not exist"):
+        start(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("weights")
+    with pytest.raises(BundleError, match=r"text\.h5 is not a zip file"):
+        start(tmp_path / "text.h5")

@@ -1,0 +1,142 @@
+"""Training on from a bundle: what is taken, what starts fresh, and that it is said."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from deeplab.bundles.save import save_bundle
+from deeplab.bundles.start import Taken, start_from
+from deeplab.bundles.weights import named_weights
+from deeplab.config.classes import ClassList
+from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.train_request import StartSettings
+from deeplab.errors import BundleError
+from deeplab.models.registry import FAMILIES
+from tests.bundles.tiny_models import TINY, tiny_card, tiny_network
+
+SAME = ClassList.named(["glomerulus", "vessel"])  # those of the tiny card
+LAST = ("image_pooling", "aspp", "decoder", "logits")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "tiny.zip"
+    save_bundle(tiny_network(), tiny_card(), path)
+    return path
+
+
+def values(network: keras.Model) -> dict[str, np.ndarray]:
+    return {name: variable.numpy() for name, variable in named_weights(network).items()}
+
+
+def started(
+    bundle: Path,
+    names: list[str],
+    fresh: tuple[str, ...] = (),
+    config: DeepLabV3PlusConfig = TINY,
+) -> tuple[Taken, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What was taken, and the weights before and after."""
+    config = dataclasses.replace(config, label_count=len(names) + 1)
+    network = tiny_network(config, seed=1)
+    before = values(network)
+    return (
+        start_from(network, config, ClassList.named(names), bundle, fresh=fresh),
+        before,
+        values(network),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "fresh"),
+    [
+        ({}, LAST),
+        ({"last_layers_contain_logits_only": True}, ("logits",)),
+        ({"init_last_layer": True}, ()),
+        ({"init_last_layer": True, "last_layers_contain_logits_only": True}, ()),
+    ],
+)
+def test_the_last_layers_start_fresh_unless_asked_for(
+    bundle: Path, settings: dict[str, bool], fresh: tuple[str, ...]
+):
+    (family,) = FAMILIES
+    assert family.fresh_layers(StartSettings(**settings)) == fresh
+    taken, before, after = started(bundle, ["glomerulus", "vessel"], fresh)
+    old = values(tiny_network())
+    for name, value in after.items():
+        source = before if name.startswith(fresh) else old
+        np.testing.assert_array_equal(value, source[name], err_msg=name)
+    assert taken.taken == tuple(name for name in after if not name.startswith(fresh))
+    assert (taken.absent, taken.unfit, taken.classes) == ((), (), ())
+    assert f"{len(taken.taken)} weights taken from" in taken.summary()
+    assert ("fresh as asked: " + ", ".join(fresh) in taken.summary()) == bool(fresh)
+
+
+def test_every_layer_of_the_network_is_of_the_backbone_or_of_the_last_ones():
+    assert {n.startswith(("backbone.", *LAST)) for n in values(tiny_network())} == {True}
+
+
+@pytest.mark.parametrize(
+    ("names", "from_labels", "fresh"),
+    [
+        (["vessel", "glomerulus"], [0, 2, 1], ()),
+        (["vessel"], [0, 2], ()),
+        (["glomerulus", "tubule", "vessel"], [0, 1, None, 2], ("tubule",)),
+        (["tubule", "nerve"], [0, None, None], ("tubule", "nerve")),
+    ],
+)
+def test_logits_go_to_the_classes_of_the_same_names(
+    bundle: Path, names: list[str], from_labels: list[int | None], fresh: tuple[str, ...]
+):
+    taken, before, after = started(bundle, names)
+    old = values(tiny_network())
+    for weight in ("logits/kernel", "logits/bias"):
+        for label, source in enumerate(from_labels):
+            expected = before[weight][..., label] if source is None else old[weight][..., source]
+            np.testing.assert_array_equal(after[weight][..., label], expected)
+    assert taken.fresh_classes == fresh
+    assert taken.classes == ("background", *(n for n in names if n not in fresh))
+    assert ("logits fresh of: " + ", ".join(fresh) in taken.summary()) == bool(fresh)
+
+
+def test_what_does_not_fit_starts_fresh_and_is_named(bundle: Path):
+    config = dataclasses.replace(TINY, decoder_filters=12, atrous_rates=(2, 4))
+    taken, before, after = started(bundle, ["glomerulus", "vessel"], config=config)
+    assert any(text.startswith("decoder.conv_0.pointwise/kernel is (1, 1,") for text in taken.unfit)
+    assert "aspp.atrous_2.depthwise/kernel" in taken.absent
+    summary = taken.summary()
+    assert "fresh because it has none: aspp.atrous_2.depthwise, " in summary
+    assert "fresh because it has others: " in summary
+    assert "logits/kernel is (1, 1, 8, 3) there and (1, 1, 12, 3) here" in taken.unfit
+    old = values(tiny_network())
+    np.testing.assert_array_equal(after["aspp.point/kernel"], old["aspp.point/kernel"])
+    np.testing.assert_array_equal(
+        after["decoder.conv_0.pointwise/kernel"], before["decoder.conv_0.pointwise/kernel"]
+    )
+
+
+def test_a_model_of_another_backbone_is_refused(bundle: Path):
+    config = dataclasses.replace(TINY, backbone="resnet_v1_18", depth_multiplier=1.0)
+    network = tiny_network(config)
+    with pytest.raises(
+        BundleError,
+        match=r"has the backbone mobilenet_v2, where .* resnet_v1_18; set backbone to mobilenet_v2",
+    ):
+        start_from(network, config, SAME, bundle, fresh=LAST)
+
+
+def test_a_model_of_another_width_is_refused_and_changes_nothing(bundle: Path):
+    config = dataclasses.replace(TINY, depth_multiplier=0.5)
+    network = tiny_network(config)
+    before = values(network)
+    with pytest.raises(BundleError, match="backbone of another width: backbone.*depth_multiplier"):
+        start_from(network, config, SAME, bundle, fresh=LAST)
+    for name, value in values(network).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_model_of_which_nothing_fits_is_refused(bundle: Path):
+    with pytest.raises(BundleError, match="has no weights that fit the network to be trained"):
+        start_from(tiny_network(), TINY, SAME, bundle, fresh=("backbone.", *LAST))
