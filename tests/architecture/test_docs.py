@@ -14,7 +14,7 @@ from deeplab import errors
 from deeplab.bundles.card import Card
 from deeplab.data.samples import ANNOTATIONS, COLUMNS, MASK
 from deeplab_cli import binding
-from deeplab_cli.forms import read_spec
+from deeplab_cli.forms import read_spec, spec_text
 from deeplab_cli.main import TASKS
 from deeplab_cli.parser import TaskParser
 from deeplab_cli.task import _with_config
@@ -130,3 +130,16 @@ def test_the_page_of_training_names_what_lies_beside_a_slide_and_the_columns_of_
     page = (DOCS / "how-to/train-on-your-slides.md").read_text(encoding="utf-8")
     for name in (*ANNOTATIONS, *COLUMNS, f"{MASK}.png"):
         assert f"{name}`" in page
+
+
+def test_the_tutorial_of_training_calls_each_field_as_the_panel_does():
+    page = prose(DOCS / "tutorial/train-from-twelve-slides.md")
+    spec = read_spec("TrainNetwork")
+    labels = set(re.findall(r"<label>(.+)</label>", spec_text("TrainNetwork")))
+    others = {"Analyses", "Submit", *(task.name for task in TASKS)}
+    named = set(re.findall(r"(?<![*\w])\*{1,2}([A-Z][\w ]+)\*{1,2}(?![*\w])", page))
+    assert len(named & labels) > 10
+    assert named <= labels | others
+    for parameter in spec.parameters:
+        if parameter.index is not None:
+            assert parameter.name not in page, "the panel shows labels, not names"
