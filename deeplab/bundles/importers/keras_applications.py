@@ -32,6 +32,14 @@ from deeplab.files import scratch_folder
 
 # By our backbone: the application whose layers it has, one after the other, without branches.
 APPLICATIONS: Mapping[str, str] = MappingProxyType({"mobilenet_v2": "MobileNetV2"})
+# By the beginning of our backbone's name: what differs in the application of that name.
+DIFFERENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "mobilenet_v3": "has twice the channels in its last blocks",
+        "resnet": "strides in other layers, and its convolutions have biases",
+        "xception": "pools where ours strides, and normalises half as often",
+    }
+)
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MEMBER = "model.weights.h5"  # of a `.keras` file, which is a zip
 MAX_BYTES = 2**30
@@ -98,11 +106,7 @@ def read_keras_weights(
         CheckpointError: the file is of another network or width, damaged or not safe to read.
     """
     if backbone not in APPLICATIONS:
-        raise CheckpointError(
-            path,
-            f"is a Keras weights file, which can start {', '.join(APPLICATIONS)} only: Keras' "
-            f"other networks, as ResNet50 and Xception, have not the layers of {backbone}",
-        )
+        raise CheckpointError(path, _no_application(backbone))
     if path.stat().st_size > MAX_BYTES:
         raise CheckpointError(path, "is larger than 1 GiB, which no Keras application is")
     slots = _slots(network)
@@ -121,6 +125,16 @@ def read_keras_weights(
             for datasets, slot in zip(layers, slots, strict=False)
             for dataset, (name, shape) in zip(datasets, slot.weights, strict=True)
         }
+
+
+def _no_application(backbone: str) -> str:
+    sentence = (
+        f"is a Keras weights file, which can start {' or '.join(APPLICATIONS)} only, not {backbone}"
+    )
+    for beginning, difference in DIFFERENCES.items():
+        if backbone.startswith(beginning):
+            return f"{sentence}: Keras' network of that name {difference}"
+    return sentence
 
 
 def _slots(network: keras.Model) -> list[Slot]:
