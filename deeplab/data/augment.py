@@ -1,129 +1,142 @@
-"""Random changes of a patch that leave its meaning: image and labels always move together.
+"""Random changes of a patch that leave its meaning, each kind with a strength of its own.
 
-A patch is read larger than it is wanted, so that turning it never needs pixels that were not read.
-Labels are moved by nearest neighbour: no value appears that was not there.
+Geometry comes first and moves image and labels alike. What follows changes colours only, in the
+order of nature: the stain, the lamp and the lens, then the camera and its file.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
+from scipy import special
 
-from deeplab.config.classes import IGNORE
-from deeplab.errors import ConfigError
+from deeplab.config.train_request import AugmentSettings
+from deeplab.data.stains import STAINS, restain
+from deeplab.data.warp import Rgb, Warp
 
-Rgb = NDArray[np.uint8]  # (height, width, 3)
-Labels = NDArray[np.uint8]  # (height, width)
+# How often a patch is warped, and bent if so. The rest keeps the network used to pixels as
+# inference sees them.
+WARPED, BENT = 0.75, 0.5
 
-# Optical density of haematoxylin, eosin and the residual, rows of unit length
-# (Ruifrok and Johnston 2001, Anal Quant Cytol Histol 23:291).
-STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
-STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
-UNMIX = np.linalg.inv(STAINS)
+# What a strength of 1 may do.
+TURN = math.pi
+SCALE = 4 / 3
+NODE_DISTANCE, NODE_SHIFT = 64, 6.0  # pixels of a patch; the shift is a standard deviation
+STAIN_AMOUNT, STAIN_GROUND, STAIN_HUE = 0.5, 6.0, 0.1  # factor; darkness; length of a turn
+BRIGHTNESS, CONTRAST = 30.0, 1.3  # grey values; factor
+HUE, SATURATION = 0.4, 1.6  # radians on the circle of colours; factor
+BLUR_RADIUS = 2.5  # pixels
+NOISE = 14.0  # grey values
+JPEG_BEST, JPEG_LOSS = 95, 65  # quality
+
+_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+_MIDDLE_GREY = 170.0  # of stained tissue; contrast turns about it
+# What the values of a byte are on a normal curve: random bytes cost a tenth of normal draws.
+_NORMAL = special.ndtri((np.arange(256) + 0.5) / 256)
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How strongly patches are changed.
+    """Draws of how patches are changed; every draw comes from the `random` given."""
 
-    `strength` 0 changes nothing but the eight orientations, 1 is the strongest: any angle, a scale
-    of 0.75 to 1.33, each stain's amount changed by up to 40 %, brightness, blur and noise.
-    """
+    settings: AugmentSettings
 
-    strength: float
-    turn: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise ConfigError("augment", self.strength, "between 0 and 1")
-
-    @property
-    def reach(self) -> float:
-        """Side of what must be read, as a multiple of the patch."""
-        return 1.0 if self.strength == 0 else math.sqrt(2) * self._largest_scale
-
-    @property
-    def _largest_scale(self) -> float:
-        return 1 + self.strength / 3
-
-    def __call__(
-        self, rgb: Rgb, labels: Labels, side: int, random: np.random.Generator
-    ) -> tuple[Rgb, Labels]:
-        """One random patch of `side` pixels about the middle of the larger patch given.
-
-        Args:
-            rgb: (n, n, 3) with n at least `side` times `reach`.
-            labels: (n, n).
-            side: of the result.
-            random: every draw comes from here.
-
-        Returns:
-            rgb (side, side, 3) and labels (side, side).
-        """
-        if self.strength and random.random() < 0.75:
-            rgb, labels = self._warp(rgb, labels, side, random)
-        else:
-            first = (len(rgb) - side) // 2
-            middle = slice(first, first + side)
-            rgb, labels = rgb[middle, middle], labels[middle, middle]
-        if self.turn:
-            rgb, labels = orient(rgb, labels, int(random.integers(8)))
-        if self.strength:
-            rgb = self._stain(rgb, random)
-            rgb = self._optics(rgb, random)
-        return np.ascontiguousarray(rgb), np.ascontiguousarray(labels)
-
-    def _warp(
-        self, rgb: Rgb, labels: Labels, side: int, random: np.random.Generator
-    ) -> tuple[Rgb, Labels]:
-        angle = random.uniform(-math.pi, math.pi)
-        scale = self._largest_scale ** random.uniform(-1, 1)
-        # From a pixel of the result to a pixel of the source, centre on centre.
-        turn = scale * np.array(
-            [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    def warp(self, side: int, random: np.random.Generator) -> Warp:
+        """How a patch of `side` pixels is turned, scaled and bent."""
+        orientation = int(random.integers(8)) if self.settings.augment_flip else 0
+        turn, scale, bend = map(self.settings.strength, ("rotation", "scale", "elastic"))
+        if not (turn or scale or bend) or random.random() >= WARPED:
+            return Warp(orientation=orientation)
+        return Warp(
+            orientation=orientation,
+            angle=turn * random.uniform(-TURN, TURN),
+            scale=SCALE ** (scale * random.uniform(-1, 1)),
+            bend=_bend(side, bend, random) if bend and random.random() < BENT else None,
         )
-        to, of = (side - 1) / 2, (len(rgb) - 1) / 2
-        matrix = np.hstack([turn, of - turn @ np.full((2, 1), to)])
-        where = (side, side)
-        inverse = cv2.WARP_INVERSE_MAP
-        white = (255, 255, 255)
-        image = cv2.warpAffine(
-            rgb, matrix, where, flags=cv2.INTER_LINEAR | inverse, borderValue=white
-        )
-        truth = cv2.warpAffine(
-            labels, matrix, where, flags=cv2.INTER_NEAREST | inverse, borderValue=IGNORE
-        )
-        return image.astype(np.uint8), truth.astype(np.uint8)
 
-    def _stain(self, rgb: Rgb, random: np.random.Generator) -> Rgb:
-        # Scaling each stain is one linear map of optical density (Tellez et al. 2018, TMI 37:2126).
-        factors = 1 + 0.4 * self.strength * random.uniform(-1, 1, 3)
-        offset = 0.05 * self.strength * random.uniform(-1, 1, 3)
-        density = -np.log((rgb.astype(np.float32) + 1) / 256)
-        mixed = density @ (UNMIX @ np.diag(factors) @ STAINS).astype(np.float32)
-        mixed += (offset @ STAINS).astype(np.float32)
-        return _to_bytes(np.exp(-mixed) * 256 - 1)
-
-    def _optics(self, rgb: Rgb, random: np.random.Generator) -> Rgb:
-        change = 0.15 * self.strength
-        gain = 1 + change * random.uniform(-1, 1, 3) + change * random.uniform(-1, 1)
-        image = rgb.astype(np.float32) * gain.astype(np.float32)
-        if random.random() < 0.3 * self.strength:
-            image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, 1.2)).astype(np.float32)
-        if random.random() < 0.3 * self.strength:
-            image += random.normal(0, 6 * self.strength, image.shape).astype(np.float32)
-        return _to_bytes(image)
+    def recolour(self, rgb: Rgb, random: np.random.Generator) -> Rgb:
+        """The same patch, (side, side, 3), as stained, lit and taken differently."""
+        for kinds, chance, change in _CHANGES:
+            strengths = [self.settings.strength(kind) for kind in kinds]
+            if any(strengths) and random.random() < chance:
+                rgb = change(rgb, random, *strengths)
+        return rgb
 
 
-def _to_bytes(image: NDArray[np.float32]) -> Rgb:
-    return np.asarray(np.clip(image, 0, 255), np.uint8)
+def _bend(side: int, strength: float, random: np.random.Generator) -> NDArray[np.float32]:
+    """How far the nodes of a grid over the patch are moved, (2, nodes, nodes)."""
+    nodes = math.ceil(side / NODE_DISTANCE) + 3
+    # Nodes of a patch smaller than their distance lie nearer to each other: they move less.
+    shift = strength * NODE_SHIFT * min(1.0, side / (nodes * NODE_DISTANCE) * 2)
+    return shift * np.clip(random.standard_normal((2, nodes, nodes), np.float32), -2, 2)
 
 
-def orient(rgb: Rgb, labels: Labels, which: int) -> tuple[Rgb, Labels]:
-    """One of the eight orientations of a square: `which` % 4 quarter turns, mirrored from 4 on."""
-    rgb, labels = np.rot90(rgb, which % 4), np.rot90(labels, which % 4)
-    return (rgb[:, ::-1], labels[:, ::-1]) if which >= 4 else (rgb, labels)
+def _restained(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
+    # Tellez et al. 2018, TMI 37:2126; that the stains' own colours differ as well is ours.
+    stains = STAINS + strength * STAIN_HUE * random.uniform(-1, 1, (3, 3))
+    return restain(
+        rgb,
+        amounts=1 + strength * STAIN_AMOUNT * random.uniform(-1, 1, 3),
+        grounds=strength * STAIN_GROUND * random.uniform(-1, 1, 3),
+        stains=stains / np.linalg.norm(stains, axis=1, keepdims=True),
+    )
+
+
+def _lit(
+    rgb: Rgb, random: np.random.Generator, brightness: float, hue: float, saturation: float
+) -> Rgb:
+    """Brightness, contrast, hue and saturation are one linear map of the colours."""
+    draws = random.uniform(-1, 1, 4)
+    gain = CONTRAST ** (brightness * draws[0])
+    offset = (1 - gain) * _MIDDLE_GREY + brightness * BRIGHTNESS * draws[1]
+    angle, chroma = hue * HUE * draws[2], SATURATION ** (saturation * draws[3])
+    cos, sin = chroma * math.cos(angle), chroma * math.sin(angle)
+    turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    matrix = np.column_stack([gain * (_FROM_YIQ @ turn @ _TO_YIQ), np.full(3, offset)])
+    return np.asarray(cv2.transform(rgb, matrix.astype(np.float32)), np.uint8)
+
+
+def _blurred(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
+    radius = strength * BLUR_RADIUS * random.random()
+    if random.random() < 0.5:
+        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), 0.1 + radius / 2), np.uint8)
+    return np.asarray(cv2.filter2D(rgb, -1, _disc(radius)), np.uint8)
+
+
+def _disc(radius: float) -> NDArray[np.float32]:
+    """What a lens out of focus makes of a point; its edge is soft by a pixel."""
+    reach = math.ceil(radius)
+    along = np.arange(-reach, reach + 1)
+    far = np.hypot(along, along[:, None])
+    disc = np.clip(radius + 0.5 - far, 0, 1).astype(np.float32)
+    return np.asarray(disc / disc.sum(), np.float32)
+
+
+def _noisy(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
+    grey_values = strength * NOISE * random.random()
+    curve = np.rint(grey_values * _NORMAL).astype(np.int16)
+    drawn = np.frombuffer(random.bytes(rgb.size), np.uint8).reshape(rgb.shape)
+    return np.asarray(cv2.add(rgb, cv2.LUT(drawn, curve), dtype=cv2.CV_8U), np.uint8)
+
+
+def _compressed(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
+    quality = round(JPEG_BEST - JPEG_LOSS * strength * random.random())
+    file = simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality, colorsubsampling="420")
+    return np.asarray(simplejpeg.decode_jpeg(file), np.uint8)
+
+
+# The kinds whose strengths a change takes, how often a patch undergoes it, and the change.
+_CHANGES: tuple[tuple[tuple[str, ...], float, Callable[..., Rgb]], ...] = (
+    (("stain",), 0.8, _restained),
+    (("brightness", "hue", "saturation"), 0.8, _lit),
+    (("blur",), 0.3, _blurred),
+    (("noise",), 0.3, _noisy),
+    (("jpeg",), 0.3, _compressed),
+)

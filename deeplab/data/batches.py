@@ -2,49 +2,113 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.data.sampling import Patch
+from deeplab.errors import ConfigError
+
+AHEAD = 4  # batches that may wait, so memory is bounded; fewer than a block of hard places
 
 
 class Batch(NamedTuple):
-    """Patches of one step."""
+    """One worker's patches of one step."""
 
     rgb: NDArray[np.uint8]  # (n, side, side, 3)
     labels: NDArray[np.uint8]  # (n, side, side), 255 ignored
+    numbers: NDArray[np.int64]  # (n,) of the patches
+    places: NDArray[np.float64]  # (n, 3) slide, x0, y0 of the patches' middles
+
+
+class BatchStream(Iterator[Batch]):
+    """Batches in order; `close` it when it is not read to its end."""
+
+    def __init__(
+        self, patch: Callable[[int], Patch], numbers: Iterator[range], threads: int
+    ) -> None:
+        self._patch, self._numbers = patch, numbers
+        self._waiting: deque[list[Future[Patch]]] = deque()
+        self._due: deque[range] = deque()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="patch")
+        self._started = self._waited_s = 0.0
+
+    @property
+    def waiting_share(self) -> float:
+        """Share of the time since the first batch that was spent waiting for the next ones."""
+        if not self._started:
+            return 0.0
+        return self._waited_s / max(time.monotonic() - self._started, 1e-9)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Batch:
+        asked = time.monotonic()
+        while len(self._due) <= AHEAD and (numbers := next(self._numbers, None)) is not None:
+            self._due.append(numbers)
+            self._waiting.append([self._pool.submit(self._patch, number) for number in numbers])
+        if not self._due:
+            self.close()
+            raise StopIteration
+        try:
+            batch = _gathered(self._due.popleft(), self._waiting.popleft())
+        except BaseException:
+            self.close()
+            raise
+        now = time.monotonic()
+        if self._started:
+            self._waited_s += now - asked
+        else:
+            self._started = now  # the first batch has nothing that it could overlap with
+        return batch
+
+    def close(self) -> None:
+        """Make no more patches."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def batches(
-    patch: Callable[[int], Patch], *, size: int, steps: range, threads: int, ahead: int = 4
-) -> Iterator[Batch]:
-    """One batch for each of `steps`; batch n holds the patches n * size to (n + 1) * size - 1.
+    patch: Callable[[int], Patch],
+    *,
+    size: int,
+    steps: range,
+    threads: int,
+    share: tuple[int, int] = (0, 1),
+) -> BatchStream:
+    """One batch for each of `steps`; step n learns from the patches n * size to (n + 1) * size - 1.
 
     Args:
         patch: makes the patch of a number; called from `threads` threads.
-        size: patches a batch.
+        size: patches a step, of all workers together.
         steps: numbers of the batches wanted.
         threads: that read and augment.
-        ahead: batches that may wait, so memory is bounded.
+        share: which worker this is, and of how many. The workers' batches of a step, one after the
+            other, are what a single worker would have had.
+
+    Raises:
+        ConfigError: the patches of a step cannot be shared out equally.
     """
-    waiting: deque[list[Future[Patch]]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="patch")
-    try:
-        for step in steps:
-            waiting.append([pool.submit(patch, step * size + i) for i in range(size)])
-            if len(waiting) > ahead:
-                yield _gathered(waiting.popleft())
-        while waiting:
-            yield _gathered(waiting.popleft())
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    worker, workers = share
+    if size % workers:
+        raise ConfigError("batch_size", size, f"a multiple of {workers}, the number of workers")
+    mine = size // workers
+    numbers = (
+        range(step * size + worker * mine, step * size + (worker + 1) * mine) for step in steps
+    )
+    return BatchStream(patch, numbers, threads)
 
 
-def _gathered(futures: list[Future[Patch]]) -> Batch:
+def _gathered(numbers: range, futures: list[Future[Patch]]) -> Batch:
     patches = [future.result() for future in futures]
-    return Batch(np.stack([p.rgb for p in patches]), np.stack([p.labels for p in patches]))
+    return Batch(
+        np.stack([p.rgb for p in patches]),
+        np.stack([p.labels for p in patches]),
+        np.asarray(numbers, np.int64),
+        np.array([p.place for p in patches], np.float64),
+    )

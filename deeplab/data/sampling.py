@@ -6,21 +6,30 @@ with the very patches it would have had.
 
 from __future__ import annotations
 
+import itertools
+import logging
+import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
+from deeplab.config.train_request import PatchSettings
 from deeplab.data.augment import Augmentation
+from deeplab.data.draws import Draws, SlideDraws
+from deeplab.data.mining import HardPlaces, Place
 from deeplab.data.truth import AnnotatedSlide
+from deeplab.errors import ServerError, SlideError, TrainingError
 from deeplab.geometry.frames import WorkBox, WorkFrame
+
+log = logging.getLogger(__name__)
 
 JITTER = 0.35  # how far from a patch's middle what was drawn may lie, in sides of the patch
 OVER_THE_EDGE = 0.25  # share of a patch's side that may lie beyond the slide
-TRIES = 20  # draws of a point before an outline's own inner point is taken
+ENLARGED = 1.15  # at most; where more is wanted, a finer level is read
 
 
 class Patch(NamedTuple):
@@ -28,6 +37,7 @@ class Patch(NamedTuple):
 
     rgb: NDArray[np.uint8]  # (side, side, 3)
     labels: NDArray[np.uint8]  # (side, side), 255 ignored
+    place: Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,80 +51,126 @@ class Scales:
         """The um per pixel of one patch of `slide`."""
         if not self.downsamples:
             return self.work_mpp
-        return slide.slide.mpp.mean * float(random.choice(self.downsamples))
+        return slide.slide.mpp.mean * self.downsamples[int(random.integers(len(self.downsamples)))]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSampler:
-    """Draws patches: a class, a slide that has it, an object of it, a point in that object.
+    """Draws patches of `side` pixels and changes them.
 
-    All classes are drawn equally often, the background among them; every slide that has the class
-    and every object of it on the slide likewise. The background's point lies on tissue, or anywhere
-    with the probability `anywhere`.
+    A slide that can no longer be read is set aside with a warning; a patch that fell on it is drawn
+    anew from the others, and all other patches are what they would have been.
+
+    Args:
+        slides: to draw from.
+        label_count: the background included.
+        side: of the patches, pixels.
+        scales: at which patches are read.
+        augmentation: how patches are changed.
+        settings: shares, balances, hard mining, seed.
+        hard: places where the network was wrong; None where it learns nothing from them.
+
+    Raises:
+        ConfigError: the class shares do not fit the classes.
     """
 
-    slides: Sequence[AnnotatedSlide]
-    label_count: int
-    side: int
-    scales: Scales
-    augmentation: Augmentation
-    anywhere: float
-    seed: int
+    def __init__(
+        self,
+        *,
+        slides: Sequence[AnnotatedSlide],
+        label_count: int,
+        side: int,
+        scales: Scales,
+        augmentation: Augmentation,
+        settings: PatchSettings,
+        hard: HardPlaces | None = None,
+    ) -> None:
+        self._slides, self._label_count, self._side = slides, label_count, side
+        self._scales, self._augmentation = scales, augmentation
+        self._settings, self._hard = settings, hard
+        self._aside: dict[int, str] = {}
+        self._lock = threading.Lock()
+        self._by_slide = {
+            number: SlideDraws(slide, label_count, settings.object_balance)
+            for number, slide in enumerate(slides)
+        }
+        self._all = self._left = Draws(self._by_slide, label_count, settings)
+
+    @property
+    def set_aside(self) -> list[str]:
+        """Names of the slides that could no longer be read, in the order in which it showed."""
+        return list(self._aside.values())
 
     def patch(self, number: int) -> Patch:
-        """The patch of this number, the same in every run with this seed."""
-        random = np.random.default_rng([self.seed, number])
-        label = int(random.choice(self._labels()))
-        holders = [s for s in self.slides if label == 0 or s.shapes_of(label)]
-        slide = holders[int(random.integers(len(holders)))]
-        frame = slide.slide.frame(self.scales.draw(slide, random))
-        x, y = self._centre(slide, frame, label, random)
-        read = round(self.side * self.augmentation.reach)
-        read += (read - self.side) % 2  # so that the patch lies on the middle of what is read
-        box = WorkBox(x - read // 2, y - read // 2, read, read)
-        rgb, labels = slide.read(frame, box)
-        return Patch(*self.augmentation(rgb, labels, self.side, random))
+        """The patch of this number, the same in every run with this seed.
 
-    def _labels(self) -> list[int]:
-        held = [
-            label
-            for label in range(1, self.label_count)
-            if any(s.shapes_of(label) for s in self.slides)
-        ]
-        return [0, *held]
+        Raises:
+            TrainingError: no slide can be read any longer.
+        """
+        for attempt in itertools.count():
+            random = np.random.default_rng([self._settings.seed, number, attempt])
+            # A first draw is from all slides, so that the loss of one does not move the others'.
+            place = self._drawn(self._left if attempt else self._all, number, random)
+            if place.slide in self._aside:
+                continue
+            try:
+                return self._cut(place, random)
+            except (SlideError, ServerError) as error:
+                self._put_aside(place.slide, error)
+        raise AssertionError  # counting does not end
 
-    def _centre(
-        self, slide: AnnotatedSlide, frame: WorkFrame, label: int, random: np.random.Generator
-    ) -> tuple[int, int]:
-        if label:
-            shapes = slide.shapes_of(label)
-            x0, y0 = point_in(shapes[int(random.integers(len(shapes)))], random)
-        elif random.random() < self.anywhere:
-            x0 = random.uniform(0, slide.slide.width_level0)
-            y0 = random.uniform(0, slide.slide.height_level0)
-        else:
-            x0, y0 = slide.tissue_point(random)
-        jitter = JITTER * self.side * random.uniform(-1, 1, 2)
-        x = _kept_inside(x0 / frame.scale_x + jitter[0], frame.width, self.side)
-        y = _kept_inside(y0 / frame.scale_y + jitter[1], frame.height, self.side)
-        return x, y
+    def _drawn(self, draws: Draws, number: int, random: np.random.Generator) -> Place:
+        wants_hard = random.random() < self._settings.hard_mining
+        place = self._hard.draw(number, random) if self._hard and wants_hard else None
+        return place or draws.place(random)
+
+    def _cut(self, place: Place, random: np.random.Generator) -> Patch:
+        slide, side = self._slides[place.slide], self._side
+        wanted = slide.slide.frame(self._scales.draw(slide, random))
+        warp = self._augmentation.warp(side, random)
+        jitter_x, jitter_y = JITTER * side * random.uniform(-1, 1, 2)
+        x0 = _kept_inside(
+            place.x0 + jitter_x * wanted.scale_x,
+            slide.slide.width_level0,
+            side * wanted.scale_x,
+        )
+        y0 = _kept_inside(
+            place.y0 + jitter_y * wanted.scale_y,
+            slide.slide.height_level0,
+            side * wanted.scale_y,
+        )
+        mpp = wanted.mpp_work * warp.scale
+        frame = wanted if warp.keeps_grid else _frame_to_warp(slide, mpp)
+        step = mpp / frame.mpp_work
+        read = warp.reads(side, step)
+        x, y = round(x0 / frame.scale_x - read / 2), round(y0 / frame.scale_y - read / 2)
+        rgb, labels = slide.read(frame, WorkBox(x, y, read, read))
+        rgb, labels = warp.apply(rgb, labels, side, step)
+        middle = Place(place.slide, (x + read / 2) * frame.scale_x, (y + read / 2) * frame.scale_y)
+        return Patch(self._augmentation.recolour(rgb, random), labels, middle)
+
+    def _put_aside(self, number: int, error: SlideError | ServerError) -> None:
+        with self._lock:
+            if number in self._aside:
+                return
+            name = self._slides[number].name
+            self._aside[number] = name
+            left = {n: s for n, s in self._by_slide.items() if n not in self._aside}
+            if left:
+                log.warning("%s is set aside, the training goes on without it: %s", name, error)
+                self._left = Draws(left, self._label_count, self._settings)
+                return
+        raise TrainingError(f"no slide can be read any longer; the last one: {error}") from error
 
 
-def _kept_inside(middle: float, length: int, side: int) -> int:
+def _frame_to_warp(slide: AnnotatedSlide, mpp: float) -> WorkFrame:
+    """Level 0 or halves of it, fine enough for patches of `mpp`: no resampling before the warp."""
+    halvings = math.floor(math.log2(mpp * ENLARGED / slide.slide.mpp.mean))
+    return slide.slide.frame(slide.slide.mpp.mean * 2.0 ** max(0, halvings))
+
+
+def _kept_inside(middle: float, length: float, side: float) -> float:
     """Middle of a patch moved so that most of it lies on the slide."""
     least = side * (0.5 - OVER_THE_EDGE)
     if length < 2 * least:
-        return length // 2
-    return round(min(max(middle, least), length - least))
-
-
-def point_in(polygon: shapely.Polygon, random: np.random.Generator) -> tuple[float, float]:
-    """A random point inside a polygon, (x, y)."""
-    left, top, right, bottom = polygon.bounds
-    x = random.uniform(left, right, TRIES)
-    y = random.uniform(top, bottom, TRIES)
-    inside = np.flatnonzero(shapely.contains_xy(polygon, x, y))
-    if inside.size:
-        return float(x[inside[0]]), float(y[inside[0]])
-    point = polygon.representative_point()
-    return float(point.x), float(point.y)
+        return length / 2
+    return min(max(middle, least), length - least)

@@ -133,19 +133,6 @@ class AnnotatedSlide:
         """The part of the slide that holds all its shapes; the whole slide where there is none."""
         return self._extent
 
-    def tissue_point(self, random: np.random.Generator) -> tuple[float, float]:
-        """A random point of background, (x, y) in level-0 pixels: on tissue where there is such.
-
-        Where no background is known: on tissue; where no tissue is seen: anywhere.
-        """
-        cells = self.background_cells if self.background_cells.size else self._tissue_cells
-        cell = (
-            int(random.choice(cells)) if cells.size else int(random.integers(self.tissue.mask.size))
-        )
-        row, col = divmod(cell, self.tissue.mask.shape[1])
-        frame = self.tissue.frame
-        return (col + random.random()) * frame.scale_x, (row + random.random()) * frame.scale_y
-
     @cached_property
     def _extent(self) -> Level0Box:
         polygons = [polygon for some in self.shapes.values() for polygon in some]
@@ -153,21 +140,6 @@ class AnnotatedSlide:
             return Level0Box(0, 0, self.slide.width_level0, self.slide.height_level0)
         left, top, right, bottom = shapely.total_bounds(polygons)
         return Level0Box(left, top, max(right - left, 1), max(bottom - top, 1))
-
-    @cached_property
-    def _tissue_cells(self) -> NDArray[np.intp]:
-        return np.flatnonzero(self.tissue.mask)
-
-    @cached_property
-    def background_cells(self) -> NDArray[np.intp]:
-        """Which cells of the tissue mask, as it lies in memory, are background in their middle.
-
-        Those on tissue; where there are none, those on glass. None: no background is known.
-        """
-        frame = self.tissue.frame
-        empty = self.labels(frame, frame.box) == 0
-        on_tissue = np.flatnonzero(empty & self.tissue.mask)
-        return on_tissue if on_tissue.size else np.flatnonzero(empty)
 
     def _ground(self, frame: WorkFrame, box: WorkBox) -> Labels | int:
         """The labels where nothing is drawn."""

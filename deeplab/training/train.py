@@ -104,9 +104,8 @@ def _train(
         label_count=classes.label_count,
         side=config.crop_size,
         scales=scales,
-        augmentation=Augmentation(request.augment),
-        anywhere=request.include_background_prob,
-        seed=request.seed,
+        augmentation=Augmentation(request),
+        settings=request,
     )
     held = hold_out_patches(held_out, config.crop_size, scales, VALIDATION_PATCHES, request.seed)
     run = Run(

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from deeplab.bundles.card import Card
 from deeplab.config.classes import IGNORE
+from deeplab.data.mining import Place
 from deeplab.data.sampling import Patch, Scales
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import ServerError, SlideError
 from deeplab.evaluation.semantic import Confusion
-from deeplab.geometry.frames import WorkBox
+from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.inference.runtime import tensorflow_predict
 from deeplab.inference.stream import predict_tiles
 from deeplab.models.outputs import LABELS
@@ -124,15 +125,21 @@ def hold_out_patches(
     """
     random = np.random.default_rng([seed, 1])
     places = [
-        (slide, frame, box)
-        for slide in slides
+        (number, frame, box)
+        for number, slide in enumerate(slides)
         for frame in [slide.slide.frame(scales.draw(slide, random))]
         for box in _tiled(frame.to_work(slide.extent()).intersection(frame.box), side)
     ]
     if len(places) > most:
         places = [places[i] for i in sorted(random.choice(len(places), most, replace=False))]
-    patches = (Patch(*slide.read(frame, box)) for slide, frame, box in places)
+    patches = (_cut(slides[number], number, frame, box) for number, frame, box in places)
     return [patch for patch in patches if (patch.labels != IGNORE).any()]
+
+
+def _cut(slide: AnnotatedSlide, number: int, frame: WorkFrame, box: WorkBox) -> Patch:
+    middle = frame.to_level0(box)
+    place = Place(number, middle.x0 + middle.width / 2, middle.y0 + middle.height / 2)
+    return Patch(*slide.read(frame, box), place)
 
 
 def _tiled(area: WorkBox, side: int) -> Iterator[WorkBox]:

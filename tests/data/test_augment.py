@@ -1,88 +1,142 @@
-"""Augmentation: image and labels always move together."""
+"""Augmentation: image and labels always move together, and each kind does its own and no more."""
 
 import numpy as np
 import pytest
 
-from deeplab.data.augment import Augmentation, orient
+from deeplab.config.train_request import AUGMENTATIONS, AugmentSettings
+from deeplab.data.augment import Augmentation
 from deeplab.errors import ConfigError
+from tests.slides_for_tests import tissue
 
-SIDE = 65
+SIDE = 97
+GEOMETRIC = ("rotation", "scale", "elastic")
+PHOTOMETRIC = tuple(kind for kind in AUGMENTATIONS if kind not in GEOMETRIC)
+
+
+def only(strength, *kinds, flip=False):
+    """Only these kinds at this strength."""
+    own = {f"augment_{kind}": strength for kind in kinds}
+    return Augmentation(AugmentSettings(augment=0, augment_flip=flip, **own))
 
 
 def coded_patch(side, random):
     """A picture whose darkness tells its label: 0 bright, 1 dark; a corner is ignored."""
     labels = np.zeros((side, side), np.uint8)
     for _ in range(6):
-        row, col = random.integers(0, side - 12, 2)
-        labels[row : row + 12, col : col + 12] = 1
+        row, col = random.integers(0, side - 24, 2)
+        labels[row : row + 24, col : col + 24] = 1
     rgb = np.where(labels[..., None] == 1, 60, 220).astype(np.uint8).repeat(3, axis=2)
-    labels[: side // 4, : side // 4] = 255
+    labels[: side // 3, : side // 3] = 255
     return rgb, labels
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
-def test_labels_stay_on_what_they_name(strength):
-    augment = Augmentation(strength)
-    random = np.random.default_rng(0)
-    read = int(np.ceil(SIDE * augment.reach)) + 1
+def warped(augment, random):
+    warp = augment.warp(SIDE, random)
+    rgb, labels = coded_patch(warp.reads(SIDE, warp.scale), random)
+    return warp.apply(rgb, labels, SIDE, warp.scale)
+
+
+@pytest.mark.parametrize("kinds", [(), *[(kind,) for kind in GEOMETRIC], GEOMETRIC])
+def test_labels_stay_on_what_they_name(kinds):
+    augment, random = only(1.0, *kinds, flip=True), np.random.default_rng(0)
     agreements = []
-    for _ in range(40):
-        rgb, labels = augment(*coded_patch(read, random), SIDE, random)
-        dark = rgb.mean(axis=2) < 140
-        counted = labels != 255
-        agreements.append(np.mean(dark[counted] == (labels[counted] == 1)))
-    # A wrong turn, mirror or shift would leave little more than the background's share.
-    assert np.mean(agreements) > 0.97
-
-
-@pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_no_label_appears_that_was_not_there(strength):
-    augment = Augmentation(strength)
-    random = np.random.default_rng(1)
-    read = int(np.ceil(SIDE * augment.reach)) + 1
-    for _ in range(20):
-        rgb, labels = augment(*coded_patch(read, random), SIDE, random)
-        assert set(np.unique(labels)) <= {0, 1, 255}
+    for _ in range(30):
+        rgb, labels = warped(augment, random)
         assert rgb.shape == (SIDE, SIDE, 3)
-        assert labels.shape == (SIDE, SIDE)
+        dark, counted = rgb.mean(axis=2) < 140, labels != 255
+        agreements.append(np.mean(dark[counted] == (labels[counted] == 1)))
+    # A wrong turn, mirror, shift or bend would leave little more than the background's share.
+    assert np.mean(agreements) > 0.985
 
 
-def test_what_is_read_is_enough_for_every_turn_and_scale():
-    augment = Augmentation(1.0)
-    random = np.random.default_rng(2)
-    read = round(SIDE * augment.reach)
-    everything = np.zeros((read, read), np.uint8)
-    rgb = np.full((read, read, 3), 200, np.uint8)
-    for _ in range(200):
-        _, labels = augment(rgb, everything, SIDE, random)
+@pytest.mark.parametrize("kinds", [*[(kind,) for kind in GEOMETRIC], GEOMETRIC])
+def test_no_label_appears_that_was_not_there_and_ignored_pixels_stay(kinds):
+    augment, random = only(1.0, *kinds, flip=True), np.random.default_rng(1)
+    ignored = 0
+    for _ in range(30):
+        _, labels = warped(augment, random)
+        assert set(np.unique(labels)) <= {0, 1, 255}
+        ignored += bool((labels == 255).any())
+    assert ignored > 15
+
+
+def test_what_is_read_is_enough_for_every_turn_scale_and_bend():
+    augment, random = only(1.0, *GEOMETRIC), np.random.default_rng(2)
+    for _ in range(100):
+        warp = augment.warp(SIDE, random)
+        read = warp.reads(SIDE, warp.scale)
+        everything = np.zeros((read, read), np.uint8)
+        _, labels = warp.apply(np.zeros((read, read, 3), np.uint8), everything, SIDE, warp.scale)
         assert (labels == 0).all(), "255 says that pixels were needed that were not read"
 
 
-def test_strength_0_without_turning_changes_nothing():
-    random = np.random.default_rng(3)
+def test_strength_0_of_everything_changes_nothing():
+    augment, random = only(0.0), np.random.default_rng(3)
     rgb, labels = coded_patch(SIDE, random)
-    same_rgb, same_labels = Augmentation(0, turn=False)(rgb, labels, SIDE, random)
-    assert (same_rgb == rgb).all()
+    warp = augment.warp(SIDE, random)
+    assert warp.reads(SIDE, 1.0) == SIDE
+    same_rgb, same_labels = warp.apply(rgb, labels, SIDE, 1.0)
+    assert (augment.recolour(same_rgb, random) == rgb).all()
     assert (same_labels == labels).all()
 
 
-def test_the_eight_orientations_are_different():
-    random = np.random.default_rng(4)
-    rgb = random.integers(0, 255, (5, 5, 3)).astype(np.uint8)
-    seen = {orient(rgb, rgb[..., 0], which)[0].tobytes() for which in range(8)}
-    assert len(seen) == 8
+@pytest.mark.parametrize("kind", GEOMETRIC)
+def test_the_geometry_moves_pixels_farther_the_stronger_it_is(kind):
+    def moved(strength):
+        random = np.random.default_rng(4)
+        far = []
+        for _ in range(30):
+            warp = only(strength, kind).warp(SIDE, random)
+            bend = 0.0 if warp.bend is None else np.abs(warp.bend).mean()
+            far.append(abs(warp.angle) + abs(np.log(warp.scale)) + bend)
+        return np.mean(far)
+
+    assert 0 == moved(0.0) < moved(0.2) < moved(0.5) < moved(1.0)
 
 
-def test_the_same_draws_give_the_same_patch():
-    augment = Augmentation(0.7)
-    read = round(SIDE * augment.reach)
-    patch = coded_patch(read, np.random.default_rng(5))
-    first = augment(*patch, SIDE, np.random.default_rng(6))
-    second = augment(*patch, SIDE, np.random.default_rng(6))
-    assert (first[0] == second[0]).all()
-    assert (first[1] == second[1]).all()
+@pytest.mark.parametrize("kind", PHOTOMETRIC)
+def test_colours_change_more_the_stronger_the_kind_is(kind):
+    rgb, _ = tissue(SIDE, SIDE)
+
+    def changed(strength):
+        random = np.random.default_rng(5)
+        after = [only(strength, kind).recolour(rgb, random) for _ in range(40)]
+        assert all(a.shape == rgb.shape and a.dtype == np.uint8 for a in after)
+        return np.mean(np.abs(np.asarray(after, int) - rgb))
+
+    assert 0 == changed(0.0) < changed(0.2) < changed(0.5) < changed(1.0)
+
+
+@pytest.mark.parametrize("kind", PHOTOMETRIC)
+def test_what_changes_colours_moves_nothing(kind):
+    augment, random = only(1.0, kind), np.random.default_rng(6)
+    rgb, _ = coded_patch(SIDE, random)
+    for _ in range(20):
+        assert augment.warp(SIDE, random).keeps_grid
+        after = augment.recolour(rgb, random)
+        dark = after.mean(axis=2) < after.mean(axis=2).max() * 0.6
+        assert np.mean(dark == (rgb[..., 0] < 140)) > 0.95
+
+
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
+def test_the_same_draws_give_the_same_patch(kind):
+    rgb, _ = tissue(SIDE * 2, SIDE * 2)
+    labels = (rgb[..., 0] > 128).astype(np.uint8)
+
+    def made(seed):
+        random, augment = np.random.default_rng(seed), only(0.7, kind)
+        warp = augment.warp(SIDE, random)
+        first = (len(rgb) - warp.reads(SIDE, warp.scale)) // 2
+        part = slice(first, first + warp.reads(SIDE, warp.scale))
+        pixels, _ = warp.apply(rgb[part, part], labels[part, part], SIDE, warp.scale)
+        return augment.recolour(pixels, random)
+
+    same = [np.array_equal(made(seed), made(seed)) for seed in range(10)]
+    other = [np.array_equal(made(seed), made(seed + 1)) for seed in range(10)]
+    assert all(same)
+    assert not all(other)
 
 
 def test_a_strength_above_1_is_refused():
-    with pytest.raises(ConfigError, match="between 0 and 1"):
-        Augmentation(1.5)
+    with pytest.raises(ConfigError, match="from -1 to 1"):
+        AugmentSettings(augment_blur=1.5)

@@ -4,26 +4,24 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import shapely
-from hypothesis import given
-from hypothesis import strategies as st
 
+from deeplab.config.train_request import AugmentSettings, PatchSettings
 from deeplab.data.augment import Augmentation
-from deeplab.data.sampling import PatchSampler, Scales, point_in
+from deeplab.data.sampling import PatchSampler, Scales
 from tests.data.annotated_slides import OBJECT, TISSUE, annotated
 
 SIDE = 65
 
 
-def sampler(slides, *, labels=2, scales=None, strength=0.0, anywhere=0.0, seed=0):
+def sampler(slides, *, labels=2, scales=None, strength=0.0, hard=None, **settings):
     return PatchSampler(
         slides=slides,
         label_count=labels,
         side=SIDE,
         scales=scales or Scales(work_mpp=0.5),
-        augmentation=Augmentation(strength),
-        anywhere=anywhere,
-        seed=seed,
+        augmentation=Augmentation(AugmentSettings(augment=strength)),
+        settings=PatchSettings(**{"include_background_prob": 0.0} | settings),
+        hard=hard,
     )
 
 
@@ -87,12 +85,3 @@ def test_background_is_drawn_where_no_class_is():
     slides = [annotated([(1, 250, 250, 100)], side=1000)]
     empty = sum((sampler(slides).patch(n).labels == 0).all() for n in range(60))
     assert empty >= 10
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_a_point_drawn_in_an_outline_is_inside(seed):
-    ring = shapely.Polygon(
-        [(0, 0), (100, 0), (100, 100), (0, 100)], [[(5, 5), (95, 5), (95, 95), (5, 95)]]
-    )
-    x, y = point_in(ring, np.random.default_rng(seed))
-    assert ring.intersects(shapely.Point(x, y))

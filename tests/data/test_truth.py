@@ -112,36 +112,6 @@ def test_labels_are_those_of_a_painter_who_asks_the_rules_at_every_pixel(
                 assert labels[row, col] == wanted
 
 
-def where(slide, random, count=60):
-    points = np.array([slide.tissue_point(random) for _ in range(count)])
-    return points[:, 0], points[:, 1]
-
-
-def test_a_tissue_point_lies_where_tissue_is():
-    tissue = np.zeros((12, 12), np.bool_)
-    tissue[6:, 4:] = True
-    slide = labelled(
-        GREY, {"a": [shapely.box(0, 0, 9, 9)]}, Labelling(classes=("a",)), tissue=tissue
-    )
-    x, y = where(slide, np.random.default_rng(0))
-    assert (x >= 32).all()
-    assert (y >= 48).all()
-
-
-def test_background_is_sought_where_it_is_known():
-    shapes = {"done": [shapely.box(16, 16, 48, 48)], "a": [shapely.box(16, 16, 48, 32)]}
-    rules = Labelling(classes=("a",), exhaustive_layer="done")
-    x, y = where(labelled(GREY, shapes, rules), np.random.default_rng(0))
-    assert ((x >= 16) & (x < 48) & (y >= 32) & (y < 48)).all()
-    tissue = np.ones((12, 12), np.bool_)
-    tissue[:, :2] = False
-    rules = Labelling(classes=("a",), unannotated="ignore")
-    x, _ = where(labelled(GREY, shapes, rules, tissue=tissue), np.random.default_rng(0))
-    assert (x < 16).all()
-    covered = labelled(GREY, {"a": [shapely.box(0, 0, 96, 96)]}, Labelling(classes=("a",)))
-    assert not covered.background_cells.size
-
-
 def test_shapes_beyond_the_slide_are_left_out_and_counted(caplog):
     shapes = {"a": [shapely.box(5, 5, 9, 9), shapely.box(200, 5, 220, 9)]}
     with caplog.at_level(logging.WARNING):

@@ -35,6 +35,7 @@ TINY = {
     "slow_start_step": 5,
     "learning_rate": 1e-2,
     "augment": 0.2,
+    "seed": 1,
 }
 
 pytestmark = pytest.mark.slow

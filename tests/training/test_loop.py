@@ -29,7 +29,8 @@ def batch(seed):
     labels = np.zeros((4, 33, 33), np.uint8)
     labels[:, 8:24, 8:24] = 1
     noise = random.integers(0, 60, (4, 33, 33, 3))
-    return Batch((noise + 150 * labels[..., None]).astype(np.uint8), labels)
+    rgb = (noise + 150 * labels[..., None]).astype(np.uint8)
+    return Batch(rgb, labels, np.arange(4), np.zeros((4, 3)))
 
 
 def trainer(folder, **settings):

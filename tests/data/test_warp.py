@@ -1,0 +1,48 @@
+"""The grid of sampling points of a patch."""
+
+import numpy as np
+import pytest
+
+from deeplab.data.warp import Warp, orient
+
+SIDE = 33
+
+
+def test_the_eight_orientations_are_different():
+    rgb = np.random.default_rng(4).integers(0, 255, (5, 5, 3)).astype(np.uint8)
+    seen = {orient(rgb, rgb[..., 0], which)[0].tobytes() for which in range(8)}
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+def test_a_turn_by_a_quarter_is_numpys(quarter):
+    warp = Warp(angle=quarter * np.pi / 2)
+    read = warp.reads(SIDE, 1.0)
+    rgb = np.random.default_rng(0).integers(0, 255, (read, read, 3)).astype(np.uint8)
+    first = (read - SIDE) // 2
+    middle = rgb[first : first + SIDE, first : first + SIDE]
+    turned, labels = warp.apply(rgb, rgb[..., 0], SIDE, 1.0)
+    assert (turned == np.rot90(middle, quarter)).all()
+    assert (labels == np.rot90(middle[..., 0], quarter)).all()
+
+
+@pytest.mark.parametrize("step", [0.75, 1.0, 1.5, 2.0])
+def test_a_square_is_as_large_as_the_step_says(step):
+    warp = Warp(scale=step)
+    read = warp.reads(SIDE * 3, step)
+    labels = np.zeros((read, read), np.uint8)
+    half = round(12 * step)
+    middle = slice(read // 2 - half, read // 2 + half)
+    labels[middle, middle] = 1
+    _, after = warp.apply(np.zeros((read, read, 3), np.uint8), labels, SIDE * 3, step)
+    assert after.sum() == pytest.approx((2 * half / step) ** 2, rel=0.1)
+
+
+@pytest.mark.parametrize("step", [1.4, 1.6, 1.74])
+def test_averaging_goes_before_leaving_out(step):
+    # Noise of single pixels shall fall as it does where areas of that side are averaged.
+    warp = Warp(scale=step)
+    read = warp.reads(SIDE * 3, step)
+    rgb = np.random.default_rng(1).integers(0, 256, (read, read, 3)).astype(np.uint8)
+    after, _ = warp.apply(rgb, rgb[..., 0], SIDE * 3, step)
+    assert after.std() == pytest.approx(rgb.std() / step, rel=0.2)
