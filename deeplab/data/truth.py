@@ -60,6 +60,7 @@ class AnnotatedSlide:
         unjudged: where what is not drawn is not background.
         tissue: where there is some.
         patient: "" where it is not known.
+        source: path, or id of the Girder item, from which it was opened.
     """
 
     name: str
@@ -70,6 +71,7 @@ class AnnotatedSlide:
     unjudged: Unjudged
     tissue: TissueMask
     patient: str = ""
+    source: str = ""
 
     @classmethod
     def of(
@@ -105,6 +107,7 @@ class AnnotatedSlide:
             unjudged=rules.unjudged,
             tissue=tissue,
             patient=sample.patient,
+            source=sample.slide,
         )
 
     def shapes_of(self, label: int) -> Polygons:

@@ -79,12 +79,31 @@ def examples_of(
     return [_example(kind, region, slides[region.slide], classes) for kind, region in ordered]
 
 
-def _example(kind: Kind, region: Region, slide: AnnotatedSlide, classes: ClassList) -> Example:
+def region_panels(
+    region: Region, slide: AnnotatedSlide, classes: ClassList
+) -> tuple[Picture, float]:
+    """A region as scanned, as drawn and as predicted, and the um of its scale bar.
+
+    Raises:
+        SlideError, ServerError: as reading does.
+    """
     rgb, truth = slide.read(region.frame, region.box)
+    bar_um = _bar_um(region.box.width * region.frame.mpp_work)
+    panels = three_panels(
+        rgb,
+        truth=truth,
+        prediction=region.prediction,
+        classes=classes,
+        bar_px=bar_um / region.frame.mpp_work,
+    )
+    return panels, bar_um
+
+
+def _example(kind: Kind, region: Region, slide: AnnotatedSlide, classes: ClassList) -> Example:
     names = ("background", *classes.names)
     error = region.commonest_error
     corner = region.frame.to_level0(region.box)
-    bar_um = _bar_um(region.box.width * region.frame.mpp_work)
+    panels, bar_um = region_panels(region, slide, classes)
     return Example(
         kind=kind,
         slide=region.slide,
@@ -93,13 +112,7 @@ def _example(kind: Kind, region: Region, slide: AnnotatedSlide, classes: ClassLi
         error_share=region.error_share,
         bar_um=bar_um,
         commonest_error=(names[error[0]], names[error[1]]) if error else None,
-        panels=three_panels(
-            rgb,
-            truth=truth,
-            prediction=region.prediction,
-            classes=classes,
-            bar_px=bar_um / region.frame.mpp_work,
-        ),
+        panels=panels,
     )
 
 

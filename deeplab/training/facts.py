@@ -73,7 +73,8 @@ class ReportFacts:
         all_settings: every setting and its value.
         versions: of the programs.
         seed: of all that was drawn at random.
-        seconds: the training took, on all its starts together; 0: not known.
+        first_step: at which the training was last taken up; 0: it went through in one go.
+        seconds: it took from there; 0: not known.
         finished: when, for a person.
     """
 
@@ -97,6 +98,7 @@ class ReportFacts:
     all_settings: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    first_step: int = 0
     seconds: float = 0.0
     finished: str = ""
 

@@ -327,7 +327,8 @@ def _origin(facts: ReportFacts) -> Iterator[Piece]:
     told = dict(facts.versions)
     told["seed"] = str(facts.seed)
     if facts.seconds:
-        told["time taken"] = _duration(facts.seconds)
+        since = f", from step {facts.first_step:,} on" if facts.first_step else ""
+        told["time taken"] = _duration(facts.seconds) + since
     yield _described(told)
 
 

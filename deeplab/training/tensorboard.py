@@ -6,6 +6,7 @@ write are tensors with a plug-in's name beside them, and TensorFlow alone can wr
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.config.classes import ClassList
-from deeplab.errors import OutputError
-from deeplab.slides.pyramid import Rgb
-from deeplab.training.history import StepNote
+from deeplab.data.truth import AnnotatedSlide
+from deeplab.errors import OutputError, ServerError, SlideError
+from deeplab.geometry.frames import WorkBox
+from deeplab.training.examples import Picture, region_panels
+from deeplab.training.history import History
 from deeplab.training.validation import Validation
 
+EXAMPLES = 4
 PLUGINS = {"scalars": 1, "images": 3}  # data classes: a number, a row of blobs
 
 
@@ -36,31 +40,50 @@ class EventLog:
     """
 
     def __init__(self, folder: Path, classes: ClassList) -> None:
+        self._classes = classes
         self._labels = ("background", *classes.names)
+        self._shown: list[tuple[str, WorkBox]] = []
         try:
             self._writer = tf.summary.create_file_writer(str(folder))
         except tf.errors.OpError as error:
             raise OutputError(folder, error.message) from error
 
-    def add_steps(self, note: StepNote) -> None:
-        """Loss, learning rate and waiting of some steps."""
-        numbers = {
-            "training/loss": note.loss,
-            "training/learning rate": note.learning_rate,
-            "training/share of time waiting for patches": note.waiting_share,
-        }
-        self._numbers(numbers, note.step)
+    def add(self, news: History) -> None:
+        """Loss, learning rate and waiting of steps; scores of validations, by class."""
+        for note in news.steps:
+            numbers = {
+                "training/loss": note.loss,
+                "training/learning rate": note.learning_rate,
+                "training/share of time waiting for patches": note.waiting_share,
+            }
+            self._numbers(numbers, note.step)
+        for check in news.checks:
+            found = check.confusion
+            numbers = {"held out/mean IoU": found.mean_iou, "held out/accuracy": found.accuracy}
+            for label, name in enumerate(self._labels):
+                numbers[f"Dice/{name}"] = float(found.dice[label])
+                numbers[f"IoU/{name}"] = float(found.iou[label])
+            self._numbers(numbers, check.step)
 
-    def add_validation(self, validation: Validation) -> None:
-        """Scores of all held-out slides together, by class."""
-        pooled = validation.pooled
-        numbers = {"held out/mean IoU": pooled.mean_iou, "held out/accuracy": pooled.accuracy}
-        for label, name in enumerate(self._labels):
-            numbers[f"Dice/{name}"] = float(pooled.dice[label])
-            numbers[f"IoU/{name}"] = float(pooled.iou[label])
-        self._numbers(numbers, validation.step)
+    def add_examples(self, found: Validation, slides: Mapping[str, AnnotatedSlide]) -> None:
+        """A few regions of the held-out slides, the same ones at every validation.
 
-    def add_picture(self, name: str, rgb: Rgb, step: int) -> None:
+        A slide that cannot be read is passed over: the next validation sets it aside.
+
+        Args:
+            found: the newest validation.
+            slides: those that were judged, by name.
+        """
+        if not self._shown:
+            self._shown = [(region.slide, region.box) for region in found.typical(EXAMPLES)]
+        there = {(region.slide, region.box): region for region in found.regions}
+        for number, place in enumerate(self._shown, start=1):
+            if place in there:
+                with contextlib.suppress(SlideError, ServerError):
+                    panels, _ = region_panels(there[place], slides[place[0]], self._classes)
+                    self.add_picture(f"{number} {place[0]}", panels, found.step)
+
+    def add_picture(self, name: str, rgb: Picture, step: int) -> None:
         """A picture, uint8 (height, width, 3)."""
         height, width = rgb.shape[:2]
         png = tf.io.encode_png(np.ascontiguousarray(rgb)).numpy()

@@ -1,6 +1,7 @@
 """Events that TensorBoard reads, written without it."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab.config.classes import ClassList
-from deeplab.errors import OutputError
-from deeplab.training.history import StepNote
+from deeplab.errors import OutputError, UnreadableSlideError
+from deeplab.geometry.frames import Mpp
+from deeplab.slides.array_slide import ArraySlide
+from deeplab.training.history import CheckNote, History, StepNote
 from deeplab.training.tensorboard import EventLog
+from tests.data.annotated_slides import annotated
 from tests.training.validations_for_tests import region, validation
 
 CLASSES = ClassList.named(["tumour", "stroma"])
@@ -34,10 +38,9 @@ def events(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     with EventLog(tmp_path / "new" / "tensorboard", CLASSES) as log:
         for step in (20, 40):
-            log.add_steps(
-                StepNote(step=step, loss=1 / step, learning_rate=1e-3, waiting_share=0.02)
-            )
-        log.add_validation(validation([region(100)], step=40))
+            note = StepNote(step=step, loss=1 / step, learning_rate=1e-3, waiting_share=0.02)
+            log.add(History(steps=(note,)))
+        log.add(History(checks=(CheckNote(step=40, confusion=region(100).confusion),)))
         log.add_picture("worst 1", picture, 40)
     return read(tmp_path / "new" / "tensorboard"), picture
 
@@ -67,6 +70,32 @@ def test_pictures_are_read_back_pixel_for_pixel(events):
     assert [int(blobs[0]), int(blobs[1])] == [30, 20]
     with Image.open(io.BytesIO(blobs[2])) as image:
         assert (np.asarray(image) == picture).all()
+
+
+def test_the_same_regions_are_shown_at_every_validation(tmp_path):
+    slide = annotated([(1, 0, 0, 200)], name="a")
+    frame = slide.slide.frame(0.5)
+    with EventLog(tmp_path, CLASSES) as log:
+        for step, errors in ((1, range(7)), (2, range(7, 0, -1))):
+            pieces = [
+                region(100 * wrong, at=(64 * i, 0), frame=frame) for i, wrong in enumerate(errors)
+            ]
+            log.add_examples(validation(pieces, step=step), {"a": slide})
+    found = read(tmp_path)
+    assert len(found) == 4
+    assert all([step for step, *_ in events] == [1, 2] for events in found.values())
+
+
+def test_a_slide_that_cannot_be_read_has_no_pictures(tmp_path):
+    class Broken(ArraySlide):
+        def read(self, *_):
+            raise UnreadableSlideError("a", "is cut short")
+
+    slide = annotated([(1, 0, 0, 200)], name="a")
+    broken = replace(slide, slide=Broken(np.zeros((9, 9, 3), np.uint8), Mpp.square(0.5)))
+    with EventLog(tmp_path, CLASSES) as log:
+        log.add_examples(validation([region(9, frame=slide.slide.frame(0.5))]), {"a": broken})
+    assert read(tmp_path) == {}
 
 
 def test_a_place_that_cannot_be_written_is_said_at_the_beginning(tmp_path):

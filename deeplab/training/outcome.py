@@ -1,0 +1,147 @@
+"""What is made of a training when it is done: charts, a report, and the worst regions as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deeplab.bundles.card import Card
+from deeplab.config.train_request import TrainRequest
+from deeplab.data.census import SlideCount
+from deeplab.data.opening import OpenedSlides
+from deeplab.files import whole_file
+from deeplab.server.session import ServerLogin, Session
+from deeplab.training.charts import confusion_png, curves_png, examples_png
+from deeplab.training.examples import Example, examples_of
+from deeplab.training.facts import ReportFacts, SlideFact
+from deeplab.training.history import History
+from deeplab.training.report import write_report
+from deeplab.training.settings_words import all_settings, settings_in_words
+from deeplab.training.validation import Validation
+from deeplab.training.worst import post_worst, worst_layers, write_worst
+
+EXAMPLES = 3  # of each kind
+UNREADABLE = "it could not be read any more"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A training whose model is written.
+
+    Attributes:
+        request: what was asked for.
+        opened: slides, classes, census.
+        card: of the model.
+        history: of the training.
+        kept_step: whose weights the model has.
+        validation: of these weights; None: no slide was held out.
+        set_aside: slides to learn from that could not be read to the end.
+        first_step: at which the training was last taken up.
+        seconds: it took from there.
+    """
+
+    request: TrainRequest
+    opened: OpenedSlides
+    card: Card
+    history: History
+    kept_step: int
+    validation: Validation | None
+    set_aside: Sequence[str] = ()
+    first_step: int = 0
+    seconds: float = 0.0
+
+
+def write_outcome(ended: Ended, folder: Path) -> None:
+    """Write charts and layers to the work folder, the report, and put the layers on the server.
+
+    Each only where it is asked for and there is something to be told.
+
+    Raises:
+        OutputError: a file cannot be written.
+        SlideError, ServerError: a slide cannot be read, or the server takes no layer.
+    """
+    facts = facts_of(ended)
+    charts: dict[str, Callable[[], bytes]] = {
+        "curves.png": lambda: curves_png(
+            facts.history, facts.classes, kept_step=facts.kept_step or None
+        )
+    }
+    found = ended.validation
+    if found and found.slides:
+        charts["confusion.png"] = lambda: confusion_png(found.pooled, facts.classes)
+    if facts.examples:
+        charts["examples.png"] = lambda: examples_png(facts.examples)
+    for name, draw in charts.items():
+        with whole_file(folder / name) as draft:
+            draft.write_bytes(draw())
+    if ended.request.output_report:
+        write_report(ended.request.output_report, facts)
+    if found:
+        layers = worst_layers(found, facts.classes, facts.model)
+        write_worst(folder / "worst regions", layers)
+        _post(ended, layers)
+
+
+def facts_of(ended: Ended) -> ReportFacts:
+    """What the report of a training says.
+
+    Raises:
+        SlideError, ServerError: a slide cannot be read for its examples.
+    """
+    request, card, opened = ended.request, ended.card, ended.opened
+    assumed = request.unannotated == "background" and not request.exhaustive_layer
+    return ReportFacts(
+        model=request.output_model.name,
+        classes=card.classes,
+        mpp_work=card.mpp_work or request.work_mpp,
+        mpp_range=card.mpp_range,
+        source=Path(request.source).name,
+        slides=tuple(_slide_fact(slide, card.classes.names) for slide in opened.census.slides),
+        left_out={entry.name: entry.why for entry in opened.census.left_out},
+        set_aside=dict.fromkeys(ended.set_aside, UNREADABLE),
+        background_assumed=assumed,
+        history=ended.history,
+        planned_steps=request.steps,
+        kept=request.keep,
+        kept_step=ended.kept_step,
+        validation=ended.validation,
+        examples=_examples(ended),
+        settings=settings_in_words(request, card),
+        all_settings=all_settings(request),
+        versions=card.versions,
+        seed=request.seed,
+        seconds=ended.seconds,
+        first_step=ended.first_step,
+        finished=datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
+    )
+
+
+def _slide_fact(slide: SlideCount, names: Sequence[str]) -> SlideFact:
+    return SlideFact(
+        name=slide.name,
+        patient=slide.patient,
+        side=slide.side,
+        mpp=slide.mpp,
+        objects=tuple(slide.amounts[name].objects for name in names),
+        area_mm2=tuple(slide.amounts[name].area_mm2 for name in names),
+    )
+
+
+def _examples(ended: Ended) -> tuple[Example, ...]:
+    if ended.validation is None:
+        return ()
+    slides = {slide.name: slide for slide in ended.opened.held_out}
+    return tuple(examples_of(ended.validation, slides, ended.card.classes, each=EXAMPLES))
+
+
+def _post(ended: Ended, layers: Mapping[str, Any]) -> None:
+    request = ended.request
+    if not request.api_url or request.post_worst != "auto":
+        return
+    items = {slide.name: slide.source for slide in ended.opened.held_out}
+    with Session(ServerLogin(request.api_url, request.token)) as session:
+        for name, layer in layers.items():
+            post_worst(session, layer, items[name])

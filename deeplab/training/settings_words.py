@@ -1,0 +1,115 @@
+"""What was asked of a training, in words that need no manual."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from deeplab.bundles.card import Card
+from deeplab.config.train_request import AUGMENTATIONS, TrainRequest
+
+NOT_TOLD = {"token", "api_url"}
+
+
+def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
+    """The settings that a reader may ask for, under headings."""
+    return {
+        "Network": _network(request),
+        "Begun with": _start(request),
+        "Patches": _patches(request, card),
+        "Unannotated tissue": _unannotated(request),
+        "Changes to patches": _augmentation(request),
+        "Loss": _loss(request),
+        "Descent": _descent(request),
+        "Validation": _validation(request),
+    }
+
+
+def all_settings(request: TrainRequest) -> Mapping[str, str]:
+    """Every setting and its value, but those that are secret."""
+    return {
+        each.name: _shown(getattr(request, each.name))
+        for each in fields(request)
+        if each.name not in NOT_TOLD
+    }
+
+
+def _network(request: TrainRequest) -> str:
+    rates = _listed(request.atrous_rates)
+    said = f"DeepLabV3+ on {request.backbone}, output stride {request.output_stride}"
+    return said + (f", atrous rates {rates}" if rates else ", no atrous branches")
+
+
+def _start(request: TrainRequest) -> str:
+    if request.initial_model is None:
+        return "random weights"
+    head = "with" if request.init_last_layer else "without"
+    return f"the weights of {request.initial_model.name}, {head} the layers of its classes"
+
+
+def _patches(request: TrainRequest, card: Card) -> str:
+    side = card.config.crop_size
+    scale = f"{request.work_mpp:g} µm per pixel"
+    if request.wsi_downsample:
+        scale = f"{_listed(request.wsi_downsample)} times the slides' full resolution"
+    return f"{side} × {side} pixels at {scale}, {request.batch_size} a step"
+
+
+def _unannotated(request: TrainRequest) -> str:
+    if request.exhaustive_layer:
+        return f"background inside the regions of “{request.exhaustive_layer}”, ignored elsewhere"
+    if request.unannotated == "background":
+        return "taken for background"
+    return "ignored; glass is background"
+
+
+def _augmentation(request: TrainRequest) -> str:
+    strong = [(kind, request.strength(kind)) for kind in AUGMENTATIONS]
+    told = [f"{kind} {strength:g}" for kind, strength in strong if strength]
+    told = (["flips and quarter turns"] if request.augment_flip else []) + told
+    return ", ".join(told) + " (strengths from 0 to 1)" if told else "none"
+
+
+def _loss(request: TrainRequest) -> str:
+    parts = [request.loss.replace("_", " ")]
+    if request.loss == "focal":
+        parts[0] += f" (gamma {request.focal_gamma:g})"
+    if request.top_k_percent_pixels < 1:
+        parts[0] += f" of the hardest {request.top_k_percent_pixels:.0%} of the pixels"
+    for name, weight in (("Dice", request.dice_weight), ("Lovász", request.lovasz_weight)):
+        if weight:
+            parts.append(f"{weight:g} × {name}")
+    said = " + ".join(parts)
+    weights = _listed(request.class_weights)
+    return said + (f"; background and classes weigh {weights}" if weights else "")
+
+
+def _descent(request: TrainRequest) -> str:
+    method = {"adamw": "AdamW", "momentum": f"momentum {request.momentum:g}"}[request.optimizer]
+    said = (
+        f"{request.steps:,} steps of {method}, learning rate up to {request.learning_rate:g} and "
+        f"down by the policy “{request.learning_policy}”, weight decay {request.weight_decay:g}"
+    )
+    if request.ema_decay:
+        said += f"; the model is a moving average of the weights ({request.ema_decay:g})"
+    return said + ("" if request.precision == "float32" else f"; computed in {request.precision}")
+
+
+def _validation(request: TrainRequest) -> str:
+    said = f"every {request.validate_every:,} steps; the {request.keep} model is kept"
+    if request.early_stopping:
+        said += f"; ended after {request.early_stopping} validations without a better one"
+    return said
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, Path):
+        return value.name
+    return "" if value is None else str(value)
