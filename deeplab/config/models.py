@@ -15,6 +15,8 @@ BACKBONES: tuple[str, ...] = (
     "mobilenet_v3_large_seg",
     "mobilenet_v3_small_seg",
     "mobilenet_edgetpu",
+    "nas_pnasnet",
+    "nas_hnasnet",
     "resnet_v1_18",
     "resnet_v1_18_beta",
     "resnet_v1_50",
@@ -46,8 +48,14 @@ DEPTH_MULTIPLIED: tuple[str, ...] = (
     "mobilenet_v3_large_seg",
     "mobilenet_v3_small_seg",
     "mobilenet_edgetpu",
+    "nas_pnasnet",
+    "nas_hnasnet",
 )
 OUTPUT_STRIDES: tuple[int, ...] = (8, 16, 32)
+# The output stride of a backbone that has only one.
+ONLY_OUTPUT_STRIDE: Mapping[str, int] = MappingProxyType({"nas_hnasnet": 8})
+# The stride of the coarsest map, where it lies within the backbone.
+INNER_STRIDE: Mapping[str, int] = MappingProxyType({"nas_hnasnet": 32})
 DECODER_OUTPUT_STRIDES: tuple[int | None, ...] = (4, 8, None)
 MAX_FILTERS = 4096
 
@@ -81,7 +89,7 @@ class DeepLabV3PlusConfig:
     Attributes:
         label_count: Number of label values, the background included.
         backbone: A row of the backbone table.
-        depth_multiplier: Width of a mobilenet; the other backbones have 1 only.
+        depth_multiplier: Width of a mobilenet or of a nas backbone; the others have 1 only.
         channel_multiple: What the channels of a mobilenet_v2 that is not of width 1 are multiples
             of: 8 in those trained on ImageNet, 1 in TensorFlow 1 DeepLab's own.
         atrous_rates: Rates of the atrous branches, in feature cells; empty for none.
@@ -156,6 +164,9 @@ class DeepLabV3PlusConfig:
             raise ConfigError("depth_multiplier", self.depth_multiplier, f"1 for {self.backbone}")
         _check_whole("channel_multiple", self.channel_multiple, 1, 64)
         _check_choice("output_stride", self.output_stride, OUTPUT_STRIDES)
+        only = ONLY_OUTPUT_STRIDE.get(self.backbone, self.output_stride)
+        if self.output_stride != only:
+            raise ConfigError("output_stride", self.output_stride, f"{only} for {self.backbone}")
 
     def _check_pooling(self) -> None:
         _check_whole("crop_size", self.crop_size, 33, 4097)
@@ -199,7 +210,7 @@ class DeepLabV3PlusConfig:
     @property
     def coarsest_stride(self) -> int:
         """Work pixels per cell of the coarsest map: tiles of a multiple of it plus 1 fit all."""
-        return max(16, self.output_stride)
+        return max(16, self.output_stride, INNER_STRIDE.get(self.backbone, 0))
 
     @property
     def crop_cells(self) -> int:

@@ -52,6 +52,8 @@ NAMES_ONLY = [
     ("mobilenet_v2", GraphOptions(), 513, 33),
     ("mobilenet_v3_large_seg", V3, 513, 65),
     ("mobilenet_v3_small_seg", V3, 513, 65),
+    ("nas_hnasnet", GraphOptions(), 513, 129),
+    ("nas_pnasnet", GraphOptions(), 513, 129),
     ("resnet_v1_18_beta", GraphOptions(), 513, 129),
     ("resnet_v1_50", GraphOptions(), 513, 129),
     ("resnet_v1_101_beta", GraphOptions(multi_grid=(1, 2, 4)), 513, 129),
@@ -74,3 +76,9 @@ def test_a_checkpoint_of_every_variable_of_the_original_is_imported_whole(
     assert name.startswith(trained.config.backbone)
     maps = trained.network.compute_output_spec(keras.KerasTensor((1, side, side, 3), "uint8"))
     assert maps["semantic_logits"].shape == (1, logits, logits, 5)
+
+
+def test_every_configuration_of_the_original_is_tried():
+    listed = {path.stem for path in (SHARED / "golden/variables").glob("*.tsv")}
+    golden = {path.parent.name for path in (SHARED / "golden").glob("*/golden.npz")}
+    assert listed == golden | {name for name, *_ in NAMES_ONLY}

@@ -48,11 +48,39 @@ def shapes_of(config: DeepLabV3PlusConfig) -> dict[str, tuple[int, ...]]:
         (SEG, {}),
         ({**SEG, "decoder_output": "logits", "decoder_filters": 3}, {}),
         ({"decoder_output": "logits", "decoder_filters": 3}, {}),
+        ({"backbone": "mobilenet_v3_small_seg", "depth_multiplier": 0.75}, {}),
+        ({"backbone": "mobilenet_edgetpu"}, {}),
     ],
 )
 def test_knobs_are_read_off_the_variables(knobs: dict[str, object], options: dict[str, object]):
     config = dataclasses.replace(SMALL, **knobs)
     assert infer_config(shapes_of(config), GraphOptions(**options), Path("m")) == config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "multiplier", "output_stride", "rates"),
+    [
+        ("nas_pnasnet", 1.0, 8, (12, 24, 36)),
+        ("nas_pnasnet", 1.6, 16, (6, 12, 18)),
+        ("nas_pnasnet", 0.5, 32, (3, 6, 9)),
+        ("nas_hnasnet", 2.4, 8, (6, 12, 18)),
+    ],
+)
+def test_a_nas_backbone_tells_its_stride_by_its_channels(
+    backbone: str, multiplier: float, output_stride: int, rates: tuple[int, ...]
+):
+    config = dataclasses.replace(
+        SMALL,
+        backbone=backbone,
+        depth_multiplier=multiplier,
+        output_stride=output_stride,
+        atrous_rates=rates,
+    )
+    shapes = shapes_of(config)
+    assert infer_config(shapes, GraphOptions(), Path("m")) == config
+    with pytest.raises(CheckpointError, match=f"has an output stride of {output_stride}, not 4"):
+        infer_config(shapes, GraphOptions(output_stride=4), Path("m"))
 
 
 def test_an_original_with_an_odd_head_has_the_names_it_gives():

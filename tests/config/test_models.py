@@ -16,6 +16,7 @@ WRONG = [
     ({"atrous_rates": tuple(range(1, 10))}, "atrous_rates must be at most 8 rates"),
     ({"channel_multiple": 0}, "channel_multiple must be from 1 to 64, but is 0"),
     ({"output_stride": 4}, "output_stride must be 8, 16 or 32, but is 4"),
+    ({"backbone": "nas_hnasnet"}, "output_stride must be 8 for nas_hnasnet, but is 16"),
     ({"decoder_output_stride": 2}, "decoder_output_stride must be 4, 8 or None, but is 2"),
     ({"multi_grid": (1, 2, 4)}, "multi_grid must be empty for mobilenet_v2"),
     ({"backbone": "xception_65", "multi_grid": (1, 2)}, "multi_grid must be 3 rates, or empty"),
@@ -94,3 +95,5 @@ def test_cells_and_strides_follow_from_the_knobs():
     even = dataclasses.replace(config, crop_size=512, pooling_crop_size=256)
     assert (even.crop_cells, even.pooling_cells, even.coarsest_stride) == (32, 16, 16)
     assert dataclasses.replace(config, output_stride=32).coarsest_stride == 32
+    inner = DeepLabV3PlusConfig(label_count=2, backbone="nas_hnasnet", output_stride=8)
+    assert (inner.coarsest_stride, inner.logit_stride) == (32, 4)

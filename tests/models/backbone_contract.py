@@ -31,13 +31,13 @@ def build(
 
 def check_maps_have_their_strides_and_channels(row: Backbone, output_stride: int) -> None:
     network, pyramid = build(row, output_stride)
-    features, *taps = network(np.zeros((1, SIDE, SIDE + 16, 3), np.float32))
+    features, *taps = network(np.zeros((1, SIDE, SIDE + 32, 3), np.float32))
     cells = (SIDE - 1) // output_stride + 1
-    assert features.shape == (1, cells, cells + 16 // output_stride, row.channels)
+    assert features.shape == (1, cells, cells + 32 // output_stride, row.channels[output_stride])
     assert list(pyramid.taps) == list(row.tap_channels)
     for (stride, channels), tap in zip(row.tap_channels.items(), taps, strict=True):
         side = (SIDE - 1) // stride + 1
-        assert tap.shape == (1, side, side + 16 // stride, channels)
+        assert tap.shape == (1, side, side + 32 // stride, channels)
 
 
 def check_every_weight_learns_and_has_a_name_of_its_own(row: Backbone, output_stride: int) -> None:

@@ -10,6 +10,7 @@ from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.decode import labels_of, predictor
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.deeplabv3plus.targets import encode
+from deeplab.models.layers.drop_path import DropPath
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import TINY, noise_tile, tiny_network
 
@@ -111,12 +112,31 @@ def test_a_predictor_wants_a_tile_of_whole_cells_and_maps_it_knows():
         predictor(network, tile=65, maps=("labels", "logits"))
 
 
-@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet_v1_18"])
+@pytest.mark.slow
+def test_later_cells_of_a_nas_backbone_drop_more_paths():
+    knobs = {"backbone": "nas_hnasnet", "output_stride": 8, "drop_path_keep_prob": 0.4}
+    network = build(dataclasses.replace(TINY, **knobs))
+    kept = {
+        layer.name.split(".")[1]: layer.keep
+        for layer in network.layers
+        if isinstance(layer, DropPath)
+    }
+    assert kept == {
+        f"cell_{index}": pytest.approx(1 - (index + 1) / 12 * 0.6) for index in range(12)
+    }
+    whole = build(dataclasses.replace(TINY, **{**knobs, "drop_path_keep_prob": 1.0}))
+    assert [w.path for w in whole.weights] == [w.path for w in network.weights]
+    assert not [layer for layer in whole.layers if isinstance(layer, DropPath)]
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "mobilenet_v3_small_seg", "resnet_v1_18"])
 def test_openvino_takes_the_predictor_and_gives_its_labels(backbone: str):
     openvino = pytest.importorskip("openvino", reason="OpenVINO is an optional runtime")
     tiles = noise_tile(97)
-    multiplier = TINY.depth_multiplier if backbone == "mobilenet_v2" else 1.0
-    config = dataclasses.replace(TINY, backbone=backbone, depth_multiplier=multiplier)
+    multiplier = 1.0 if backbone == "resnet_v1_18" else TINY.depth_multiplier
+    config = dataclasses.replace(
+        TINY, backbone=backbone, depth_multiplier=multiplier, pooling_crop_size=33
+    )
     network = tiny_network(config, seed=2)  # one that finds every label
     graph = predictor(network, tile=97, maps=("labels", "confidence", "probabilities"))
     with warnings.catch_warnings():

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from deeplab.models.layers.activations import hard_gate, hard_swish
 from deeplab.models.layers.convolution import Norm, conv, depthwise
-from deeplab.models.layers.resize import ResizeLike, resize_align_corners
+from deeplab.models.layers.drop_path import DropPath
+from deeplab.models.layers.resize import Resize, ResizeLike, resize_align_corners
 from deeplab.models.layers.window_mean import WindowMean, WindowPlaces
 
 
@@ -65,6 +66,26 @@ def test_resizing_to_another_map_works_for_sizes_not_known_in_advance():
     np.testing.assert_allclose(
         traced(values, noise(2, 7, 11, 1)), bilinear(values, 7, 11), atol=1e-5
     )
+
+
+def test_resizing_by_a_factor_keeps_the_corners():
+    x = noise(1, 5, 8, 2)
+    np.testing.assert_allclose(Resize(up=2)(x), bilinear(x, 9, 15), atol=1e-5)
+    np.testing.assert_allclose(Resize(down=2)(x), bilinear(x, 3, 4), atol=1e-5)
+    np.testing.assert_allclose(Resize(down=2)(x[:, :, :5]), x[:, ::2, :5:2], atol=1e-6)
+    free = keras.Input((None, 8, 2))
+    assert Resize(up=2)(free).shape == (None, None, 15, 2)
+
+
+def test_drop_path_keeps_samples_whole_or_not_at_all_and_their_mean():
+    x = np.abs(noise(400, 2, 2, 3)) + 1
+    layer = DropPath(0.8)
+    np.testing.assert_array_equal(layer(x), x)
+    shares = (np.asarray(layer(x, training=True)) / x).reshape(400, -1)
+    np.testing.assert_allclose(shares, np.broadcast_to(shares[:, :1], shares.shape), rtol=1e-5)
+    kept = shares[:, 0] > 0
+    np.testing.assert_allclose(shares[kept], 1 / 0.8, rtol=1e-5)
+    assert 0.7 < kept.mean() < 0.9
 
 
 def mean_around(x: np.ndarray, cells: int) -> np.ndarray:
@@ -151,7 +172,14 @@ def test_activations_are_lines_that_end():
 
 
 @pytest.mark.parametrize(
-    "layer", [WindowMean(5), WindowPlaces(5, span=9, strides=(2, 3)), ResizeLike()]
+    "layer",
+    [
+        WindowMean(5),
+        WindowPlaces(5, span=9, strides=(2, 3)),
+        ResizeLike(),
+        Resize(up=2),
+        DropPath(0.8),
+    ],
 )
 def test_layers_are_made_again_from_their_config(layer: keras.layers.Layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))

@@ -16,7 +16,8 @@ from deeplab.models.backbones.table import BACKBONES
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
-DEPTH_MULTIPLIERS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.25, 1.3, 1.4)
+# Of the mobilenets that were published, and 32, 48 and 64 filters for the 20 of a nas backbone.
+DEPTH_MULTIPLIERS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.25, 1.3, 1.4, 1.6, 2.4, 3.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class GraphOptions:
         output_stride: Work pixels per feature cell; None for 16, or for the one that the
             backbone has.
         atrous_rates: As many as there are atrous branches, or None for 6, 12, 18 at output stride
-            16 and twice that at 8.
+            16 and twice that at 8 (but not of nas_hnasnet, which has no other stride).
         decoder_output_stride: Work pixels per logit of a network with a decoder; None for what the
             channels of the low-level features tell, and for 4 where they do not.
         multi_grid: Rates of the last block's convolutions (xception) or units (resnet).
@@ -56,13 +57,13 @@ def infer_config(shapes: Shapes, options: GraphOptions, path: Path) -> DeepLabV3
     """
     backbone = _backbone(shapes, path)
     multiplier, multiple = _width(shapes, backbone)
-    output_stride = options.output_stride or 16
+    output_stride = _output_stride(shapes, options, backbone, multiplier, path)
     return DeepLabV3PlusConfig(
         label_count=_label_count(shapes, path),
         backbone=backbone,
         depth_multiplier=multiplier,
         channel_multiple=multiple,
-        atrous_rates=_atrous_rates(shapes, options, output_stride, path),
+        atrous_rates=_atrous_rates(shapes, options, backbone, output_stride, path),
         output_stride=output_stride,
         multi_grid=options.multi_grid,
         crop_size=options.crop_size,
@@ -106,14 +107,15 @@ def _label_count(shapes: Shapes, path: Path) -> int:
 
 
 def _atrous_rates(
-    shapes: Shapes, options: GraphOptions, output_stride: int, path: Path
+    shapes: Shapes, options: GraphOptions, backbone: str, output_stride: int, path: Path
 ) -> tuple[int, ...]:
     branches = sum(
         re.fullmatch(r"aspp[1-9]_pointwise/weights", name) is not None for name in shapes
     )
     rates = options.atrous_rates
     if rates is None:
-        step = 96 // output_stride
+        # Twice the rates for a map twice as fine; a backbone that has one stride has one set.
+        step = 6 if len(BACKBONES[backbone].channels) == 1 else 96 // output_stride
         rates = tuple(step * (index + 1) for index in range(branches))
     if len(rates) != branches:
         raise CheckpointError(
@@ -162,10 +164,26 @@ def _decoder(shapes: Shapes, options: GraphOptions, backbone: str | None) -> dic
 
 def _width(shapes: Shapes, backbone: str) -> tuple[float, int]:
     """The depth multiplier and channel multiple at which a backbone has its channels."""
-    widths = NAMES[backbone].widths
-    found = [_channels(shapes, f"{layer}/weights", default=0) for layer in widths]
-    for multiple in (8, 1):
+    row = NAMES[backbone]
+    found = [_channels(shapes, f"{layer}/weights", default=0) for layer in row.widths]
+    for multiple in row.multiples:
         for multiplier in DEPTH_MULTIPLIERS:
-            if found == [whole_channels(full * multiplier, multiple) for full in widths.values()]:
-                return multiplier, multiple
+            wanted = [whole_channels(full * multiplier, multiple) for full in row.widths.values()]
+            if found == wanted:
+                return multiplier, multiple if len(row.multiples) > 1 else 8
     return 1.0, 8
+
+
+def _output_stride(
+    shapes: Shapes, options: GraphOptions, backbone: str, multiplier: float, path: Path
+) -> int:
+    """What is asked for, or the one at which the backbone has its channels, or 16."""
+    found = shapes.get("aspp0/weights", (0, 0))[-2]
+    channels = BACKBONES[backbone].channels
+    possible = [at for at, full in channels.items() if round(full * multiplier) == found]
+    only = possible[0] if len(possible) == 1 else None
+    if options.output_stride is None:
+        return only or 16
+    if only not in (None, options.output_stride):
+        raise CheckpointError(path, f"has an output stride of {only}, not {options.output_stride}")
+    return options.output_stride

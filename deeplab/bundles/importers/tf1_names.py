@@ -39,12 +39,14 @@ class Names:
         rules: From our names to its.
         classifier: Scopes of its ImageNet classifier.
         widths: Layers and their channels at width 1, of a backbone that has several widths.
+        multiples: What channels may have been rounded to at other widths.
     """
 
     sign: str
     rules: tuple[Rule, ...]
     classifier: tuple[str, ...]
     widths: Mapping[str, int] = field(default_factory=dict)
+    multiples: tuple[int, ...] = (8,)
 
 
 def _xception(scope: str) -> Names:
@@ -101,6 +103,39 @@ def _mobilenet_v3(scope: str, *, sign: str, widths: Mapping[str, int]) -> Names:
     )
 
 
+def _nas(scope: str, *, filters: int) -> Names:
+    cell, side = r"backbone\.(cell_\d+)", r"\.pair_(\d)\.(left|right)"
+    there = rf"{scope}/\1/comb_iter_\2/\3"
+    return Names(
+        sign=f"{scope}/conv0/weights",
+        # Batch norms have scopes beside those of their convolutions.
+        rules=(
+            (r"backbone\.(conv\d)", rf"{scope}/\1"),
+            (r"backbone\.(conv\d)\.norm", rf"{scope}/\1_bn"),
+            (rf"{cell}\.previous", rf"{scope}/\1/prev_1x1"),
+            (rf"{cell}\.previous\.norm", rf"{scope}/\1/prev_bn"),
+            (rf"{cell}\.begin", rf"{scope}/\1/1x1"),
+            (rf"{cell}\.begin\.norm", rf"{scope}/\1/beginning_bn"),
+            (rf"{cell}{side}\.((separable|atrous)_\w+)", rf"{there}/\4"),
+            (rf"{cell}{side}\.separable_(\w+)\.norm", rf"{there}/bn_sep_\4"),
+            (rf"{cell}{side}\.atrous_(\w+)\.norm", rf"{there}/bn_atr_\4"),
+            (rf"{cell}{side}\.identity", rf"{there}/1x1"),
+            (rf"{cell}{side}\.identity\.norm", rf"{there}/bn_1"),
+        ),
+        classifier=(
+            *(f"{scope}/{head}" for head in ("logits", "classification_head_conv")),
+            f"{scope}/classification_head_bn",
+            *(
+                f"{scope}/downsample_os{stride}_{part}"
+                for stride in (16, 32)
+                for part in ("conv", "bn")
+            ),
+        ),
+        widths={f"{scope}/cell_0/1x1": filters},
+        multiples=(1,),
+    )
+
+
 NAMES: Mapping[str, Names] = MappingProxyType(
     {
         "mobilenet_v2": Names(
@@ -116,6 +151,7 @@ NAMES: Mapping[str, Names] = MappingProxyType(
                 "MobilenetV2/expanded_conv_1/project": 24,
                 "MobilenetV2/expanded_conv_16/project": 320,
             },
+            multiples=(8, 1),
         ),
         # Both have the scope; only the large one has so many blocks, only the small one gates the
         # first of them.
@@ -134,6 +170,8 @@ NAMES: Mapping[str, Names] = MappingProxyType(
             sign="Conv",
             widths={"Conv": 32, "expanded_conv_21/project": 192, "Conv_1": 1280},
         ),
+        "nas_pnasnet": _nas("pnasnet", filters=40),
+        "nas_hnasnet": _nas("hnasnet", filters=20),
         **{
             f"{scope}{suffix}": _resnet_v1(scope, module=module, stem=stem)
             for scope, module in (
@@ -157,15 +195,18 @@ def tf1_name(weight: str, backbone: str) -> str:
         KeyError: no rule speaks of its layer.
     """
     layer, _, kind = weight.partition("/")
-    stem = layer.removesuffix(".norm")
-    for pattern, scope in (*NAMES[backbone].rules, *HEAD_RULES):
-        if match := re.fullmatch(pattern, stem):
-            scope = match.expand(scope)
-            break
-    else:
-        raise KeyError(weight)
-    if stem != layer:
-        return f"{scope}/BatchNorm/{kind}"
-    if kind == "bias":
-        return f"{scope}/biases"
-    return f"{scope}/{'depthwise_weights' if scope.endswith('depthwise') else 'weights'}"
+    rules = (*NAMES[backbone].rules, *HEAD_RULES)
+    # A batch norm's own rule first; most have none and lie inside of their convolution's scope.
+    for name, inside in ((layer, ""), (layer.removesuffix(".norm"), "/BatchNorm")):
+        for pattern, template in rules:
+            if match := re.fullmatch(pattern, name):
+                scope = match.expand(template) + inside
+                return f"{scope}/{_variable(kind, scope)}"
+    raise KeyError(weight)
+
+
+def _variable(kind: str, scope: str) -> str:
+    """What the original calls a layer's kernel or bias; other variables have the same names."""
+    if kind == "kernel":
+        return "depthwise_weights" if scope.endswith("depthwise") else "weights"
+    return "biases" if kind == "bias" else kind.replace("_kernel", "_weights")

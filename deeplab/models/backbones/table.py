@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from deeplab.models.backbones.mobilenet_v2 import mobilenet_v2
 from deeplab.models.backbones.mobilenet_v3 import EDGETPU, LARGE_SEG, SMALL_SEG, mobilenet_v3
+from deeplab.models.backbones.nas import HNASNET, PNASNET, nas
 from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid
 from deeplab.models.backbones.resnet_v1 import (
     PLAIN_STEM,
@@ -48,49 +49,66 @@ class Backbone:
 
     Attributes:
         build: Tiles (n, h, w, 3), normalised, to a pyramid.
-        channels: Channels of the last map at depth multiplier 1.
+        channels: Channels of the last map at depth multiplier 1, by the output strides it can have.
         tap_channels: Channels of the low-level map at each stride, at depth multiplier 1.
         paper: Where it was published.
         normalisation: What is done to RGB tiles before `build` gets them.
     """
 
     build: Callable[[Tensor, BackboneOptions], Pyramid]
-    channels: int
+    channels: Mapping[int, int]
     tap_channels: Mapping[int, int]
     paper: str
     normalisation: Normalisation = UNIT_RANGE
+
+
+def _always(channels: int) -> Mapping[int, int]:
+    """The same channels at every output stride."""
+    return MappingProxyType(dict.fromkeys((8, 16, 32), channels))
 
 
 BACKBONES: Mapping[str, Backbone] = MappingProxyType(
     {
         "mobilenet_v2": Backbone(
             build=mobilenet_v2,
-            channels=320,
+            channels=_always(320),
             tap_channels={4: 144, 8: 192},
             paper="arXiv:1801.04381",
         ),
         "mobilenet_v3_large_seg": Backbone(
             build=partial(mobilenet_v3, layout=LARGE_SEG),
-            channels=480,
+            channels=_always(480),
             tap_channels={4: 72, 8: 120},
             paper="arXiv:1905.02244",
         ),
         "mobilenet_v3_small_seg": Backbone(
             build=partial(mobilenet_v3, layout=SMALL_SEG),
-            channels=288,
+            channels=_always(288),
             tap_channels={4: 16, 8: 88},
             paper="arXiv:1905.02244",
         ),
         "mobilenet_edgetpu": Backbone(
             build=partial(mobilenet_v3, layout=EDGETPU),
-            channels=1280,
+            channels=_always(1280),
             tap_channels={4: 128, 8: 192},
             paper="arXiv:2003.02838",
+        ),
+        "nas_pnasnet": Backbone(
+            build=partial(nas, layout=PNASNET),
+            channels={8: 200, 16: 400, 32: 800},
+            tap_channels={4: 128, 8: 200},
+            paper="arXiv:1712.00559",
+        ),
+        "nas_hnasnet": Backbone(
+            build=partial(nas, layout=HNASNET),
+            channels={8: 200},
+            tap_channels={4: 100, 8: 200},
+            paper="arXiv:1901.02985",
         ),
         **{
             name: Backbone(
                 build=partial(resnet_v1, layout=layout),
-                channels=512 * layout.expansion,
+                channels=_always(512 * layout.expansion),
                 tap_channels={4: 64 * layout.expansion, 8: 128 * layout.expansion},
                 paper="arXiv:1512.03385",
                 normalisation=MEAN_SUBTRACTED if layout.stem == PLAIN_STEM else UNIT_RANGE,
@@ -107,7 +125,7 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
         **{
             name: Backbone(
                 build=partial(xception, layout=layout),
-                channels=2048,
+                channels=_always(2048),
                 tap_channels={4: 256, 8: 728},
                 paper="arXiv:1610.02357",
             )

@@ -60,3 +60,29 @@ class ResizeLike(keras.layers.Layer):  # type: ignore[misc]  # keras has no type
         """Shape of the result."""
         x, like = shapes
         return (x[0], like[1], like[2], x[3])
+
+
+@keras.saving.register_keras_serializable(package="deeplab")
+class Resize(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """Resize a map by a whole factor: the distance of its corners grows or shrinks by it."""
+
+    def __init__(self, *, up: int = 1, down: int = 1, **layer: Any) -> None:  # noqa: ANN401  keras' own arguments
+        super().__init__(**layer)
+        self.up, self.down = up, down
+
+    def call(self, x: Tensor) -> Tensor:
+        """Map (n, h, w, c) to (n, h2, w2, c)."""
+        height, width = (self._resized(length) for length in ops.shape(x)[1:3])
+        return resize_align_corners(x, height, width)
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the result."""
+        count, *sides, channels = shape
+        return (count, *(side and self._resized(side) for side in sides), channels)
+
+    def _resized(self, length: Tensor) -> Tensor:
+        return (length - 1) * self.up // self.down + 1
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything to make this layer again."""
+        return {**super().get_config(), "up": self.up, "down": self.down}
