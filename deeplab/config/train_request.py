@@ -154,7 +154,7 @@ class NetworkSettings(Checked):
         check_at_least("depth_multiplier", self.depth_multiplier, 0.1)
         for rate in self.atrous_rates:
             check_at_least("atrous_rates", rate, 1)
-        check_choice("output_stride", str(self.output_stride), ("8", "16"))
+        check_choice("output_stride", str(self.output_stride), ("8", "16", "32"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,8 @@ class PatchSettings(Checked):
     """Which patches the network is shown.
 
     Attributes:
-        patch_size: side of a training patch, work pixels; rounded up to a multiple of 16 plus 1.
+        patch_size: side of a training patch, work pixels; rounded up to a multiple of 16 plus 1
+            (32 for networks with a map as coarse as that).
         work_mpp: um per pixel of the patches; not used where `wsi_downsample` is given.
         wsi_downsample: instead of `work_mpp`, multiples of level 0, one drawn for each patch.
         batch_size: patches a step, on all machines together.

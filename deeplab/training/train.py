@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -127,16 +127,18 @@ def _train(
 
 def network_config(request: TrainRequest, classes: ClassList) -> DeepLabV3PlusConfig:
     """The network that a request asks for."""
-    return DeepLabV3PlusConfig(
+    config = DeepLabV3PlusConfig(
         label_count=classes.label_count,
         backbone=request.backbone,
         depth_multiplier=request.depth_multiplier,
         atrous_rates=request.atrous_rates,
         output_stride=request.output_stride,
-        crop_size=math.ceil((request.patch_size - 1) / 16) * 16 + 1,
         aspp_filters=request.aspp_filters,
         decoder_filters=request.decoder_filters,
+        drop_path_keep_prob=request.drop_path_keep_prob,
     )
+    stride = config.coarsest_stride
+    return replace(config, crop_size=math.ceil((request.patch_size - 1) / stride) * stride + 1)
 
 
 def _first_network(
@@ -167,7 +169,8 @@ def make_card(
         seen = [s.slide.mpp.mean * factor for s in slides for factor in request.wsi_downsample]
     # The middle one on a scale of ratios; augmentation has shown the network the rest of the range.
     work_mpp = math.exp((math.log(min(seen)) + math.log(max(seen))) / 2)
-    halo = math.ceil((config.crop_size // 2 + HALO_MARGIN) / 16) * 16
+    stride = config.coarsest_stride
+    halo = math.ceil((config.crop_size // 2 + HALO_MARGIN) / stride) * stride
     return Card(
         config=config,
         classes=classes,

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,27 @@ from deeplab.models.registry import FAMILIES, family_named, family_of
 from tests.bundles.tiny_models import TINY
 from tests.models import family_contract as contract
 
-TINY_CONFIGS: dict[str, ModelConfig] = {"deeplabv3plus": TINY}
+# With every option that the original has: gates, strided pooling, a sum, logits from the decoder.
+LIGHT = dataclasses.replace(
+    TINY,
+    backbone="mobilenet_v3_small_seg",
+    depth_multiplier=0.35,
+    output_stride=32,
+    atrous_rates=(),
+    decoder_output_stride=8,
+    image_pooling="hard_gate",
+    pooling_crop_size=33,
+    pooling_strides=(1, 2),
+    aspp_merge="concat",
+    decoder_merge="sum",
+    decoder_filters=3,
+    decoder_output="logits",
+)
+TINY_CONFIGS: dict[str, tuple[ModelConfig, ...]] = {"deeplabv3plus": (TINY, LIGHT)}
 EACH = pytest.mark.parametrize(
     ("family", "config"),
-    [(f, TINY_CONFIGS[f.name]) for f in FAMILIES],
-    ids=lambda v: v.name if isinstance(v, Family) else "",
+    [(family, config) for family in FAMILIES for config in TINY_CONFIGS[family.name]],
+    ids=lambda v: v.name if isinstance(v, Family) else v.backbone,
 )
 
 
