@@ -5,15 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import shapely
+import shapely
 
 from deeplab.annotations.rasterize import ShapeIndex
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.data.labelling import Labelling
 from deeplab.geometry.frames import WorkBox
 from deeplab.training.judged import LEAST_PX, judged_px, judged_slide
-from tests.data.annotated_slides import annotated
+from tests.data.annotated_slides import annotated, labelled
 
 CARD = Card(
     config=DeepLabV3PlusConfig(label_count=3, crop_size=65),
@@ -67,6 +69,20 @@ def test_tiles_of_which_nobody_judged_anything_are_left_out():
     for slot, _ in judged.slots:
         assert (slide.labels(judged.frame, slot.write) != 255).any()
     assert judged.chosen_px < judged.frame.width * judged.frame.height / 2
+
+
+def test_of_a_slide_with_finished_regions_these_are_judged():
+    rules = Labelling(classes=("class 1", "class 2"), exhaustive_layer="done")
+    shapes = {
+        "class 1": [shapely.box(20, 20, 40, 40)],
+        "done": [shapely.box(0, 0, 100, 100), shapely.box(450, 450, 550, 600)],
+    }
+    slide = labelled(np.full((600, 600, 3), 180, np.uint8), shapes, rules)
+    judged = judged_slide(slide, CARD, most_px=10**9, seed=0)
+    times = covered(judged)
+    truth = slide.labels(judged.frame, judged.frame.box)
+    assert (times[truth != 255] == 1).all()
+    assert times.mean() < 0.5, "tiles without a finished region are left out"
 
 
 def test_an_annotation_beside_the_slide_leaves_nothing_to_judge():
