@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,24 +33,21 @@ class EventLog:
     """Events in a folder; a run that is taken up again adds a file of its own.
 
     Args:
-        folder: made where it is missing.
+        folder: made, with a file in it, when there is something to be written.
         classes: whose figures are written.
-
-    Raises:
-        OutputError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path, classes: ClassList) -> None:
-        self._classes = classes
+        self._folder, self._classes = folder, classes
         self._labels = ("background", *classes.names)
         self._shown: list[tuple[str, WorkBox]] = []
-        try:
-            self._writer = tf.summary.create_file_writer(str(folder))
-        except tf.errors.OpError as error:
-            raise OutputError(folder, error.message) from error
 
     def add(self, news: History) -> None:
-        """Loss, learning rate and waiting of steps; scores of validations, by class."""
+        """Loss, learning rate and waiting of steps; scores of validations, by class.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         for note in news.steps:
             numbers = {
                 "training/loss": note.loss,
@@ -73,6 +71,9 @@ class EventLog:
         Args:
             found: the newest validation.
             slides: those that were judged, by name.
+
+        Raises:
+            OutputError: the folder cannot be written.
         """
         if not self._shown:
             self._shown = [(region.slide, region.box) for region in found.typical(EXAMPLES)]
@@ -84,7 +85,11 @@ class EventLog:
                     self.add_picture(f"{number} {place[0]}", panels, found.step)
 
     def add_picture(self, name: str, rgb: Picture, step: int) -> None:
-        """A picture, uint8 (height, width, 3)."""
+        """A picture, uint8 (height, width, 3).
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         height, width = rgb.shape[:2]
         png = tf.io.encode_png(np.ascontiguousarray(rgb)).numpy()
         blobs = tf.constant([str(width).encode(), str(height).encode(), png])
@@ -93,8 +98,9 @@ class EventLog:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
-        self._writer.close()
+        """No more is written."""
+        if "_writer" in vars(self):
+            self._writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +112,13 @@ class EventLog:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @cached_property
+    def _writer(self) -> tf.summary.SummaryWriter:
+        try:
+            return tf.summary.create_file_writer(str(self._folder))
+        except tf.errors.OpError as error:
+            raise OutputError(self._folder, error.message) from error
 
     def _numbers(self, numbers: Mapping[str, float], step: int) -> None:
         with self._writer.as_default():

@@ -11,11 +11,14 @@ from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab.errors import UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.inference.segment import segment_slide
 from deeplab.slides.array_slide import ArraySlide
 from deeplab.slides.tissue import TissueMask
+from deeplab.training.held_out import HeldOut
+from deeplab.training.tensorboard import EventLog
 from deeplab.training.validate import Validator
 from tests.data.annotated_slides import annotated
 from tests.flows.models_for_tests import balanced_model
@@ -140,3 +143,22 @@ def test_glass_is_background_as_it_is_for_a_segmentation(rgb, model):
     # Only the tile with the outline is judged: the tumour that a segmentation would not see.
     assert result.pooled.counts[:, 1:].sum() == 0
     assert result.pooled.counts[1, 0] == 240 * 240 - 30 * 30
+
+
+def test_the_best_look_is_remembered_and_one_of_an_earlier_run_is_taken_again(rgb, model, tmp_path):
+    bundle = load_bundle(model)
+    card = read_card(model)
+    request = TrainRequest(source="s", classes=card.classes.names, output_model=model)
+    held_out = HeldOut(
+        request=request,
+        slides=[judged_by_hand(rgb)],
+        card=card,
+        model=lambda: bundle.network,
+        events=EventLog(tmp_path, card.classes),
+    )
+    confusion = held_out(3)
+    assert held_out.of_step(3, model).pooled.counts.tolist() == confusion.counts.tolist()
+    again = held_out.of_step(2, model)
+    assert again.step == 2
+    assert again.pooled.counts.tolist() == confusion.counts.tolist()
+    assert list(tmp_path.glob("events*")), "examples were shown"

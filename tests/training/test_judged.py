@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import shapely
-import shapely
 
 from deeplab.annotations.rasterize import ShapeIndex
 from deeplab.annotations.shapes import Annotations, Layer, Shape

@@ -98,7 +98,15 @@ def test_a_slide_that_cannot_be_read_has_no_pictures(tmp_path):
     assert read(tmp_path) == {}
 
 
-def test_a_place_that_cannot_be_written_is_said_at_the_beginning(tmp_path):
+def test_a_place_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("no folder")
+    log = EventLog(tmp_path / "file" / "tensorboard", CLASSES)
     with pytest.raises(OutputError, match="file"):
-        EventLog(tmp_path / "file" / "tensorboard", CLASSES)
+        log.add_picture("a", np.zeros((9, 9, 3), np.uint8), 1)
+    log.close()
+
+
+def test_nothing_is_made_where_nothing_is_written(tmp_path):
+    with EventLog(tmp_path / "new", CLASSES):
+        pass
+    assert not list(tmp_path.iterdir())
