@@ -203,7 +203,8 @@ def _gated(x: Tensor, *, name: str, cells: int) -> Tensor:
     """Each channel times a gate from 0 to 1, made of all channels' means over `cells` x `cells`.
 
     The original's means are over the whole tile. Over a window of the training crop's size they are
-    the same in training, and what a slide's tiles answer does not depend on how large they are.
+    the same in training, and in a slide they do not change with the tile: but for a faint rest, for
+    gates one after another look farther than any halo.
     """
     channels = x.shape[-1]
     gate = WindowMean(cells, name=f"{name}.mean")(x)
