@@ -105,7 +105,7 @@ class Watched:
 @pytest.mark.parametrize("strength", [0.0, 0.4])
 def test_pixels_come_from_the_level_that_fits(tmp_path, mpp, halvings, strength):
     rgb, _ = tissue(512, 512)
-    with open_slide(write_tiff(tmp_path / "a.tiff", rgb, mpp=0.5, levels=3)) as slide:
+    with open_slide(write_tiff(tmp_path / "a.tiff", rgb, tile=128, levels=3)) as slide:
         annotated_slide = labelled(rgb, {}, RULES, slide=slide)
         slide._cache._reader = watched = Watched(slide._reader)
         slide._cache.clear()
