@@ -84,7 +84,8 @@ class OddName:
 
     def sentence(self) -> str:
         """What is done with it and what to do, for a person."""
-        where = f"layer {self.drawn!r} ({self.objects} objects on {counted(self.slides, 'slide')})"
+        objects, slides = counted(self.objects, "object"), counted(self.slides, "slide")
+        where = f"layer {self.drawn!r} ({objects} on {slides})"
         if self.taken_for:
             return f"{where} is taken for {self.taken_for}"
         if self.near:
@@ -146,6 +147,8 @@ class Census:
         ]
         for name in self.asked:
             total = self.total(name)
+            if name in self.others and not total.objects:
+                continue
             slides = sum(slide.amounts[name].objects > 0 for slide in self.slides)
             lines.append(
                 f"{name}: {counted(total.objects, 'object')}, {total.area_mm2:.4g} mm2 "

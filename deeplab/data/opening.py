@@ -50,6 +50,11 @@ class OpenedSlides:
     classes: ClassList
     census: Census
 
+    def close(self) -> None:
+        """Give back files and connections."""
+        for slide in (*self.learn, *self.held_out):
+            slide.slide.close()
+
 
 def open_slides(request: TrainRequest, progress: Progress) -> OpenedSlides:
     """Open all slides that `request` names, some of the patients' held out for validation.

@@ -180,9 +180,6 @@ def _listed(row: dict[str, str], where: str, folder: Path, rules: Labelling) -> 
         return LeftOut(slide.name, "has no annotation in the list")
     if not annotation.is_file():
         raise TrainingError(f"{where}: there is no file {annotation}")
-    split = cells.get("split", "").lower()
-    if split not in ("", "train", "validation"):
-        raise ConfigError(f"split in {where}", split, "train, validation or empty")
     sample = Sample(
         name=slide.name,
         slide=str(slide),
@@ -190,6 +187,13 @@ def _listed(row: dict[str, str], where: str, folder: Path, rules: Labelling) -> 
         mpp=_mpp(cells.get("mpp", ""), where),
         patient=cells.get("patient", ""),
     )
+    return _with_split(sample, cells.get("split", ""), where)
+
+
+def _with_split(sample: Sample, text: str, where: str) -> Sample:
+    split = text.lower()
+    if split not in ("", "train", "validation"):
+        raise ConfigError(f"split in {where}", split, "train, validation or empty")
     return replace(sample, split=split)  # type: ignore[arg-type]  # checked above
 
 
@@ -212,7 +216,17 @@ def _in_girder(folder: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
     session = Session(login)
     for item in large_image_items(session, folder):
         if annotation_heads(session, item.id):
-            yield Sample(name=item.name, slide=item.id, load=_live(session, item.id, item.name))
+            yield _with_split(
+                Sample(
+                    name=item.name,
+                    slide=item.id,
+                    load=_live(session, item.id, item.name),
+                    mpp=_mpp(item.words.get("mpp", ""), f"the metadata of {item.name}"),
+                    patient=item.words.get("patient", ""),
+                ),
+                item.words.get("split", ""),
+                f"the metadata of {item.name}",
+            )
         else:
             # Nobody has looked at it: its tissue is not known to be background.
             yield LeftOut(item.name, "has no annotations")

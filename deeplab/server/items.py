@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from deeplab.errors import ServerError, UnknownIdError
@@ -14,13 +14,17 @@ PAGE = 500  # items asked for at once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An item of a folder; `is_large_image` says that the server has tiles of it."""
+    """An item of a folder; `is_large_image` says that the server has tiles of it.
+
+    `words` are those of its metadata that are text or numbers, by name in small letters.
+    """
 
     id: str
     name: str
     folder_id: str
     size_bytes: int
     is_large_image: bool
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +127,18 @@ def _item(told: Any, what: str) -> Item:  # noqa: ANN401  JSON
             is_large_image=isinstance(image, dict)
             and "fileId" in image
             and not image.get("expected"),
+            words=_words(told.get("meta")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServerError(what, "the server's answer is not an item") from error
+
+
+def _words(meta: object) -> dict[str, str]:
+    return {
+        str(key).strip().lower(): str(value).strip()
+        for key, value in (meta.items() if isinstance(meta, dict) else ())
+        if isinstance(value, str | int | float)
+    }
 
 
 def _id(told: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from PIL import Image
 from deeplab.data.labelling import Labelling
 from deeplab.data.samples import find_samples
 from deeplab.errors import ConfigError, TrainingError
+from tests.girder_for_tests import FOLDER, fake_girder
 
 SQUARE = {
     "name": "glomerulus",
@@ -67,14 +68,57 @@ def test_a_list_names_slide_annotation_scale_patient_and_side(tmp_path):
         ("slide,annotation,split\na.png,a.json,test\n", ConfigError, "must be train, validation"),
         ("slide,annotation,mpp\na.png,a.json,fine\n", ConfigError, "must be a number"),
         ("slide,annotation\n", TrainingError, "holds no slide; files"),
+        ("slide,annotation\na.png,a.json,more\n", TrainingError, "more cells than columns"),
+        ("slide,annotation\na.png\n", TrainingError, "holds no slide with annotations"),
+        ("slide,annotation,mpp\na.png,a.json,nan\n", ConfigError, "a number of um per pixel"),
+        ("slide,annotation\n\udcff\n", TrainingError, "a CSV in UTF-8"),
     ],
 )
 def test_a_bad_list_is_one_clear_sentence(tmp_path, text, error, sentence):
     picture(tmp_path / "a.png")
     (tmp_path / "a.json").write_text(json.dumps([SQUARE]))
-    (tmp_path / "list.csv").write_text(text)
+    (tmp_path / "list.csv").write_text(text, errors="surrogateescape")
     with pytest.raises(error, match=sentence):
         find_samples(str(tmp_path / "list.csv"), Labelling(classes=("glomerulus",)), None)
+
+
+def test_a_spreadsheet_s_list_may_have_semicolons_and_two_slides_of_one_name(tmp_path):
+    for case in ("one", "two"):
+        (tmp_path / case).mkdir()
+        picture(tmp_path / case / "a.png")
+        (tmp_path / case / "a.json").write_text(json.dumps([SQUARE]))
+    (tmp_path / "list.csv").write_text(
+        "Slide;Annotation\r\none/a.png;one/a.json\r\ntwo/a.png;two/a.json\r\n;\r\n",
+        encoding="utf-8-sig",
+    )
+    found = find_samples(str(tmp_path / "list.csv"), Labelling(classes=("glomerulus",)), None)
+    assert [sample.name for sample in found.samples] == ["one/a.png", "two/a.png"]
+
+
+def test_a_thumbnail_of_a_scan_is_no_slide_and_the_slide_s_whole_name_will_do(tmp_path):
+    (tmp_path / "a.1.svs").touch()
+    picture(tmp_path / "a.1.jpg")
+    (tmp_path / "a.1.svs.geojson").touch()
+    (tmp_path / "b.SVS").touch()
+    (tmp_path / "b.XML").touch()
+    (tmp_path / "._b.SVS").touch()
+    (tmp_path / "c.svs").touch()
+    found = find_samples(str(tmp_path), Labelling(classes=("glomerulus",)), None)
+    assert [sample.name for sample in found.samples] == ["a.1.svs", "b.SVS"]
+    assert [(entry.name, entry.why) for entry in found.left_out] == [
+        ("c.svs", "has no annotation beside it")
+    ]
+
+
+def test_items_of_a_girder_folder_may_say_their_patient_split_and_scale():
+    item = {"_id": "0a" * 12, "name": "a.svs", "folderId": FOLDER, "size": 1}
+    item |= {"largeImage": {"fileId": "0b" * 12}}
+    item |= {"meta": {"Patient": 17, "split": "Validation", "mpp": "0.25", "other": [1]}}
+    heads = [{"_id": "7b" * 12, "annotation": {"name": "lesion"}}]
+    with fake_girder(routes={"item": [item], "annotation": heads}) as girder:
+        found = find_samples(FOLDER, Labelling(classes=("lesion",)), girder.login)
+    (sample,) = found.samples
+    assert (sample.patient, sample.split, sample.mpp) == ("17", "validation", 0.25)
 
 
 def test_a_missing_source_is_one_clear_sentence(tmp_path):

@@ -1,6 +1,7 @@
 """A slide together with what was drawn on it."""
 
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -131,3 +132,18 @@ def test_what_was_drawn_is_counted_in_um2_as_its_author_called_it():
     assert (upper.name, upper.meaning, upper.objects) == ("A", "a", 2)
     assert upper.area_um2 == pytest.approx(300 * 0.25)
     assert (other.meaning, other.objects, other.area_um2) == ("", 0, 0.0)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_shapes_cost_a_patch_no_more_than_those_it_shows():
+    corners = np.random.default_rng(0).integers(0, 2900, (100_000, 2))
+    shapes = {"a": list(shapely.box(*corners.T, *(corners + 3).T))}
+    rgb = np.full((3000, 3000, 3), TISSUE, np.uint8)
+    slide = labelled(rgb, shapes, Labelling(classes=("a",)))
+    frame = slide.slide.frame(0.5)
+    begun = time.process_time()
+    for number in range(200):
+        assert slide.shapes_of(1) is slide.shapes_of(1)
+        slide.extent()
+        slide.labels(frame, WorkBox(13 * number, 1000, 65, 65))
+    assert time.process_time() - begun < 2

@@ -1,0 +1,65 @@
+"""Every kind of element that HistomicsUI draws or shows: an area, or said to be passed over."""
+
+import logging
+import math
+
+import jsonschema
+import pytest
+
+from deeplab.annotations.girder_json import annotations_of
+from tests.annotations.girder_schema import load_schema
+
+RING = [[0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0]]
+HOLE = [[2, 2, 0], [4, 2, 0], [4, 4, 0], [2, 4, 0]]
+BOX = {"center": [20, 20, 0], "width": 8, "height": 4, "rotation": 0.5}
+AREAS = {
+    "polygon": ({"type": "polyline", "points": RING, "closed": True}, 100),
+    "polygon with a hole": (
+        {"type": "polyline", "points": RING, "closed": True, "holes": [HOLE]},
+        96,
+    ),
+    "open line": ({"type": "polyline", "points": RING, "closed": False}, 100),
+    "rectangle": ({"type": "rectangle", **BOX}, 32),
+    "grid": ({"type": "rectanglegrid", "widthSubdivisions": 2, "heightSubdivisions": 2, **BOX}, 32),
+    "ellipse": ({"type": "ellipse", **BOX}, math.pi * 4 * 2),
+    "circle": ({"type": "circle", "center": [20, 20, 0], "radius": 50}, math.pi * 2500),
+}
+VALUES = {"points": [[1, 1, 0, 0.5], [2, 2, 0, 0.7]], "radius": 3}
+NO_AREA = {
+    "point": {"center": [1, 1, 0]},
+    "arrow": {"points": [[0, 0, 0], [5, 5, 0]]},
+    "heatmap": VALUES,
+    "griddata": {"interpretation": "heatmap", "gridWidth": 2, "values": [1, 2, 3, 4]},
+    "image": {"girderId": "5f" * 12},
+    "pixelmap": {
+        "girderId": "5f" * 12,
+        "values": [0, 1],
+        "boundaries": False,
+        "categories": [{"fillColor": "rgba(0, 0, 0, 0)"}],
+    },
+}
+
+
+def checked(element):
+    """The element, as the server's own schema takes it."""
+    schema = load_schema()
+    if schema is not None:
+        jsonschema.Draft6Validator(schema).validate({"name": "a", "elements": [element]})
+    return element
+
+
+@pytest.mark.parametrize(("element", "area"), AREAS.values(), ids=AREAS)
+def test_what_encloses_an_area_is_a_shape(element, area):
+    (shape,) = annotations_of([{"name": "a", "elements": [checked(element)]}]).layer("a").shapes
+    assert shape.polygon.area == pytest.approx(area, rel=0.03)
+    assert len(shape.polygon.interiors) == len(element.get("holes", []))
+
+
+@pytest.mark.parametrize("kind", NO_AREA)
+def test_what_encloses_none_is_passed_over_and_said_so(kind, caplog):
+    other = {"type": "polyline", "points": RING, "closed": True}
+    element = checked({"type": kind, **NO_AREA[kind]})
+    with caplog.at_level(logging.WARNING):
+        read = annotations_of([{"name": "a", "elements": [element, other]}], "slide.svs")
+    assert read.shape_count == 1
+    assert f"slide.svs: 1 of type {kind} have no area and were left out" in caplog.text
