@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from deeplab.config.train_request import TrainRequest
+import shapely
 
-# Where results go, where the work is done and with what rights change nothing of what is learnt.
+from deeplab.config.train_request import TrainRequest
+from deeplab.data.truth import AnnotatedSlide
+
+# Where results go, where the work is done, with what rights, and which of the models on the way is
+# kept, change nothing of what is learnt.
 _NOT_LEARNT_FROM = {
     "output_model", "output_report", "post_worst", "dry_run", "api_url", "token",
+    "validate_every", "early_stopping", "keep",
     "work_folder", "checkpoint_minutes", "checkpoint_folder",
-    "gpu", "num_clones", "workers", "worker_index",
+    "gpu", "num_clones", "workers", "worker_index", "reduce_precision",
 }  # fmt: skip
 
 
@@ -22,8 +28,32 @@ def agreed_settings(request: TrainRequest) -> str:
     An initial model counts by its content: a job's copy of it lies in another place every time.
     """
     settings = {k: v for k, v in asdict(request).items() if k not in _NOT_LEARNT_FROM}
+    if request.decay_steps:
+        del settings["steps"]  # the learning rate does not hang on where this run ends
     model = request.initial_model
     if model is not None and model.is_file():
         with model.open("rb") as file:
             settings["initial_model"] = hashlib.file_digest(file, "sha256").hexdigest()
     return json.dumps(settings, default=str, indent=1, sort_keys=True)
+
+
+def difference(settings: str, others: str) -> str:
+    """The first setting in which two texts of `agreed_settings` differ, "" where there is none."""
+    one, other = json.loads(settings), json.loads(others)
+    for name in sorted(one.keys() | other.keys()):
+        if one.get(name) != other.get(name):
+            return f"{name} is {one.get(name)!r} and not {other.get(name)!r}"
+    return ""
+
+
+def digest(slides: Sequence[AnnotatedSlide]) -> str:
+    """A digest of which slides there are and what was drawn on them."""
+    found = hashlib.sha256()
+    for slide in slides:
+        size = (slide.slide.width_level0, slide.slide.height_level0)
+        found.update(repr((slide.name, size)).encode())
+        for label, polygons in sorted(slide.shapes.items()):
+            found.update(str(label).encode())
+            for outline in shapely.to_wkb(polygons):
+                found.update(outline)
+    return found.hexdigest()

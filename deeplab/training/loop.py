@@ -1,149 +1,380 @@
-"""Steps of gradient descent, with checkpoints to go on from.
+"""Steps of gradient descent, the same for one replica of the network and for many.
 
 Keras 3's `Model.fit` fails under MultiWorkerMirroredStrategy, and a loop that is written out can
-stop and go on between any two steps; hence our own.
+stop and go on between any two steps; hence our own. A step is a function from the state and some
+patches to the next state, and is stored only where it is sound: what a checkpoint holds is never
+spoilt.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from deeplab.config.train_request import TrainRequest
+from deeplab.config.train_request import DescentSettings, ReducePrecision
 from deeplab.data.batches import Batch
-from deeplab.errors import OutputError, TrainingError
-from deeplab.models.loss import Loss, loss_share
-from deeplab.training.schedule import SlowStartPoly
+from deeplab.models.loss import Loss, loss_of_each, loss_share
+from deeplab.training.distribution import (
+    Replicas,
+    joined_over_replicas,
+    replica_number,
+    sum_over_replicas,
+)
+from deeplab.training.optimizer import Turn, layers_of, paces, rule_of
+from deeplab.training.schedule import schedule_of
+from deeplab.training.state import FIRST_SCALE, State, is_seed
 
-CHECKPOINT_EVERY_S = 300.0
-MOMENTUM = 0.9
-CLIP_NORM = 1.0  # of all gradients together: one odd patch must not throw a small data set's run
+Tensor = Any  # TensorFlow has no types
 
-
-def make_optimizer(request: TrainRequest, network: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimiser of a request; weight decay takes kernels only, as is the custom."""
-    schedule = SlowStartPoly(
-        start=request.learning_rate_start,
-        peak=request.learning_rate,
-        end=request.end_learning_rate,
-        slow_steps=min(request.slow_start_step, request.steps // 2),
-        steps=request.steps,
-        power=request.learning_power,
-    )
-    kind = {
-        "adamw": keras.optimizers.AdamW,
-        "momentum": lambda **kw: keras.optimizers.SGD(momentum=MOMENTUM, **kw),
-    }[request.optimizer]
-    optimizer = kind(
-        learning_rate=schedule, weight_decay=request.weight_decay, global_clipnorm=CLIP_NORM
-    )
-    free = [v for v in network.trainable_variables if not v.path.endswith("kernel")]
-    optimizer.exclude_from_weight_decay(var_list=free)
-    if request.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(network.trainable_variables)
-    return optimizer
+# On a GPU a step is looked at when so many later ones have begun: it never waits for the host.
+BEHIND = 2
+SCALE_GROWS_AFTER = 2000  # updates without overflow
+DRAWS = 2**10  # more than one pass through a network draws at random
 
 
-def freeze_batch_norm(network: keras.Model) -> None:
-    """Keep every batch normalisation as it is: its statistics, scale and offset."""
-    for layer in network._flatten_layers():  # noqa: SLF001  Keras has no public way to inner layers
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
+class StepDone(NamedTuple):
+    """What is known of a step.
+
+    Attributes:
+        step: its number, counted from 1.
+        loss: of the batch, on all machines together.
+        is_sound: the loss and its gradients are numbers.
+        numbers: (n,) of the patches of all machines.
+        places: (n, 3) where they were cut.
+        losses: (n,) of each patch alone.
+    """
+
+    step: int
+    loss: float
+    is_sound: bool
+    numbers: NDArray[np.int64]
+    places: NDArray[np.float64]
+    losses: NDArray[np.float32]
+
+
+class _Found(NamedTuple):
+    """What some patches of a replica amount to."""
+
+    gradients: Sequence[Tensor]
+    statistics: Sequence[Tensor]
+    loss: Tensor  # their share of that of the batch
+    losses: Tensor  # (n,) of each patch
 
 
 class Trainer:
     """A network, what it is to learn, and how far it is.
 
     Args:
-        network: uint8 RGB (n, side, side, 3) in, named maps out.
-        optimizer: built on the network's trainable variables.
-        losses: by output.
-        folder: for checkpoints.
-        after_save: called with the steps done when a checkpoint has been written.
+        network: uint8 RGB (n, side, side, 3) in, named maps out; made in the scope of `replicas`.
+        averaged: one like it, for the moving average of its weights; None: none is kept.
+        losses: by the name of the map.
+        settings: of the descent.
+        class_layers: beginnings of the names of the layers of the classes.
+        replicas: of the network.
+        reduce_precision: in which gradients travel between replicas.
+        batch_size: patches of a step, on all machines together.
+        seed: of what is random inside the network.
+
+    Attributes:
+        state: what a checkpoint must hold.
+
+    Raises:
+        ConfigError: the batch cannot be shared out equally.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all that a training comes down to
         self,
         *,
         network: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
+        averaged: keras.Model | None,
         losses: Mapping[str, Loss],
-        folder: Path,
-        after_save: Callable[[int], None],
+        settings: DescentSettings,
+        class_layers: tuple[str, ...],
+        replicas: Replicas,
+        reduce_precision: ReducePrecision,
+        batch_size: int,
+        seed: int,
     ) -> None:
-        self.network, self.optimizer, self.losses, self.folder = network, optimizer, losses, folder
-        self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._state = tf.train.Checkpoint(network=network, optimizer=optimizer, done=self._done)
-        self._manager = tf.train.CheckpointManager(self._state, str(folder), max_to_keep=2)
-        self._after_save = after_save
-        self._one_step = tf.function(self._descend)
-        self._saved_at = time.monotonic()
+        self._parts = settings.gradient_accumulation
+        replicas.check_batch(batch_size, self._parts)
+        self._network, self._losses, self._settings = network, losses, settings
+        self._replicas, self._batch_size, self._seed = replicas, batch_size, seed
+        self._reduced_in = tf.as_dtype(reduce_precision if replicas.count > 1 else "float32")
+        # float16 has no small numbers: the loss is enlarged, as far as gradients do not overflow.
+        self._scales = settings.precision == "mixed_float16" or self._reduced_in == tf.float16
+        self._schedule, self._rule = schedule_of(settings), rule_of(settings)
+        self._paces = paces(network, settings, class_layers)
+        self._kept_shares = _kept_shares(network)
+        if replicas.count > 1:
+            _synchronise_batch_norm(network)
+        self.state = State(
+            network=network,
+            averaged=averaged,
+            slots=self._rule.slots,
+            first_scale=FIRST_SCALE if self._scales else 1.0,
+            replicas=replicas,
+        )
+        self._one_step = tf.function(self._step, autograph=False)
+        self._behind = BEHIND if tf.config.list_logical_devices("GPU") else 0
+        self._begun: deque[tuple[Tensor, ...]] = deque()
+        self._looked_at = 0
 
     @property
     def steps_done(self) -> int:
-        """Steps taken, those of the runs before this one included."""
-        return int(self._done.numpy())
+        """Steps that were looked at, those of the runs before this one included."""
+        return self._looked_at
 
-    def restore(self) -> int:
-        """Take up the newest checkpoint in the folder; the number of steps done, 0 without one."""
-        if self._manager.latest_checkpoint:
-            self._state.restore(self._manager.latest_checkpoint).assert_existing_objects_matched()
-        return self.steps_done
+    @property
+    def is_whole(self) -> bool:
+        """Whether all steps that were taken were looked at."""
+        return int(self.state.step.numpy()) == self._looked_at
 
-    def save(self) -> None:
-        """Write a checkpoint.
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 1."""
+        return float(self._schedule.rate(step - 1))
 
-        Raises:
-            OutputError: the folder cannot be written or the disk is full.
-        """
-        try:
-            self._manager.save(checkpoint_number=self.steps_done)
-        except (tf.errors.OpError, OSError) as error:
-            raise OutputError(
-                self.folder, "no checkpoint could be saved; is the disk full?"
-            ) from error
-        self._saved_at = time.monotonic()
-        self._after_save(self.steps_done)
-
-    def fit(self, batches: Iterable[Batch], after_step: Callable[[int, float], None]) -> None:
-        """One step a batch; `after_step(steps done, loss)` after each.
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where `state.arrays()` was taken.
 
         Raises:
-            TrainingError: the loss is no longer a number.
-            OutputError: a checkpoint cannot be written.
+            TrainingError: it was of another network or optimiser.
         """
-        for batch in batches:
-            loss = float(self._one_step(tf.constant(batch.rgb), tf.constant(batch.labels)))
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"the loss is {loss} at step {self.steps_done}; lower the learning rate. "
-                    f"The last good checkpoint is in {self.folder}"
+        self.state.restore(arrays)
+        self._looked_at = int(self.state.step.numpy())
+
+    def step(self, batch: Batch) -> Iterator[StepDone]:
+        """Begin the step of this machine's batch; the earlier steps that can be looked at now.
+
+        Raises:
+            TrainingError: another machine is gone.
+        """
+        with self._replicas.watched():
+            self._begun.append(
+                self._one_step(
+                    *(self._replicas.place(x) for x in (batch.rgb, batch.labels, batch.places))
                 )
-            self._done.assign_add(1)
-            if time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S:
-                self.save()
-            after_step(self.steps_done, loss)
-
-    def _descend(self, rgb: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        variables = self.network.trainable_variables
-        with tf.GradientTape() as tape:
-            maps = self.network(rgb, training=True)
-            loss = tf.add_n(
-                [
-                    loss_share(
-                        loss.errors(labels, maps[name], self._done),
-                        tf.reduce_sum(loss.weights(labels, self._done), axis=0),
-                    )
-                    for name, loss in self.losses.items()
-                ]
             )
-            scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return loss
+        return self._look(self._behind)
+
+    def finish(self) -> Iterator[StepDone]:
+        """Wait for the steps that have begun.
+
+        Raises:
+            TrainingError: another machine is gone.
+        """
+        return self._look(0)
+
+    def _look(self, behind: int) -> Iterator[StepDone]:
+        while len(self._begun) > behind:
+            with self._replicas.watched():
+                loss, is_sound, places, losses = (x.numpy() for x in self._begun.popleft())
+            first = self._looked_at * self._batch_size
+            self._looked_at += bool(is_sound)
+            yield StepDone(
+                step=first // self._batch_size + 1,
+                loss=float(loss),
+                is_sound=bool(is_sound),
+                numbers=np.arange(first, first + self._batch_size),
+                places=places,
+                losses=losses,
+            )
+
+    # What follows is traced once, into one graph.
+
+    def _step(self, rgb: Tensor, labels: Tensor, places: Tensor) -> tuple[Tensor, ...]:
+        told, values = self._replicas.run(self._on_replica, rgb, labels, places)
+        for variable, value in zip(self._written(), values, strict=True):
+            self._replicas.assign(variable, value)
+        return tuple(self._replicas.any_of(x) for x in told)
+
+    def _written(self) -> list[tf.Variable]:
+        state = self.state
+        slots = [slot for weight in zip(*state.slots.values(), strict=True) for slot in weight]
+        counters = [state.step, state.updates, state.since_overflow, state.scale, state.is_spoilt]
+        return [*state.weights, *state.statistics, *slots, *state.averages, *counters]
+
+    def _on_replica(
+        self, rgb: Tensor, labels: Tensor, places: Tensor
+    ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """What is told of a step, and the new values of all that is written."""
+        state = self.state
+        scale = tf.convert_to_tensor(state.scale)
+        found = self._find(rgb, labels, scale)
+        loss = sum_over_replicas(found.loss)
+        gradients = [
+            tf.cast(g, tf.float32) / scale
+            for g in sum_over_replicas([tf.cast(g, self._reduced_in) for g in found.gradients])
+        ]
+        norm = tf.linalg.global_norm(gradients)
+        overflows = ~tf.math.is_finite(norm) & (self._scales & (scale > 1.0))
+        is_sound = ~state.is_spoilt.read_value() & tf.math.is_finite(loss)
+        is_sound &= tf.math.is_finite(norm) | overflows
+        moves = is_sound & ~overflows
+        values = self._moved(found.statistics, self._clipped(gradients, norm))
+        old = [tf.convert_to_tensor(v) for v in self._written()[: len(values)]]
+        values = [tf.where(moves, new, before) for new, before in zip(values, old, strict=True)]
+        values += self._counted(is_sound, moves, overflows)
+        losses = found.losses
+        if self._replicas.count > 1:
+            losses, places = joined_over_replicas(losses), joined_over_replicas(places)
+        return (loss, is_sound, places, losses), values
+
+    def _find(self, rgb: Tensor, labels: Tensor, scale: Tensor) -> _Found:
+        """Loss and gradients of a replica's patches, one part of them after the other."""
+        step = tf.convert_to_tensor(self.state.step) + self._settings.global_step
+        totals = [
+            sum_over_replicas(tf.reduce_sum(loss.weights(labels, step), axis=0))
+            for loss in self._losses.values()
+        ]
+        # One trace for all parts. Replicas meet inside of a part, and so each is traced then.
+        find_part = self._find_part
+        if self._replicas.count == 1:
+            find_part = tf.function(find_part, autograph=False)
+        statistics: Sequence[Tensor] = [tf.convert_to_tensor(v) for v in self.state.statistics]
+        found: list[_Found] = []
+        for part, patches in enumerate(
+            zip(tf.split(rgb, self._parts), tf.split(labels, self._parts), strict=True)
+        ):
+            # One after the other, or they would take the memory of all at once.
+            with tf.control_dependencies(found[-1].gradients if found else []):
+                some, truth = (tf.identity(x) for x in patches)
+            draw = (step * self._parts + part) * self._replicas.count
+            draw += tf.cast(replica_number(), tf.int64)
+            sums = found[-1].gradients if found else None
+            found.append(_Found(*find_part(some, truth, totals, step, statistics, draw, scale)))
+            statistics = found[-1].statistics
+            if sums is not None:
+                added = [a + b for a, b in zip(sums, found[-1].gradients, strict=True)]
+                found[-1] = found[-1]._replace(gradients=added)
+        return _Found(
+            gradients=found[-1].gradients,
+            statistics=statistics,
+            loss=tf.add_n([x.loss for x in found]),
+            losses=tf.concat([x.losses for x in found], axis=0),
+        )
+
+    def _find_part(
+        self,
+        rgb: Tensor,
+        labels: Tensor,
+        totals: Sequence[Tensor],
+        step: Tensor,
+        statistics: Sequence[Tensor],
+        draw: Tensor,
+        scale: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """See `_Found`; gradients are those of the loss times `scale`."""
+        weights = [tf.convert_to_tensor(v) for v in self.state.weights]
+        share, losses = 0.0, 0.0
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            maps, counted = self._network.stateless_call(
+                weights, self._with_seeds(statistics, draw), rgb, training=True
+            )
+            for (name, loss), total in zip(self._losses.items(), totals, strict=True):
+                errors = loss.errors(labels, maps[name], step)
+                share += loss_share(errors, total)
+                losses += loss_of_each(tf.stop_gradient(errors), loss.weights(labels, step))
+            scaled = share * scale
+        gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
+        return gradients, self._caught_up(statistics, counted), share, losses
+
+    def _caught_up(self, before: Sequence[Tensor], counted: Sequence[Tensor]) -> list[Tensor]:
+        """Statistics after some patches.
+
+        At first they move faster than their layers would have them, as the average of the weights
+        does: else a short training is judged by statistics of a network that was not yet trained.
+        """
+        young = _kept_when_young(self.state.updates)
+        values = zip(self._network.non_trainable_variables, counted, strict=True)
+        after = [value for variable, value in values if not is_seed(variable)]
+        return [
+            old + (new - old) * (1.0 - tf.minimum(kept, young)) / (1.0 - kept)
+            for old, new, kept in zip(before, after, self._kept_shares, strict=True)
+        ]
+
+    def _with_seeds(self, statistics: Sequence[Tensor], draw: Tensor) -> list[Tensor]:
+        """Values of all that is not trained; what is drawn at random hangs on seed and `draw`."""
+        left, values = iter(statistics), []
+        for number, variable in enumerate(self._network.non_trainable_variables):
+            if is_seed(variable):
+                seed = tf.stack([tf.constant(self._seed * 1000 + number, tf.int64), draw * DRAWS])
+                values.append(tf.cast(seed, variable.dtype))
+            else:
+                values.append(next(left))
+        return values
+
+    def _clipped(self, gradients: Sequence[Tensor], norm: Tensor) -> Sequence[Tensor]:
+        if not self._settings.clip_norm:
+            return gradients
+        factor = tf.minimum(1.0, self._settings.clip_norm / tf.maximum(norm, 1e-12))
+        return [gradient * factor for gradient in gradients]
+
+    def _moved(self, statistics: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Weights, statistics, slots and averages after a step."""
+        state = self.state
+        rate = self._schedule.rate(state.step)
+        updates = tf.cast(state.updates, tf.float32)
+        weights: list[Tensor] = []
+        slots: list[Tensor] = []
+        for number, (weight, gradient, pace) in enumerate(
+            zip(state.weights, gradients, self._paces, strict=True)
+        ):
+            turn = Turn(rate * pace.rate, pace.decay, updates + 1.0)
+            before = [tf.convert_to_tensor(of[number]) for of in state.slots.values()]
+            moved, after = self._rule.step(tf.convert_to_tensor(weight), gradient, before, turn)
+            weights.append(moved)
+            slots += after
+        # Short at first, or the average would hold on to weights that nobody has trained.
+        decay = tf.minimum(float(self._settings.ema_decay), _kept_when_young(state.updates))
+        averages = [
+            weight + decay * (tf.convert_to_tensor(average) - weight)
+            for average, weight in zip(state.averages, weights, strict=bool(state.averages))
+        ]
+        return [*weights, *statistics, *slots, *averages]
+
+    def _counted(self, is_sound: Tensor, moves: Tensor, overflows: Tensor) -> list[Tensor]:
+        """Step, updates, updates since an overflow, scale, and whether all is spoilt."""
+        state = self.state
+        since = tf.where(overflows, tf.zeros((), tf.int64), state.since_overflow + _one_if(moves))
+        scale = tf.where(overflows, state.scale / 2.0, tf.convert_to_tensor(state.scale))
+        if self._scales:
+            grows = since >= SCALE_GROWS_AFTER
+            scale = tf.where(grows, scale * 2.0, scale)
+            since = tf.where(grows, tf.zeros_like(since), since)
+        step = state.step + _one_if(is_sound)
+        return [step, state.updates + _one_if(moves), since, scale, ~is_sound]
+
+
+def _one_if(condition: Tensor) -> Tensor:
+    return tf.cast(condition, tf.int64)
+
+
+def _kept_when_young(updates: Tensor) -> Tensor:
+    """Share of itself that a moving average of so few values keeps at the next one."""
+    count = tf.cast(updates, tf.float32)
+    return (1.0 + count) / (10.0 + count)
+
+
+def _kept_shares(network: keras.Model) -> list[float]:
+    """Share of itself that each statistic keeps at a step, by its layer."""
+    shares = {
+        variable.path: layer.momentum
+        for layer in layers_of(network)
+        if isinstance(layer, keras.layers.BatchNormalization)
+        for variable in layer.non_trainable_variables
+    }
+    return [shares.get(v.path, 0.0) for v in network.non_trainable_variables if not is_seed(v)]
+
+
+def _synchronise_batch_norm(network: keras.Model) -> None:
+    """Count over the patches of all replicas: each alone has too few."""
+    for layer in layers_of(network):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True

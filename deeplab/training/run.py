@@ -1,36 +1,66 @@
-"""One run of training: its steps, its checks on held-out slides, its log."""
+"""One run of training: its steps, its looks at held-out slides, and how it survives its end."""
 
 from __future__ import annotations
 
-import csv
+import contextlib
+import json
 import logging
-import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
 
-from deeplab.config.classes import ClassList
-from deeplab.config.models import ModelConfig
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
-from deeplab.data.batches import batches
-from deeplab.data.sampling import Patch, PatchSampler
-from deeplab.errors import OutputError, TrainingError
+from deeplab.data.batches import BatchStream
+from deeplab.data.mining import HardPlaces
+from deeplab.errors import DeeplabError, OutputError, TrainingError
 from deeplab.evaluation.semantic import Confusion
-from deeplab.models.registry import family_of
-from deeplab.training.identity import agreed_settings
-from deeplab.training.loop import Trainer, make_optimizer
-from deeplab.training.remote_checkpoints import RemoteCheckpoints
-from deeplab.training.validate import evaluate
+from deeplab.files import whole_file
+from deeplab.training.checkpoints import Checkpoint, Checkpoints
+from deeplab.training.distribution import Replicas
+from deeplab.training.history import (
+    CheckNote,
+    History,
+    StepNote,
+    history_from_json,
+    history_to_json,
+)
+from deeplab.training.identity import difference
+from deeplab.training.interrupt import signals_wait
+from deeplab.training.log_file import LogFile
+from deeplab.training.loop import StepDone, Trainer
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 20  # steps
-LOG_COLUMNS = ("step", "loss", "validation_mean_iou")
+BEST, LAST_GOOD = "best.zip", "last-good.zip"
+
+
+class SpoiltError(TrainingError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a run is about.
+
+    Attributes:
+        settings: in which it must agree with a run that it goes on from.
+        slides: digest of what is learnt from.
+        validate: how good the averaged weights are after so many steps; None: nothing is held out.
+        save: writes the averaged weights as a bundle, with what a validation found.
+        sent: takes a checkpoint's step and its files by name, to keep them elsewhere, too.
+    """
+
+    settings: str
+    slides: str
+    validate: Callable[[int], Confusion] | None
+    save: Callable[[Path, CheckNote | None], None]
+    sent: Callable[[int, Mapping[str, Path]], None]
 
 
 def work_folder(request: TrainRequest) -> Path:
@@ -39,132 +69,237 @@ def work_folder(request: TrainRequest) -> Path:
 
 
 class Run:
-    """A run and the folder where it keeps its checkpoints and its log.
+    """A run and its folder, in which only the chief of several machines writes.
+
+    Args:
+        request: what is asked for.
+        trainer: takes the steps.
+        replicas: of the network.
+        subject: what the run is about.
+        hard: where the network was wrong before; None where that is not asked for.
+        progress: is told of every step.
 
     Attributes:
-        loss: mean of the last steps.
-        metrics: of the last check on held-out slides; empty where none is held out.
+        history: of this run and those that it goes on from.
     """
 
     def __init__(
         self,
         *,
         request: TrainRequest,
-        config: ModelConfig,
-        network: keras.Model,
-        classes: ClassList,
-        held_out: Sequence[Patch],
-        remote: RemoteCheckpoints | None,
+        trainer: Trainer,
+        replicas: Replicas,
+        subject: Subject,
+        hard: HardPlaces | None,
+        progress: Progress,
     ) -> None:
-        self.loss = float("nan")
-        self.metrics: dict[str, float] = {}
-        self._request, self._classes, self._held_out = request, classes, held_out
-        self._folder, self._remote = work_folder(request), remote
-        self._claim_folder()
-        family = family_of(config)
-        self._trainer = Trainer(
-            network=network,
-            optimizer=make_optimizer(request, network),
-            losses=family.losses(config, request),
-            folder=self._folder,
-            after_save=self._send,
-        )
-        predictor = family.predictor(network, tile=config.crop_size, maps=("labels",))
-        answer = tf.function(lambda rgb: predictor(rgb, training=False)["labels"])
-        self._predict: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda rgb: answer(
-            tf.constant(rgb)
-        ).numpy()
+        self.history = History()
+        self._request, self._trainer, self._replicas = request, trainer, replicas
+        self._subject, self._hard, self._progress = subject, hard, progress
+        self._recent: list[float] = []  # losses since the last note
+        self._waiting_share: Callable[[], float] = lambda: 0.0
+        self._folder = work_folder(request)
+        self._checkpoints = Checkpoints(self._folder, request.checkpoint_minutes * 60)
+        self._log_file: LogFile | None = None
 
-    def fit(self, sampler: PatchSampler, progress: Progress) -> None:
-        """Take all steps that are not yet taken.
+    def fit(self, batches: Callable[[range], BatchStream]) -> None:
+        """Take the steps that are not yet taken, from where the last checkpoint is.
+
+        Args:
+            batches: of the steps of a range, counted from 0.
 
         Raises:
-            TrainingError: the loss is no longer a number.
-            OutputError: a checkpoint cannot be written.
+            TrainingError: the loss is no longer a number, or another machine is gone.
+            OutputError: the folder cannot be written; checkpoints in it are as they were.
         """
-        request, recent = self._request, []
-        first = self._trainer.restore()
-        if first:
-            log.info("going on from step %d", first)
-
-        def after_step(step: int, loss: float) -> None:
-            recent.append(loss)
-            if step % LOG_EVERY == 0 or step == request.steps:
-                self.loss = float(np.mean(recent))
-                recent.clear()
-                due = step % request.validate_every == 0 or step == request.steps
-                self._note(step, self._check() if due else None)
-            progress("train", step, request.steps)
-
-        steps = batches(
-            sampler.patch,
-            size=request.batch_size,
-            steps=range(first, request.steps),
-            threads=os.cpu_count() or 1,
-        )
+        self._go_on()
+        first = self._trainer.steps_done
+        stream = batches(range(first, self._request.steps))
+        self._waiting_share = lambda: stream.waiting_share
         try:
-            self._trainer.fit(steps, after_step)
-        except TrainingError:
-            raise  # the weights are spoilt: what was saved before stays
-        except BaseException:
-            self._trainer.save()  # stopped from outside: nothing that was learnt is lost
+            if self._is_to_be_judged(first):
+                self._judge(first)
+            if not self._has_enough():
+                self._take(stream, first)
+        except (SpoiltError, OutputError):
             raise
-        self._trainer.save()
-        if first == request.steps:
-            self._check()
+        except BaseException:
+            self._save_if_whole()  # stopped from outside: nothing that was learnt is lost
+            raise
+        finally:
+            stream.close()
 
-    def forget_checkpoints(self) -> None:
-        """Remove the checkpoints: slides may have changed by the time the same is asked again."""
-        for path in [*self._folder.glob("ckpt-*"), self._folder / "checkpoint"]:
-            path.unlink(missing_ok=True)
+    def keep(self, path: Path) -> CheckNote | None:
+        """Write the model that is asked for to `path`; its validation, None where there was none.
 
-    def _send(self, step: int) -> None:
-        if self._remote:
-            found = (path for path in self._folder.iterdir() if path.is_file())
-            self._remote.send(step, {path.name: path for path in found})
+        The checkpoints are removed: slides may have changed by the time the same is asked again.
 
-    def _claim_folder(self) -> None:
-        text = agreed_settings(self._request)
-        mark = self._folder / "request.json"
+        Raises:
+            OutputError: it cannot be written.
+        """
+        checks, best = self.history.checks, self._folder / BEST
+        check = checks[-1] if checks else None
+        if self._request.keep == "best" and best.exists():
+            check = self.history.best
+            with whole_file(path) as temporary:
+                shutil.copyfile(best, temporary)
+        else:
+            self._subject.save(path, check)
+        self._checkpoints.remove()
+        for name in (BEST, LAST_GOOD):
+            (self._folder / name).unlink(missing_ok=True)
+        return check
+
+    def _take(self, stream: BatchStream, first: int) -> None:
+        for step, batch in enumerate(stream, start=first + 1):
+            with signals_wait():
+                self._note(self._trainer.step(batch))
+            if self._is_to_be_judged(step):
+                self._finish_steps()
+                self._judge(step)
+                if self._has_enough():
+                    log.info("no better validation for long: the training ends at step %d", step)
+                    return
+            elif self._replicas.is_chief and self._checkpoints.is_due:
+                self._finish_steps()
+                self._save()
+        self._finish_steps()
+        if self._replicas.is_chief and self._subject.validate is None:
+            self._save()  # or the last steps were lost, could the model not be written
+
+    def _finish_steps(self) -> None:
+        """Look at all steps that have begun: the state is then that after the last of them."""
+        with signals_wait():
+            self._note(self._trainer.finish())
+
+    def _note(self, steps: Iterable[StepDone]) -> None:
+        for done in steps:
+            if not done.is_sound:
+                self._give_up(done)
+            if self._hard:
+                self._hard.note(done.numbers, done.places, done.losses)
+            self._recent.append(done.loss)
+            if done.step % LOG_EVERY == 0 or done.step == self._request.steps:
+                note = StepNote(
+                    step=done.step,
+                    loss=float(np.mean(self._recent)),
+                    learning_rate=self._trainer.rate(done.step),
+                    waiting_share=self._waiting_share(),
+                )
+                self._recent.clear()
+                self.history = self.history.with_step(note)
+                self._log(History(steps=(note,)))
+            self._progress("train", done.step, self._request.steps)
+
+    def _log(self, news: History) -> None:
+        if self._log_file:
+            self._log_file.add(news)
+
+    def _is_to_be_judged(self, step: int) -> bool:
+        request, checks = self._request, self.history.checks
+        due = step > 0 and (step % request.validate_every == 0 or step == request.steps)
+        was = bool(checks) and checks[-1].step >= step
+        return due and not was and self._subject.validate is not None
+
+    def _has_enough(self) -> bool:
+        """Whether there was no better validation for as long as patience lasts."""
+        best, patience = self.history.best, self._request.early_stopping
+        if best is None or not patience:
+            return False
+        return sum(check.step > best.step for check in self.history.checks) >= patience
+
+    def _judge(self, step: int) -> None:
+        """See how good the network is. The chief looks; the others wait for what it saw."""
+        seen = History()
+        if self._replicas.is_chief and self._subject.validate:
+            seen = History(checks=(CheckNote(step=step, confusion=self._subject.validate(step)),))
+        told = self._replicas.text_from_chief(history_to_json(seen))
+        (check,) = history_from_json(told).checks
+        self.history = self.history.with_check(check)
+        if self._replicas.is_chief:
+            log.info("step %d: mean IoU %.4f on what is held out", step, check.score)
+            self._log(seen)
+            if self.history.best is check:
+                self._subject.save(self._folder / BEST, check)
+            self._save()
+
+    def _give_up(self, done: StepDone) -> None:
+        kept = self._folder / BEST
+        if self._replicas.is_chief and not kept.exists():
+            kept = self._folder / LAST_GOOD
+            self._subject.save(kept, None)
+        raise SpoiltError(
+            f"the loss is {done.loss} at step {done.step}, no longer a number; lower the learning "
+            f"rate, which is {self._request.learning_rate:g}; the last good model is {kept}: to go "
+            "on from it, give it as the initial model with init_last_layer and another work folder"
+        )
+
+    def _save_if_whole(self) -> None:
+        """Save what was learnt where all of it is known; else the last checkpoint must do."""
+        if not self._replicas.is_chief:
+            return
+        with contextlib.suppress(DeeplabError):
+            self._finish_steps()
+        if self._trainer.is_whole:
+            with contextlib.suppress(OutputError):
+                self._save()
+
+    def _save(self) -> None:
+        facts = {
+            "settings": self._subject.settings,
+            "slides": self._subject.slides,
+            "history": history_to_json(self.history),
+            "recent": self._recent,
+            "hard": self._hard.state() if self._hard else None,
+        }
+        step, best = self._trainer.steps_done, self._folder / BEST
+        path = self._checkpoints.save(
+            Checkpoint(step=step, facts=facts, arrays=self._trainer.state.arrays())
+        )
+        files = {path.name: path} | ({BEST: best} if best.exists() else {})
+        self._subject.sent(step, files)
+
+    def _go_on(self) -> None:
+        """Take up the newest checkpoint, that of the chief on all machines."""
+        facts: Mapping[str, Any] = {"settings": self._subject.settings}
+        if self._replicas.is_chief:
+            found = self._newest()
+            if found:
+                facts = found.facts
+                self._trainer.restore(found.arrays)
+        facts = json.loads(self._replicas.text_from_chief(json.dumps(facts)))
+        differs = difference(self._subject.settings, facts["settings"])
+        if differs:
+            raise TrainingError(f"the first worker was asked for something else: here {differs}")
+        if "history" in facts:
+            self._restore(facts)
+        if self._replicas.is_chief:
+            self._log_file = LogFile(self._folder / "log.csv", self.history)
+
+    def _newest(self) -> Checkpoint | None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if (self._folder / "checkpoint").exists() and mark.read_text() != text:
+        except OSError as error:
+            raise OutputError(self._folder, error.strerror or str(error)) from error
+        found = self._checkpoints.newest()
+        if found:
+            differs = difference(self._subject.settings, found.facts["settings"])
+            if differs:
                 raise OutputError(
                     self._folder,
-                    "it holds checkpoints of a training with other settings; "
+                    f"it holds checkpoints of a training with other settings ({differs}); "
                     "remove them or choose another work folder",
                 )
-            mark.write_text(text)
-        except OSError as error:
-            if isinstance(error, OutputError):
-                raise
-            raise OutputError(self._folder, error.strerror or str(error)) from error
+        return found
 
-    def _check(self) -> Confusion | None:
-        if not self._held_out:
-            return None
-        confusion = evaluate(
-            self._predict,
-            self._held_out,
-            label_count=self._classes.label_count,
-            batch_size=self._request.batch_size,
-        )
-        self.metrics = {"mean_iou": confusion.mean_iou}
-        for label, name in enumerate(self._classes.names, start=1):
-            self.metrics[f"dice {name}"] = float(confusion.dice[label])
-            self.metrics[f"iou {name}"] = float(confusion.iou[label])
-        return confusion
-
-    def _note(self, step: int, confusion: Confusion | None) -> None:
-        path = self._folder / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            rows = csv.writer(file)
-            if fresh:
-                rows.writerow(LOG_COLUMNS)
-            rows.writerow(
-                [step, f"{self.loss:.6f}", f"{confusion.mean_iou:.6f}" if confusion else ""]
-            )
-        if confusion:
-            found = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
-            log.info("step %d: loss %.4f, held out: %s", step, self.loss, found)
+    def _restore(self, facts: Mapping[str, Any]) -> None:
+        arrays = self._trainer.state.arrays()
+        values = self._replicas.from_chief(list(arrays.values()))
+        self._trainer.restore(dict(zip(arrays, values, strict=True)))
+        self.history = history_from_json(facts["history"])
+        self._recent = [float(loss) for loss in facts["recent"]]
+        log.info("going on from step %d", self._trainer.steps_done)
+        if facts["slides"] != self._subject.slides:
+            log.warning("the slides or their annotations are not those of the checkpoint")
+        elif self._hard and facts["hard"]:
+            self._hard.restore(facts["hard"])

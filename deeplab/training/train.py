@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,21 +23,27 @@ from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import Precision, TrainRequest
 from deeplab.data.augment import Augmentation
-from deeplab.data.opening import open_slides
+from deeplab.data.batches import batches
+from deeplab.data.mining import HardPlaces
+from deeplab.data.opening import OpenedSlides, open_slides
 from deeplab.data.sampling import PatchSampler, Scales
 from deeplab.data.truth import AnnotatedSlide
-from deeplab.device import choose_device
+from deeplab.evaluation.semantic import Confusion
 from deeplab.files import check_writable
 from deeplab.models.registry import family_of
-from deeplab.training.identity import agreed_settings
-from deeplab.training.loop import freeze_batch_norm
+from deeplab.training.distribution import Replicas, open_replicas
+from deeplab.training.history import CheckNote
+from deeplab.training.identity import agreed_settings, digest
+from deeplab.training.judged import judged_px
+from deeplab.training.loop import Trainer
+from deeplab.training.optimizer import freeze_batch_norm
 from deeplab.training.remote_checkpoints import RemoteCheckpoints, checkpoints_on_server
-from deeplab.training.run import Run, work_folder
-from deeplab.training.validate import hold_out_patches
+from deeplab.training.run import BEST, Run, Subject, work_folder
+from deeplab.training.state import State
+from deeplab.training.validate import Validator
 
 log = logging.getLogger(__name__)
 
-VALIDATION_PATCHES = 64
 # Image pooling looks half a training crop far, the convolutions a little farther.
 HALO_MARGIN = 32  # work pixels
 SCALE_MARGIN = 1.5  # a model is run at most this far from a scale at which it was trained
@@ -46,18 +53,26 @@ SCALE_MARGIN = 1.5  # a model is run at most this far from a scale at which it w
 class TrainResult:
     """What a training came to.
 
-    `metrics` are those of the held-out slides, empty where none was held out.
+    Attributes:
+        model: the bundle.
+        steps: taken, those of the runs before this one included.
+        loss: mean of the last ones.
+        metrics: of the model on the held-out slides; empty where none was held out.
+        set_aside: slides that could not be read to the end.
     """
 
     model: Path
     steps: int
     loss: float
     metrics: dict[str, float]
+    set_aside: tuple[str, ...]
 
     def summary(self) -> str:
         """A few lines for a person."""
         lines = [f"model {self.model} after {self.steps} steps, loss {self.loss:.4f}"]
         lines += [f"  {name}: {value:.4f}" for name, value in self.metrics.items()]
+        if self.set_aside:
+            lines.append("set aside, for they could not be read: " + ", ".join(self.set_aside))
         return "\n".join(lines)
 
 
@@ -70,14 +85,18 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
         TrainingError: there is nothing to learn from, or the loss is no longer a number.
         ConfigError, SlideError, AnnotationError, BundleError, ServerError, OutputError: as named.
     """
-    check_writable(request.output_model)
-    choose_device(request.gpu)
+    for path in (request.output_model, work_folder(request) / BEST):
+        check_writable(path)
+    replicas = open_replicas(request)
+    replicas.check_batch(request.batch_size, request.gradient_accumulation)
     keras.utils.set_random_seed(request.seed)
     with (
         _precision(request.precision),
-        checkpoints_on_server(request, agreed_settings(request), work_folder(request)) as remote,
+        checkpoints_on_server(request, agreed_settings(request), work_folder(request))
+        if replicas.is_chief
+        else nullcontext() as remote,
     ):
-        return _train(request, remote, progress)
+        return _train(request, replicas, remote, progress)
 
 
 @contextmanager
@@ -92,37 +111,127 @@ def _precision(policy: Precision) -> Iterator[None]:
 
 
 def _train(
-    request: TrainRequest, remote: RemoteCheckpoints | None, progress: Progress
+    request: TrainRequest,
+    replicas: Replicas,
+    remote: RemoteCheckpoints | None,
+    progress: Progress,
 ) -> TrainResult:
     opened = open_slides(request, progress)
-    learn, held_out, classes = opened.learn, opened.held_out, opened.classes
-    config = network_config(request, classes)
-    network = _first_network(request, config, classes)
-    scales = Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample)
+    config = network_config(request, opened.classes)
+    trainer = _make_trainer(request, config, opened.classes, replicas)
+    card = make_card(request, config, classes=opened.classes, slides=opened.learn)
+    hard = HardPlaces(request.batch_size) if request.hard_mining else None
     sampler = PatchSampler(
-        slides=learn,
-        label_count=classes.label_count,
+        slides=opened.learn,
+        label_count=config.label_count,
         side=config.crop_size,
-        scales=scales,
+        scales=Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample),
         augmentation=Augmentation(request),
         settings=request,
+        hard=hard,
     )
-    held = hold_out_patches(held_out, config.crop_size, scales, VALIDATION_PATCHES, request.seed)
     run = Run(
         request=request,
-        config=config,
-        network=network,
-        classes=classes,
-        held_out=held,
-        remote=remote,
+        trainer=trainer,
+        replicas=replicas,
+        subject=Subject(
+            settings=agreed_settings(request),
+            slides=digest(opened.learn),
+            validate=_validation(request, opened, card, trainer.state),
+            save=lambda path, check: save_bundle(
+                trainer.state.model(), _told_of(card, trainer.steps_done, check), path
+            ),
+            sent=remote.send if remote else lambda *_: None,
+        ),
+        hard=hard,
+        progress=progress,
     )
-    run.fit(sampler, progress)
-    card = make_card(request, config, classes=classes, slides=learn, metrics=run.metrics)
-    save_bundle(network, card, request.output_model)
-    run.forget_checkpoints()
+    run.fit(
+        lambda steps: batches(
+            sampler.patch,
+            size=request.batch_size,
+            steps=steps,
+            threads=os.cpu_count() or 1,
+            share=(replicas.worker, replicas.workers),
+        )
+    )
+    check = run.keep(request.output_model)
     return TrainResult(
-        model=request.output_model, steps=request.steps, loss=run.loss, metrics=run.metrics
+        model=request.output_model,
+        steps=trainer.steps_done,
+        loss=run.history.steps[-1].loss,
+        metrics=_metrics(card, check),
+        set_aside=tuple(sampler.set_aside),
     )
+
+
+def _make_trainer(
+    request: TrainRequest, config: DeepLabV3PlusConfig, classes: ClassList, replicas: Replicas
+) -> Trainer:
+    family = family_of(config)
+    with replicas.scope():
+        network = _first_network(request, config, classes)
+        averaged = family.build(config) if request.ema_decay else None
+    if averaged and not request.batch_norm:
+        freeze_batch_norm(averaged)
+    return Trainer(
+        network=network,
+        averaged=averaged,
+        losses=family.losses(config, request),
+        settings=request,
+        class_layers=family.last_layers(request),
+        replicas=replicas,
+        reduce_precision=request.reduce_precision,
+        batch_size=request.batch_size,
+        seed=request.seed,
+    )
+
+
+def _validation(
+    request: TrainRequest, opened: OpenedSlides, card: Card, state: State
+) -> Callable[[int], Confusion] | None:
+    """Looks at the held-out slides with the averaged weights; None where none is held out."""
+    if not opened.held_out:
+        return None
+    validator = Validator(
+        network=state.model(),
+        card=card,
+        slides=opened.held_out,
+        most_px=judged_px(
+            card,
+            every_steps=request.validate_every,
+            batch_size=request.batch_size,
+            slides=len(opened.held_out),
+        ),
+        seed=request.seed,
+    )
+
+    def validate(step: int) -> Confusion:
+        state.model()  # brings its statistics up to date
+        return validator(step).pooled
+
+    return validate
+
+
+def _metrics(card: Card, check: CheckNote | None) -> dict[str, float]:
+    """What a validation found, by name."""
+    if check is None:
+        return {}
+    found = {"mean_iou": check.score}
+    for label, name in enumerate(card.classes.names, start=1):
+        found[f"dice {name}"] = float(check.confusion.dice[label])
+        found[f"iou {name}"] = float(check.confusion.iou[label])
+    return found
+
+
+def _told_of(card: Card, step: int, check: CheckNote | None) -> Card:
+    """The card of a model after so many steps."""
+    training = {
+        **card.training,
+        "steps": step,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return replace(card, training=training, metrics=_metrics(card, check))
 
 
 def network_config(request: TrainRequest, classes: ClassList) -> DeepLabV3PlusConfig:
@@ -161,9 +270,8 @@ def make_card(
     *,
     classes: ClassList,
     slides: Sequence[AnnotatedSlide],
-    metrics: Mapping[str, float],
 ) -> Card:
-    """What the bundle of a training says of itself."""
+    """What the bundle of a training says of itself before its first step."""
     seen = [request.work_mpp]
     if request.wsi_downsample:
         seen = [s.slide.mpp.mean * factor for s in slides for factor in request.wsi_downsample]
@@ -180,13 +288,12 @@ def make_card(
         tile=max(1025, 6 * halo + 1),  # at least 44 % of what is read is kept
         trained_on=f"{len(slides)} slides of {Path(request.source).name}",
         training={
-            "steps": request.steps,
+            "steps": 0,
             "batch_size": request.batch_size,
             "seed": request.seed,
             "augment": request.augment,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
-        metrics=metrics,
+        metrics={},
         versions={
             "histomics-deeplab": __version__,
             "keras": keras.__version__,

@@ -1,5 +1,7 @@
 """Slides with annotations in, a bundle out: the flow as its task calls it."""
 
+from dataclasses import replace
+
 import large_image_source_tiff
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from deeplab.errors import AnnotationError, OutputError, ScaleError, TrainingErr
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference.segment import segment_slide
+from deeplab.training.checkpoints import Checkpoint, Checkpoints
+from deeplab.training.identity import agreed_settings
 from deeplab.training.train import train
 from tests.girder_for_tests import FOLDER, ITEM, fake_girder, item_routes
 from tests.slides_for_tests import GLASS, PINK, PURPLE, write_tiff
@@ -33,6 +37,7 @@ TINY = {
     "batch_size": 6,
     "work_mpp": 0.5,
     "slow_start_step": 5,
+    "learning_policy": "poly",
     "learning_rate": 1e-2,
     "augment": 0.2,
 }
@@ -98,22 +103,22 @@ def test_the_card_says_what_was_done(trained):
 def test_a_finished_training_leaves_its_log_and_no_checkpoints(trained):
     work = trained.model.with_suffix(".work")
     lines = (work / "log.csv").read_text().splitlines()
-    assert lines[0] == "step,loss,validation_mean_iou"
+    assert lines[0] == "step,loss,learning_rate,waiting_share,validation_mean_iou"
     assert lines[-1].startswith("160,")
-    assert not list(work.glob("ckpt-*"))
+    assert not list(work.glob("*.zip"))
 
 
 def test_a_folder_with_checkpoints_of_another_training_is_left_alone(folder, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
-    (work / "checkpoint").write_text("of another training")
-    (work / "request.json").write_text("{}")
     request = TrainRequest(
         source=str(folder), output_model=tmp_path / "m.zip", work_folder=work, steps=2, **TINY
     )
-    with pytest.raises(OutputError, match="checkpoints of a training with other settings"):
+    facts = {"settings": agreed_settings(replace(request, seed=7))}
+    path = Checkpoints(work, 60).save(Checkpoint(step=1, facts=facts, arrays={}))
+    with pytest.raises(OutputError, match=r"with other settings \(seed is 0 and not 7\)"):
         train(request, silent)
-    assert (work / "checkpoint").read_text() == "of another training"
+    assert list(work.iterdir()) == [path]
 
 
 def test_a_misspelt_class_names_what_is_missing(folder, tmp_path):

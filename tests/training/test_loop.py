@@ -1,112 +1,197 @@
-"""Steps, checkpoints and what stops a training."""
-
-from pathlib import Path
+"""Steps of descent: what they change, what they leave, and that they can be taken up again."""
 
 import keras
 import numpy as np
 import pytest
 
-from deeplab.config.models import DeepLabV3PlusConfig
-from deeplab.config.train_request import TrainRequest
-from deeplab.data.batches import Batch
-from deeplab.errors import TrainingError
-from deeplab.models.registry import family_of
-from deeplab.training.loop import Trainer, freeze_batch_norm, make_optimizer
+from deeplab.errors import ConfigError
+from tests.training.tiny_training import batch, learn, trainer
 
-CONFIG = DeepLabV3PlusConfig(
-    label_count=2,
-    depth_multiplier=0.25,
-    atrous_rates=(1,),
-    crop_size=33,
-    aspp_filters=8,
-    decoder_filters=8,
-    dropout=0.0,
-)
-
-
-def batch(seed):
-    random = np.random.default_rng(seed)
-    labels = np.zeros((4, 33, 33), np.uint8)
-    labels[:, 8:24, 8:24] = 1
-    noise = random.integers(0, 60, (4, 33, 33, 3))
-    rgb = (noise + 150 * labels[..., None]).astype(np.uint8)
-    return Batch(rgb, labels, np.arange(4), np.zeros((4, 3)))
-
-
-def trainer(folder, **settings):
-    keras.utils.set_random_seed(1)
-    request = TrainRequest(
-        source="unused",
-        output_model=Path("unused.zip"),
-        classes=("square",),
-        steps=20,
-        slow_start_step=2,
-        **{"learning_rate": 3e-3, **settings},
-    )
-    family = family_of(CONFIG)
-    network = family.build(CONFIG)
-    return Trainer(
-        network=network,
-        optimizer=make_optimizer(request, network),
-        losses=family.losses(CONFIG, request),
-        folder=folder,
-        after_save=nothing,
-    )
-
-
-def nothing(*_):
-    """After each step."""
+pytestmark = pytest.mark.slow
 
 
 def weights(of):
-    return [v.numpy() for v in of.network.variables]
+    return {name: a for name, a in of.state.arrays().items() if name.startswith("weights/")}
 
 
-@pytest.mark.slow
-def test_training_lowers_the_loss(tmp_path):
-    run, losses = trainer(tmp_path, learning_rate=2e-2), []
-    run.fit([batch(n) for n in range(20)], lambda _, loss: losses.append(loss))
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("optimizer", ["adamw", "momentum"])
+def test_training_lowers_the_loss_in_every_precision(precision, optimizer):
+    run = trainer(learning_rate=5e-2, precision=precision, optimizer=optimizer)
+    losses = [done.loss for done in learn(run, [batch(n) for n in range(20)])]
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
     assert run.steps_done == 20
 
 
-@pytest.mark.slow
-def test_a_run_taken_up_again_gives_the_same_weights_as_an_unbroken_one(tmp_path):
-    unbroken = trainer(tmp_path)
-    unbroken.fit([batch(n) for n in range(3)], nothing)
-    unbroken.save()
-    unbroken.fit([batch(n) for n in range(3, 6)], nothing)
-
-    resumed = trainer(tmp_path)
-    assert resumed.restore() == 3
-    resumed.fit([batch(n) for n in range(3, 6)], nothing)
-
-    for a, b in zip(weights(unbroken), weights(resumed), strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_the_step_is_traced_once():
+    run = trainer()
+    learn(run, [batch(n) for n in range(3)])
+    assert run._one_step.experimental_get_tracing_count() == 1
 
 
-def test_a_folder_without_checkpoint_starts_at_step_0(tmp_path):
-    assert trainer(tmp_path).restore() == 0
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "momentum", "ema_decay": 0.0},
+        {"ema_decay": 0.9, "gradient_accumulation": 2},
+        {"precision": "mixed_float16"},
+    ],
+)
+def test_a_run_taken_up_again_has_the_same_state_as_an_unbroken_one(settings):
+    unbroken = trainer(dropout=0.5, **settings)
+    learn(unbroken, [batch(n) for n in range(3)])
+    kept = unbroken.state.arrays()
+    learn(unbroken, [batch(n) for n in range(3, 6)])
+    resumed = trainer(dropout=0.5, **settings)
+    resumed.restore(kept)
+    assert resumed.steps_done == 3
+    learn(resumed, [batch(n) for n in range(3, 6)])
+    assert_equal(unbroken.state.arrays(), resumed.state.arrays())
 
 
-@pytest.mark.slow
-def test_a_loss_that_is_no_number_stops_the_training_and_says_what_to_do(tmp_path):
-    run = trainer(tmp_path)
-    run.network.get_layer("logits").bias.assign([np.nan, 0.0])
-    with pytest.raises(TrainingError, match=r"the loss is nan at step 0; lower the learning rate"):
-        run.fit([batch(0)], nothing)
+def test_what_is_dropped_differs_from_step_to_step_and_hangs_on_the_seed():
+    settings = {"learning_rate": 1e-12, "learning_rate_start": 0, "batch_norm": False}
+    same = [batch(0)] * 3
+    first, again = (learn(trainer(dropout=0.5, **settings), same) for _ in range(2))
+    other = learn(trainer(dropout=0.5, seed=1, **settings), same)
+    losses = [done.loss for done in first]
+    assert len(set(losses)) == 3
+    assert losses == [done.loss for done in again]
+    assert losses != [done.loss for done in other]
 
 
-def test_frozen_normalisation_has_nothing_to_train():
-    network = family_of(CONFIG).build(CONFIG)
-    freeze_batch_norm(network)
-    assert not [v.path for v in network.trainable_variables if v.path.endswith(("gamma", "beta"))]
+@pytest.mark.parametrize("optimizer", ["adamw", "momentum"])
+def test_accumulated_parts_give_the_step_of_the_whole_batch(optimizer):
+    # Frozen: batch normalisation would count over the parts, one after the other.
+    settings = {"batch_norm": False, "optimizer": optimizer, "dice_weight": 1.0}
+    whole = trainer(**settings)
+    parts = trainer(gradient_accumulation=4, **settings)
+    one, other = (learn(run, [batch(n) for n in range(3)]) for run in (whole, parts))
+    for a, b in zip(one, other, strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-5)
+        np.testing.assert_allclose(a.losses, b.losses, rtol=1e-5)
+    for name, array in weights(whole).items():
+        np.testing.assert_allclose(array, weights(parts)[name], atol=2e-5, err_msg=name)
 
 
-def test_weight_decay_takes_kernels_only(tmp_path):
-    run = trainer(tmp_path, weight_decay=0.1)
-    decayed = [
-        v.path for v in run.network.trainable_variables if run.optimizer._use_weight_decay(v)
-    ]
-    assert decayed
-    assert all(path.endswith("kernel") for path in decayed)
+def test_a_batch_that_cannot_be_parted_equally_is_refused():
+    with pytest.raises(ConfigError, match=r"batch_size must be a multiple of 3.*in 3 parts"):
+        trainer(gradient_accumulation=3)
+
+
+def test_frozen_normalisation_keeps_its_statistics_and_uses_them():
+    run = trainer(batch_norm=False)
+    before = run.state.arrays()
+    (done,) = learn(run, [batch(0)])
+    after = run.state.arrays()
+    kept = [name for name in before if "norm" in name]
+    assert len(kept) == 8
+    for name in kept:
+        np.testing.assert_array_equal(before[name], after[name])
+    trained = learn(trainer(), [batch(0)])[0]
+    assert done.loss != pytest.approx(trained.loss, rel=1e-3), "in training it counts anew"
+
+
+def test_statistics_keep_little_of_what_was_before_the_first_steps():
+    run = trainer()
+    learn(run, [batch(0)])
+    rgb = batch(0).rgb / 127.5 - 1
+    first = keras.ops.conv(rgb.astype("float32"), trainer()._network.layers[2].kernel, 2, "same")
+    found = run.state.arrays()["statistics/first.norm/moving_mean"]
+    # 0.1 of 0 and 0.9 of the batch's; of the layer's own momentum 0.9 it would be 0.1.
+    np.testing.assert_allclose(found, 0.9 * np.mean(first, axis=(0, 1, 2)), rtol=1e-4)
+    learn(run, [batch(n) for n in range(1, 100)])
+    before = run.state.arrays()["statistics/first.norm/moving_mean"]
+    kernel = run._network.layers[2].kernel.numpy()
+    learn(run, [batch(0)])
+    first = keras.ops.conv(rgb.astype("float32"), kernel, 2, "same")
+    expected = 0.9 * before + 0.1 * np.mean(first, axis=(0, 1, 2))
+    found = run.state.arrays()["statistics/first.norm/moving_mean"]
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_a_loss_that_is_no_number_changes_nothing_from_then_on():
+    run = trainer()
+    learn(run, [batch(0)])
+    run._network.get_layer("logits").bias.assign([np.nan, 0.0])
+    before = run.state.arrays()
+    spoilt, after = learn(run, [batch(1), batch(2)])
+    assert not spoilt.is_sound
+    assert not after.is_sound
+    assert np.isnan(spoilt.loss)
+    assert spoilt.step == 2
+    assert run.steps_done == 1
+    assert run.is_whole
+    assert_equal(before, run.state.arrays())
+
+
+def test_gradients_too_large_for_float16_are_passed_over_and_the_scale_is_lowered():
+    run = trainer(precision="mixed_float16")
+    run.state.scale.assign(2.0**100)
+    before = run.state.arrays()
+    (done,) = learn(run, [batch(0)])
+    after = run.state.arrays()
+    assert done.is_sound
+    assert after.pop("scale") == 2.0**99
+    assert (after.pop("step"), after.pop("updates")) == (1, 0)
+    assert_equal({name: before[name] for name in after}, after)
+
+
+def test_the_average_follows_its_formula_and_takes_statistics_as_they_are():
+    run = trainer(ema_decay=0.3)
+    expected = weights(run)
+    for n in range(4):
+        learn(run, [batch(n)])
+        decay = min(0.3, (1 + n) / (10 + n))
+        expected = {k: decay * e + (1 - decay) * weights(run)[k] for k, e in expected.items()}
+    arrays = run.state.arrays()
+    model = run.state.model()
+    for variable in model.trainable_variables:
+        found = variable.numpy()
+        np.testing.assert_allclose(found, expected[f"weights/{variable.path}"], rtol=1e-5)
+        np.testing.assert_array_equal(found, arrays[f"average/{variable.path}"])
+        assert not np.array_equal(found, arrays[f"weights/{variable.path}"])
+    for variable in model.non_trainable_variables:
+        np.testing.assert_array_equal(variable.numpy(), arrays[f"statistics/{variable.path}"])
+
+
+def test_without_an_average_the_network_itself_is_the_model():
+    run = trainer(ema_decay=0.0)
+    assert run.state.model() is run._network
+
+
+def moved(**settings):
+    """How far the first step of momentum moves all weights: rate times gradient."""
+    run = trainer(
+        optimizer="momentum", learning_rate_start=1.0, weight_decay=0, batch_norm=False, **settings
+    )
+    before = weights(run)
+    learn(run, [batch(0)])
+    return {name: before[name] - array for name, array in weights(run).items()}
+
+
+def norm_of(arrays):
+    return np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays.values()))
+
+
+def test_gradients_are_clipped_by_the_norm_of_all_together():
+    free, clipped, loose = (moved(clip_norm=norm) for norm in (0.0, 0.1, 100.0))
+    assert norm_of(free) > 0.2
+    assert norm_of(clipped) == pytest.approx(0.1, rel=1e-4)
+    for name, array in free.items():
+        np.testing.assert_allclose(loose[name], array, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(clipped[name] * norm_of(free) / 0.1, array, rtol=1e-3, atol=1e-6)
+
+
+def test_each_patch_is_told_with_its_own_loss_and_place():
+    given = batch(0)
+    (done,) = learn(trainer(batch_norm=False, dice_weight=0.0), [given])
+    np.testing.assert_array_equal(done.places, given.places)
+    np.testing.assert_array_equal(done.numbers, given.numbers)
+    assert done.losses.mean() == pytest.approx(done.loss, rel=1e-5)

@@ -1,0 +1,117 @@
+"""Everything that a step of training reads and writes: what a checkpoint must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from deeplab.errors import TrainingError
+from deeplab.training.distribution import Replicas
+
+Tensor = Any  # TensorFlow has no types
+
+FIRST_SCALE = 2.0**15  # of the loss, where gradients are float16
+
+
+class State:
+    """The variables of a training.
+
+    Args:
+        network: that learns, made in the scope of `replicas`.
+        averaged: one like it, for the moving average of its weights; None: none is kept.
+        slots: names of what the optimiser remembers of each weight.
+        first_scale: of the loss.
+        replicas: of the network.
+
+    Attributes:
+        weights: of the network, trainable.
+        statistics: what it counts itself, as the means of batch normalisation.
+        slots: of the optimiser, by name, for each weight.
+        averages: of the weights; empty where none is kept.
+        step: steps taken.
+        updates: those that moved the weights.
+        scale: by which the loss is multiplied before its gradient is taken.
+        since_overflow: updates since the scale was last lowered.
+        is_spoilt: the loss was no number; no step changes anything from then on.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: keras.Model,
+        averaged: keras.Model | None,
+        slots: Sequence[str],
+        first_scale: float,
+        replicas: Replicas,
+    ) -> None:
+        self._network, self._averaged = network, averaged
+        self._replicas = replicas
+        counted = [v for v in network.non_trainable_variables if not is_seed(v)]
+        self.weights = [v.value for v in network.trainable_variables]
+        self.statistics = [v.value for v in counted]
+        self.averages = [v.value for v in averaged.trainable_variables] if averaged else []
+        with replicas.scope():
+            self.slots = {
+                name: [_zeros(w.shape, tf.float32) for w in self.weights] for name in slots
+            }
+            self.step, self.updates, self.since_overflow = (_zeros((), tf.int64) for _ in range(3))
+            self.scale = tf.Variable(first_scale, trainable=False)
+            self.is_spoilt = tf.Variable(False, trainable=False)  # noqa: FBT003  its first value
+        paths = [v.path for v in network.trainable_variables]
+        self._named = dict(zip((f"weights/{path}" for path in paths), self.weights, strict=True))
+        self._named |= {f"statistics/{v.path}": v.value for v in counted}
+        self._named |= dict(zip((f"average/{p}" for p in paths), self.averages, strict=False))
+        for name, values in self.slots.items():
+            self._named |= dict(zip((f"{name}/{path}" for path in paths), values, strict=True))
+        for name in ("step", "updates", "since_overflow", "scale"):
+            self._named[name] = getattr(self, name)
+        if self.averages:
+            for average, weight in zip(self.averages, self.weights, strict=True):
+                average.assign(weight.numpy())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that is needed to go on, by name."""
+        return {name: np.asarray(variable.numpy()) for name, variable in self._named.items()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where `arrays()` was taken.
+
+        Raises:
+            TrainingError: they are another network's or another optimiser's.
+        """
+        shapes = {name: tuple(variable.shape) for name, variable in self._named.items()}
+        if shapes != {name: array.shape for name, array in arrays.items()}:
+            raise TrainingError("the checkpoint is of another network; choose another work folder")
+        for name, variable in self._named.items():
+            variable.assign(arrays[name])
+
+    def model(self) -> keras.Model:
+        """The network to be judged and kept: that of the averaged weights, where there is one.
+
+        Its statistics are taken as they are: they are moving averages already, and to average them
+        again would only let them lag behind.
+        """
+        if self._averaged is None:
+            return self._network
+        pairs = zip(
+            self._averaged.non_trainable_variables,
+            self._network.non_trainable_variables,
+            strict=True,
+        )
+        for average, counted in pairs:
+            average.value.assign(counted.value.numpy())
+        return self._averaged
+
+
+def is_seed(variable: keras.Variable) -> bool:
+    """Whether a variable counts what was drawn at random; all others are numbers with a point."""
+    return not np.issubdtype(np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype), np.floating)
+
+
+def _zeros(shape: Any, dtype: Any) -> tf.Variable:  # noqa: ANN401
+    return tf.Variable(tf.zeros(shape, dtype), trainable=False)
