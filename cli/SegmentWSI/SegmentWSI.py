@@ -38,9 +38,7 @@ HABITS = Habits(
         "--vis_remove_border": "remove_border",
     },
     gone={
-        "--add_flipped_images": "it did nothing; leave it away",
         "--dataset_dir": "name one slide as the first word, and give one command for each",
-        "--eval_scales": "it did nothing; leave it away",
         "--heatmap_stride": "give --heatmap_um, the side of a heatmap cell in um",
         "--min_size": "give --min_area_um2, in square um whatever the scale",
         "--num_classes": "the model says it; leave it away",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from deeplab.config.checks import check_at_least, check_choice, check_girder_id
+from deeplab.config.views import View, views_of
 from deeplab.errors import ConfigError
 
 Points = tuple[tuple[float, float], ...]
@@ -46,6 +47,8 @@ class SegmentRequest:
         simplify_um: an outline may move by this much, to have fewer vertices.
         save_heatmap: add a layer of each class's probability.
         heatmap_um: side of a heatmap cell.
+        eval_scales: each tile is looked at in each of these sizes, and the answers are averaged.
+        add_flipped_images: and in each as its mirror image, too.
         runtime: "auto" takes OpenVINO on a CPU where it is installed.
         gpu: number of the GPU, -1 for the CPU.
     """
@@ -71,6 +74,8 @@ class SegmentRequest:
     simplify_um: float = 0.25
     save_heatmap: bool = False
     heatmap_um: float = 32.0
+    eval_scales: tuple[float, ...] = (1.0,)
+    add_flipped_images: bool = False
     runtime: Runtime = "auto"
     gpu: int = 0
     api_url: str = ""
@@ -99,6 +104,7 @@ class SegmentRequest:
         check_choice("tissue", self.tissue, get_args(Tissue))
         check_choice("runtime", self.runtime, get_args(Runtime))
         check_choice("post_annotation", self.post_annotation, get_args(Posting))
+        _ = self.views  # checks the scales
         for region in self.regions:
             if len(region) < 3:
                 raise ConfigError("region", region, "a rectangle or a polygon of at least 3 points")
@@ -106,6 +112,13 @@ class SegmentRequest:
             raise ConfigError(
                 "outputs", "none", "at least one file to write, such as output_annotation"
             )
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """How each tile is looked at."""
+        return views_of(
+            self.eval_scales, mirrored=(False, True) if self.add_flipped_images else (False,)
+        )
 
     @property
     def outputs(self) -> tuple[Path, ...]:

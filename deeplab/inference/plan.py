@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deeplab.annotations.rasterize import fill_polygon
 from deeplab.bundles.card import Card
 from deeplab.config.requests import Points, SegmentRequest
+from deeplab.config.views import View, cell_multiple, reach_factor
 from deeplab.errors import ConfigError, ScaleError
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
@@ -109,26 +110,38 @@ class Area:
 def tile_plan(request: SegmentRequest, card: Card, area: Area) -> TilePlan:
     """The grid of tiles over an area, with what the request says of tiles and the card otherwise.
 
+    Where tiles are also looked at in smaller sizes, the network sees farther on the slide, and halo
+    and tile grow by as much.
+
     Raises:
         ConfigError: the tile size leaves nothing inside the halo.
     """
-    halo = request.halo if request.halo >= 0 else card.halo
-    return plan_tiles(card, area, tile=request.tile_size or card.tile, halo=halo)
+    reach = reach_factor(request.views)
+    return plan_tiles(
+        card,
+        area,
+        tile=request.tile_size or math.ceil(card.tile * reach),
+        halo=request.halo if request.halo >= 0 else math.ceil(card.halo * reach),
+        views=request.views,
+    )
 
 
-def plan_tiles(card: Card, area: Area, *, tile: int, halo: int) -> TilePlan:
+def plan_tiles(
+    card: Card, area: Area, *, tile: int, halo: int, views: Sequence[View] = (View(),)
+) -> TilePlan:
     """The grid of tiles of about this side over an area, work pixels.
 
     The card's halo reaches as far as the network looks, so that the answer does not depend on the
-    tile size. Tiles shrink to a small area.
+    tile size; at every size of several views tiles have whole cells, on the same places of the
+    slide. Tiles shrink to a small area.
 
     Raises:
         ConfigError: the tile size leaves nothing inside the halo.
     """
-    stride = card.config.coarsest_stride
+    stride = card.config.coarsest_stride * cell_multiple(views)
     halo = math.ceil(halo / stride) * stride
     largest = max(area.box.width, area.box.height) + stride + 2 * halo
-    side = max(card.config.crop_size, min(tile, largest))
+    side = max(math.ceil(card.config.crop_size * reach_factor(views)), min(tile, largest))
     tile = math.ceil((side - 1) / stride) * stride + 1
     return TilePlan(area=area.box, tile=tile, halo=halo, stride=stride)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deeplab.bundles.load import load_bundle
 from deeplab.config.requests import Runtime, SegmentRequest
+from deeplab.config.views import View
 from deeplab.device import choose_device
 from deeplab.errors import DeviceError
 from deeplab.models.family import Family
@@ -66,6 +67,7 @@ def start_predictor(request: SegmentRequest, *, tile: int, sample: Tiles) -> Pre
         maps=(*maps, PROBABILITIES) if request.save_heatmap else maps,
         runtime=request.runtime,
         sample=sample,
+        views=request.views,
     )
 
 
@@ -77,6 +79,7 @@ def make_predictor(
     maps: Sequence[PredictedMap],
     runtime: Runtime,
     sample: Tiles,
+    views: Sequence[View],
 ) -> Predictor:
     """The fastest runtime that is allowed and agrees with TensorFlow.
 
@@ -88,11 +91,12 @@ def make_predictor(
         runtime: "auto" takes OpenVINO where it is installed, there is no GPU, and its labels of
             `sample` agree with TensorFlow's: on how many depends on the model, so it is tried.
         sample: tissue for that, uint8 (1, side, side, 3); a training crop of it is enough.
+        views: how each tile is looked at.
 
     Raises:
         DeviceError: OpenVINO is asked for but is not installed, or does not agree.
     """
-    graph = family.predictor(network, maps=maps)
+    graph = family.predictor(network, maps=maps, views=views)
     reference = tensorflow_predict(graph)
     if runtime == "tensorflow" or (runtime == "auto" and tf.config.get_visible_devices("GPU")):
         return Predictor("TensorFlow", reference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,7 +22,7 @@ from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
 from deeplab.files import check_writable
 from deeplab.geometry.frames import WorkBox, WorkFrame
-from deeplab.geometry.grid import TileSlot
+from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.collect import Collector
 from deeplab.inference.outputs import all_or_none, post_layers, write_table
 from deeplab.inference.overlay import write_overlay
@@ -78,7 +79,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
         with closing(Collector(request, card, plan, area)) as collector:
             runtime = "no network"
             if asked:
-                predictor = _predictor(request, card, slide, frame, slots)
+                predictor = _predictor(request, card, slide, frame, plan, slots)
                 runtime = predictor.runtime
                 log.info("predicting by %s", runtime)
                 tiles = predict_tiles(
@@ -137,19 +138,22 @@ def _predictor(
     card: Card,
     slide: Slide,
     frame: WorkFrame,
+    plan: TilePlan,
     slots: Sequence[tuple[TileSlot, bool]],
 ) -> Predictor:
     """What computes this run, tried on a piece of the tissue that it is to be used on."""
     # Here TensorFlow starts, which takes seconds: all that can be refused has been looked at.
     from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
 
-    tissue, crop = [slot for slot, wanted in slots if wanted], card.config.crop_size
+    tissue = [slot for slot, wanted in slots if wanted]
     some = tissue[len(tissue) // 2]
+    # A training crop, or a little more to be of whole cells in every view.
+    side = math.ceil((card.config.crop_size - 1) / plan.stride) * plan.stride + 1
     middle = WorkBox(
-        some.write.x + (some.write.width - crop) // 2,
-        some.write.y + (some.write.height - crop) // 2,
-        crop,
-        crop,
+        some.write.x + (some.write.width - side) // 2,
+        some.write.y + (some.write.height - side) // 2,
+        side,
+        side,
     )
     sample = slide.read(frame, middle)[np.newaxis]
     return start_predictor(request, tile=some.read.width, sample=sample)

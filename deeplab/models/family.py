@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deeplab.config.models import ModelConfig
 from deeplab.config.train_request import LossSettings, StartSettings
+from deeplab.config.views import View
 from deeplab.models.loss import Loss
 from deeplab.models.outputs import PredictedMap
 
@@ -31,7 +32,12 @@ class MakePredictor(Protocol):
     """Network to a graph for tiles, of one size or any, that ends in what inference keeps."""
 
     def __call__(
-        self, network: keras.Model, *, tile: int | None = ..., maps: Sequence[PredictedMap] = ...
+        self,
+        network: keras.Model,
+        *,
+        tile: int | None = ...,
+        maps: Sequence[PredictedMap] = ...,
+        views: Sequence[View] = ...,
     ) -> keras.Model:
         """uint8 RGB (n, tile, tile, 3) in, the maps asked for out."""
 

@@ -11,5 +11,6 @@ SEMANTIC_LOGITS: Final = "semantic_logits"
 LABELS: Final = "labels"  # uint8 (n, tile, tile)
 CONFIDENCE: Final = "confidence"  # float32 (n, h/s, w/s): probability of the likeliest class
 PROBABILITIES: Final = "probabilities"  # float32 (n, h/s, w/s, classes)
+LOGITS: Final = "logits"  # float32 (n, h/s, w/s, classes): what probabilities are made of
 
-PredictedMap = Literal["labels", "confidence", "probabilities"]
+PredictedMap = Literal["labels", "confidence", "probabilities", "logits"]

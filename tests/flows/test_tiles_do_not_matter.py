@@ -77,3 +77,35 @@ def test_the_place_of_the_grid_does_not_matter(slide, at_1024, tmp_path, monkeyp
     other = labels(slide, tmp_path, tile_size=1024)
     tissue_pixels = on_tissue(slide, at_1024)
     assert np.mean(other[tissue_pixels] == at_1024[tissue_pixels]) >= ENOUGH
+
+
+def test_the_tile_size_does_not_matter_to_a_second_look_either(tmp_path):
+    slide = write_tiff(tmp_path / "small.tiff", tissue(800, 500, seed=3)[0])
+    looks = {"eval_scales": (0.75,), "runtime": "tensorflow"}
+    small, large = (
+        labels(slide, tmp_path / str(side), tile_size=side, **looks) for side in (449, 1217)
+    )
+    once = labels(slide, tmp_path / "once", runtime="tensorflow")
+    assert np.mean(small == large) >= ENOUGH
+    assert 0.001 < np.mean(once != large) < 0.2
+
+
+def test_the_mirror_image_of_a_slide_gets_the_mirror_image_of_its_labels(tmp_path):
+    # 16 k + 1 pixels: cells of the network lie on the same pixels from either side.
+    rgb = tissue(769, 513, seed=3)[0]
+    looks = {"runtime": "tensorflow", "tissue": "off"}
+    for name, more, least, most in (
+        ("both", {"add_flipped_images": True}, 0.9995, 1),
+        ("one", {}, 0.9, 0.995),
+    ):
+        canvas, mirrored = (
+            labels(
+                write_tiff(tmp_path / f"{name}{way}.tiff", rgb[:, ::way], compression="deflate"),
+                tmp_path / f"{name}{way}",
+                **looks,
+                **more,
+            )
+            for way in (1, -1)
+        )
+        assert canvas.any()
+        assert least <= np.mean(canvas[:, ::-1] == mirrored) <= most

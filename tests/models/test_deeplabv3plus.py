@@ -109,7 +109,7 @@ def test_a_predictor_wants_a_tile_of_whole_cells_and_maps_it_knows():
     with pytest.raises(ConfigError, match="tile must be a multiple of 16 plus 1, but is 64"):
         predictor(network, tile=64)
     with pytest.raises(ConfigError, match="maps must be some of labels, confidence, probabilities"):
-        predictor(network, tile=65, maps=("labels", "logits"))
+        predictor(network, tile=65, maps=("labels", "boxes"))
 
 
 @pytest.mark.slow

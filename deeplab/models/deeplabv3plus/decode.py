@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 import keras
 from keras import ops
 
+from deeplab.config.views import QUARTERS, View
 from deeplab.errors import ConfigError
-from deeplab.models.layers.resize import Tensor, resize_align_corners
+from deeplab.models.layers.resize import ResizeLike, Tensor, resize_align_corners
 from deeplab.models.outputs import (
     CONFIDENCE,
     LABELS,
+    LOGITS,
     PROBABILITIES,
     SEMANTIC_LOGITS,
     PredictedMap,
 )
 
+AS_IT_IS = (View(),)
+
+
+def likeliest(scores: Tensor) -> Tensor:
+    """Labels uint8 (n, h, w) of scores (n, h, w, c): the highest, the lowest label of equals."""
+    # Not `ops.argmax`: OpenVINO cannot take all it is made of.
+    best = ops.equal(scores, ops.max(scores, axis=-1, keepdims=True))
+    index = ops.arange(int(scores.shape[-1]), dtype="float32")
+    return ops.cast(ops.min(ops.where(best, index, 255.0), axis=-1), "uint8")
+
 
 def labels_of(logits: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Labels uint8 (n, height, width) of logits (n, h, w, c), upsampled before the argmax."""
-    full = resize_align_corners(ops.cast(logits, "float32"), height, width)
-    # The least of the likeliest labels. Not `ops.argmax`: OpenVINO cannot take all it is made of.
-    likeliest = ops.equal(full, ops.max(full, axis=-1, keepdims=True))
-    index = ops.arange(int(full.shape[-1]), dtype="float32")
-    return ops.cast(ops.min(ops.where(likeliest, index, 255.0), axis=-1), "uint8")
+    return likeliest(resize_align_corners(ops.cast(logits, "float32"), height, width))
 
 
 @keras.saving.register_keras_serializable(package="deeplab")
@@ -41,33 +51,105 @@ class Labels(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         return keras.KerasTensor(maps[1].shape[:3], "uint8")
 
 
+@keras.saving.register_keras_serializable(package="deeplab")
+class Likeliest(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """Labels of scores, pixel by pixel."""
+
+    def call(self, scores: Tensor) -> Tensor:
+        """Scores (n, h, w, c) to labels uint8 (n, h, w)."""
+        return likeliest(scores)
+
+
+@keras.saving.register_keras_serializable(package="deeplab")
+class Scaled(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """A map resized to `times`/`over` of its steps from pixel to pixel: corners stay on corners."""
+
+    def __init__(self, times: int, over: int, **layer: Any) -> None:  # noqa: ANN401  keras' own
+        super().__init__(**layer)
+        self.times, self.over = times, over
+
+    def _side(self, side: Tensor) -> Tensor:
+        return (side - 1) * self.times // self.over + 1
+
+    def call(self, x: Tensor) -> Tensor:
+        """Maps (n, h, w, c) to float32 of the other size."""
+        height, width = ops.shape(x)[1:3]
+        return resize_align_corners(ops.cast(x, "float32"), self._side(height), self._side(width))
+
+    def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
+        """Shape and type of the result."""
+        sides = (None if side is None else self._side(side) for side in x.shape[1:3])
+        return keras.KerasTensor((x.shape[0], *sides, x.shape[3]), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything to make this layer again."""
+        return {**super().get_config(), "times": self.times, "over": self.over}
+
+
 def predictor(
     network: keras.Model,
     *,
     tile: int | None = None,
     maps: Sequence[PredictedMap] = ("labels", "confidence"),
+    views: Sequence[View] = AS_IT_IS,
 ) -> keras.Model:
     """`network` for tiles: uint8 RGB (n, tile, tile, 3) in, the maps asked for out.
 
     Without `tile` the graph takes tiles of any side 16 k + 1; with it sizes are known beforehand.
+    Several views of a tile vote: their probabilities are averaged, for the labels at every pixel.
 
     Raises:
-        ConfigError: `tile` is not 16 k + 1, or a map is unknown.
+        ConfigError: `tile` is not 16 k + 1, or a map is unknown or not there for several views.
     """
     if tile is not None and (tile < 17 or tile % 16 != 1):
         raise ConfigError("tile", tile, "a multiple of 16 plus 1")
-    unknown = set(maps) - {LABELS, CONFIDENCE, PROBABILITIES}
-    if unknown or not maps:
-        raise ConfigError("maps", tuple(maps), "some of labels, confidence, probabilities")
     rgb = keras.Input((tile, tile, 3), dtype="uint8", name="rgb")
+    answers = _answers(network, rgb) if tuple(views) == AS_IT_IS else _votes(network, rgb, views)
+    if not maps or not set(maps) <= set(answers):
+        raise ConfigError("maps", tuple(maps), "some of " + ", ".join(answers))
+    return keras.Model(rgb, {name: answers[name] for name in maps}, name="predictor")
+
+
+def _answers(network: keras.Model, rgb: Tensor) -> dict[PredictedMap, Tensor]:
+    """Every map of a tile as it is."""
     logits = network(rgb)[SEMANTIC_LOGITS]
-    answers: dict[str, Tensor] = {}
-    if LABELS in maps:
-        answers[LABELS] = Labels(name=LABELS)([logits, rgb])
-    if CONFIDENCE in maps or PROBABILITIES in maps:
-        probabilities = ops.softmax(logits)
-        if PROBABILITIES in maps:
-            answers[PROBABILITIES] = probabilities
-        if CONFIDENCE in maps:
-            answers[CONFIDENCE] = ops.max(probabilities, axis=-1)
-    return keras.Model(rgb, answers, name="predictor")
+    probabilities = ops.softmax(logits)
+    return {
+        LABELS: Labels(name=LABELS)([logits, rgb]),
+        CONFIDENCE: ops.max(probabilities, axis=-1),
+        PROBABILITIES: probabilities,
+        LOGITS: logits,
+    }
+
+
+def _votes(network: keras.Model, rgb: Tensor, views: Sequence[View]) -> dict[PredictedMap, Tensor]:
+    """Every map of a tile that is seen in several ways.
+
+    A tile and its mirror image get answers that are mirror images to the last bit: the ways of one
+    scale are added before the scales are, and a sum of two does not depend on their order.
+    """
+    normalisation = network.get_layer("normalisation")
+    # Past the input, which is uint8: a resized tile has values between.
+    trunk = keras.Model(normalisation.output, network.output, name="trunk")
+
+    def seen(view: View) -> tuple[Tensor, Tensor]:
+        """Probabilities at every pixel, and on the grid of the logits of the tile as it is."""
+        x = _mirrored(rgb) if view.mirrored else rgb
+        logits = trunk(normalisation(Scaled(view.quarters, QUARTERS)(x)))[SEMANTIC_LOGITS]
+        fine = ops.softmax(ResizeLike()([logits, rgb]))
+        coarse = ops.softmax(Scaled(QUARTERS, view.quarters)(logits))
+        return (_mirrored(fine), _mirrored(coarse)) if view.mirrored else (fine, coarse)
+
+    sums = []
+    for _, ways in groupby(views, key=lambda view: view.quarters):
+        sums.append([sum(maps) for maps in zip(*map(seen, ways), strict=True)])
+    fine, coarse = (sum(maps) / len(views) for maps in zip(*sums, strict=True))
+    return {
+        LABELS: Likeliest(name=LABELS)(fine),
+        CONFIDENCE: ops.max(coarse, axis=-1),
+        PROBABILITIES: coarse,
+    }
+
+
+def _mirrored(x: Tensor) -> Tensor:
+    return ops.flip(x, axis=2)
