@@ -8,12 +8,16 @@ from typing import Any, NoReturn
 
 from deeplab import __version__
 from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
+from deeplab_cli.command import Command, run_command
+from deeplab_cli.export import COMMAND as EXPORT
 from deeplab_cli.forms import list_text, read_spec
+from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.task import FAILED, Task, leave, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
 TASKS: tuple[Task[Any], ...] = (SEGMENT, TRAIN, AVERAGE)
+COMMANDS: tuple[Command, ...] = (IMPORT_CHECKPOINT, EXPORT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,14 +33,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if word in ("--help", "-h"):
         print(_help())
         return 0
-    for task in TASKS:
-        if word in (task.name, task.command):
-            return run_task(task, words[1:], prog=f"deeplab {word}")
     if not word:
         print(_help(), file=sys.stderr)
         return FAILED
-    names = ", ".join(f"{task.command} ({task.name})" for task in TASKS)
-    print(f"error: there is no task {word!r}; the tasks are {names}", file=sys.stderr)
+    return _run(word, words[1:])
+
+
+def _run(word: str, words: Sequence[str]) -> int:
+    """Run the task or the command of that name on its words and return the exit code."""
+    for task in TASKS:
+        if word in (task.name, task.command):
+            return run_task(task, words, prog=f"deeplab {word}")
+    for command in COMMANDS:
+        if word == command.name:
+            return run_command(command, words)
+    names = [f"{task.command} ({task.name})" for task in TASKS]
+    names += [command.name for command in COMMANDS]
+    print(f"error: there is no task {word!r}; the tasks are {', '.join(names)}", file=sys.stderr)
     return FAILED
 
 
@@ -45,6 +58,8 @@ def _help() -> str:
     for task in TASKS:
         spec = read_spec(task.name)
         lines += [f"  {task.command}, {task.name}", f"      {spec.help}"]
+    for command in COMMANDS:
+        lines += [f"  {command.name}", f"      {command.help}"]
     lines += [
         "",
         "deeplab TASK --help   the settings of a task",

@@ -70,17 +70,32 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
     be, one line on standard error. 130, 143: cancelled by SIGINT, SIGTERM.
     """
     given: dict[str, str] = {}
+
+    def work() -> None:
+        spec = read_spec(task.name)
+        given.update(TaskParser(spec, task.habits, prog=prog or task.name).values(argv))
+        request = bind(spec, task.request, task.fields, _with_config(spec, task, given))
+        with progress.shown() as report, logged():
+            summary = task.run(request, report)
+        print(summary, flush=True)
+
+    return at_the_edge(work, given=given, when_cancelled=task.when_cancelled)
+
+
+def at_the_edge(work: Callable[[], None], *, given: Mapping[str, str], when_cancelled: str) -> int:
+    """Do the work of a process, say in one line what stopped it, and return the exit code.
+
+    Args:
+        work: parses, computes and prints.
+        given: what it was given, filled in while it runs; its token is never shown.
+        when_cancelled: what is left then.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks on this CPU help nobody here
     try:
         with _signals_cancel():
-            spec = read_spec(task.name)
-            given.update(TaskParser(spec, task.habits, prog=prog or task.name).values(argv))
-            request = bind(spec, task.request, task.fields, _with_config(spec, task, given))
-            with progress.shown() as report, _logged():
-                summary = task.run(request, report)
-            print(summary, flush=True)
+            work()
     except Cancelled as cancelled:
-        _complain(f"cancelled; {task.when_cancelled}", given)
+        _complain(f"cancelled; {when_cancelled}", given)
         return cancelled.exit_code
     except DeeplabError as error:
         _complain("error: " + " ".join(str(error).split()), given)
@@ -114,7 +129,7 @@ def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> d
 
 
 @contextmanager
-def _logged() -> Iterator[None]:
+def logged() -> Iterator[None]:
     """What the engine tells of its run appears on standard error, as its device on the first line.
 
     To be entered after the bars of a terminal, which print such lines above themselves.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
 
@@ -37,14 +38,13 @@ def read_weight(
             )
         except ValueError as error:
             raise BundleError(path, f"has a weight that is no array: {name}") from error
-        count = int(np.prod(found, dtype=np.int64))
         if fortran or kind not in (np.dtype("<f4"), np.dtype("<f2")):
             raise BundleError(path, f"has a weight that is not made of floats: {name}")
         if shape not in (None, found):
             raise BundleError(path, f"has {name} of shape {found}, but its card means {shape}")
         # The size of the member, not what its header claims, bounds what is read.
         data = stream.read(member.file_size)
-        if count * kind.itemsize != len(data):
+        if min(found, default=1) < 1 or math.prod(found) * kind.itemsize != len(data):
             raise BundleError(path, f"has a weight that is cut short: {name}")
     array = np.frombuffer(data, kind).reshape(found).astype(np.float32)
     if not np.isfinite(array).all():

@@ -118,8 +118,9 @@ def _atrous_rates(
         step = 6 if len(BACKBONES[backbone].channels) == 1 else 96 // output_stride
         rates = tuple(step * (index + 1) for index in range(branches))
     if len(rates) != branches:
+        should = f"give {branches}, as 6 12 18 at output stride 16" if branches else "give none"
         raise CheckpointError(
-            path, f"has {branches} atrous branches, but {len(rates)} rates are given"
+            path, f"has {branches} atrous branches, but {len(rates)} rates are given; {should}"
         )
     return rates
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import keras
@@ -16,24 +16,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from deeplab.bundles.archive import open_archive
-from deeplab.bundles.importers.tf1_architecture import GraphOptions, Shape, infer_config
-from deeplab.bundles.importers.tf1_names import NAMES, NOT_OF_THE_NETWORK, tf1_name
+from deeplab.bundles.importers.tf1_architecture import GraphOptions
+from deeplab.bundles.importers.tf1_names import NOT_OF_THE_NETWORK, tf1_name
+from deeplab.bundles.importers.tf1_network import (
+    TrainedNetwork,
+    Variables,
+    config_of,
+    trained_network,
+)
 from deeplab.bundles.weights import named_weights
-from deeplab.config.models import DeepLabV3PlusConfig
-from deeplab.errors import CheckpointError, ConfigError
+from deeplab.errors import CheckpointError
 from deeplab.files import scratch_folder
-from deeplab.models.registry import family_of
 
 # What TensorFlow raises on files that are cut short, altered or not checkpoints.
 BROKEN = (tf.errors.OpError, ValueError, RuntimeError, LookupError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedNetwork:
-    """A network with the weights of a checkpoint, and the knobs it was found to have."""
-
-    config: DeepLabV3PlusConfig
-    network: keras.Model
 
 
 def import_tf1_checkpoint(path: Path, options: GraphOptions | None = None) -> TrainedNetwork:
@@ -47,15 +43,8 @@ def import_tf1_checkpoint(path: Path, options: GraphOptions | None = None) -> Tr
         CheckpointError: there is no checkpoint, it is damaged, or it is of another network.
         BundleError: the zip is not safe to read.
     """
-    with _checkpoint_prefix(path) as prefix:
-        reader = _Reader(prefix, path)
-        try:
-            config = infer_config(reader.shapes, options or GraphOptions(), path)
-        except ConfigError as error:
-            raise CheckpointError(path, f"is of a network that cannot be built: {error}") from error
-        network = family_of(config).build(config)
-        _assign(network, config.backbone, reader, path)
-    return TrainedNetwork(config=config, network=network)
+    with open_checkpoint(path) as variables:
+        return trained_network(variables, config_of(variables, options or GraphOptions()))
 
 
 def read_tf1_weights(
@@ -69,72 +58,63 @@ def read_tf1_weights(
         CheckpointError: there is no checkpoint, it is damaged, or has none of these weights.
         BundleError: the zip is not safe to read.
     """
-    with _checkpoint_prefix(path) as prefix:
-        reader = _Reader(prefix, path)
+    with open_checkpoint(path) as variables:
         names = {name: tf1_name(name, backbone) for name in named_weights(network)}
-        found = {name: reader.tensor(of) for name, of in names.items() if of in reader.shapes}
+        found = {name: variables.tensor(of) for name, of in names.items() if of in variables.shapes}
     if not found:
         raise CheckpointError(path, f"has no weights of {backbone}")
     return found
 
 
-class _Reader:
-    """The variables of one checkpoint; `shown` is what errors call it."""
+@contextmanager
+def open_checkpoint(path: Path) -> Iterator[Variables]:
+    """The variables of the checkpoint at `path`, to be read inside the block.
 
-    def __init__(self, prefix: Path, shown: Path) -> None:
-        self._shown = shown
-        try:
-            self._reader = tf.train.load_checkpoint(str(prefix))
-            shapes = self._reader.get_variable_to_shape_map()
-        except BROKEN as error:
-            raise CheckpointError(shown, _damaged(error)) from error
-        self.shapes: dict[str, Shape] = {
-            name: tuple(shape)
-            for name, shape in shapes.items()
-            if not NOT_OF_THE_NETWORK.search(name)
-        }
+    Args:
+        path: `<prefix>` or `<prefix>.index` of a checkpoint, or a folder or zip that has one.
 
-    def tensor(self, name: str) -> NDArray[np.float32]:
-        """The value of a variable."""
+    Raises:
+        CheckpointError: there is no checkpoint, or it is damaged.
+        BundleError: the zip is not safe to read.
+    """
+    with _checkpoint_prefix(path) as prefix:
         try:
-            return np.asarray(self._reader.get_tensor(name), np.float32)
+            reader = tf.train.load_checkpoint(str(prefix))
+            shapes: Mapping[str, Sequence[int]] = reader.get_variable_to_shape_map()
+            types: Mapping[str, tf.DType] = reader.get_variable_to_dtype_map()
         except BROKEN as error:
-            raise CheckpointError(self._shown, _damaged(error)) from error
+            raise CheckpointError(path, _damaged(error)) from error
+        claimed = sum(math.prod(shape) * types[name].size for name, shape in shapes.items())
+        found = sum(
+            file.stat().st_size
+            for file in prefix.parent.iterdir()
+            if file.name.startswith(f"{prefix.name}.data-")
+        )
+        if claimed > found:
+            raise CheckpointError(
+                path,
+                f"is damaged or incomplete, copy it again: its variables take {claimed:,} bytes, "
+                f"but its .data files have {found:,}",
+            )
+
+        def tensor(name: str) -> NDArray[np.float32]:
+            try:
+                return np.asarray(reader.get_tensor(name), np.float32)
+            except BROKEN as error:
+                raise CheckpointError(path, _damaged(error)) from error
+
+        others = {name for name in shapes if NOT_OF_THE_NETWORK.search(name)}
+        yield Variables(
+            path=path,
+            shapes={name: tuple(shapes[name]) for name in shapes if name not in others},
+            tensor=tensor,
+            others=tuple(sorted(others)),
+        )
 
 
 def _damaged(error: Exception) -> str:
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
     return f"is damaged or incomplete, copy it again ({type(error).__name__}: {reason})"
-
-
-def _assign(network: keras.Model, backbone: str, reader: _Reader, path: Path) -> None:
-    """Give the network every variable of the checkpoint; one too many or too few is an error."""
-    weights = {tf1_name(name, backbone): v for name, v in named_weights(network).items()}
-    missing = sorted(set(weights) - set(reader.shapes))
-    left_over = sorted(
-        name
-        for name in set(reader.shapes) - set(weights)
-        if not name.startswith(tuple(f"{scope}/" for scope in NAMES[backbone].classifier))
-    )
-    if missing or left_over:
-        raise CheckpointError(path, _difference(backbone, missing, left_over))
-    for name, variable in weights.items():
-        if reader.shapes[name] != tuple(variable.shape):
-            raise CheckpointError(
-                path,
-                f"has {name} of shape {reader.shapes[name]}, where {backbone} has "
-                f"{tuple(variable.shape)}",
-            )
-        variable.assign(reader.tensor(name))
-
-
-def _difference(backbone: str, missing: list[str], left_over: list[str]) -> str:
-    parts = []
-    for words, names in (("lacks", missing), ("has beside it", left_over)):
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            parts.append(f"{words} {', '.join(names[:5])}{more}")
-    return f"does not fit DeepLabV3+ with {backbone}: it {'; it '.join(parts)}"
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+"""A command of the console alone: no slide server needs it, so it has no form."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from deeplab_cli.parser import UsageError
+from deeplab_cli.task import at_the_edge, logged
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Parses a command's words; what is wrong with them is one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the sentence instead of printing the usage and ending the process."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command.
+
+    Attributes:
+        name: the word people type.
+        help: what it does, a sentence.
+        add_arguments: gives a parser its options.
+        run: what it does with what was parsed; loads the engine when called; returns the lines
+            to print.
+    """
+
+    name: str
+    help: str
+    add_arguments: Callable[[CommandParser], None]
+    run: Callable[[argparse.Namespace], str]
+
+
+def parser_of(command: Command) -> CommandParser:
+    """The parser of a command's words."""
+    parser = CommandParser(
+        prog=f"deeplab {command.name}", description=command.help, allow_abbrev=False
+    )
+    command.add_arguments(parser)
+    return parser
+
+
+def run_command(command: Command, argv: Sequence[str]) -> int:
+    """Run `command` on its words and return the exit code, which is as a task's."""
+
+    def work() -> None:
+        asked = parser_of(command).parse_args(argv)
+        with logged():
+            summary = command.run(asked)
+        print(summary, flush=True)
+
+    return at_the_edge(work, given={}, when_cancelled="nothing was written")

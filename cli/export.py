@@ -1,0 +1,37 @@
+"""`deeplab export`: a model in, a SavedModel or ONNX file out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from deeplab.config.export_request import ExportFormat, ExportRequest
+from deeplab_cli.command import Command, CommandParser
+
+
+def _add_arguments(parser: CommandParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="bundle (.zip)")
+    parser.add_argument(
+        "--format", choices=get_args(ExportFormat), required=True, help="what to write"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="PATH",
+        help="folder of a SavedModel, which must not exist, or file of ONNX",
+    )  # fmt: skip
+
+
+def _run(asked: argparse.Namespace) -> str:
+    request = ExportRequest(model=asked.model, format=asked.format, output=asked.output)
+    # Help and a wrong number are answered without TensorFlow.
+    from deeplab.bundles.export import export_model  # noqa: PLC0415
+
+    return export_model(request).summary()
+
+
+COMMAND = Command(
+    name="export",
+    help="Writes a model's network as a TensorFlow SavedModel or as ONNX.",
+    add_arguments=_add_arguments,
+    run=_run,
+)

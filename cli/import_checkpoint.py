@@ -1,0 +1,120 @@
+"""`deeplab import-checkpoint`: a checkpoint or frozen graph of TensorFlow 1 in, a bundle out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from deeplab.config.import_request import ImportRequest
+from deeplab.config.models import BACKBONES
+from deeplab_cli.command import Command, CommandParser
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _add_arguments(parser: CommandParser) -> None:
+    parser.add_argument(
+        "prefix",
+        type=Path,
+        metavar="PREFIX",
+        help="prefix of the checkpoint (as model.ckpt-400000), a folder or zip that holds it and "
+        "perhaps an args.txt, or a frozen graph (.pb)",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
+    parser.add_argument(
+        "--classes", type=_words, default=(), metavar="a,b", help="names of the classes; "
+        "the background's may be the first"
+    )  # fmt: skip
+    parser.add_argument(
+        "--colours", type=_words, default=(), metavar="#rrggbb,#rrggbb", help="one a class"
+    )
+    parser.add_argument(
+        "--mpp-work", type=float, default=0.0, metavar="UM", help="um per pixel of its training"
+    )
+    graph = parser.add_argument_group(
+        "the graph", "What the variables do not tell; give it as the training did."
+    )
+    graph.add_argument(
+        "--atrous-rates", type=int, nargs="*", default=(), metavar="RATE",
+        help="of the ASPP's atrous branches, as 6 12 18; left out: it has none",
+    )  # fmt: skip
+    graph.add_argument("--output-stride", type=int, metavar="N", help="left out: 16")
+    graph.add_argument(
+        "--multi-grid", type=int, nargs="*", default=(), metavar="RATE", help="left out: all 1"
+    )
+    graph.add_argument(
+        "--crop-size", type=int, metavar="N", help="left out: what args.txt says, else 513"
+    )
+    graph.add_argument(
+        "--image-pooling-crop-size", type=int, metavar="N", help="left out: the crop size"
+    )
+    graph.add_argument(
+        "--image-pooling-stride", type=int, nargs=2, default=(1, 1), metavar=("DOWN", "ACROSS")
+    )
+    _add_told(parser)
+
+
+def _add_told(parser: CommandParser) -> None:
+    told = parser.add_argument_group(
+        "compared", "What the variables tell: it may be left out, and must be right if given."
+    )
+    told.add_argument("--architecture", metavar="NAME", help=", ".join(BACKBONES))
+    told.add_argument("--decoder-output-stride", type=int, metavar="N")
+    told.add_argument("--aspp-filters", type=int, metavar="N")
+    told.add_argument("--decoder-filters", type=int, metavar="N")
+    told.add_argument(
+        "--no-concat-projection", dest="aspp_merge", action="store_const", const="concat"
+    )
+    told.add_argument(
+        "--aspp-squeeze-excite", dest="image_pooling", action="store_const", const="hard_gate",
+        help="image pooling gates the features by a hard sigmoid",
+    )  # fmt: skip
+    told.add_argument(
+        "--aspp-squeeze-excite-sigmoid", dest="image_pooling", action="store_const", const="gate",
+        help="the same by a true sigmoid, which the variables do not tell",
+    )  # fmt: skip
+    told.add_argument(
+        "--decoder-sum-merge", dest="decoder_merge", action="store_const", const="sum"
+    )
+    told.add_argument(
+        "--decoder-output-is-logits", dest="decoder_output", action="store_const", const="logits"
+    )
+
+
+def _run(asked: argparse.Namespace) -> str:
+    down, across = asked.image_pooling_stride
+    request = ImportRequest(
+        source=asked.prefix,
+        output=asked.output,
+        architecture=asked.architecture,
+        atrous_rates=tuple(asked.atrous_rates),
+        output_stride=asked.output_stride,
+        decoder_output_stride=asked.decoder_output_stride,
+        multi_grid=tuple(asked.multi_grid),
+        crop_size=asked.crop_size,
+        classes=asked.classes,
+        colours=asked.colours,
+        mpp_work=asked.mpp_work,
+        pooling_crop_size=asked.image_pooling_crop_size,
+        pooling_strides=(down, across),
+        image_pooling=asked.image_pooling,
+        aspp_filters=asked.aspp_filters,
+        aspp_merge=asked.aspp_merge,
+        decoder_filters=asked.decoder_filters,
+        decoder_merge=asked.decoder_merge,
+        decoder_output=asked.decoder_output,
+    )
+    # Help and a wrong number are answered without TensorFlow.
+    from deeplab.bundles.import_model import import_model  # noqa: PLC0415
+
+    return import_model(request).summary()
+
+
+COMMAND = Command(
+    name="import-checkpoint",
+    help="Makes a model of a checkpoint or frozen graph that TensorFlow 1 DeepLab trained.",
+    add_arguments=_add_arguments,
+    run=_run,
+)

@@ -1,0 +1,90 @@
+"""Write a model's network for other programs: a TensorFlow SavedModel, or ONNX."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from deeplab.bundles.card import card_to_json
+from deeplab.bundles.load import Bundle, load_bundle
+from deeplab.config.export_request import ExportRequest
+from deeplab.errors import DeviceError, OutputError
+from deeplab.files import check_writable, scratch_folder, whole_file
+from deeplab.models.outputs import LABELS, LOGITS
+
+CARD = (
+    "deeplab_card"  # where the card is kept: an ONNX property, a file among a SavedModel's assets
+)
+CONVERTERS = ("onnx", "tf2onnx")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportResult:
+    """What was exported, and the side that its tiles should have."""
+
+    request: ExportRequest
+    tile_stride: int
+
+    def summary(self) -> str:
+        """The result in lines for people."""
+        return (
+            f"written to {self.request.output}: takes rgb uint8 (n, h, w, 3), sides a multiple of "
+            f"{self.tile_stride} plus 1; gives labels uint8 (n, h, w) and logits float32"
+        )
+
+
+def export_model(request: ExportRequest) -> ExportResult:
+    """Write what `request` asks for, whole or not at all.
+
+    Raises:
+        BundleError: the model cannot be used.
+        DeviceError: a package that the format needs is not installed.
+        OutputError: the result cannot be written.
+    """
+    if request.format == "onnx":
+        missing = [name for name in CONVERTERS if find_spec(name) is None]
+        if missing:
+            raise DeviceError(f"ONNX needs {' and '.join(missing)}: pip install onnx tf2onnx")
+        check_writable(request.output)
+    elif request.output.exists():
+        raise OutputError(request.output, "it exists; a SavedModel is a new folder")
+    bundle = load_bundle(request.model)
+    graph = bundle.family.predictor(bundle.network, maps=(LABELS, LOGITS))
+    write = _write_onnx if request.format == "onnx" else _write_saved_model
+    write(graph, bundle, request.output)
+    return ExportResult(request=request, tile_stride=bundle.card.config.coarsest_stride)
+
+
+def _write_saved_model(graph: keras.Model, bundle: Bundle, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(path.parent) as folder:
+            graph.export(folder / "model", format="tf_saved_model", verbose=False)
+            card = folder / "model/assets" / f"{CARD}.json"
+            card.parent.mkdir(exist_ok=True)
+            card.write_text(card_to_json(bundle.card), encoding="utf-8")
+            (folder / "model").rename(path)
+    except (OSError, tf.errors.OpError) as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(path, str(error)) from error
+
+
+def _write_onnx(graph: keras.Model, bundle: Bundle, path: Path) -> None:
+    import onnx  # noqa: PLC0415  an optional package
+
+    with whole_file(path) as temporary, warnings.catch_warnings():
+        # tf2onnx was written for an older NumPy, which Keras mends and NumPy remarks on.
+        warnings.simplefilter("ignore")
+        tiles = keras.InputSpec(shape=(None, None, None, 3), dtype="uint8", name="rgb")
+        graph.export(temporary, format="onnx", verbose=False, input_signature=[tiles])
+        model = onnx.load(temporary)
+        card = json.dumps(json.loads(card_to_json(bundle.card)))
+        onnx.helper.set_model_props(model, {CARD: card})
+        onnx.save(model, temporary)

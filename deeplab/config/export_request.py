@@ -1,0 +1,29 @@
+"""What an export of a model is asked to do: one frozen value, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from deeplab.config.checks import check_choice
+
+ExportFormat = Literal["savedmodel", "onnx"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """Write a model's network in a format that other programs run.
+
+    Attributes:
+        model: bundle, or zip or folder of a TensorFlow 1 checkpoint.
+        format: "savedmodel", a folder for TensorFlow, or "onnx", a file for ONNX runtimes.
+        output: what to write.
+    """
+
+    model: Path
+    format: ExportFormat
+    output: Path
+
+    def __post_init__(self) -> None:
+        check_choice("format", self.format, get_args(ExportFormat))

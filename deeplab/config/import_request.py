@@ -1,0 +1,74 @@
+"""What an import of another program's model is asked to do: one frozen value, checked when made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeplab.config.checks import check_range
+from deeplab.config.classes import parse_colour
+from deeplab.config.models import (
+    BACKBONES,
+    AsppMerge,
+    DecoderMerge,
+    DecoderOutput,
+    ImagePooling,
+)
+from deeplab.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportRequest:
+    """Make a bundle of a TensorFlow 1 checkpoint or frozen graph.
+
+    What its variables tell may be left None; where it is given it is compared.
+
+    Attributes:
+        source: prefix of a checkpoint, a folder or zip that has one, or a frozen graph (.pb).
+        output: the bundle to write.
+        architecture: the backbone; None: told by the variables.
+        atrous_rates: one for each atrous branch of the ASPP; none: it has no such branch.
+        output_stride: work pixels per feature cell; None: 16, or the one that the backbone has.
+        decoder_output_stride: work pixels per logit of a decoder; None: told by the variables.
+        multi_grid: rates of the last block's convolutions or units; none: all 1.
+        crop_size: side of the training crops, work pixels; None: what an args.txt says, else 513.
+        classes: names of labels 1, 2, ..., the background's before them or not; none: what an
+            args.txt says, else numbers.
+        colours: of the classes without the background, as #rrggbb; none: a palette's.
+        mpp_work: um per pixel that it was trained at; 0: not known.
+        pooling_crop_size: side of the image pooling's window, if it is smaller than the crop.
+        pooling_strides: from one such window to the next, in feature cells, down and across.
+        image_pooling: what becomes of it; None: told by the variables.
+        aspp_filters: channels of each branch of the ASPP; None: told by the variables.
+        aspp_merge: whether the branches are projected; None: told by the variables.
+        decoder_filters: channels of the decoder; None: told by the variables.
+        decoder_merge: how low-level features are taken in; None: told by the variables.
+        decoder_output: whether the decoder ends in logits; None: told by the variables.
+    """
+
+    source: Path
+    output: Path
+    architecture: str | None = None
+    atrous_rates: tuple[int, ...] = ()
+    output_stride: int | None = None
+    decoder_output_stride: int | None = None
+    multi_grid: tuple[int, ...] = ()
+    crop_size: int | None = None
+    classes: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+    mpp_work: float = 0.0
+    pooling_crop_size: int | None = None
+    pooling_strides: tuple[int, int] = (1, 1)
+    image_pooling: ImagePooling | None = None
+    aspp_filters: int | None = None
+    aspp_merge: AsppMerge | None = None
+    decoder_filters: int | None = None
+    decoder_merge: DecoderMerge | None = None
+    decoder_output: DecoderOutput | None = None
+
+    def __post_init__(self) -> None:
+        if self.architecture is not None and self.architecture not in BACKBONES:
+            raise ConfigError("architecture", self.architecture, "one of " + ", ".join(BACKBONES))
+        check_range("mpp_work", self.mpp_work, 0, 1000)
+        for colour in self.colours:
+            parse_colour(colour)
