@@ -17,6 +17,8 @@ env: .venv/.installed
 # Of the server's annotation package the tests only take the schema; it requires a whole Girder.
 	$(VENV)/pip install --quiet --disable-pip-version-check --no-deps \
 	  girder-large-image-annotation==1.35.6
+# The stains of augmentation are compared with HistomicsTK's own, which requires gdal and mapnik.
+	$(VENV)/pip install --quiet --disable-pip-version-check --no-deps histomicstk==1.4.0
 	@touch $@
 
 demo: env

@@ -27,10 +27,11 @@ WARPED, BENT = 0.75, 0.5
 # What a strength of 1 may do.
 TURN = math.pi
 SCALE = 4 / 3
-NODE_DISTANCE, NODE_SHIFT = 64, 6.0  # pixels of a patch; the shift is a standard deviation
-STAIN_AMOUNT, STAIN_GROUND, STAIN_HUE = 0.5, 6.0, 0.1  # factor; darkness; length of a turn
-BRIGHTNESS, CONTRAST = 30.0, 1.3  # grey values; factor
-HUE, SATURATION = 0.4, 1.6  # radians on the circle of colours; factor
+NODE_DISTANCE, NODE_SHIFT = 64, 4.5  # pixels of a patch; the shift is a standard deviation
+STAIN_GROUND, STAIN_HUE = 5.0, 0.06  # darkness; length by which a stain's colour moves
+STAIN_AMOUNTS = np.array([0.4, 0.4, 0.2])  # the residual is no stain: it must stay small
+BRIGHTNESS, CONTRAST = 30.0, 1.25  # grey values; factor
+HUE, SATURATION = 0.25, 1.4  # radians on the circle of colours; factor
 BLUR_RADIUS = 2.5  # pixels
 NOISE = 14.0  # grey values
 JPEG_BEST, JPEG_LOSS = 95, 65  # quality
@@ -83,7 +84,7 @@ def _restained(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
     stains = STAINS + strength * STAIN_HUE * random.uniform(-1, 1, (3, 3))
     return restain(
         rgb,
-        amounts=1 + strength * STAIN_AMOUNT * random.uniform(-1, 1, 3),
+        amounts=1 + strength * STAIN_AMOUNTS * random.uniform(-1, 1, 3),
         grounds=strength * STAIN_GROUND * random.uniform(-1, 1, 3),
         stains=stains / np.linalg.norm(stains, axis=1, keepdims=True),
     )

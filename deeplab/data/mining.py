@@ -77,8 +77,9 @@ class HardPlaces:
         known, rows = self._pool  # one value, as many threads draw
         if known != block:
             first = block - 2 - WINDOW
-            blocks = sorted(b for b in self._noted.copy() if first < b <= block - 2)
-            rows = np.concatenate([np.zeros((0, 5)), *(self._noted[b] for b in blocks)])
+            noted = sorted(self._noted.copy().items())
+            drawable = (rows for b, rows in noted if first < b <= block - 2)
+            rows = np.concatenate([np.zeros((0, 5)), *drawable])
             self._pool = (block, rows)
         return rows
 
