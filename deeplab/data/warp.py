@@ -19,6 +19,7 @@ Rgb = NDArray[np.uint8]  # (height, width, 3)
 Labels = NDArray[np.uint8]  # (height, width)
 
 OVERSHOOT = 1.3  # of the cubic between the nodes of a bend
+_QUARTERS = (-1, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +67,7 @@ class Warp:
                 rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), math.sqrt(variance)), np.uint8)
             grid = self._grid(side, step, len(rgb))
             rgb, labels = _sampled(rgb, labels, grid)
-        rgb, labels = orient(rgb, labels, self.orientation)
-        return np.ascontiguousarray(rgb), np.ascontiguousarray(labels)
+        return orient(rgb, labels, self.orientation)
 
     def _grid(self, side: int, step: float, read: int) -> NDArray[np.float32]:
         """Where in what was read each pixel lies, (2, side, side) x and y."""
@@ -92,5 +92,10 @@ def _sampled(rgb: Rgb, labels: Labels, grid: NDArray[np.float32]) -> tuple[Rgb, 
 
 def orient(rgb: Rgb, labels: Labels, which: int) -> tuple[Rgb, Labels]:
     """One of the eight orientations of a square: `which` % 4 quarter turns, mirrored from 4 on."""
-    rgb, labels = np.rot90(rgb, which % 4), np.rot90(labels, which % 4)
-    return (rgb[:, ::-1], labels[:, ::-1]) if which >= 4 else (rgb, labels)
+    return _oriented(rgb, which), _oriented(labels, which)
+
+
+def _oriented(pixels: NDArray[np.uint8], which: int) -> NDArray[np.uint8]:
+    # OpenCV turns many times faster than NumPy copies a turned view.
+    turned = cv2.rotate(pixels, _QUARTERS[which % 4]) if which % 4 else pixels
+    return np.asarray(cv2.flip(turned, 1) if which >= 4 else turned, np.uint8)

@@ -14,6 +14,16 @@ def test_the_eight_orientations_are_different():
     assert len(seen) == 8
 
 
+@pytest.mark.parametrize("which", range(8))
+def test_an_orientation_is_numpys_turn_and_mirror(which):
+    rgb = np.random.default_rng(5).integers(0, 255, (6, 6, 3)).astype(np.uint8)
+    turned = np.rot90(rgb, which % 4)
+    expected = turned[:, ::-1] if which >= 4 else turned
+    after, labels = orient(rgb, np.ascontiguousarray(rgb[..., 0]), which)
+    assert (after == expected).all()
+    assert (labels == expected[..., 0]).all()
+
+
 @pytest.mark.parametrize("quarter", [1, 2, 3])
 def test_a_turn_by_a_quarter_is_numpys(quarter):
     warp = Warp(angle=quarter * np.pi / 2)
