@@ -168,10 +168,12 @@ class PatchSettings(Checked):
         wsi_downsample: instead of `work_mpp`, multiples of level 0, one drawn for each patch.
         batch_size: patches a step, on all machines together.
         class_shares: how often a patch is drawn for the background and each class; empty: equally.
-        slide_balance: whether slides are drawn equally often or by the area drawn on them.
+        slide_balance: whether slides are drawn equally often or by the area drawn on them (for the
+            background, by that of their tissue without objects).
         object_balance: whether the objects of a class are drawn equally often or by their area.
         include_background_prob: share of background patches drawn anywhere instead of on tissue.
-        hard_mining: share of the patches drawn where the network was wrong before.
+        hard_mining: share of the patches drawn where the network was wrong before; the other
+            settings hold for the rest.
         seed: of everything that is drawn.
     """
 
@@ -218,8 +220,8 @@ class AugmentSettings(Checked):
         augment_noise: of the camera.
         augment_jpeg: compression.
         augment_brightness: and contrast.
-        augment_hue: in hue, saturation, value.
-        augment_saturation: likewise.
+        augment_hue: a turn of the circle of colours; brightness stays.
+        augment_saturation: the distance from grey.
         augment_stain: the amount and hue of each stain, in the space of optical density.
     """
 
@@ -459,3 +461,11 @@ class TrainRequest(
     """Train a network on slides with annotations: all groups, and the bundle to write."""
 
     output_model: Path
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        count = len(self.classes) + 1
+        for name in ("class_shares", "class_weights"):
+            numbers = getattr(self, name)
+            if numbers and len(numbers) != count:
+                raise ConfigError(name, numbers, f"{count} numbers, the background's first")

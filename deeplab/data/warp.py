@@ -75,11 +75,11 @@ class Warp:
         cos, sin = step * math.cos(self.angle), step * math.sin(self.angle)
         middle = (read - 1) / 2
         grid = np.empty((2, side, side), np.float32)
-        grid[0] = (cos * along + middle) - (sin * along)[:, None]
-        grid[1] = (sin * along + middle) + (cos * along)[:, None]
+        np.add.outer(-sin * along, cos * along + middle, out=grid[0], dtype=np.float32)
+        np.add.outer(cos * along, sin * along + middle, out=grid[1], dtype=np.float32)
         if self.bend is not None:
-            for axis, moved in zip(grid, self.bend, strict=True):
-                axis += step * cv2.resize(moved, (side, side), interpolation=cv2.INTER_CUBIC)
+            for axis, moved in zip(grid, self.bend * np.float32(step), strict=True):
+                axis += cv2.resize(moved, (side, side), interpolation=cv2.INTER_CUBIC)
         return grid
 
 

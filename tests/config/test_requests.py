@@ -43,6 +43,8 @@ def test_an_impossible_segmentation_is_refused(changed, sentence):
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, momentum"),
         ({"wsi_downsample": (1.0, 0.5)}, "wsi_downsample must be at least 1"),
         ({"output_stride": 12}, "output_stride must be one of 8, 16"),
+        ({"class_shares": (1, 1, 1)}, r"class_shares must be 2 numbers, the background's first"),
+        ({"class_weights": (1,)}, r"class_weights must be 2 numbers, the background's first"),
     ],
 )
 def test_an_impossible_training_is_refused(changed, sentence):
