@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,7 +15,10 @@ from deeplab.annotations.rasterize import Labels
 from deeplab.config.classes import IGNORE, ClassList
 from deeplab.config.classes import Rgb as Colour
 from deeplab.data.truth import AnnotatedSlide
+from deeplab.errors import ServerError, SlideError
 from deeplab.training.validation import Region, Validation
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["best", "typical", "worst"]
 KINDS: tuple[Kind, ...] = ("best", "typical", "worst")
@@ -62,10 +66,7 @@ def examples_of(
         validation: of the model that is kept.
         slides: those that were judged, by name.
         classes: with the colours of the outlines.
-        each: at most so many of each kind.
-
-    Raises:
-        SlideError, ServerError: as reading does.
+        each: at most so many of each kind; those that cannot be read any more are left out.
     """
     chosen: dict[int, tuple[Kind, Region]] = {}
     for kind, regions in (
@@ -76,7 +77,13 @@ def examples_of(
         for region in regions:
             chosen.setdefault(id(region), (kind, region))  # type: ignore[arg-type]
     ordered = sorted(chosen.values(), key=lambda pair: (KINDS.index(pair[0]), pair[1].error_share))
-    return [_example(kind, region, slides[region.slide], classes) for kind, region in ordered]
+    found = []
+    for kind, region in ordered:
+        try:
+            found.append(_example(kind, region, slides[region.slide], classes))
+        except (SlideError, ServerError) as error:
+            log.warning("no picture of %s: %s", region.slide, error)
+    return found
 
 
 def region_panels(

@@ -61,7 +61,7 @@ def write_outcome(ended: Ended, folder: Path) -> None:
 
     Raises:
         OutputError: a file cannot be written.
-        SlideError, ServerError: a slide cannot be read, or the server takes no layer.
+        ServerError: the server takes no layer.
     """
     facts = facts_of(ended)
     charts: dict[str, Callable[[], bytes]] = {
@@ -86,11 +86,7 @@ def write_outcome(ended: Ended, folder: Path) -> None:
 
 
 def facts_of(ended: Ended) -> ReportFacts:
-    """What the report of a training says.
-
-    Raises:
-        SlideError, ServerError: a slide cannot be read for its examples.
-    """
+    """What the report of a training says."""
     request, card, opened = ended.request, ended.card, ended.opened
     assumed = request.unannotated == "background" and not request.exhaustive_layer
     return ReportFacts(

@@ -54,6 +54,7 @@ class Subject:
         validate: how good the averaged weights are after so many steps; None: nothing is held out.
         save: writes the averaged weights as a bundle, with what a validation found.
         sent: takes a checkpoint's step and its files by name, to keep them elsewhere, too.
+        noted: is told what is added to the history, on the chief.
     """
 
     settings: str
@@ -61,6 +62,7 @@ class Subject:
     validate: Callable[[int], Confusion] | None
     save: Callable[[Path, CheckNote | None], None]
     sent: Callable[[int, Mapping[str, Path]], None]
+    noted: Callable[[History], None]
 
 
 def work_folder(request: TrainRequest) -> Path:
@@ -81,6 +83,7 @@ class Run:
 
     Attributes:
         history: of this run and those that it goes on from.
+        first_step: steps that were taken before it.
     """
 
     def __init__(
@@ -93,7 +96,7 @@ class Run:
         hard: HardPlaces | None,
         progress: Progress,
     ) -> None:
-        self.history = History()
+        self.history, self.first_step = History(), 0
         self._request, self._trainer, self._replicas = request, trainer, replicas
         self._subject, self._hard, self._progress = subject, hard, progress
         self._recent: list[float] = []  # losses since the last note
@@ -113,7 +116,7 @@ class Run:
             OutputError: the folder cannot be written; checkpoints in it are as they were.
         """
         self._go_on()
-        first = self._trainer.steps_done
+        first = self.first_step = self._trainer.steps_done
         stream = batches(range(first, self._request.steps))
         self._waiting_share = lambda: stream.waiting_share
         try:
@@ -194,6 +197,7 @@ class Run:
     def _log(self, news: History) -> None:
         if self._log_file:
             self._log_file.add(news)
+            self._subject.noted(news)
 
     def _is_to_be_judged(self, step: int) -> bool:
         request, checks = self._request, self.history.checks

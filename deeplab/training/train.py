@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,24 +29,25 @@ from deeplab.data.mining import HardPlaces
 from deeplab.data.opening import OpenedSlides, open_slides
 from deeplab.data.sampling import PatchSampler, Scales
 from deeplab.data.truth import AnnotatedSlide
-from deeplab.evaluation.semantic import Confusion
 from deeplab.files import check_writable
 from deeplab.models.registry import family_of
 from deeplab.training.distribution import Replicas, open_replicas
+from deeplab.training.held_out import HeldOut
 from deeplab.training.history import CheckNote
 from deeplab.training.identity import agreed_settings, digest
-from deeplab.training.judged import judged_px
 from deeplab.training.loop import Trainer
 from deeplab.training.optimizer import freeze_batch_norm
+from deeplab.training.outcome import Ended, write_outcome
 from deeplab.training.remote_checkpoints import RemoteCheckpoints, checkpoints_on_server
 from deeplab.training.run import BEST, Run, Subject, work_folder
 from deeplab.training.state import State
-from deeplab.training.validate import Validator
+from deeplab.training.tensorboard import EventLog
 
 log = logging.getLogger(__name__)
 
 # Image pooling looks half a training crop far, the convolutions a little farther.
 HALO_MARGIN = 32  # work pixels
+EVENTS = "tensorboard"  # in the work folder
 SCALE_MARGIN = 1.5  # a model is run at most this far from a scale at which it was trained
 
 
@@ -85,8 +87,9 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
         TrainingError: there is nothing to learn from, or the loss is no longer a number.
         ConfigError, SlideError, AnnotationError, BundleError, ServerError, OutputError: as named.
     """
-    for path in (request.output_model, work_folder(request) / BEST):
-        check_writable(path)
+    for path in (request.output_model, request.output_report, work_folder(request) / BEST):
+        if path:
+            check_writable(path)
     replicas = open_replicas(request)
     replicas.check_batch(request.batch_size, request.gradient_accumulation)
     keras.utils.set_random_seed(request.seed)
@@ -116,12 +119,73 @@ def _train(
     remote: RemoteCheckpoints | None,
     progress: Progress,
 ) -> TrainResult:
+    started = time.monotonic()
     opened = open_slides(request, progress)
     config = network_config(request, opened.classes)
     trainer = _make_trainer(request, config, opened.classes, replicas)
     card = make_card(request, config, classes=opened.classes, slides=opened.learn)
     hard = HardPlaces(request.batch_size) if request.hard_mining else None
-    sampler = PatchSampler(
+    sampler = _make_sampler(request, config, opened, hard)
+    with EventLog(work_folder(request) / EVENTS, opened.classes) as events:
+        held_out = _held_out(request, opened, card, trainer.state, events)
+        run = Run(
+            request=request,
+            trainer=trainer,
+            replicas=replicas,
+            subject=Subject(
+                settings=agreed_settings(request),
+                slides=digest(opened.learn),
+                validate=held_out,
+                save=lambda path, check: save_bundle(
+                    trainer.state.model(), _told_of(card, trainer.steps_done, check), path
+                ),
+                sent=remote.send if remote else lambda *_: None,
+                noted=events.add,
+            ),
+            hard=hard,
+            progress=progress,
+        )
+        run.fit(
+            lambda steps: batches(
+                sampler.patch,
+                size=request.batch_size,
+                steps=steps,
+                threads=os.cpu_count() or 1,
+                share=(replicas.worker, replicas.workers),
+            )
+        )
+    check = run.keep(request.output_model)
+    if replicas.is_chief:
+        log.info("the model is %s", request.output_model)
+        seen = held_out.of_step(check.step, request.output_model) if held_out and check else None
+        ended = Ended(
+            request=request,
+            opened=opened,
+            card=card,
+            history=run.history,
+            kept_step=check.step if check else trainer.steps_done,
+            validation=seen,
+            set_aside=sampler.set_aside,
+            first_step=run.first_step,
+            seconds=time.monotonic() - started,
+        )
+        write_outcome(ended, work_folder(request))
+    return TrainResult(
+        model=request.output_model,
+        steps=trainer.steps_done,
+        loss=run.history.steps[-1].loss,
+        metrics=_metrics(card, check),
+        set_aside=tuple(sampler.set_aside),
+    )
+
+
+def _make_sampler(
+    request: TrainRequest,
+    config: DeepLabV3PlusConfig,
+    opened: OpenedSlides,
+    hard: HardPlaces | None,
+) -> PatchSampler:
+    return PatchSampler(
         slides=opened.learn,
         label_count=config.label_count,
         side=config.crop_size,
@@ -129,39 +193,6 @@ def _train(
         augmentation=Augmentation(request),
         settings=request,
         hard=hard,
-    )
-    run = Run(
-        request=request,
-        trainer=trainer,
-        replicas=replicas,
-        subject=Subject(
-            settings=agreed_settings(request),
-            slides=digest(opened.learn),
-            validate=_validation(request, opened, card, trainer.state),
-            save=lambda path, check: save_bundle(
-                trainer.state.model(), _told_of(card, trainer.steps_done, check), path
-            ),
-            sent=remote.send if remote else lambda *_: None,
-        ),
-        hard=hard,
-        progress=progress,
-    )
-    run.fit(
-        lambda steps: batches(
-            sampler.patch,
-            size=request.batch_size,
-            steps=steps,
-            threads=os.cpu_count() or 1,
-            share=(replicas.worker, replicas.workers),
-        )
-    )
-    check = run.keep(request.output_model)
-    return TrainResult(
-        model=request.output_model,
-        steps=trainer.steps_done,
-        loss=run.history.steps[-1].loss,
-        metrics=_metrics(card, check),
-        set_aside=tuple(sampler.set_aside),
     )
 
 
@@ -187,30 +218,15 @@ def _make_trainer(
     )
 
 
-def _validation(
-    request: TrainRequest, opened: OpenedSlides, card: Card, state: State
-) -> Callable[[int], Confusion] | None:
-    """Looks at the held-out slides with the averaged weights; None where none is held out."""
+def _held_out(
+    request: TrainRequest, opened: OpenedSlides, card: Card, state: State, events: EventLog
+) -> HeldOut | None:
+    """The held-out slides, looked at with the averaged weights; None where none is held out."""
     if not opened.held_out:
         return None
-    validator = Validator(
-        network=state.model(),
-        card=card,
-        slides=opened.held_out,
-        most_px=judged_px(
-            card,
-            every_steps=request.validate_every,
-            batch_size=request.batch_size,
-            slides=len(opened.held_out),
-        ),
-        seed=request.seed,
+    return HeldOut(
+        request=request, slides=opened.held_out, card=card, model=state.model, events=events
     )
-
-    def validate(step: int) -> Confusion:
-        state.model()  # brings its statistics up to date
-        return validator(step).pooled
-
-    return validate
 
 
 def _metrics(card: Card, check: CheckNote | None) -> dict[str, float]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from deeplab.bundles.card import Card
-from deeplab.config.classes import IGNORE
-from deeplab.data.mining import Place
-from deeplab.data.sampling import Patch, Scales
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import ServerError, SlideError
 from deeplab.evaluation.semantic import Confusion
-from deeplab.geometry.frames import WorkBox, WorkFrame
+from deeplab.geometry.frames import WorkBox
 from deeplab.inference.runtime import tensorflow_predict
 from deeplab.inference.stream import predict_tiles
 from deeplab.models.outputs import LABELS
@@ -114,58 +109,3 @@ def _pieces(box: WorkBox, side: int) -> Iterator[WorkBox]:
         for column in range(across):
             x, right = (box.x + box.width * i // across for i in (column, column + 1))
             yield WorkBox(x, y, right - x, bottom - y)
-
-
-def hold_out_patches(
-    slides: Sequence[AnnotatedSlide], side: int, scales: Scales, most: int, seed: int
-) -> list[Patch]:
-    """At most `most` patches side by side over the annotated part of slides, the same every time.
-
-    Where there are more, a seeded draw of them is taken.
-    """
-    random = np.random.default_rng([seed, 1])
-    places = [
-        (number, frame, box)
-        for number, slide in enumerate(slides)
-        for frame in [slide.slide.frame(scales.draw(slide, random))]
-        for box in _tiled(frame.to_work(slide.extent()).intersection(frame.box), side)
-    ]
-    if len(places) > most:
-        places = [places[i] for i in sorted(random.choice(len(places), most, replace=False))]
-    patches = (_cut(slides[number], number, frame, box) for number, frame, box in places)
-    return [patch for patch in patches if (patch.labels != IGNORE).any()]
-
-
-def _cut(slide: AnnotatedSlide, number: int, frame: WorkFrame, box: WorkBox) -> Patch:
-    middle = frame.to_level0(box)
-    place = Place(number, middle.x0 + middle.width / 2, middle.y0 + middle.height / 2)
-    return Patch(*slide.read(frame, box), place)
-
-
-def _tiled(area: WorkBox, side: int) -> Iterator[WorkBox]:
-    for y in range(area.y, area.bottom, side):
-        for x in range(area.x, area.right, side):
-            yield WorkBox(x, y, side, side)
-
-
-def evaluate(
-    predict: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
-    patches: Sequence[Patch],
-    *,
-    label_count: int,
-    batch_size: int,
-) -> Confusion:
-    """Confusion over patches.
-
-    Args:
-        predict: tiles (n, side, side, 3) to labels (n, side, side).
-        patches: what to predict, and the truth.
-        label_count: the background included.
-        batch_size: patches at once.
-    """
-    confusion = Confusion(label_count)
-    for first in range(0, len(patches), batch_size):
-        some = patches[first : first + batch_size]
-        labels = predict(np.stack([patch.rgb for patch in some]))
-        confusion.add(np.stack([patch.labels for patch in some]), labels)
-    return confusion

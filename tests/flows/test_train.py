@@ -1,12 +1,14 @@
 """Slides with annotations in, a bundle out: the flow as its task calls it."""
 
 from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 import large_image_source_tiff
 import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab.annotations.girder_json import read_girder_json
 from deeplab.annotations.rasterize import draw
 from deeplab.bundles.read import read_card
 from deeplab.config.classes import IGNORE
@@ -74,7 +76,12 @@ def folder(tmp_path_factory):
 def trained(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("model") / "lesions.zip"
     request = TrainRequest(
-        source=str(folder), output_model=out, steps=160, validate_every=80, **TINY
+        source=str(folder),
+        output_model=out,
+        output_report=out.with_name("report.html"),
+        steps=160,
+        validate_every=80,
+        **TINY,
     )
     return train(request, silent)
 
@@ -106,6 +113,35 @@ def test_a_finished_training_leaves_its_log_and_no_checkpoints(trained):
     assert lines[0] == "step,loss,learning_rate,waiting_share,validation_mean_iou"
     assert lines[-1].startswith("160,")
     assert not list(work.glob("*.zip"))
+
+
+def test_a_finished_training_leaves_its_report_charts_events_and_worst_regions(trained):
+    work = trained.model.with_suffix(".work")
+    page = ET.fromstring(trained.model.with_name("report.html").read_text(encoding="utf-8"))
+    told = " ".join(" ".join(page.itertext()).split())
+    assert "Learnt from: 4 slides" in told
+    assert f"{trained.metrics['dice lesion']:.3f}" in told
+    assert f"{trained.metrics['mean_iou']:.3f}" in told
+    for name in ("curves.png", "confusion.png", "examples.png"):
+        with Image.open(work / name) as chart:
+            chart.load()
+    assert list((work / "tensorboard").glob("events*"))
+    (layer,) = (work / "worst regions").iterdir()
+    assert read_girder_json(layer).names == ("worst regions",)
+
+
+def test_a_place_where_no_report_can_be_written_is_refused_before_training(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    request = TrainRequest(
+        source=str(folder),
+        output_model=tmp_path / "m.zip",
+        output_report=tmp_path / "file" / "report.html",
+        steps=2,
+        **TINY,
+    )
+    with pytest.raises(OutputError, match="report"):
+        train(request, silent)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_with_checkpoints_of_another_training_is_left_alone(folder, tmp_path):

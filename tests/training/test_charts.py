@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 
 from deeplab.config.classes import ClassList
+from deeplab.errors import UnreadableSlideError
 from deeplab.evaluation.semantic import Confusion
+from deeplab.geometry.frames import Mpp
+from deeplab.slides.array_slide import ArraySlide
 from deeplab.training.charts import confusion_png, curves_png, examples_png
 from deeplab.training.examples import GAP, PANEL, examples_of, outlined, three_panels
 from deeplab.training.history import History
@@ -112,3 +115,14 @@ def test_a_region_is_an_example_of_one_kind_only():
 def test_a_row_of_examples_is_as_high_as_their_number():
     one, two = (opened(examples_png([example()] * count)).shape[0] for count in (1, 2))
     assert two == pytest.approx(2 * one, rel=0.05)
+
+
+def test_a_slide_that_cannot_be_read_any_more_is_no_example():
+    class Broken(ArraySlide):
+        def read(self, *_):
+            raise UnreadableSlideError("a", "is cut short")
+
+    slide = annotated([(1, 0, 0, 200)], name="a")
+    broken = replace(slide, slide=Broken(np.zeros((9, 9, 3), np.uint8), Mpp.square(0.5)))
+    found = validation([region(9, frame=slide.slide.frame(0.5))])
+    assert examples_of(found, {"a": broken}, CLASSES, each=2) == []

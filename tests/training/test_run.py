@@ -71,6 +71,7 @@ class Training:
                 validate=self.validate,
                 save=self.save,
                 sent=lambda *_: None,
+                noted=lambda _: None,
             ),
             hard=self.hard,
             progress=progress,
