@@ -143,3 +143,11 @@ def test_the_tutorial_of_training_calls_each_field_as_the_panel_does():
     for parameter in spec.parameters:
         if parameter.index is not None:
             assert parameter.name not in page, "the panel shows labels, not names"
+
+
+def test_every_defect_of_the_ancestor_has_a_test_named_after_it():
+    page = (DOCS / "explanation/defects-of-the-ancestor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \|.*`(tests/[\w/]+\.py)` \|$", page, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 13))
+    for number, path in rows:
+        assert f"def test_defect_{number}_" in (ROOT / path).read_text(encoding="utf-8"), number
