@@ -62,7 +62,7 @@ def test_analysis_run_from_the_panel_draws_its_layers_on_the_slide(page, site, m
     shots = site.running.plan.home / "screenshots"
     shots.mkdir(exist_ok=True)
     page.goto(f"{site.girder.url}/histomics#?image={slide_id}")
-    choose_analysis(page, "SegmentWSI", shots)
+    choose_analysis(page, "SegmentWSI", "inputImageFile", shots)
     choose_file(page, "inputModelFile", ["Models"], model_name(site, model_id))
     draw_region(page)
     page.wait_for_timeout(1000)
@@ -76,7 +76,20 @@ def test_analysis_run_from_the_panel_draws_its_layers_on_the_slide(page, site, m
     show_layers(page, names, shots)
 
 
-def choose_analysis(page, task, shots):
+def test_the_panel_of_a_training_shows_three_fields_first(page, site):
+    shots = site.running.plan.home / "screenshots"
+    shots.mkdir(exist_ok=True)
+    page.goto(f"{site.girder.url}/histomics#?image={site.running.slide_id}")
+    choose_analysis(page, "TrainNetwork", "inputFolder", shots)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=shots / "4-training.png")
+    controls = page.locator("[data-control-id]:visible").all()
+    shown = [control.get_attribute("data-control-id") for control in controls]
+    assert shown == ["inputFolder", "classes", "output_model"]
+    assert page.locator(".s-info-panel-submit").is_visible()
+
+
+def choose_analysis(page, task, first_field, shots):
     """Open the task through the menu Analyses."""
     page.click(".h-analyses-dropdown-link")
     menu = page.locator(".h-analyses-dropdown")
@@ -86,7 +99,7 @@ def choose_analysis(page, task, shots):
     item.wait_for()
     page.screenshot(path=shots / "1-menu.png")
     item.click()
-    page.locator("[data-control-id=inputImageFile]").wait_for()
+    page.locator(f"[data-control-id={first_field}]").wait_for()
 
 
 def choose_file(page, control, folders, name):

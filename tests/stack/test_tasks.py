@@ -4,7 +4,6 @@ import json
 import secrets
 import subprocess
 import time
-import zipfile
 
 import pytest
 
@@ -101,42 +100,6 @@ def test_stock_slicer_entry_point_works_in_the_image(site):
         assert form.stdout.lstrip().startswith(b"<")
 
 
-def test_training_on_live_annotations_gives_a_model(site):
-    folder_id = site.folder("training")
-    for number in range(2):
-        item_id = site.upload_slide(f"train-{number}.svs", folder_id)
-        site.girder.call(
-            "POST",
-            f"annotation/item/{item_id}",
-            body=json.dumps([squares("tumour", number), squares("stroma", number + 5)]).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-    job, progress = site.run(
-        "TrainNetwork",
-        inputFolder=folder_id,
-        classes=["tumour", "stroma"],
-        output_model="trained.zip",
-        output_model_folder=folder_id,
-        steps=4,
-        batch_size=1,
-        patch_size=129,
-        validate_every=2,
-        slow_start_step=1,
-        aspp_filters=16,
-        decoder_filters=16,
-        depth_multiplier=0.35,
-        validation_fraction=0.5,
-        work_mpp=1,
-    )
-    (item,) = site.girder.get("item", folderId=folder_id, name="trained.zip")
-    bundle = site.running.plan.data / "trained.zip"
-    bundle.write_bytes(site.girder.get(f"item/{item['_id']}/download"))
-    with zipfile.ZipFile(bundle) as archive:
-        card = json.loads(archive.read("card.json"))
-    assert [c["name"] for c in card["classes"]][-2:] == ["tumour", "stroma"]
-    assert progress, log(job)
-
-
 def test_user_without_rights_gets_one_sentence_in_the_job_log(site, model_id):
     folder_id = site.folder("private")
     site.girder.put(f"folder/{folder_id}/access", access={"users": [], "groups": []}, public=False)
@@ -186,20 +149,3 @@ def segment_in_container(site, out, *options):
     command += [site.running.plan.image, "SegmentWSI", f"/slides/{SLIDE_NAME}"]
     command += ["--inputModelFile", f"/models/{model.name}", "--region", REGION]
     subprocess.run([*command, "--outputAnnotationFile", "/out/a.anot"], check=True)
-
-
-def squares(name, offset):
-    """An annotation of three squares in dense tissue."""
-    corners = [(300 + 500 * k + 20 * offset, 400 + 300 * k) for k in range(3)]
-    return {
-        "name": name,
-        "elements": [
-            {
-                "type": "polyline",
-                "closed": True,
-                "group": name,
-                "points": [[x, y, 0], [x + 200, y, 0], [x + 200, y + 200, 0], [x, y + 200, 0]],
-            }
-            for x, y in corners
-        ],
-    }
