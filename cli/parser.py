@@ -26,12 +26,14 @@ class Habits:
         fields: field of the request by parameter, where they are called differently.
         flags: parameter by further flag that means the same.
         gone: what to do instead, by flag of the program before this one that has no counterpart.
+        words: parameters that may also stand without their flags, after those of the form's places.
         more_words: parameter that takes the words left over, as if they stood with commas.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     gone: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
     more_words: str = ""
 
 
@@ -47,14 +49,13 @@ class TaskParser(argparse.ArgumentParser):
     def __init__(self, spec: Spec, habits: Habits, *, prog: str) -> None:
         super().__init__(
             prog=prog,
-            usage=_usage(prog, spec),
+            usage=" ".join([prog, *places_of(spec, habits), "[--setting value ...]"]),
             description=f"{spec.title}. {spec.help}",
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
         self._habits, self._taking_value, self._switches = habits, set[str](), set[str]()
-        placed = [p for p in spec.parameters if p.index is not None]
-        self._places = [p.name for p in sorted(placed, key=lambda p: p.index or 0)]
+        self._places = places_of(spec, habits)
         self.add_argument("--version", action="version", version=f"{spec.name} {spec.version}")
         self.add_argument(
             "--xml", action=_PrintForm, nargs=0, const=spec.name, help="print the form and stop"
@@ -154,9 +155,10 @@ class _PrintForm(argparse.Action):
         parser.exit()
 
 
-def _usage(prog: str, spec: Spec) -> str:
-    places = [parameter.name for parameter in spec.parameters if parameter.index is not None]
-    return " ".join([prog, *places, "[--setting value ...]"])
+def places_of(spec: Spec, habits: Habits) -> list[str]:
+    """The parameters that may stand without a flag, in their order."""
+    placed = [parameter for parameter in spec.parameters if parameter.index is not None]
+    return [p.name for p in sorted(placed, key=lambda p: p.index or 0)] + list(habits.words)
 
 
 def flags_of(parameters: Sequence[Parameter], habits: Habits) -> dict[str, list[str]]:
@@ -173,7 +175,7 @@ def flags_of(parameters: Sequence[Parameter], habits: Habits) -> dict[str, list[
         words = (
             [name.replace("_", "-"), name] if name != parameter.name else [name.replace("_", "-")]
         )
-        if parameter.index is None:
+        if parameter.index is None and parameter.name not in habits.words:
             words.append(words[0].removeprefix("output-"))
         further = [f"--{word}" for word in words]
         further += [flag for flag, own in habits.flags.items() if own == parameter.name]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from deeplab_cli.forms import Group, Parameter, Spec, read_spec, spec_text
+from deeplab_cli.forms import Group, Parameter, read_spec, spec_text
 from deeplab_cli.main import TASKS
-from deeplab_cli.parser import Habits, flags_of
+from deeplab_cli.parser import Habits, flags_of, places_of
 
 PAGE = Path(__file__).parent / "reference" / "tasks.md"
 HEAD = """\
@@ -32,21 +32,22 @@ def reference() -> str:
     parts = [HEAD]
     for task in TASKS:
         spec = read_spec(task.name)
-        flags = flags_of(spec.parameters, task.habits)
+        flags, places = flags_of(spec.parameters, task.habits), places_of(spec, task.habits)
         bounds = dict(_bounds(task.name))
         parts.append(f"## {task.name}: `deeplab {task.command}`\n\n{spec.help}\n")
-        parts.append(_usage(task.command, spec))
-        parts += [_table(group, flags, bounds) for group in spec.groups]
+        parts.append(_usage(task.command, places))
+        parts += [_table(group, flags, places, bounds) for group in spec.groups]
         parts += [_gone(task.habits)] if task.habits.gone else []
     return "\n".join(parts)
 
 
-def _usage(command: str, spec: Spec) -> str:
-    words = [p.name for p in spec.parameters if p.index is not None]
-    return f"Usage: `{' '.join(['deeplab', command, *words, '[--setting value ...]'])}`\n"
+def _usage(command: str, places: list[str]) -> str:
+    return f"Usage: `{' '.join(['deeplab', command, *places, '[--setting value ...]'])}`\n"
 
 
-def _table(group: Group, flags: dict[str, list[str]], bounds: dict[str, str]) -> str:
+def _table(
+    group: Group, flags: dict[str, list[str]], places: list[str], bounds: dict[str, str]
+) -> str:
     lines = [
         f"### {group.label}",
         "",
@@ -55,14 +56,16 @@ def _table(group: Group, flags: dict[str, list[str]], bounds: dict[str, str]) ->
         "| parameter | on the command line | type | default | values | what it is |",
         "|---|---|---|---|---|---|",
     ]
-    lines += [_row(parameter, flags[parameter.name], bounds) for parameter in group.parameters]
+    lines += [
+        _row(parameter, flags[parameter.name], places, bounds) for parameter in group.parameters
+    ]
     return "\n".join([*lines, ""])
 
 
-def _row(parameter: Parameter, flags: list[str], bounds: dict[str, str]) -> str:
+def _row(parameter: Parameter, flags: list[str], places: list[str], bounds: dict[str, str]) -> str:
     on_command_line = " ".join(f"`{flag}`" for flag in flags)
-    if parameter.index is not None:
-        on_command_line = f"word {parameter.index + 1}, or {on_command_line}"
+    if parameter.name in places:
+        on_command_line = f"word {places.index(parameter.name) + 1}, or {on_command_line}"
     kind = f"{parameter.kind}, written" if parameter.is_output else parameter.kind
     choices = ", ".join(f"`{choice}`" for choice in parameter.choices)
     cells = [

@@ -25,6 +25,8 @@ def run(request: TrainRequest, progress: Progress) -> str:
 # Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that
 # REST calls of its users go on working; the further flags are those of its scripts.
 HABITS = Habits(
+    # Girder takes it for a failure when an output that has a place is not written, as in a census.
+    words=("output_model",),
     fields={
         "inputFolder": "source",
         "inputModelFile": "initial_model",
