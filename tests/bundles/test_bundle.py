@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from deeplab.bundles import archive as archives
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
+from deeplab.bundles.weight_members import read_weight
 from deeplab.bundles.weights import named_weights
 from deeplab.errors import BundleError, OutputError
 from tests.bundles.tiny_models import noise_tile, tiny_card, tiny_network
@@ -62,6 +64,16 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path):
     with pytest.raises(MemoryError):
         save_bundle(Broken(), tiny_card(), tmp_path / "model.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_weights_that_are_all_alike_are_no_bomb(tmp_path: Path):
+    rows = archives.SMALL_BYTES // 4 + 1
+    dense = keras.layers.Dense(1, kernel_initializer="ones", name="a")
+    network = keras.Sequential([keras.Input((rows,)), dense])
+    save_bundle(network, tiny_card(), tmp_path / "model.zip")
+    with archives.open_archive(tmp_path / "model.zip") as archive:
+        kernel = read_weight(archive, "a/kernel", (rows, 1), tmp_path)
+    np.testing.assert_array_equal(kernel, np.ones((rows, 1)))
 
 
 def test_a_card_is_read_without_tensorflow(bundle: Path):

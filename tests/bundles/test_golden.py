@@ -1,6 +1,7 @@
 """Checkpoints of the original graph give the logits that it gave."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import tensorflow as tf
 
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint
+from deeplab.bundles.load import load_bundle
 from deeplab.models.deeplabv3plus.decode import predictor
+from deeplab_cli.main import main
 from tests.bundles.tf1_for_tests import write_checkpoint
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -46,35 +49,50 @@ def test_a_checkpoint_of_the_original_gives_its_logits_and_labels(
     assert np.mean(labels == expected["labels"]) >= 0.999
 
 
-V3 = GraphOptions(output_stride=32, pooling_strides=(4, 5))
-# What no golden file is here for: the options, and the side and the logits of the graph.
+RATES = "--atrous-rates 6 12 18"
+HEAD = f"{RATES} --output-stride 16 --decoder-output-stride 4"
+V3 = (
+    "--output-stride 32 --decoder-output-stride 8 --image-pooling-crop-size 513 "
+    "--image-pooling-stride 4 5 --aspp-filters 128 --no-concat-projection --aspp-squeeze-excite "
+    "--decoder-sum-merge --decoder-filters 5 --decoder-output-is-logits"
+)
+# What no golden file is here for: the words of its import, the side and the logits of the graph.
 NAMES_ONLY = [
-    ("mobilenet_v2", GraphOptions(), 513, 33),
+    ("mobilenet_v2", "--output-stride 16", 513, 33),
     ("mobilenet_v3_large_seg", V3, 513, 65),
     ("mobilenet_v3_small_seg", V3, 513, 65),
-    ("nas_hnasnet", GraphOptions(), 513, 129),
-    ("nas_pnasnet", GraphOptions(), 513, 129),
-    ("resnet_v1_18_beta", GraphOptions(), 513, 129),
-    ("resnet_v1_50", GraphOptions(), 513, 129),
-    ("resnet_v1_101_beta", GraphOptions(multi_grid=(1, 2, 4)), 513, 129),
-    ("xception_41", GraphOptions(), 513, 129),
-    ("xception_65_512", GraphOptions(crop_size=512), 512, 128),
-    ("xception_65_os8", GraphOptions(output_stride=8), 513, 129),
-    ("xception_71", GraphOptions(), 513, 129),
+    ("nas_hnasnet", f"{RATES} --output-stride 8 --decoder-output-stride 4", 513, 129),
+    ("nas_pnasnet", HEAD, 513, 129),
+    ("resnet_v1_18_beta", HEAD, 513, 129),
+    ("resnet_v1_50", HEAD, 513, 129),
+    ("resnet_v1_101_beta", f"{HEAD} --multi-grid 1 2 4", 513, 129),
+    ("xception_41", HEAD, 513, 129),
+    ("xception_65_512", HEAD, 512, 128),
+    (
+        "xception_65_os8",
+        "--atrous-rates 12 24 36 --output-stride 8 --decoder-output-stride 4",
+        513,
+        129,
+    ),
+    ("xception_71", HEAD, 513, 129),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "options", "side", "logits"), NAMES_ONLY)
+@pytest.mark.parametrize(("name", "words", "side", "logits"), NAMES_ONLY)
 def test_a_checkpoint_of_every_variable_of_the_original_is_imported_whole(
-    name: str, options: GraphOptions, side: int, logits: int, tmp_path: Path
+    name: str, words: str, side: int, logits: int, tmp_path: Path
 ):
     lines = (SHARED / f"golden/variables/{name}.tsv").read_text().splitlines()
     shapes = {n: tuple(json.loads(shape)) for n, shape in (line.split("\t") for line in lines)}
     write_checkpoint(tmp_path / "m", {n: np.ones(s, np.float32) for n, s in shapes.items()})
-    trained = import_tf1_checkpoint(tmp_path / "m", options)
-    assert name.startswith(trained.config.backbone)
-    maps = trained.network.compute_output_spec(keras.KerasTensor((1, side, side, 3), "uint8"))
+    model = tmp_path / "model.zip"
+    given = f"--architecture {re.sub('_(512|os8)$', '', name)} {words} --crop-size {side}"
+    given += f" --classes a,b,c,d,e --output {model}"
+    assert main(["import-checkpoint", str(tmp_path / "m"), *given.split()]) == 0
+    bundle = load_bundle(model)
+    assert bundle.card.classes.names == ("b", "c", "d", "e")
+    maps = bundle.network.compute_output_spec(keras.KerasTensor((1, side, side, 3), "uint8"))
     assert maps["semantic_logits"].shape == (1, logits, logits, 5)
 
 
