@@ -95,7 +95,7 @@ def facts_of(ended: Ended) -> ReportFacts:
         mpp_work=card.mpp_work or request.work_mpp,
         mpp_range=card.mpp_range,
         source=Path(request.source).name,
-        slides=tuple(_slide_fact(slide, card.classes.names) for slide in opened.census.slides),
+        slides=tuple(slide_fact(slide, card.classes.names) for slide in opened.census.slides),
         left_out={entry.name: entry.why for entry in opened.census.left_out},
         set_aside=dict.fromkeys(ended.set_aside, UNREADABLE),
         background_assumed=assumed,
@@ -115,7 +115,8 @@ def facts_of(ended: Ended) -> ReportFacts:
     )
 
 
-def _slide_fact(slide: SlideCount, names: Sequence[str]) -> SlideFact:
+def slide_fact(slide: SlideCount, names: Sequence[str]) -> SlideFact:
+    """What a report says of a slide; `names` are those of the classes."""
     return SlideFact(
         name=slide.name,
         patient=slide.patient,

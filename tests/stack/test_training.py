@@ -39,12 +39,15 @@ def test_corrected_layers_train_the_next_model(site, slides):
 
     def train(name, **more):
         outputs = {"output_model": f"{name}.zip", "output_model_folder": results}
+        outputs |= {"output_report": f"{name}.html", "output_report_folder": results}
         given = {"inputFolder": folder_id, "checkpoint_folder": results, "steps": 4}
         return site.run("TrainNetwork", **TINY, **given, validate_every=2, **outputs, **more)
 
     job, progress = train("one")
     assert progress, log(job)
-    assert names(site, results) == ["one.zip"], "no checkpoint is left"
+    assert names(site, results) == ["one.html", "one.zip"], "no checkpoint is left"
+    page = site.girder.get(f"item/{item(site, results, 'one.html')}/download")
+    assert b"Training of one.zip" in page
     assert card(site, results, "one.zip")["training"]["steps"] == 4
 
     model_id = site.file_id(item(site, results, "one.zip"))
@@ -69,7 +72,7 @@ def test_corrected_layers_train_the_next_model(site, slides):
 
     job, _ = train("two", inputModelFile=model_id, init_last_layer=True)
     assert "weights taken from" in log(job), log(job)
-    assert names(site, results) == ["one.zip", "two.zip"]
+    assert names(site, results) == ["one.html", "one.zip", "two.html", "two.zip"]
     assert [c["name"] for c in card(site, results, "two.zip")["classes"]] == CLASSES
 
     site.run(
