@@ -198,4 +198,5 @@ def sum_over_replicas(values: Tensor) -> Tensor:
 
 def joined_over_replicas(values: Tensor) -> Tensor:
     """The rows of all replicas, one's after the other's, from within one."""
-    return tf.distribute.get_replica_context().all_gather(values, axis=0)
+    # What comes from outside of a replica is on no device of its own before it is copied.
+    return tf.distribute.get_replica_context().all_gather(tf.identity(values), axis=0)
