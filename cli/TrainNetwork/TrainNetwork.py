@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
+from deeplab_cli.cluster import with_cluster
 from deeplab_cli.parser import Habits
 from deeplab_cli.task import Task, leave, run_task
 
@@ -19,7 +21,7 @@ def run(request: TrainRequest, progress: Progress) -> str:
         return look(request, progress).text()
     from deeplab.training.train import train  # noqa: PLC0415
 
-    return train(request, progress).summary()
+    return train(with_cluster(request, os.environ), progress).summary()
 
 
 # Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that

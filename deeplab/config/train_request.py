@@ -309,10 +309,10 @@ class DescentSettings(Checked):
         learning_rate_decay_step: steps from one fall of the policy "step" to the next.
         learning_rate_decay_factor: what remains of the rate at each of them.
         global_step: step of the policy at which this run begins: those of earlier rounds.
-        decay_steps: steps of the policy, of all rounds together; 0: those of this run.
+        decay_steps: steps of the policy, of all rounds together; 0: it ends with this run.
         optimizer: "adamw", or "momentum" as the ancestor's.
         momentum: of the latter.
-        weight_decay: of kernels; biases and normalisation are free of it.
+        weight_decay: of kernels; biases, normalisation and depthwise kernels are free of it.
         clip_norm: greatest norm of all gradients together; 0: any.
         bias_gradient_multiplier: the ancestor's is 2.
         last_layer_gradient_multiplier: of the layers of the classes.
@@ -350,6 +350,9 @@ class DescentSettings(Checked):
         super().__post_init__()
         for name, least in _LEAST_IN_DESCENT.items():
             check_at_least(name, getattr(self, name), least)
+        if 0 < self.decay_steps < self.global_step + self.steps:
+            must = f"at least {self.global_step + self.steps} (global_step and steps), or 0"
+            raise ConfigError("decay_steps", self.decay_steps, must)
         check_range("learning_rate_decay_factor", self.learning_rate_decay_factor, 0, 1)
         check_range("momentum", self.momentum, 0, 0.9999)
         check_range("drop_path_keep_prob", self.drop_path_keep_prob, 0.1, 1)

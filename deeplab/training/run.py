@@ -140,18 +140,19 @@ class Run:
         Raises:
             OutputError: it cannot be written.
         """
-        checks, best = self.history.checks, self._folder / BEST
-        check = checks[-1] if checks else None
-        if self._request.keep == "best" and best.exists():
-            check = self.history.best
+        checks, best = self.history.checks, self.history.best
+        kept = best if self._request.keep == "best" and best else (checks[-1] if checks else None)
+        if not self._replicas.is_chief:
+            return kept
+        if kept is best and (self._folder / BEST).exists():
             with whole_file(path) as temporary:
-                shutil.copyfile(best, temporary)
+                shutil.copyfile(self._folder / BEST, temporary)
         else:
-            self._subject.save(path, check)
+            self._subject.save(path, kept)
         self._checkpoints.remove()
         for name in (BEST, LAST_GOOD):
             (self._folder / name).unlink(missing_ok=True)
-        return check
+        return kept
 
     def _take(self, stream: BatchStream, first: int) -> None:
         for step, batch in enumerate(stream, start=first + 1):

@@ -21,7 +21,7 @@ from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import start_from
 from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig
-from deeplab.config.progress import Progress
+from deeplab.config.progress import Progress, silent
 from deeplab.config.train_request import Precision, TrainRequest
 from deeplab.data.augment import Augmentation
 from deeplab.data.batches import batches
@@ -61,6 +61,7 @@ class TrainResult:
         loss: mean of the last ones.
         metrics: of the model on the held-out slides; empty where none was held out.
         set_aside: slides that could not be read to the end.
+        worker: which of several machines says this; only the first one writes.
     """
 
     model: Path
@@ -68,9 +69,12 @@ class TrainResult:
     loss: float
     metrics: dict[str, float]
     set_aside: tuple[str, ...]
+    worker: int
 
     def summary(self) -> str:
         """A few lines for a person."""
+        if self.worker:
+            return f"worker {self.worker} is done; the model was written by worker 0"
         lines = [f"model {self.model} after {self.steps} steps, loss {self.loss:.4f}"]
         lines += [f"  {name}: {value:.4f}" for name, value in self.metrics.items()]
         if self.set_aside:
@@ -87,8 +91,9 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
         TrainingError: there is nothing to learn from, or the loss is no longer a number.
         ConfigError, SlideError, AnnotationError, BundleError, ServerError, OutputError: as named.
     """
+    is_chief = request.worker_index == 0
     for path in (request.output_model, request.output_report, work_folder(request) / BEST):
-        if path:
+        if path and is_chief:
             check_writable(path)
     replicas = open_replicas(request)
     replicas.check_batch(request.batch_size, request.gradient_accumulation)
@@ -96,10 +101,13 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
     with (
         _precision(request.precision),
         checkpoints_on_server(request, agreed_settings(request), work_folder(request))
-        if replicas.is_chief
+        if is_chief
         else nullcontext() as remote,
     ):
-        return _train(request, replicas, remote, progress)
+        result = _train(request, replicas, remote, progress if is_chief else silent)
+        # The others may not be gone before the first one has no more need of them.
+        replicas.text_from_chief("done")
+        return result
 
 
 @contextmanager
@@ -176,6 +184,7 @@ def _train(
         loss=run.history.steps[-1].loss,
         metrics=_metrics(card, check),
         set_aside=tuple(sampler.set_aside),
+        worker=replicas.worker,
     )
 
 

@@ -38,6 +38,7 @@ def test_an_impossible_segmentation_is_refused(changed, sentence):
         ({"classes": ()}, "classes must be at least one name"),
         ({"learning_rate": 0.0}, "learning_rate must be at least"),
         ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": 9, "global_step": 2, "decay_steps": 10}, "decay_steps must be at least 11"),
         ({"augment": 2.0}, "augment must be from 0 to 1"),
         ({"validation_fraction": 1.0}, "validation_fraction must be below 1"),
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, momentum"),

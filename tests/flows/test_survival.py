@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.processes_for_tests import running
 from tests.slides_for_tests import PINK, PURPLE, write_tiff
 
 pytestmark = pytest.mark.slow
@@ -62,19 +63,19 @@ def start(folder, model):
 
 def stopped(folder, model, number, step):
     """What a process said that was sent a signal when it had shown some step, and its code."""
-    process = start(folder, model)
-    for line in process.stdout:
-        _, _, told = line.partition("<filter-comment>train: ")
-        if told and int(told.split()[0]) >= step:
-            break
-    process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    with running(start(folder, model)) as (process,):
+        for line in process.stdout:
+            _, _, told = line.partition("<filter-comment>train: ")
+            if told and int(told.split()[0]) >= step:
+                break
+        process.send_signal(number)
+        _, said = process.communicate(timeout=300)
     return said, process.returncode
 
 
 def finished(folder, model):
-    process = start(folder, model)
-    _, said = process.communicate(timeout=600)
+    with running(start(folder, model)) as (process,):
+        _, said = process.communicate(timeout=900)
     assert process.returncode == 0, said
     return said
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from deeplab.errors import ConfigError
 from deeplab.training.distribution import Replicas
+from tests.processes_for_tests import running
 from tests.training.tiny_training import batch, learn, trainer
 
 pytestmark = pytest.mark.slow
@@ -47,7 +48,7 @@ def start(out, *, devices=1, workers=(), worker=0, steps=STEPS, **settings):
 
 
 def ended(process):
-    _, said = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=900)
     assert process.returncode == 0, said
 
 
@@ -106,7 +107,8 @@ def test_processes_learn_what_one_learns_and_have_equal_weights(tmp_path, one, c
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_devices_of_one_machine_learn_what_one_learns(tmp_path, one, accumulation):
     settings = {"gradient_accumulation": 2, "batch_norm": False} if accumulation == 2 else {}
-    ended(start(tmp_path / "0.npz", devices=2, **settings))
+    with running(start(tmp_path / "0.npz", devices=2, **settings)) as (process,):
+        ended(process)
     assert_as_one(found_in(tmp_path / "0.npz"), alone(**settings) if settings else one)
 
 
@@ -125,18 +127,19 @@ def test_gradients_that_travel_in_half_precision_teach_nearly_the_same(
 def test_when_one_worker_is_killed_the_other_ends_with_one_sentence(tmp_path, killed):
     workers = free_addresses(2)
     # So many steps that none of them ends by itself.
-    processes = [
-        start(tmp_path / f"{worker}.npz", workers=workers, worker=worker, steps=10**6)
-        for worker in range(2)
-    ]
-    while not (tmp_path / "0.begun").exists() and not (tmp_path / "1.begun").exists():
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.2)
-    processes[killed].kill()
-    processes[killed].communicate()
-    begun, left = time.monotonic(), processes[1 - killed]
-    _, said = left.communicate(timeout=120)
-    assert time.monotonic() - begun < 30
+    with running(
+        *(
+            start(tmp_path / f"{worker}.npz", workers=workers, worker=worker, steps=10**6)
+            for worker in range(2)
+        )
+    ) as processes:
+        while not any((tmp_path / f"{worker}.begun").exists() for worker in range(2)):
+            assert all(process.poll() is None for process in processes)
+            time.sleep(0.2)
+        processes[killed].kill()
+        begun, left = time.monotonic(), processes[1 - killed]
+        _, said = left.communicate(timeout=300)
+    assert time.monotonic() - begun < 60
     assert left.returncode == 1, said
     assert "Traceback" not in said
     (line,) = re.findall(r"^error: .*", said, re.MULTILINE)

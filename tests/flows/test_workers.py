@@ -1,0 +1,135 @@
+"""Processes that train together by the command: one writes, and when one is killed all end."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab.bundles.read import read_card
+from tests.processes_for_tests import running
+from tests.slides_for_tests import PINK, PURPLE, write_tiff
+from tests.training.test_distribution import free_addresses
+
+pytestmark = pytest.mark.slow
+
+SIDE, STEPS = 200, 24
+OPTIONS = {
+    "classes": "lesion",
+    "steps": STEPS,
+    "batch_size": 4,
+    "patch_size": 33,
+    "depth_multiplier": 0.1,
+    "atrous_rates": "1",
+    "aspp_filters": 4,
+    "decoder_filters": 4,
+    "slow_start_step": 2,
+    "hard_mining": 0.5,
+    "validate_every": 10,
+    "checkpoint_minutes": 0,
+    "gpu": -1,
+}
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    """Three slides with a square each."""
+    path = tmp_path_factory.mktemp("slides")
+    for number in range(3):
+        rgb = np.full((SIDE, SIDE, 3), PINK, np.uint8)
+        labels = np.zeros((SIDE, SIDE), np.uint8)
+        square = np.s_[40 : 100 + 10 * number, 50:130]
+        rgb[square], labels[square] = PURPLE, 1
+        write_tiff(path / f"{number}.tiff", rgb, compression="deflate")
+        Image.fromarray(labels).save(path / f"{number}.mask.png")
+    return path
+
+
+def start(slides, model, *more, **environment):
+    words = [word for name, value in OPTIONS.items() for word in (f"--{name}", str(value))]
+    return subprocess.Popen(
+        [sys.executable, "-m", "deeplab_cli.main", "train", slides, model, *words, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def start_workers(slides, models):
+    """As on machines that share no folder: each is told to write to one of its own."""
+    workers = ",".join(free_addresses(len(models)))
+    return [
+        start(slides, model, "--workers", workers, "--worker-index", str(worker))
+        for worker, model in enumerate(models)
+    ]
+
+
+def ends_of(processes):
+    return [(*process.communicate(timeout=900), process.returncode) for process in processes]
+
+
+def test_when_a_worker_is_killed_all_end_and_started_again_they_go_on(slides, tmp_path):
+    models = [tmp_path / str(worker) / "model.zip" for worker in range(2)]
+    with running(*start_workers(slides, models)) as processes:
+        for line in processes[0].stdout:
+            _, _, told = line.partition("<filter-comment>train: ")
+            if told and int(told.split()[0]) >= 5:
+                break
+        processes[1].send_signal(signal.SIGKILL)
+        ((_, said, code),) = ends_of(processes[:1])
+    assert code == 2, said
+    (line,) = [line for line in said.splitlines() if line.startswith("error:")]
+    assert "one of the 2 workers is gone" in line
+    assert "the training goes on from its last checkpoint" in line
+    assert not models[0].exists()
+
+    with running(*start_workers(slides, models)) as processes:
+        (said_to_chief, log, code), (said, other_log, other_code) = ends_of(processes)
+    assert (code, other_code) == (0, 0), log + other_log
+    assert "going on from step" in log
+    assert "going on from step" in other_log
+    assert f"model {models[0]} after {STEPS} steps" in said_to_chief
+    assert "worker 1 is done; the model was written by worker 0" in said
+    assert "filter-progress" not in said
+    assert read_card(models[0]).training["steps"] <= STEPS
+    assert not models[1].parent.exists()
+
+
+def test_processes_of_mpirun_find_each_other(slides, tmp_path):
+    model = tmp_path / "model.zip"
+    told = {
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+        "PMIX_NAMESPACE": str(tmp_path),
+    }
+    with running(
+        *(
+            start(slides, model, "--steps", "2", **told, OMPI_COMM_WORLD_RANK=str(rank))
+            for rank in range(2)
+        )
+    ) as processes:
+        for _, said, code in ends_of(processes):
+            assert code == 0, said
+    assert model.exists()
+
+
+def test_workers_that_are_asked_for_different_things_are_refused(slides, tmp_path):
+    workers = ",".join(free_addresses(2))
+    with running(
+        *(
+            start(
+                slides,
+                tmp_path / f"{worker}.zip",
+                *("--workers", workers, "--worker-index", str(worker)),
+                *("--learning_rate", rate),
+            )
+            for worker, rate in enumerate(("0.001", "0.002"))
+        )
+    ) as processes:
+        (_, _, code), (_, said, other_code) = ends_of(processes)
+    assert (code, other_code) == (2, 2)
+    assert "the first worker was asked for something else: here learning_rate is 0.002" in said
