@@ -140,13 +140,14 @@ class Run:
         Raises:
             OutputError: it cannot be written.
         """
-        checks, best = self.history.checks, self.history.best
-        kept = best if self._request.keep == "best" and best else (checks[-1] if checks else None)
+        checks, best = self.history.checks, self._folder / BEST
+        kept = checks[-1] if checks else None
         if not self._replicas.is_chief:
             return kept
-        if kept is best and (self._folder / BEST).exists():
+        if self._request.keep == "best" and best.exists():
+            kept = self.history.best
             with whole_file(path) as temporary:
-                shutil.copyfile(self._folder / BEST, temporary)
+                shutil.copyfile(best, temporary)
         else:
             self._subject.save(path, kept)
         self._checkpoints.remove()

@@ -29,6 +29,18 @@ def test_training_lowers_the_loss_in_every_precision(precision, optimizer):
     assert run.steps_done == 20
 
 
+def test_on_a_gpu_steps_are_told_of_two_steps_later():
+    late, at_once = trainer(), trainer()
+    late._behind = 2
+    told = [[done.step for done in late.step(batch(n))] for n in range(4)]
+    assert told == [[], [], [1], [2]]
+    assert not late.is_whole
+    assert [done.step for done in late.finish()] == [3, 4]
+    assert late.is_whole
+    learn(at_once, [batch(n) for n in range(4)])
+    assert_equal(late.state.arrays(), at_once.state.arrays())
+
+
 def test_the_step_is_traced_once():
     run = trainer()
     learn(run, [batch(n) for n in range(3)])

@@ -120,11 +120,17 @@ def unbroken(tmp_path_factory):
     return Training(tmp_path_factory.mktemp("unbroken")).fit()
 
 
-@pytest.mark.parametrize("step", [1, 4, 7, STEPS])
-def test_a_run_that_is_stopped_and_started_again_ends_as_an_unbroken_one(tmp_path, unbroken, step):
+@pytest.mark.parametrize(("step", "behind"), [(1, 0), (4, 0), (4, 2), (7, 2), (STEPS, 0)])
+def test_a_run_that_is_stopped_and_started_again_ends_as_an_unbroken_one(
+    tmp_path, unbroken, step, behind
+):
+    stopped = Training(tmp_path, progress=stop_at(step), checkpoint_minutes=60)
+    stopped.trainer._behind = behind
     with pytest.raises(StoppedError):
-        Training(tmp_path, progress=stop_at(step), checkpoint_minutes=60).fit()
-    again = Training(tmp_path).fit()
+        stopped.fit()
+    again = Training(tmp_path)
+    again.trainer._behind = behind
+    again.fit()
     assert_same(unbroken.state(), again.state())
     log = (tmp_path / "w/log.csv").read_text()
     assert log == (unbroken.asked.work_folder / "log.csv").read_text()
@@ -157,6 +163,12 @@ def test_the_best_or_the_last_model_is_kept(tmp_path, keep, step):
     check = run.keep(tmp_path / "m.zip")
     assert check.step == saved(tmp_path / "m.zip")["step"] == step
     assert [path.name for path in (tmp_path / "w").iterdir()] == ["log.csv"]
+
+
+def test_without_the_file_of_the_best_model_the_last_one_is_kept_with_its_own_figures(tmp_path):
+    run = Training(tmp_path, scores={4: 90, 8: 50, 12: 60}).fit().run
+    (tmp_path / "w/best.zip").unlink()
+    assert run.keep(tmp_path / "m.zip").step == saved(tmp_path / "m.zip")["step"] == STEPS
 
 
 def test_what_is_saved_are_the_averaged_weights(tmp_path):
