@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Generic, NoReturn, TypeVar
 
 from deeplab_cli.parser import UsageError
 from deeplab_cli.task import at_the_edge, logged
+
+Request = TypeVar("Request")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -20,24 +22,25 @@ class CommandParser(argparse.ArgumentParser):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Generic[Request]):
     """One command.
 
     Attributes:
         name: the word people type.
         help: what it does, a sentence.
         add_arguments: gives a parser its options.
-        run: what it does with what was parsed; loads the engine when called; returns the lines
-            to print.
+        request: what the engine is asked, of what was parsed.
+        run: the engine; loads it when called; returns the lines to print.
     """
 
     name: str
     help: str
     add_arguments: Callable[[CommandParser], None]
-    run: Callable[[argparse.Namespace], str]
+    request: Callable[[argparse.Namespace], Request]
+    run: Callable[[Request], str]
 
 
-def parser_of(command: Command) -> CommandParser:
+def parser_of(command: Command[Request]) -> CommandParser:
     """The parser of a command's words."""
     parser = CommandParser(
         prog=f"deeplab {command.name}", description=command.help, allow_abbrev=False
@@ -46,13 +49,13 @@ def parser_of(command: Command) -> CommandParser:
     return parser
 
 
-def run_command(command: Command, argv: Sequence[str]) -> int:
+def run_command(command: Command[Request], argv: Sequence[str]) -> int:
     """Run `command` on its words and return the exit code, which is as a task's."""
 
     def work() -> None:
-        asked = parser_of(command).parse_args(argv)
+        request = command.request(parser_of(command).parse_args(argv))
         with logged():
-            summary = command.run(asked)
+            summary = command.run(request)
         print(summary, flush=True)
 
     return at_the_edge(work, given={}, when_cancelled="nothing was written")

@@ -21,8 +21,11 @@ def _add_arguments(parser: CommandParser) -> None:
     )  # fmt: skip
 
 
-def _run(asked: argparse.Namespace) -> str:
-    request = ExportRequest(model=asked.model, format=asked.format, output=asked.output)
+def _request(asked: argparse.Namespace) -> ExportRequest:
+    return ExportRequest(model=asked.model, format=asked.format, output=asked.output)
+
+
+def _run(request: ExportRequest) -> str:
     # Help and a wrong number are answered without TensorFlow.
     from deeplab.bundles.export import export_model  # noqa: PLC0415
 
@@ -33,5 +36,6 @@ COMMAND = Command(
     name="export",
     help="Writes a model's network as a TensorFlow SavedModel or as ONNX.",
     add_arguments=_add_arguments,
+    request=_request,
     run=_run,
 )

@@ -83,9 +83,9 @@ def _add_told(parser: CommandParser) -> None:
     )
 
 
-def _run(asked: argparse.Namespace) -> str:
+def _request(asked: argparse.Namespace) -> ImportRequest:
     down, across = asked.image_pooling_stride
-    request = ImportRequest(
+    return ImportRequest(
         source=asked.prefix,
         output=asked.output,
         architecture=asked.architecture,
@@ -106,6 +106,9 @@ def _run(asked: argparse.Namespace) -> str:
         decoder_merge=asked.decoder_merge,
         decoder_output=asked.decoder_output,
     )
+
+
+def _run(request: ImportRequest) -> str:
     # Help and a wrong number are answered without TensorFlow.
     from deeplab.bundles.import_model import import_model  # noqa: PLC0415
 
@@ -116,5 +119,6 @@ COMMAND = Command(
     name="import-checkpoint",
     help="Makes a model of a checkpoint or frozen graph that TensorFlow 1 DeepLab trained.",
     add_arguments=_add_arguments,
+    request=_request,
     run=_run,
 )

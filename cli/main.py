@@ -17,7 +17,7 @@ from deeplab_cli.task import FAILED, Task, leave, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
 TASKS: tuple[Task[Any], ...] = (SEGMENT, TRAIN, AVERAGE)
-COMMANDS: tuple[Command, ...] = (IMPORT_CHECKPOINT, EXPORT)
+COMMANDS: tuple[Command[Any], ...] = (IMPORT_CHECKPOINT, EXPORT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

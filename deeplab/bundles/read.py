@@ -64,12 +64,14 @@ def is_bundle(path: Path) -> bool:
     """Whether a path is a zip with a card.
 
     Raises:
-        BundleError: it does not exist, or is a zip that is damaged or not safe.
+        BundleError: it does not exist, is a frozen graph, or a zip that is damaged or not safe.
     """
     if path.is_dir() or path.with_name(path.name + ".index").exists():
         return False
     if path.suffix == ".index" and path.exists():
         return False
+    if path.suffix == ".pb" and path.exists():
+        raise BundleError(path, "is a frozen graph; make a model of it: deeplab import-checkpoint")
     with open_archive(path) as archive:
         return CARD_NAME in archive.namelist()
 

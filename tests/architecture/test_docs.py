@@ -12,9 +12,12 @@ import pytest
 
 from deeplab import errors
 from deeplab.bundles.card import Card
+from deeplab.config.models import BACKBONES
 from deeplab.data.samples import ANNOTATIONS, COLUMNS, MASK
 from deeplab_cli import binding
+from deeplab_cli.command import parser_of
 from deeplab_cli.forms import read_spec, spec_text
+from deeplab_cli.main import COMMANDS as CONSOLE
 from deeplab_cli.main import TASKS
 from deeplab_cli.parser import TaskParser
 from deeplab_cli.task import _with_config
@@ -94,6 +97,10 @@ def test_a_command_that_is_shown_is_one_that_the_task_accepts(page, front, words
     if set(words) & LIGHT_WORDS:
         assert words[-1] in LIGHT_WORDS
         return
+    for command in CONSOLE:
+        if words[0] == command.name:
+            assert command.request(parser_of(command).parse_args(words[1:]))
+            return
     monkeypatch.chdir(ROOT)
     # All is checked but whether slides and models are there.
     monkeypatch.setattr(binding, "_check_inputs", lambda *_: None)
@@ -151,3 +158,17 @@ def test_every_defect_of_the_ancestor_has_a_test_named_after_it():
     assert [int(number) for number, _ in rows] == list(range(1, 13))
     for number, path in rows:
         assert f"def test_defect_{number}_" in (ROOT / path).read_text(encoding="utf-8"), number
+
+
+def test_the_page_of_old_models_names_each_option_of_the_import():
+    page = (DOCS / "how-to/bring-an-old-model.md").read_text(encoding="utf-8")
+    (command,) = (command for command in CONSOLE if command.name == "import-checkpoint")
+    for action in parser_of(command)._actions:
+        for flag in action.option_strings:
+            assert f"`{flag}" in page or f"{flag} " in page or flag in LIGHT_WORDS | {"-h"}, flag
+
+
+def test_the_page_of_the_backbones_has_a_row_for_each():
+    page = (DOCS / "reference/backbones.md").read_text(encoding="utf-8")
+    for name in BACKBONES:
+        assert page.count(f"| {name} |") == 2

@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 
 from deeplab.bundles.load import load_bundle
+from deeplab.bundles.read import read_card
 from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.errors import BundleError
 from deeplab_cli.main import main
 from tests.bundles.tf1_for_tests import tf1_variables, write_checkpoint, write_frozen_graph
 from tests.bundles.tiny_models import noise_tile, tiny_network
@@ -286,6 +288,11 @@ def test_a_file_that_is_no_graph_at_all_is_one_sentence(tmp_path: Path, capsys, 
     if content:
         path.write_bytes(content)
     assert sentence in complaint(capsys, path, tmp_path)
+
+
+def test_a_frozen_graph_is_no_model_as_it_is(graph: Path):
+    with pytest.raises(BundleError, match="make a model of it: deeplab import-checkpoint"):
+        read_card(graph)
 
 
 def test_an_output_that_cannot_be_written_is_said_first(tmp_path: Path, capsys):
