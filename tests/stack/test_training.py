@@ -40,7 +40,7 @@ def test_corrected_layers_train_the_next_model(site, slides):
     def train(name, **more):
         outputs = {"output_model": f"{name}.zip", "output_model_folder": results}
         outputs |= {"output_report": f"{name}.html", "output_report_folder": results}
-        given = {"inputFolder": folder_id, "checkpoint_folder": results, "steps": 4}
+        given = {"inputFolder": folder_id, "checkpoint_folder": results, "steps": 4, "keep": "last"}
         return site.run("TrainNetwork", **TINY, **given, validate_every=2, **outputs, **more)
 
     job, progress = train("one")
