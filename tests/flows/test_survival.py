@@ -1,20 +1,16 @@
 """The command of a training is killed and told to stop, and ends as one that was left alone."""
 
 import signal
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from tests.flows.training_command import start_training, three_squares, wait_for_step
 from tests.processes_for_tests import running
-from tests.slides_for_tests import PINK, PURPLE, write_tiff
 
 pytestmark = pytest.mark.slow
 
-SIDE = 200
 # Long enough that places where the network was wrong are drawn: those of the first 32 steps are
 # from the 65th step on.
 STEPS = 80
@@ -39,35 +35,17 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three slides with a square each."""
-    path = tmp_path_factory.mktemp("slides")
-    for number in range(3):
-        rgb = np.full((SIDE, SIDE, 3), PINK, np.uint8)
-        labels = np.zeros((SIDE, SIDE), np.uint8)
-        square = np.s_[40 : 100 + 10 * number, 50:130]
-        rgb[square], labels[square] = PURPLE, 1
-        write_tiff(path / f"{number}.tiff", rgb, compression="deflate")
-        Image.fromarray(labels).save(path / f"{number}.mask.png")
-    return path
+    return three_squares(tmp_path_factory.mktemp("slides"))
 
 
 def start(folder, model):
-    words = [word for name, value in OPTIONS.items() for word in (f"--{name}", str(value))]
-    return subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.main", "train", str(folder), str(model), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_training(folder, model, OPTIONS)
 
 
 def stopped(folder, model, number, step):
     """What a process said that was sent a signal when it had shown some step, and its code."""
     with running(start(folder, model)) as (process,):
-        for line in process.stdout:
-            _, _, told = line.partition("<filter-comment>train: ")
-            if told and int(told.split()[0]) >= step:
-                break
+        wait_for_step(process, step)
         process.send_signal(number)
         _, said = process.communicate(timeout=300)
     return said, process.returncode

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 import deeplab
+from deeplab.bundles.read import read_card
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
 from deeplab.inference import segment
@@ -54,7 +55,7 @@ def labels(slide, folder, **settings):
 def on_tissue(slide, canvas):
     with open_slide(slide) as opened:
         found = tissue_mask(opened, margin_um=0)
-        frame = opened.frame(0.5)
+        frame = opened.frame(read_card(MODEL).mpp_work)
     rows = (np.arange(canvas.shape[0]) * frame.scale_y / found.frame.scale_y).astype(int)
     columns = (np.arange(canvas.shape[1]) * frame.scale_x / found.frame.scale_x).astype(int)
     return found.mask[np.ix_(rows, columns)]
@@ -91,7 +92,8 @@ def test_the_tile_size_does_not_matter_to_a_second_look_either(tmp_path):
 
 
 def test_the_mirror_image_of_a_slide_gets_the_mirror_image_of_its_labels(tmp_path):
-    # 16 k + 1 pixels: cells of the network lie on the same pixels from either side.
+    # 16 k + 1 pixels of the model's own scale: the network's cells lie on the same pixels from
+    # either side.
     rgb = tissue(769, 513, seed=3)[0]
     looks = {"runtime": "tensorflow", "tissue": "off"}
     for name, more, least, most in (
@@ -100,7 +102,12 @@ def test_the_mirror_image_of_a_slide_gets_the_mirror_image_of_its_labels(tmp_pat
     ):
         canvas, mirrored = (
             labels(
-                write_tiff(tmp_path / f"{name}{way}.tiff", rgb[:, ::way], compression="deflate"),
+                write_tiff(
+                    tmp_path / f"{name}{way}.tiff",
+                    rgb[:, ::way],
+                    mpp=read_card(MODEL).mpp_work,
+                    compression="deflate",
+                ),
                 tmp_path / f"{name}{way}",
                 **looks,
                 **more,

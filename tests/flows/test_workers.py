@@ -1,22 +1,17 @@
 """Processes that train together by the command: one writes, and when one is killed all end."""
 
-import os
 import signal
-import subprocess
-import sys
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from deeplab.bundles.read import read_card
+from tests.flows.training_command import start_training, three_squares, wait_for_step
 from tests.processes_for_tests import running
-from tests.slides_for_tests import PINK, PURPLE, write_tiff
 from tests.training.test_distribution import free_addresses
 
 pytestmark = pytest.mark.slow
 
-SIDE, STEPS = 200, 24
+STEPS = 24
 OPTIONS = {
     "classes": "lesion",
     "steps": STEPS,
@@ -36,27 +31,11 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory):
-    """Three slides with a square each."""
-    path = tmp_path_factory.mktemp("slides")
-    for number in range(3):
-        rgb = np.full((SIDE, SIDE, 3), PINK, np.uint8)
-        labels = np.zeros((SIDE, SIDE), np.uint8)
-        square = np.s_[40 : 100 + 10 * number, 50:130]
-        rgb[square], labels[square] = PURPLE, 1
-        write_tiff(path / f"{number}.tiff", rgb, compression="deflate")
-        Image.fromarray(labels).save(path / f"{number}.mask.png")
-    return path
+    return three_squares(tmp_path_factory.mktemp("slides"))
 
 
 def start(slides, model, *more, **environment):
-    words = [word for name, value in OPTIONS.items() for word in (f"--{name}", str(value))]
-    return subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.main", "train", slides, model, *words, *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    )
+    return start_training(slides, model, OPTIONS, *more, **environment)
 
 
 def start_workers(slides, models):
@@ -75,10 +54,7 @@ def ends_of(processes):
 def test_when_a_worker_is_killed_all_end_and_started_again_they_go_on(slides, tmp_path):
     models = [tmp_path / str(worker) / "model.zip" for worker in range(2)]
     with running(*start_workers(slides, models)) as processes:
-        for line in processes[0].stdout:
-            _, _, told = line.partition("<filter-comment>train: ")
-            if told and int(told.split()[0]) >= 5:
-                break
+        wait_for_step(processes[0], 5)
         processes[1].send_signal(signal.SIGKILL)
         ((_, said, code),) = ends_of(processes[:1])
     assert code == 2, said
