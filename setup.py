@@ -33,6 +33,7 @@ setup(
         "girder-client>=3.2",
         "girder-slicer-cli-web>=1.5",
         "h5py>=3.11",
+        "ijson>=3.3",
         "large-image>=1.35,<2",
         "large-image-source-openslide>=1.35,<2",
         "large-image-source-pil>=1.35,<2",

@@ -14,6 +14,7 @@ import shapely
 from lxml import etree
 from numpy.typing import NDArray
 
+from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import (
     FARTHEST,
     LayerGatherer,
@@ -22,7 +23,7 @@ from deeplab.annotations.gather import (
 )
 from deeplab.annotations.shapes import Annotations, Layer, polygon_parts
 from deeplab.config.classes import Rgb
-from deeplab.errors import AnnotationError
+from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
 
@@ -40,38 +41,43 @@ HEADERS = (
 )
 
 
-def read_aperio_xml(path: Path) -> Annotations:
+def read_aperio_xml(path: Path, reading: Reading = Reading()) -> Annotations:
     """Reads an ImageScope file; excluded regions become holes of the shapes they lie in.
 
     A layer is called by the annotation's name, else by the name of its first attribute.
-    `attributes` of the result holds MicronsPerPixel where the file states it.
+    MicronsPerPixel, where it is above 0, is the um per pixel.
 
     Raises:
         AnnotationError: it is not such a file, declares entities, or holds what cannot be on a
             slide.
     """
     root = _parse(read_limited(path), path)
-    gatherer = LayerGatherer(path)
+    gatherer = LayerGatherer(path, spill=reading.spill)
     for place, annotation in enumerate(root.iterfind("Annotation"), start=1):
         name = _name(annotation) or f"layer {place}"
         gatherer.open(name, _colour(annotation.get("LineColor")))
         for polygon, text in _shapes(annotation, gatherer, name, path):
             gatherer.add(name, polygon, {"text": text} if text else {})
-    mpp = root.get("MicronsPerPixel")
-    return gatherer.annotations({"MicronsPerPixel": mpp} if mpp else {})
+    return gatherer.annotations(mpp=_mpp(root.get("MicronsPerPixel"), path))
 
 
-def write_aperio_xml(path: Path, annotations: Annotations, mpp: Mpp | None = None) -> None:
+def _mpp(text: str | None, path: Path) -> Mpp | None:
+    try:
+        scale = float(text or 0)
+        return Mpp.square(scale) if scale > 0 else None
+    except (ValueError, ConfigError) as error:
+        raise AnnotationError(path, f"MicronsPerPixel is {text}, which is no scale") from error
+
+
+def write_aperio_xml(path: Path, annotations: Annotations) -> None:
     """Writes a file that ImageScope opens; holes become excluded regions of their own.
 
-    Args:
-        path: where to.
-        annotations: what.
-        mpp: the slide's um per level-0 pixel; without it lengths in um are left at 0.
+    Without um per pixel lengths in um are left at 0.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    mpp = annotations.mpp
     scale = str(round(mpp.mean, 6)) if mpp else "0"
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         file.write('<?xml version="1.0" encoding="UTF-8"?>\n')

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.shapes import Annotations, Layer, Property, Shape, mend
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape, mend
+from deeplab.annotations.store import Store, store
 from deeplab.config.classes import PALETTE, Rgb
 from deeplab.errors import AnnotationError
+from deeplab.geometry.frames import Mpp
 
 log = logging.getLogger(__name__)
 
@@ -31,44 +31,34 @@ def read_limited(path: Path, limit: int = MAX_BYTES) -> bytes:
     Raises:
         AnnotationError: it is missing, empty, too large or cannot be read.
     """
+    size = check_is_file(path)
+    if size > limit:
+        raise AnnotationError(
+            path, f"the file has {size >> 20} MiB, more than the {limit >> 20} that are read"
+        )
     try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise AnnotationError(path, "is a folder, not a file of annotations")
-        if size == 0:
-            raise AnnotationError(path, "the file is empty")
-        if size > limit:
-            raise AnnotationError(
-                path, f"the file has {size >> 20} MiB, more than the {limit >> 20} that are read"
-            )
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise AnnotationError(path, "there is no such file") from error
     except OSError as error:
         raise AnnotationError(path, f"cannot be read: {error.strerror or error}") from error
 
 
-def parse_json(content: bytes, source: str | Path) -> object:
-    """The value of a JSON text.
+def check_is_file(path: Path) -> int:
+    """The bytes of a file that a user gave.
 
     Raises:
-        AnnotationError: it is not JSON, or holds NaN or infinity.
+        AnnotationError: it is missing, empty or a folder.
     """
-
-    def refuse(constant: str) -> NoReturn:
-        raise AnnotationError(source, f"holds {constant}, which is not a place on a slide")
-
     try:
-        return json.loads(content.decode("utf-8-sig"), parse_constant=refuse)
-    except UnicodeDecodeError as error:
-        raise AnnotationError(source, "is not JSON: it is not text in UTF-8") from error
-    except json.JSONDecodeError as error:
-        problem = f"is not JSON: {error.msg} in line {error.lineno}"
-        raise AnnotationError(source, problem) from error
-    except RecursionError as error:
-        raise AnnotationError(source, "is nested too deeply to be annotations") from error
-    except ValueError as error:
-        raise AnnotationError(source, "is not JSON: a number has too many digits") from error
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise AnnotationError(path, "there is no such file") from error
+    except OSError as error:
+        raise AnnotationError(path, f"cannot be read: {error.strerror or error}") from error
+    if not path.is_file():
+        raise AnnotationError(path, "is a folder, not a file of annotations")
+    if size == 0:
+        raise AnnotationError(path, "the file is empty")
+    return size
 
 
 def number(value: object, what: str, source: str | Path) -> float:
@@ -138,18 +128,27 @@ def turned(points: NDArray[np.float64], x: float, y: float, rotation: float) -> 
 
 
 class LayerGatherer:
-    """Puts shapes together by layer name, in the order in which the names first come."""
+    """Puts shapes together by layer name, in the order in which the names first come.
 
-    def __init__(self, source: str | Path) -> None:
-        self._source = source
-        self._shapes: dict[str, list[Shape]] = {}
+    Args:
+        source: what they are read from, for sentences.
+        spill: a folder to keep them in instead of memory; it must outlive what is gathered.
+    """
+
+    def __init__(self, source: str | Path, *, spill: Path | None = None) -> None:
+        self._source, self._spill = source, spill
+        self._shapes: dict[str, Store[Shape]] = {}
+        self._marks: dict[str, Store[Mark]] = {}
         self._colours: dict[str, Rgb] = {}
         self._descriptions: dict[str, str] = {}
         self._skipped: Counter[str] = Counter()
+        self._mended = 0
 
     def open(self, name: str, colour: Rgb | None = None, description: str = "") -> None:
         """Makes a layer known, with or without shapes; what was said of it first stays."""
-        self._shapes.setdefault(name, [])
+        if name not in self._shapes:
+            self._shapes[name] = store(Shape, self._spill)
+            self._marks[name] = store(Mark, self._spill)
         if colour:
             self._colours.setdefault(name, colour)
         if description:
@@ -158,29 +157,49 @@ class LayerGatherer:
     def add(
         self, name: str, polygon: shapely.Polygon, properties: Mapping[str, Property] | None = None
     ) -> None:
-        """Puts a shape into a layer that is open."""
-        self._shapes[name].append(Shape(polygon, properties or {}))
+        """Puts a shape into a layer that is open; an outline that crosses itself is mended."""
+        shapes, mended = mend([Shape(polygon, properties or {})])
+        self._mended += mended
+        for shape in shapes:
+            self._shapes[name].append(shape)
+
+    def mark(
+        self,
+        name: str,
+        geometry: shapely.Point | shapely.LineString,
+        properties: Mapping[str, Property] | None = None,
+    ) -> None:
+        """Puts a point or a line into a layer that is open."""
+        self._marks[name].append(Mark(geometry, properties or {}))
 
     def skip(self, kind: str) -> None:
-        """Counts something that encloses no area."""
+        """Counts something that is neither a shape nor a mark."""
         self._skipped[kind] += 1
 
-    def annotations(self, attributes: Mapping[str, object] | None = None) -> Annotations:
-        """All layers; outlines that cross themselves are mended, and the log says how many."""
-        layers: list[Layer] = []
-        total = 0
-        for index, (name, found) in enumerate(self._shapes.items()):
-            shapes, mended = mend(found)
-            total += mended
-            colour = self._colours.get(name, PALETTE[index % len(PALETTE)])
-            layers.append(Layer(name, colour, shapes, self._descriptions.get(name, "")))
-        if total:
-            log.info("%s: %d outlines crossed themselves and were mended", self._source, total)
-        for kind, count in sorted(self._skipped.items()):
-            log.warning(
-                "%s: %d of type %s have no area and were left out", self._source, count, kind
+    def annotations(
+        self, attributes: Mapping[str, object] | None = None, mpp: Mpp | None = None
+    ) -> Annotations:
+        """All layers; what was mended or left out is counted in the remarks and the log."""
+        layers = tuple(
+            Layer(
+                name,
+                self._colours.get(name, PALETTE[index % len(PALETTE)]),
+                shapes.whole(),
+                self._descriptions.get(name, ""),
+                self._marks[name].whole(),
             )
-        return Annotations(tuple(layers), attributes or {})
+            for index, (name, shapes) in enumerate(self._shapes.items())
+        )
+        remarks = tuple(self._remarks())
+        for remark in remarks:
+            log.warning("%s: %s", self._source, remark)
+        return Annotations(layers, attributes or {}, mpp, remarks)
+
+    def _remarks(self) -> Iterator[str]:
+        if self._mended:
+            yield f"{self._mended} outlines crossed themselves or enclosed nothing and were mended"
+        for kind, count in sorted(self._skipped.items()):
+            yield f"{count} of type {kind} have no area and were left out"
 
 
 def _short(value: object) -> str:

@@ -4,109 +4,145 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 
-from deeplab.annotations.gather import LayerGatherer, coordinates, parse_json, read_limited
-from deeplab.annotations.shapes import Annotations, Layer, Property, Shape
+from deeplab.annotations.format import Reading
+from deeplab.annotations.gather import LayerGatherer, coordinates, number
+from deeplab.annotations.json_stream import events, values
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.config.classes import Rgb
-from deeplab.errors import AnnotationError
+from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
+from deeplab.geometry.frames import Mpp
 
 DECIMALS = 2  # a hundredth of a level-0 pixel
 UNNAMED = "unclassified"
+UM_PER_PIXEL = "um_per_pixel"
+MARKS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 Json = dict[str, Any]
 
 
 def write_geojson(path: Path, annotations: Annotations) -> None:
-    """Writes a FeatureCollection: one annotation object of QuPath per shape.
+    """Writes a FeatureCollection: one annotation object of QuPath per shape, point or line.
 
-    Numbers among the properties become measurements, words metadata. Layers without shapes and
-    their descriptions have no place in this format.
+    Numbers among the properties become measurements, words metadata. The um per pixel is a member
+    `um_per_pixel` of the collection, which other programs pass over (RFC 7946, section 6.1). Layers
+    without shapes and their descriptions have no place in this format.
 
     Raises:
         AnnotationError: a property is not finite.
         OutputError: the file cannot be written.
     """
+    head: Json = {"type": "FeatureCollection"}
+    if annotations.mpp:
+        head[UM_PER_PIXEL] = [annotations.mpp.x, annotations.mpp.y]
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
-        head = json.dumps({"type": "FeatureCollection", "features": []}).removesuffix("]}")
-        file.write(head)
+        file.write(json.dumps(head | {"features": []}).removesuffix("]}"))
         separator = "\n"
         for layer in annotations.layers:
-            for shape in layer.shapes:
-                file.write(separator + _feature(layer, shape, path))
+            for each in chain[Shape | Mark](layer.shapes, layer.marks):
+                file.write(separator + _feature(layer, each, path))
                 separator = ",\n"
         file.write("\n]}\n")
 
 
-def read_geojson(path: Path) -> Annotations:
-    """Reads a FeatureCollection, a list of features or one feature.
+def read_geojson(path: Path, reading: Reading = Reading()) -> Annotations:
+    """Reads a FeatureCollection, a list of features or one feature, one by one.
 
-    A layer is called after the classification of its features, else after their name; points and
-    lines are left out, and the log counts them.
+    A layer is called after the classification of its features, else after their name. Points and
+    lines are marks.
 
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
-    return features_of(parse_json(read_limited(path), path), path)
+    gatherer = LayerGatherer(path, spill=reading.spill)
+    prefix, mpp = _head(path)
+    for place, feature in enumerate(values(path, prefix), start=1):
+        _take(feature, gatherer, f"feature {place}", path)
+    return gatherer.annotations(mpp=mpp)
 
 
-def is_geojson(document: object) -> bool:
-    """Whether parsed JSON claims to be GeoJSON."""
-    first = document[0] if isinstance(document, list) and document else document
-    return isinstance(first, dict) and first.get("type") in ("FeatureCollection", "Feature")
+def _head(path: Path) -> tuple[str, Mpp | None]:
+    """Under which prefix the features are, and the scale if it is said before them."""
+    scale: list[float] = []
+    for prefix, event, value in events(path):
+        if (prefix, event) == ("", "start_array"):
+            return "item", None
+        if prefix == "geometry":
+            return "", None
+        if prefix == f"{UM_PER_PIXEL}.item":
+            scale.append(number(value, UM_PER_PIXEL, path))
+        if (prefix, event) == ("features", "start_array"):
+            return "features.item", _mpp(scale, path)
+    raise AnnotationError(path, "is not a GeoJSON feature collection")
 
 
-def features_of(document: object, source: str | Path) -> Annotations:
-    """The annotations in parsed GeoJSON; see `read_geojson`."""
-    features = document.get("features") if isinstance(document, dict) else document
-    if isinstance(document, dict) and document.get("type") == "Feature":
-        features = [document]
-    if not isinstance(features, list):
-        raise AnnotationError(source, "is not a GeoJSON feature collection")
-    gatherer = LayerGatherer(source)
-    for place, feature in enumerate(features, start=1):
-        if not isinstance(feature, dict) or feature.get("type") != "Feature":
-            raise AnnotationError(source, f"feature {place} is not a GeoJSON feature")
-        properties = feature.get("properties")
-        properties = properties if isinstance(properties, dict) else {}
-        name, colour = _class_of(properties)
-        found = list(_polygons(feature.get("geometry"), gatherer, f"feature {place}", source))
-        if found:
-            gatherer.open(name, colour)
-        for polygon in found:
-            gatherer.add(name, polygon, _values(properties))
-    return gatherer.annotations()
+def _mpp(scale: Sequence[float], path: Path) -> Mpp | None:
+    if not scale:
+        return None
+    try:
+        return Mpp(*scale)
+    except (ConfigError, TypeError) as error:
+        raise AnnotationError(path, f"{UM_PER_PIXEL} is not two scales: {error}") from error
 
 
-def _feature(layer: Layer, shape: Shape, path: Path) -> str:
-    # RFC 7946 wants outlines counterclockwise by the numbers, holes clockwise.
-    polygon = shapely.orient_polygons(shape.polygon, exterior_cw=False)
-    rings = [polygon.exterior, *polygon.interiors]
-    values = shape.properties
+def _take(feature: object, gatherer: LayerGatherer, where: str, path: Path) -> None:
+    """Puts the parts of a feature into its layer."""
+    if not isinstance(feature, dict) or feature.get("type") != "Feature":
+        raise AnnotationError(path, f"{where} is not a GeoJSON feature")
+    properties = feature.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    name, colour = _class_of(properties)
+    polygons = list(_polygons(feature.get("geometry"), gatherer, where, path))
+    marks = list(_marks(feature["geometry"], where, path))
+    if polygons or marks:
+        gatherer.open(name, colour)
+    words = _values(properties) if polygons or marks else {}
+    for polygon in polygons:
+        gatherer.add(name, polygon, words)
+    for mark in marks:
+        gatherer.mark(name, mark, words)
+
+
+def _feature(layer: Layer, each: Shape | Mark, path: Path) -> str:
+    words = each.properties
     feature = {
         "type": "Feature",
-        "geometry": {
-            "type": "Polygon",
-            "coordinates": [
-                np.round(shapely.get_coordinates(ring), DECIMALS).tolist() for ring in rings
-            ],
-        },
+        "geometry": _geometry(each),
         "properties": {
             "objectType": "annotation",
             "classification": {"name": layer.name, "color": list(layer.colour)},
-            "measurements": {k: v for k, v in values.items() if not isinstance(v, str)},
-            "metadata": {k: v for k, v in values.items() if isinstance(v, str)},
+            "measurements": {k: v for k, v in words.items() if not isinstance(v, str)},
+            "metadata": {k: v for k, v in words.items() if isinstance(v, str)},
         },
     }
     try:
         return json.dumps(feature, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
         raise AnnotationError(path, "a point or a measurement is not a finite number") from error
+
+
+def _geometry(each: Shape | Mark) -> Json:
+    if isinstance(each, Mark):
+        points = _points(each.geometry)
+        if isinstance(each.geometry, shapely.Point):
+            return {"type": "Point", "coordinates": points[0]}
+        return {"type": "LineString", "coordinates": points}
+    # RFC 7946 wants outlines counterclockwise by the numbers, holes clockwise.
+    polygon = shapely.orient_polygons(each.polygon, exterior_cw=False)
+    rings = [polygon.exterior, *polygon.interiors]
+    return {"type": "Polygon", "coordinates": [_points(ring) for ring in rings]}
+
+
+def _points(geometry: shapely.Geometry) -> list[list[float]]:
+    found: list[list[float]] = np.round(shapely.get_coordinates(geometry), DECIMALS).tolist()
+    return found
 
 
 def _class_of(properties: Json) -> tuple[str, Rgb | None]:
@@ -130,10 +166,12 @@ def _class_of(properties: Json) -> tuple[str, Rgb | None]:
 def _polygons(
     geometry: object, gatherer: LayerGatherer, where: str, source: str | Path
 ) -> Iterator[shapely.Polygon]:
-    """The polygons of a geometry; what encloses no area is counted."""
+    """The polygons of a geometry; what is neither area nor mark is counted."""
     if not isinstance(geometry, dict):
         raise AnnotationError(source, f"{where} has no geometry")
     kind = geometry.get("type")
+    if kind in MARKS:
+        return
     if kind not in ("Polygon", "MultiPolygon"):
         gatherer.skip(str(kind))
         return
@@ -146,6 +184,21 @@ def _polygons(
             gatherer.skip("Polygon of fewer than three points")
         else:
             yield shapely.Polygon(outside, [hole for hole in holes if len(hole) >= 3])
+
+
+def _marks(
+    geometry: Json, where: str, source: str | Path
+) -> Iterator[shapely.Point | shapely.LineString]:
+    """The points and lines of a geometry."""
+    kind, given = geometry.get("type"), geometry.get("coordinates")
+    if kind in ("Point", "MultiPoint"):
+        points = [given] if kind == "Point" else given
+        yield from map(shapely.Point, coordinates(points, where, source))
+    elif kind in ("LineString", "MultiLineString"):
+        for line in [given] if kind == "LineString" else given if isinstance(given, list) else []:
+            points = coordinates(line, where, source)
+            if len(points) > 1:
+                yield shapely.LineString(points)
 
 
 def _values(properties: Json) -> Mapping[str, Property]:

@@ -8,30 +8,38 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import shapely
+from ijson.common import ObjectBuilder
 
+from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import (
     LayerGatherer,
     coordinates,
     ellipse,
     number,
-    parse_json,
-    read_limited,
     rectangle,
 )
 from deeplab.annotations.heatmap import Heatmap
-from deeplab.annotations.shapes import Annotations, Layer, Property, Shape
+from deeplab.annotations.json_stream import ENDS, events, values
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.config.classes import Rgb, parse_colour
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
+from deeplab.geometry.frames import Mpp
 
 DECIMALS = 2  # a hundredth of a level-0 pixel
 FILL = 0.25  # opacity; the tissue under it stays visible
+UM_PER_PIXEL = "um_per_pixel"  # [x, y], among the attributes
+COLOUR = "lineColor"  # among the attributes of a layer that has no element to show it
+INNER = (("elements",), ("annotation", "elements"))
 Json = dict[str, Any]
 
 
@@ -44,12 +52,15 @@ def write_girder_json(
         AnnotationError: something in `annotations` cannot be an annotation of HistomicsUI.
         OutputError: the file cannot be written.
     """
+    attributes = dict(annotations.attributes)
+    if annotations.mpp:
+        attributes[UM_PER_PIXEL] = [annotations.mpp.x, annotations.mpp.y]
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         file.write("[")
         separator = ""
         for layer in annotations.layers:
             file.write(separator)
-            _write_layer(file, layer, annotations.attributes, path)
+            _write_layer(file, layer, attributes, path)
             separator = ",\n"
         for heatmap in heatmaps:
             file.write(separator + _dumps(heatmap.annotation(), path))
@@ -57,44 +68,129 @@ def write_girder_json(
         file.write("]\n")
 
 
-def read_girder_json(path: Path) -> Annotations:
-    """Reads a file of HistomicsUI annotations.
+def read_girder_json(path: Path, reading: Reading = Reading()) -> Annotations:
+    """Reads a file of HistomicsUI annotations, element by element.
 
     Raises:
         AnnotationError: it is none, or holds what cannot be on a slide.
     """
-    return annotations_of(parse_json(read_limited(path), path), path)
+    return _gathered(_streamed(path), path, spill=reading.spill)
 
 
 def annotations_of(documents: object, source: str | Path = "annotations") -> Annotations:
     """The annotations in parsed JSON: one annotation or a list, bare or as a server sends them.
 
     A layer is called after its annotation; the group of an element, where it is another name, is
-    kept among the element's properties. Open lines of three and more points are closed.
+    kept among the element's properties. Open lines of three and more points are closed; shorter
+    ones, arrows and points are marks.
 
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
-    entries = documents if isinstance(documents, list) else [documents]
-    gatherer = LayerGatherer(source)
+    return _gathered(_parsed(documents, source), source)
+
+
+def _gathered(
+    found: Iterable[tuple[Json, Iterable[object]]], source: str | Path, *, spill: Path | None = None
+) -> Annotations:
+    """Annotations of heads and elements."""
+    gatherer = LayerGatherer(source, spill=spill)
     attributes: dict[str, object] = {}
+    for place, (head, elements) in enumerate(found, start=1):
+        own = head.get("attributes")
+        attributes.update(own if isinstance(own, dict) else {})
+        name = str(head.get("name") or f"layer {place}")
+        gatherer.open(
+            name, _colour(attributes.pop(COLOUR, None)), str(head.get("description") or "")
+        )
+        _take_layer(gatherer, elements, name, source)
+    mpp = _mpp(attributes.pop(UM_PER_PIXEL, None), source)
+    return gatherer.annotations(attributes, mpp)
+
+
+def _parsed(documents: object, source: str | Path) -> Iterator[tuple[Json, Iterable[object]]]:
+    entries = documents if isinstance(documents, list) else [documents]
     for place, entry in enumerate(entries, start=1):
         annotation = entry.get("annotation", entry) if isinstance(entry, dict) else entry
         if not isinstance(annotation, dict) or not isinstance(annotation.get("elements"), list):
             raise AnnotationError(source, f"entry {place} is not an annotation with elements")
-        own = annotation.get("attributes")
-        attributes.update(own if isinstance(own, dict) else {})
-        _take_layer(gatherer, annotation, str(annotation.get("name") or f"layer {place}"), source)
-    return gatherer.annotations(attributes)
+        yield annotation, annotation["elements"]
+
+
+def _streamed(path: Path) -> Iterator[tuple[Json, Iterable[object]]]:
+    """Goes through the file twice: a name may be written after the elements."""
+    heads = _heads(path)
+    prefixes = {head.prefix for head in heads}
+    if len(prefixes) > 1:
+        raise AnnotationError(path, "holds annotations in two forms, bare and as a server sends")
+    elements = values(path, f"{prefixes.pop()}.item") if prefixes else iter(())
+    for head in heads:
+        yield head.annotation, islice(elements, head.elements)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """An annotation without its elements: their prefix and number instead."""
+
+    annotation: Json
+    prefix: str
+    elements: int
+
+
+def _heads(path: Path) -> list[_Head]:
+    """The annotations of a file, one or a list."""
+    heads: list[_Head] = []
+    stream = events(path)
+    first = next(stream)
+    in_list = first[1] == "start_array"
+    entry = "item" if in_list else ""
+    places = [".".join(filter(None, (entry, *inner))) for inner in INNER]
+    builder, counts = ObjectBuilder(), Counter[str]()
+    for prefix, event, value in stream if in_list else chain([first], stream):
+        if in_list and not prefix:
+            break  # the list is at its end
+        inside = next((place for place in places if prefix.startswith(f"{place}.item")), None)
+        if inside is None:
+            builder.event(event, value)
+        elif prefix == f"{inside}.item" and event not in (*ENDS, "map_key"):
+            counts[inside] += 1
+        if prefix == entry and event not in ("start_map", "start_array", "map_key"):
+            heads.append(_head(builder.value, places, counts, path, len(heads) + 1))
+            builder, counts = ObjectBuilder(), Counter()
+    return heads
+
+
+def _head(
+    entry: object, places: Sequence[str], counts: Counter[str], path: Path, number_: int
+) -> _Head:
+    annotation = entry.get("annotation", entry) if isinstance(entry, dict) else entry
+    if not isinstance(annotation, dict) or not isinstance(annotation.get("elements"), list):
+        raise AnnotationError(path, f"entry {number_} is not an annotation with elements")
+    prefix = places[annotation is not entry]
+    return _Head(annotation, prefix, counts[prefix])
+
+
+def _mpp(scale: object, source: str | Path) -> Mpp | None:
+    if scale is None:
+        return None
+    both = scale if isinstance(scale, list) and len(scale) == 2 else [scale]
+    try:
+        x, y = (number(each, UM_PER_PIXEL, source) for each in (both * 2)[:2])
+        return Mpp(x, y)
+    except ConfigError as error:
+        raise AnnotationError(source, f"{UM_PER_PIXEL}: {error}") from error
 
 
 def _write_layer(file: TextIO, layer: Layer, attributes: Mapping[str, object], path: Path) -> None:
     if not layer.name.strip():
         raise AnnotationError(path, "a layer without a name cannot be written")
+    own = dict(attributes)
+    if not layer.shapes and not layer.marks:
+        own[COLOUR] = _rgb(layer.colour)
     head = {
         "name": layer.name,
         "description": layer.description,
-        "attributes": dict(attributes),
+        "attributes": own,
         "elements": [],
     }
     file.write(_dumps(head, path).removesuffix("]}") + "\n")
@@ -106,29 +202,52 @@ def _write_layer(file: TextIO, layer: Layer, attributes: Mapping[str, object], p
 
 
 def _elements(layer: Layer, path: Path) -> Iterator[str]:
-    """The JSON of each shape, those of one form together."""
+    """The JSON of each shape and mark, those of one form together."""
     red, green, blue = layer.colour
     style = {
-        "type": "polyline",
-        "closed": True,
-        "fillColor": f"rgba({red}, {green}, {blue}, {FILL})",
-        "lineColor": f"rgb({red}, {green}, {blue})",
+        "lineColor": _rgb(layer.colour),
         "lineWidth": 2,
         "group": layer.name,
         "label": {"value": layer.name},
     }
-    fixed = _dumps(style, path).removesuffix("}")
-    keys = sorted({key for shape in layer.shapes for key in shape.properties})
+    filled = {
+        "type": "polyline",
+        "closed": True,
+        "fillColor": f"rgba({red}, {green}, {blue}, {FILL})",
+    }
+    fixed = _dumps(filled | style, path).removesuffix("}")
+    forms = sorted({_form(shape) for shape in layer.shapes})
+    for form in forms:
+        # Once through for each form: the shapes may be on disk, and too many to be sorted.
+        for shape in layer.shapes:
+            if len(forms) > 1 and _form(shape) != form:
+                continue
+            points = _points(shape.polygon.exterior, path)
+            holes = [_points(ring, path) for ring in shape.polygon.interiors]
+            user = _dumps({key: shape.properties[key] for key in form.keys}, path)
+            more = f',"holes":[{",".join(holes)}]' if holes else ""
+            yield f'{fixed},"points":{points},"user":{user}{more}}}'
+    for mark in layer.marks:
+        yield _dumps(_mark(mark) | style | {"user": dict(mark.properties)}, path)
 
-    def form(shape: Shape) -> tuple[bool, list[str]]:
-        return len(shape.polygon.interiors) > 0, [k for k in keys if k in shape.properties]
 
-    for shape in sorted(layer.shapes, key=form):
-        points = _points(shape.polygon.exterior, path)
-        holes = [_points(ring, path) for ring in shape.polygon.interiors]
-        user = _dumps({key: shape.properties[key] for key in form(shape)[1]}, path)
-        more = f',"holes":[{",".join(holes)}]' if holes else ""
-        yield f'{fixed},"points":{points},"user":{user}{more}}}'
+@dataclass(frozen=True, slots=True, order=True)
+class _Form:
+    """What decides whether the server takes an element for one like its neighbour."""
+
+    holes: bool
+    keys: tuple[str, ...]
+
+
+def _form(shape: Shape) -> _Form:
+    return _Form(len(shape.polygon.interiors) > 0, tuple(sorted(shape.properties)))
+
+
+def _mark(mark: Mark) -> Json:
+    points = [[*point, 0] for point in np.round(shapely.get_coordinates(mark.geometry), 2).tolist()]
+    if isinstance(mark.geometry, shapely.Point):
+        return {"type": "point", "center": points[0]}
+    return {"type": "polyline", "closed": False, "points": points}
 
 
 def _points(ring: shapely.LinearRing, path: Path) -> str:
@@ -151,20 +270,44 @@ def _dumps(value: object, path: Path) -> str:
         raise AnnotationError(path, f"a property cannot be written as JSON: {error}") from error
 
 
-def _take_layer(gatherer: LayerGatherer, annotation: Json, name: str, source: str | Path) -> None:
+def _take_layer(
+    gatherer: LayerGatherer,
+    elements: Iterable[object],
+    name: str,
+    source: str | Path,
+) -> None:
     colour: Rgb | None = None
-    gatherer.open(name, description=str(annotation.get("description") or ""))
-    for place, element in enumerate(annotation["elements"], start=1):
+    for place, element in enumerate(elements, start=1):
         where = f"element {place} of {name!r}"
         if not isinstance(element, dict):
             raise AnnotationError(source, f"{where} is not an object")
         if colour is None and (colour := _colour(element.get("lineColor"))):
             gatherer.open(name, colour)
         polygon = _polygon(element, where, source)
-        if polygon is None:
-            gatherer.skip(str(element.get("type")))
-        else:
+        if polygon is not None:
             gatherer.add(name, polygon, _properties(element, name))
+        elif geometry := _marked(element, where, source):
+            gatherer.mark(name, geometry, _properties(element, name))
+        else:
+            gatherer.skip(str(element.get("type")))
+
+
+def _marked(
+    element: Json, where: str, source: str | Path
+) -> shapely.Point | shapely.LineString | None:
+    """The point or line that an element marks; None where it marks none."""
+    kind = element.get("type")
+    if kind == "point":
+        (place,) = coordinates([element.get("center")], f"the centre of {where}", source)
+        return shapely.Point(place)
+    if kind in ("polyline", "arrow"):
+        points = coordinates(element.get("points"), where, source)
+        return shapely.LineString(points) if len(points) == 2 else None
+    return None
+
+
+def _rgb(colour: Rgb) -> str:
+    return "rgb({}, {}, {})".format(*colour)
 
 
 def _colour(value: object) -> Rgb | None:

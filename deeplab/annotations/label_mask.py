@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from deeplab.annotations.rasterize import Labels
+from deeplab.annotations.format import IGNORE_LAYER, Reading, Writing
+from deeplab.annotations.rasterize import Labels, draw
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.annotations.trace import trace
-from deeplab.config.classes import IGNORE, PALETTE, ClassList
+from deeplab.config.classes import IGNORE, PALETTE, ClassList, SlideClass
 from deeplab.errors import AnnotationError
 from deeplab.files import whole_file
+from deeplab.geometry.frames import WorkFrame
 
 MAX_PIXELS = 1 << 30
-IGNORE_LAYER = "ignore"
 
 
 def read_label_mask(path: Path) -> Labels:
@@ -64,6 +65,35 @@ def write_label_mask(path: Path, labels: Labels, classes: ClassList | None = Non
     image.putpalette(colours.tobytes())  # makes it a picture of kind P
     with whole_file(path) as part:
         image.save(part, format="PNG")
+
+
+def read_mask(path: Path, reading: Reading = Reading()) -> Annotations:
+    """The objects of a mask in a file; see `read_label_mask` and `annotations_of_mask`.
+
+    Raises:
+        AnnotationError: it is not a mask that can be read.
+    """
+    return annotations_of_mask(read_label_mask(path), reading.classes, reading.ignore)
+
+
+def write_mask(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
+    """Writes the shapes as a PNG of the slide's level 0: the first layer as 1, the second as 2, ...
+
+    Raises:
+        AnnotationError: there are more layers than values, or more pixels than a mask may have.
+        OutputError: the file cannot be written.
+    """
+    names = annotations.names
+    if len(names) >= IGNORE:
+        raise AnnotationError(path, f"{len(names)} layers are more than the 254 a mask can tell")
+    width, height = writing.size_of(annotations)
+    if width * height > MAX_PIXELS:
+        raise AnnotationError(path, f"{width} x {height} pixels are more than a mask may have")
+    frame = WorkFrame(1.0, 1.0, width, height, 1.0)
+    values = {name: value for value, name in enumerate(names, start=1)}
+    labels = draw(annotations, values, frame.box, frame)
+    colours = tuple(SlideClass(name, annotations.layer(name).colour) for name in names)
+    write_label_mask(path, labels, ClassList(colours) if colours else None)
 
 
 def annotations_of_mask(

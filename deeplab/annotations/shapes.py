@@ -1,14 +1,15 @@
-"""Named shapes in level-0 pixels: polygons with holes, in layers with a name and a colour."""
+"""Named shapes in level-0 pixels: polygons with holes, points and lines, in layers of a colour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import shapely
 
 from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError
+from deeplab.geometry.frames import Mpp
 
 Property = float | int | str
 
@@ -22,21 +23,42 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A point or an open line, level-0 pixels: what was marked but encloses no area."""
+
+    geometry: shapely.Point | shapely.LineString
+    properties: Mapping[str, Property] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
-    """All outlined objects of one class on a slide."""
+    """All outlined objects of one class on a slide, a later one over the earlier.
+
+    Shapes and marks may lie on disk: they have a number and an order, but no places to index.
+    """
 
     name: str
     colour: Rgb
-    shapes: tuple[Shape, ...]
+    shapes: Collection[Shape]
     description: str = ""
+    marks: Collection[Mark] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """Everything outlined on a slide; a later layer lies over the earlier ones."""
+    """Everything outlined on a slide; a later layer lies over the earlier ones.
+
+    Attributes:
+        layers: the shapes and marks.
+        attributes: where they come from.
+        mpp: um per level-0 pixel, where the file says it.
+        remarks: what reading had to mend or leave out, a sentence each.
+    """
 
     layers: tuple[Layer, ...]
     attributes: Mapping[str, object] = field(default_factory=dict)
+    mpp: Mpp | None = None
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,8 +82,15 @@ class Annotations:
                 "annotations",
                 f"there is no layer {name!r}, only " + (", ".join(self.names) or "none at all"),
             )
-        shapes = tuple(shape for layer in same for shape in layer.shapes)
-        return Layer(name, same[0].colour, shapes, same[0].description)
+        if len(same) == 1:
+            return same[0]
+        return Layer(
+            name,
+            same[0].colour,
+            tuple(shape for layer in same for shape in layer.shapes),
+            same[0].description,
+            tuple(mark for layer in same for mark in layer.marks),
+        )
 
 
 def polygon_parts(geometry: shapely.Geometry) -> list[shapely.Polygon]:

@@ -94,6 +94,9 @@ class AnnotatedSlide:
                 sample.name, "all that was drawn lies beyond the slide; is it of another one?"
             )
         meant = _by_meaning(layers, rules)
+        marks = sum(len(layer.marks) for layer in annotations.layers if rules.meaning(layer.name))
+        if marks:
+            log.warning("%s: %d points and lines have no area to learn from", sample.name, marks)
         return cls(
             name=sample.name,
             slide=slide,

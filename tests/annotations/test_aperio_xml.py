@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import shapely
@@ -40,9 +41,9 @@ BOX = [(0, 0), (10, 0), (10, 10), (0, 10)]
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    write_aperio_xml(tmp_path / "a.xml", ANNOTATIONS, Mpp.square(0.25))
+    write_aperio_xml(tmp_path / "a.xml", replace(ANNOTATIONS, mpp=Mpp.square(0.25)))
     again = read_aperio_xml(tmp_path / "a.xml")
-    assert again.attributes == {"MicronsPerPixel": "0.25"}
+    assert again.mpp == Mpp.square(0.25)
     assert [(la.name, la.colour) for la in again.layers] == [
         ("tumeur é", (255, 128, 1)),
         ("ignore", (0, 0, 0)),
@@ -60,7 +61,7 @@ def test_any_layer_name_survives_or_loses_only_what_xml_cannot_hold(tmp_path):
 
 
 def test_every_attribute_of_imagescope_is_written_with_areas_in_um2(tmp_path):
-    write_aperio_xml(tmp_path / "a.xml", ANNOTATIONS, Mpp(0.5, 0.25))
+    write_aperio_xml(tmp_path / "a.xml", replace(ANNOTATIONS, mpp=Mpp(0.5, 0.25)))
     root = etree.parse(tmp_path / "a.xml").getroot()
     annotation = root.find("Annotation")
     assert annotation.attrib == {

@@ -76,7 +76,9 @@ def test_multipolygons_old_measurements_and_colours_are_read(tmp_path, caplog):
             ),
             feature({"type": "Polygon", "coordinates": SQUARE}, name="b", color=[1, 2, 3]),
             feature({"type": "Polygon", "coordinates": SQUARE}),
-            feature({"type": "Point", "coordinates": [1, 2]}),
+            feature({"type": "Point", "coordinates": [1, 2]}, name="b"),
+            feature({"type": "LineString", "coordinates": [[1, 2], [3, 4]]}, name="b"),
+            feature({"type": "GeometryCollection", "geometries": []}, name="b"),
         ],
     )
     read = read_geojson(path)
@@ -84,7 +86,12 @@ def test_multipolygons_old_measurements_and_colours_are_read(tmp_path, caplog):
     assert [s.polygon.area for s in read.layer("a").shapes] == [16, 4.5]
     assert read.layer("a").shapes[1].properties == {"n": 2}
     assert (read.layer("a").colour, read.layer("b").colour) == ((200, 0, 0), (1, 2, 3))
-    assert "1 of type Point" in caplog.text
+    assert [mark.geometry.wkt for mark in read.layer("b").marks] == [
+        "POINT (1 2)",
+        "LINESTRING (1 2, 3 4)",
+    ]
+    assert read.remarks == ("1 of type GeometryCollection have no area and were left out",)
+    assert read.remarks[0] in caplog.text
 
 
 @pytest.mark.parametrize(

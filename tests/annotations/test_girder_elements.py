@@ -39,6 +39,8 @@ NO_AREA = {
     },
 }
 
+MARKED = {"point": "Point", "arrow": "LineString"}
+
 
 def checked(element):
     """The element, as the server's own schema takes it."""
@@ -55,11 +57,22 @@ def test_what_encloses_an_area_is_a_shape(element, area):
     assert len(shape.polygon.interiors) == len(element.get("holes", []))
 
 
-@pytest.mark.parametrize("kind", NO_AREA)
-def test_what_encloses_none_is_passed_over_and_said_so(kind, caplog):
+@pytest.mark.parametrize("kind", [kind for kind in NO_AREA if kind not in MARKED])
+def test_what_marks_nothing_is_passed_over_and_said_so(kind, caplog):
     other = {"type": "polyline", "points": RING, "closed": True}
     element = checked({"type": kind, **NO_AREA[kind]})
     with caplog.at_level(logging.WARNING):
         read = annotations_of([{"name": "a", "elements": [element, other]}], "slide.svs")
     assert read.shape_count == 1
     assert f"slide.svs: 1 of type {kind} have no area and were left out" in caplog.text
+
+
+@pytest.mark.parametrize("kind", MARKED)
+def test_points_and_arrows_are_marks(kind):
+    (layer,) = annotations_of([checked_layer(kind)]).layers
+    assert [mark.geometry.geom_type for mark in layer.marks] == [MARKED[kind]]
+    assert not layer.shapes
+
+
+def checked_layer(kind):
+    return {"name": "a", "elements": [checked({"type": kind, **NO_AREA[kind]})]}

@@ -1,6 +1,5 @@
 import contextlib
 import json
-import logging
 import math
 import time
 
@@ -133,17 +132,20 @@ def test_circles_and_ellipses_keep_their_area():
     assert oval.bounds == pytest.approx((-20, -100, 20, 100), abs=0.3)
 
 
-def test_an_open_line_is_closed_and_points_and_short_lines_are_counted(caplog):
+def test_an_open_line_is_closed_and_points_and_short_lines_are_marks():
     elements = [
         {"type": "polyline", "closed": False, "points": [[0, 0, 0], [4, 0, 0], [4, 4, 0]]},
         {"type": "polyline", "points": [[0, 0, 0], [4, 0, 0]]},
         {"type": "point", "center": [1, 1, 0]},
         {"type": "point", "center": [2, 1, 0]},
     ]
-    with caplog.at_level(logging.WARNING):
-        read = annotations_of({"name": "a", "elements": elements})
-    assert [s.polygon.area for s in read.layer("a").shapes] == [8]
-    assert "2 of type point have no area" in caplog.text
+    (layer,) = annotations_of({"name": "a", "elements": elements}).layers
+    assert [s.polygon.area for s in layer.shapes] == [8]
+    assert [mark.geometry.wkt for mark in layer.marks] == [
+        "LINESTRING (0 0, 4 0)",
+        "POINT (1 1)",
+        "POINT (2 1)",
+    ]
 
 
 def test_annotations_as_a_server_sends_them_keep_colour_group_and_properties():

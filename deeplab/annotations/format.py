@@ -1,0 +1,107 @@
+"""What is known of a file format: how to tell, read and write it, and what it can carry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from deeplab.annotations.shapes import Annotations
+
+IGNORE_LAYER = "ignore"
+
+
+class Trait(StrEnum):
+    """Something annotations have; the value is what a sentence calls it."""
+
+    COLOURS = "the colours of layers"
+    DESCRIPTIONS = "the descriptions of layers"
+    EMPTY_LAYERS = "layers without shapes"
+    HOLES = "holes"
+    MARKS = "points and lines"
+    PROPERTIES = "the numbers and words of shapes"
+    MPP = "the um per pixel"
+    ATTRIBUTES = "where the annotations come from"
+    OVERLAPS = "what lies under another shape"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a file is read.
+
+    Attributes:
+        classes: names of the values or types 1, 2, ... where the file has numbers only.
+        ignore: name of the layer of a label mask's value 255.
+        spill: a folder to keep shapes in instead of memory; it must outlive the annotations.
+    """
+
+    classes: Sequence[str] = ()
+    ignore: str = IGNORE_LAYER
+    spill: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """How a file is written.
+
+    Attributes:
+        width_level0: of the slide; 0: as far as the annotations reach.
+        height_level0: of the slide; 0: as far as the annotations reach.
+    """
+
+    width_level0: int = 0
+    height_level0: int = 0
+
+    def size_of(self, annotations: Annotations) -> tuple[int, int]:
+        """Width and height of the slide, level-0 pixels, each at least 1."""
+        right, bottom = self.width_level0, self.height_level0
+        if not (right and bottom):
+            for layer in annotations.layers:
+                for shape in layer.shapes:
+                    _, _, x, y = shape.polygon.bounds
+                    right, bottom = max(right, math.ceil(x)), max(bottom, math.ceil(y))
+        return max(right, 1), max(bottom, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One file format.
+
+    Attributes:
+        name: what people type.
+        title: what people call it.
+        suffixes: of its files, in small letters, the usual one first.
+        read: raises AnnotationError where the file is not what it claims to be.
+        write: raises OutputError where the file cannot be written.
+        carries: what of the annotations it keeps.
+        json_keys: keys, of a JSON document or of the first entry of its list, that only it has.
+        xml_root: the element an XML document of it begins with.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path, Reading], Annotations]
+    write: Callable[[Path, Annotations, Writing], None]
+    carries: frozenset[Trait]
+    json_keys: frozenset[str] = frozenset()
+    xml_root: str = ""
+
+
+def lost(annotations: Annotations, format_: Format) -> list[Trait]:
+    """What `annotations` have and a file of this format cannot carry."""
+    layers = annotations.layers
+    shapes = [layer.shapes for layer in layers]
+    has = {
+        Trait.DESCRIPTIONS: any(layer.description for layer in layers),
+        Trait.EMPTY_LAYERS: any(not layer.shapes and not layer.marks for layer in layers),
+        Trait.HOLES: any(each.polygon.interiors for some in shapes for each in some),
+        Trait.MARKS: any(layer.marks for layer in layers),
+        Trait.PROPERTIES: any(each.properties for some in shapes for each in some),
+        Trait.MPP: annotations.mpp is not None,
+        Trait.ATTRIBUTES: bool(annotations.attributes),
+    }
+    # Every layer has a colour, and shapes may always overlap.
+    return [each for each in Trait if each not in format_.carries and has.get(each, True)]

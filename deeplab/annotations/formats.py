@@ -1,0 +1,141 @@
+"""The file formats of annotations: a row each, and the one a file is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deeplab.annotations.aperio_xml import read_aperio_xml, write_aperio_xml
+from deeplab.annotations.format import Format, Trait, Writing
+from deeplab.annotations.gather import check_is_file
+from deeplab.annotations.geojson import read_geojson, write_geojson
+from deeplab.annotations.girder_json import read_girder_json, write_girder_json
+from deeplab.annotations.json_stream import keys
+from deeplab.annotations.label_mask import read_mask, write_mask
+from deeplab.annotations.shapes import Annotations
+from deeplab.errors import AnnotationError, ConfigError
+
+HEAD_BYTES = 1 << 12  # in which an XML document shows what it is
+
+
+def _plain(write: Callable[[Path, Annotations], None]) -> Callable[..., None]:
+    """A writer that needs to know nothing but the annotations."""
+
+    def written(path: Path, annotations: Annotations, _writing: Writing) -> None:
+        write(path, annotations)
+
+    return written
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="histomicsui",
+        title="HistomicsUI",
+        suffixes=(".anot", ".json"),
+        read=read_girder_json,
+        write=_plain(write_girder_json),
+        carries=frozenset(Trait),
+        json_keys=frozenset({"annotation", "elements"}),
+    ),
+    Format(
+        name="geojson",
+        title="GeoJSON",
+        suffixes=(".geojson", ".json"),
+        read=read_geojson,
+        write=_plain(write_geojson),
+        carries=frozenset(Trait) - {Trait.DESCRIPTIONS, Trait.EMPTY_LAYERS, Trait.ATTRIBUTES},
+        json_keys=frozenset({"features", "geometry"}),
+    ),
+    Format(
+        name="imagescope",
+        title="ImageScope XML",
+        suffixes=(".xml",),
+        read=read_aperio_xml,
+        write=_plain(write_aperio_xml),
+        carries=frozenset({Trait.COLOURS, Trait.EMPTY_LAYERS, Trait.HOLES, Trait.MPP}),
+        xml_root="Annotations",
+    ),
+    Format(
+        name="mask",
+        title="label mask",
+        suffixes=(".png",),
+        read=read_mask,
+        write=write_mask,
+        carries=frozenset({Trait.HOLES}),
+    ),
+)
+
+
+def named(name: str) -> Format:
+    """The format that people call so.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for each in FORMATS:
+        if each.name == name:
+            return each
+    raise ConfigError("format", name, "one of " + ", ".join(each.name for each in FORMATS))
+
+
+def format_to_write(path: Path) -> Format:
+    """The usual format of files of this suffix.
+
+    Raises:
+        AnnotationError: there is none.
+    """
+    suffix = path.suffix.lower()
+    written = [each for each in FORMATS if suffix in each.suffixes]
+    if not written:
+        raise _unknown(path)
+    return min(written, key=lambda each: each.suffixes.index(suffix))
+
+
+def format_of(path: Path) -> Format:
+    """The format a file is of, by its suffix and, where several have it, by its content.
+
+    Raises:
+        AnnotationError: the file is missing, empty, damaged or of no format that is known.
+    """
+    suffix = path.suffix.lower()
+    found = [each for each in FORMATS if suffix in each.suffixes]
+    if not found:
+        raise _unknown(path)
+    check_is_file(path)
+    if found[0].json_keys:
+        return _of_json(path)
+    if found[0].xml_root:
+        return _of_xml(path, found)
+    return found[0]
+
+
+def _of_json(path: Path) -> Format:
+    of_key = {key: each for each in FORMATS for key in each.json_keys}
+    met = False
+    for key in keys(path):
+        met = True
+        if key in of_key:
+            return of_key[key]
+    if met:
+        raise AnnotationError(path, f"is JSON of no kind that is known: {_titles()}")
+    return FORMATS[0]  # an empty list: HistomicsUI writes one where nothing is outlined
+
+
+def _of_xml(path: Path, found: Sequence[Format]) -> Format:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES).replace(b"\0", b"")  # of UTF-16 the other bytes are left
+    begun = [each for each in found if f"<{each.xml_root}".encode() in head]
+    return max(begun or found[:1], key=lambda each: len(each.xml_root))
+
+
+def _unknown(path: Path) -> AnnotationError:
+    suffixes = sorted({suffix for each in FORMATS for suffix in each.suffixes})
+    return AnnotationError(
+        path,
+        f"files of type {path.suffix.lower() or 'without suffix'} are not read as annotations;"
+        f" give {', '.join(suffixes[:-1])} or {suffixes[-1]}",
+    )
+
+
+def _titles() -> str:
+    return ", ".join(each.title for each in FORMATS if each.json_keys)
