@@ -45,6 +45,7 @@ setup(
         "opencv-python-headless>=4.10",
         "rich>=13",
         "scikit-image>=0.24",
+        "scipy>=1.13",
         "shapely>=2.0.6",
         "simplejpeg>=1.8",
     ],

@@ -1,0 +1,1 @@
+"""Outlined objects in, numbers out: shape, colour, texture, neighbours."""
