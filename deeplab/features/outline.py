@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 import shapely
@@ -43,7 +43,7 @@ COLUMNS = (
 )
 
 
-def polygons_um(shapes: Sequence[Shape], mpp: Mpp) -> NDArray[np.object_]:
+def polygons_um(shapes: Collection[Shape], mpp: Mpp) -> NDArray[np.object_]:
     """The shapes' polygons in um from the slide's top left corner, (n,).
 
     One whose corners are not all finite numbers becomes empty.
