@@ -1,0 +1,174 @@
+"""XML of any length, read safely one element after the other; tags to be written."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from lxml import etree
+from numpy.typing import NDArray
+
+from deeplab.annotations.gather import FARTHEST
+from deeplab.config.classes import Rgb
+from deeplab.errors import AnnotationError
+
+Event = Literal["start", "end"]
+CHUNK_BYTES = 1 << 14
+# Control characters have no place in XML, and a reader would turn these three into blanks.
+KEPT_CONTROLS = {"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+
+
+def root_of(path: Path) -> str:
+    """The tag of the element that all others are in; nothing behind it is looked at.
+
+    Raises:
+        AnnotationError: it is not XML, or declares a document type, which could hold entities.
+    """
+    prolog = _Prolog(path)
+    parser = etree.XMLParser(
+        target=prolog, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
+    with _opened(path) as file, _sentences(path):
+        while not prolog.root:
+            chunk = file.read(CHUNK_BYTES)
+            if not chunk:
+                parser.close()
+                break
+            parser.feed(chunk)
+    return prolog.root
+
+
+def elements(path: Path, tags: Sequence[str]) -> Iterator[tuple[Event, Any]]:
+    """The elements of some tags, when they begin and when they end.
+
+    What ends is forgotten as soon as the next is asked for, with all that stood before it in the
+    same element, so memory does not grow with the file.
+
+    Raises:
+        AnnotationError: it is not XML, cut off, or declares a document type.
+    """
+    root_of(path)  # a document type is refused before a parser could expand what it declares
+    with _opened(path) as file:
+        events = etree.iterparse(
+            file,
+            events=("start", "end"),
+            tag=tags,
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            huge_tree=False,
+            remove_comments=True,
+            remove_pis=True,
+        )
+        while True:
+            with _sentences(path):
+                found = next(events, None)
+            if found is None:
+                return
+            yield found
+            if found[0] == "end":
+                _forget(found[1])
+
+
+def check_root(path: Path, tag: str, title: str) -> None:
+    """Refuses another kind of XML.
+
+    Raises:
+        AnnotationError: the file begins with another tag.
+    """
+    if (found := root_of(path)) != tag:
+        raise AnnotationError(path, f"is not {title} file: it begins with <{found}>")
+
+
+def points(
+    texts: tuple[Sequence[str], Sequence[str]], where: str, path: Path
+) -> NDArray[np.float64]:
+    """Points of the texts of their X and Y, float64 (points, 2), level-0 pixels.
+
+    Raises:
+        AnnotationError: one is missing, not a number or not on a slide.
+    """
+    if len(texts[0]) != len(texts[1]):
+        raise AnnotationError(path, f"{where} has a vertex without X or Y")
+    try:
+        places = np.array([list(map(float, text)) for text in texts]).T
+    except ValueError as error:
+        raise AnnotationError(path, f"{where} has a vertex that is not a number") from error
+    if not (np.abs(places) <= FARTHEST).all():
+        raise AnnotationError(path, f"{where} has a vertex that is not on a slide")
+    return places
+
+
+def tag(name: str, attributes: Mapping[str, str], end: str = ">") -> str:
+    """A tag that begins an element, or is all of it where `end` is "/>"."""
+    fields = (f' {key}="{_escape(value)}"' for key, value in attributes.items())
+    return f"<{name}{''.join(fields)}{end}"
+
+
+def hex_colour(colour: Rgb) -> str:
+    """#rrggbb."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+class _Prolog:
+    """Told by a parser what a file begins with."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.root = ""
+
+    def doctype(self, *_: str | None) -> None:
+        raise AnnotationError(
+            self._path, "declares a document type or entities, which is not allowed"
+        )
+
+    def start(self, tag: str, _attributes: Mapping[str, str]) -> None:
+        self.root = self.root or tag
+
+    def close(self) -> None:
+        pass
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise AnnotationError(path, "the file is empty")
+            file.seek(0)
+            yield file
+    except FileNotFoundError as error:
+        raise AnnotationError(path, "there is no such file") from error
+    except IsADirectoryError as error:
+        raise AnnotationError(path, "is a folder, not a file of annotations") from error
+    except OSError as error:
+        raise AnnotationError(path, f"cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (etree.XMLSyntaxError, LookupError, UnicodeError) as error:
+        problem = error.msg if isinstance(error, etree.XMLSyntaxError) else str(error)
+        raise AnnotationError(path, f"is not XML that can be read: {problem}") from error
+
+
+def _forget(element: Any) -> None:  # noqa: ANN401  lxml has no types
+    element.clear(keep_tail=False)
+    parent = element.getparent()
+    while element.getprevious() is not None:
+        del parent[0]
+
+
+def _escape(text: str) -> str:
+    """Text as the value of an attribute."""
+    kept = "".join(
+        c if c >= " " and c not in "\ufffe\uffff" else KEPT_CONTROLS.get(c, " ")
+        for c in html.escape(text)
+    )
+    return kept.encode("utf-8", "replace").decode()

@@ -1,0 +1,42 @@
+import shapely
+
+from deeplab.annotations.exclusions import Exclusions
+
+HOLE = shapely.box(10, 10, 30, 30)
+
+
+def excluding(*areas):
+    exclusions = Exclusions()
+    for area in areas:
+        exclusions.add(area)
+    return exclusions
+
+
+def test_what_is_excluded_is_cut_out_of_what_it_meets():
+    (left,) = excluding(HOLE, shapely.box(35, 0, 90, 40)).cut(shapely.box(0, 0, 40, 40))
+    assert left.equals(shapely.box(0, 0, 35, 40) - HOLE)
+
+
+def test_a_shape_within_a_hole_is_an_island_even_when_rounded_over_its_edge():
+    island = shapely.box(10 - 0.005, 10, 20, 20.004)
+    assert excluding(HOLE).cut(island) == [island]
+
+
+def test_what_falls_apart_comes_back_in_parts():
+    parts = excluding(shapely.box(10, -5, 20, 50)).cut(shapely.box(0, 0, 30, 10))
+    assert sorted(part.area for part in parts) == [100, 100]
+
+
+def test_areas_that_no_shape_meets_are_counted():
+    exclusions = excluding(HOLE, shapely.box(500, 500, 510, 510))
+    assert exclusions.unmet == 2
+    exclusions.cut(shapely.box(0, 0, 40, 40))
+    assert exclusions.unmet == 1
+
+
+def test_outlines_that_cross_themselves_are_cut_by_what_they_enclose():
+    bow = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
+    left = excluding(bow).cut(shapely.box(0, 0, 10, 10))
+    assert sum(part.area for part in left) == 50
+    twisted = excluding(shapely.box(0, 0, 5, 10)).cut(bow)
+    assert sum(part.area for part in twisted) == 25
