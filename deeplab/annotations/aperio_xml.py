@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from io import BytesIO
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,192 +14,276 @@ import shapely
 from lxml import etree
 from numpy.typing import NDArray
 
+from deeplab.annotations.exclusions import Exclusions
 from deeplab.annotations.format import Reading
-from deeplab.annotations.gather import (
-    FARTHEST,
-    LayerGatherer,
-    ellipse,
-    read_limited,
-)
-from deeplab.annotations.shapes import Annotations, Layer, polygon_parts
+from deeplab.annotations.gather import LayerGatherer, ellipse
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
+from deeplab.annotations.xml_stream import check_root, elements, points, tag
 from deeplab.config.classes import Rgb
-from deeplab.errors import AnnotationError, ConfigError
+from deeplab.errors import ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
 
-POLYGON, RECTANGLE, ELLIPSE = "0", "1", "2"
-OTHER_TYPES = {"3": "arrow", "4": "ruler or line", "5": "point"}
+ROOT = "Annotations"
+TAGS = (ROOT, "Annotation", "AttributeHeader", "Region")
+POLYGON, RECTANGLE, ELLIPSE, ARROW, LINE, POINT = "0", "1", "2", "3", "4", "5"
 # One call for all vertices of a region: files hold millions.
 VERTEX_X = etree.XPath("Vertices/Vertex/@X", smart_strings=False)
 VERTEX_Y = etree.XPath("Vertices/Vertex/@Y", smart_strings=False)
-HEADERS = (
-    ("9999", "Region"),
-    ("9997", "Length"),
-    ("9996", "Area"),
-    ("9998", "Text"),
-    ("1", "Description"),
-)
+TEXT = "text"  # the property that a region's Text is
+DESCRIPTION = "Description"  # what ImageScope calls the attribute that it gives to each layer
+HEADERS = {
+    "9999": "Region",
+    "9997": "Length",
+    "9996": "Area",
+    "9998": "Text",
+    "1": DESCRIPTION,
+}
+
+Vertices = NDArray[np.float64]  # (vertices, 2) as x, y in level-0 pixels
 
 
 def read_aperio_xml(path: Path, reading: Reading = Reading()) -> Annotations:
-    """Reads an ImageScope file; excluded regions become holes of the shapes they lie in.
+    """Reads an ImageScope file; excluded regions become holes of the shapes that they meet.
 
-    A layer is called by the annotation's name, else by the name of its first attribute.
-    MicronsPerPixel, where it is above 0, is the um per pixel.
+    The file is read twice, as what is excluded may stand behind the shapes it is excluded from.
 
     Raises:
         AnnotationError: it is not such a file, declares entities, or holds what cannot be on a
             slide.
     """
-    root = _parse(read_limited(path), path)
+    check_root(path, ROOT, "an ImageScope")
     gatherer = LayerGatherer(path, spill=reading.spill)
-    for place, annotation in enumerate(root.iterfind("Annotation"), start=1):
-        name = _name(annotation) or f"layer {place}"
-        gatherer.open(name, _colour(annotation.get("LineColor")))
-        for polygon, text in _shapes(annotation, gatherer, name, path):
-            gatherer.add(name, polygon, {"text": text} if text else {})
-    return gatherer.annotations(mpp=_mpp(root.get("MicronsPerPixel"), path))
-
-
-def _mpp(text: str | None, path: Path) -> Mpp | None:
-    try:
-        scale = float(text or 0)
-        return Mpp.square(scale) if scale > 0 else None
-    except (ValueError, ConfigError) as error:
-        raise AnnotationError(path, f"MicronsPerPixel is {text}, which is no scale") from error
+    scale, heads = _read_heads(path)
+    for head in heads:
+        gatherer.open(head.name, head.colour, head.description)
+    _read_regions(path, heads, gatherer)
+    for head in heads:
+        for _ in range(head.exclusions.unmet):
+            gatherer.skip("excluded region outside of all others")
+    mpp, remarks = _scale(scale)
+    found = gatherer.annotations(mpp=mpp)
+    return replace(found, remarks=(*found.remarks, *remarks))
 
 
 def write_aperio_xml(path: Path, annotations: Annotations) -> None:
     """Writes a file that ImageScope opens; holes become excluded regions of their own.
 
-    Without um per pixel lengths in um are left at 0.
-
     Raises:
         OutputError: the file cannot be written.
     """
     mpp = annotations.mpp
-    scale = str(round(mpp.mean, 6)) if mpp else "0"
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         file.write('<?xml version="1.0" encoding="UTF-8"?>\n')
-        file.write(_tag("Annotations", {"MicronsPerPixel": scale}) + "\n")
+        file.write(tag(ROOT, {"MicronsPerPixel": f"{mpp.mean if mpp else 0:.6f}"}) + "\n")
         for place, layer in enumerate(annotations.layers, start=1):
             file.writelines(_layer_lines(layer, place, mpp))
-        file.write("</Annotations>\n")
+        file.write(f"</{ROOT}>\n")
 
 
-def _parse(content: bytes, path: Path) -> Any:  # noqa: ANN401  lxml has no types
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_pis=True
-    )
-    try:
-        tree = etree.parse(BytesIO(content), parser)
-    except etree.XMLSyntaxError as error:
-        raise AnnotationError(path, f"is not XML that can be read: {error.msg}") from error
-    # ImageScope writes no document type; one can only be there to declare entities.
-    if tree.docinfo.doctype or tree.docinfo.internalDTD is not None:
-        raise AnnotationError(path, "declares a document type or entities, which is not allowed")
-    root = tree.getroot()
-    if root.tag != "Annotations":
-        raise AnnotationError(path, f"is not an ImageScope file: it begins with <{root.tag}>")
-    return root
+@dataclass(slots=True)
+class _Head:
+    """What is known of a layer before its shapes are read."""
+
+    name: str
+    colour: Rgb | None = None
+    description: str = ""
+    exclusions: Exclusions = field(default_factory=Exclusions)
 
 
-def _name(annotation: Any) -> str:  # noqa: ANN401  lxml has no types
-    attributes = annotation.iterfind("Attributes/Attribute")
-    names = [annotation.get("Name"), *(attribute.get("Name") for attribute in attributes)]
-    return next((name.strip() for name in names if name and name.strip()), "")
+def _read_heads(path: Path) -> tuple[str, list[_Head]]:
+    """The text of the scale, and of each layer all but the shapes."""
+    scale = ""
+    heads: list[_Head] = []
+    number = 0
+    for event, element in elements(path, TAGS):
+        if event == "start" and element.tag == ROOT:
+            scale = element.get("MicronsPerPixel", "")
+        elif event == "start" and element.tag == "Annotation":
+            heads.append(_Head(f"layer {len(heads) + 1}"))
+            number = 0
+        elif event == "end" and element.tag == "Region" and heads:
+            number += 1
+            if element.get("NegativeROA") == "1":
+                area = _area(element, _vertices(element, number, heads[-1], path))
+                if area is not None:
+                    heads[-1].exclusions.add(area)
+        elif event == "end" and element.tag == "Annotation":
+            _complete(heads[-1], element)
+    return scale, heads
 
 
-def _colour(text: str | None) -> Rgb | None:
+def _complete(head: _Head, annotation: Any) -> None:  # noqa: ANN401  lxml has no types
+    """A layer is called after its annotation, else after the first attribute that says anything."""
+    attributes = [
+        (element.get("Name", "").strip(), element.get("Value", ""))
+        for element in annotation.iterfind("Attributes/Attribute")
+    ]
+    names = [annotation.get("Name", "").strip()]
+    names += [name for name, _ in attributes if name != DESCRIPTION]
+    head.name = next(filter(None, names), head.name)
+    said = [
+        value if name in (DESCRIPTION, head.name) else f"{name}: {value}"
+        for name, value in attributes
+        if value.strip()
+    ]
+    head.description = "; ".join(said)
+    head.colour = _colour(annotation.get("LineColor", ""))
+
+
+def _read_regions(path: Path, heads: Sequence[_Head], gatherer: LayerGatherer) -> None:
+    place = -1
+    number = 0
+    headers: dict[str, str] = {}
+    for event, element in elements(path, TAGS):
+        if event == "start" and element.tag == "Annotation":
+            place, number, headers = place + 1, 0, {}
+        elif event == "end" and element.tag == "AttributeHeader":
+            headers[element.get("Id", "")] = element.get("Name", "")
+        elif event == "end" and element.tag == "Region":
+            number += 1
+            if place < 0:
+                gatherer.skip("region outside of all layers")
+                continue
+            vertices = _vertices(element, number, heads[place], path)
+            _take(element, vertices, _properties(element, headers), heads[place], gatherer)
+
+
+def _take(
+    region: Any,  # noqa: ANN401  lxml has no types
+    vertices: Vertices,
+    properties: Mapping[str, Property],
+    head: _Head,
+    gatherer: LayerGatherer,
+) -> None:
+    """Puts what a region stands for into its layer."""
+    kind = _kind(region)
+    area = _area(region, vertices)
+    if kind not in AREAS and kind not in (ARROW, LINE, POINT):
+        gatherer.skip(f"region of type {kind}")
+    elif not len(vertices):
+        gatherer.skip("region without vertices")
+    elif region.get("NegativeROA") == "1":
+        if area is None:
+            gatherer.skip("excluded region without area")
+    elif area is not None:
+        left = head.exclusions.cut(area)
+        for polygon in left:
+            gatherer.add(head.name, polygon, properties)
+        if not left:
+            gatherer.skip("region excluded as a whole")
+    elif kind == POINT or len(vertices) == 1:
+        for vertex in vertices:
+            gatherer.mark(head.name, shapely.Point(vertex), properties)
+    else:
+        gatherer.mark(head.name, shapely.LineString(vertices), properties)
+
+
+def _kind(region: Any) -> str:  # noqa: ANN401  lxml has no types
+    return (region.get("Type") or POLYGON).strip()
+
+
+def _vertices(region: Any, number: int, head: _Head, path: Path) -> Vertices:  # noqa: ANN401  lxml
+    where = f"region {number} of {head.name!r}"
+    return points((VERTEX_X(region), VERTEX_Y(region)), where, path)
+
+
+def _area(region: Any, vertices: Vertices) -> shapely.Polygon | None:  # noqa: ANN401  lxml
+    """What a region encloses, where it is of a type that does."""
+    outline = AREAS.get(_kind(region))
+    return outline(vertices) if outline and len(vertices) >= 2 else None
+
+
+def _polygon(vertices: Vertices) -> shapely.Polygon | None:
+    return shapely.Polygon(vertices) if len(vertices) >= 3 else None
+
+
+def _rectangle(vertices: Vertices) -> shapely.Polygon | None:
+    """A rectangle may be given by two opposite corners."""
+    if len(vertices) > 2:
+        return _polygon(vertices)
+    return shapely.box(*vertices.min(axis=0), *vertices.max(axis=0))
+
+
+def _ellipse(vertices: Vertices) -> shapely.Polygon | None:
+    """An ellipse is given by corners of its bounds, or drawn with many vertices."""
+    if len(vertices) > 4:
+        return _polygon(vertices)
+    radius = np.ptp(vertices, axis=0) / 2
+    return ellipse(*(vertices.min(axis=0) + radius), *radius)
+
+
+AREAS: Mapping[str, Callable[[Vertices], shapely.Polygon | None]] = {
+    POLYGON: _polygon,
+    RECTANGLE: _rectangle,
+    ELLIPSE: _ellipse,
+}
+
+
+def _properties(region: Any, headers: Mapping[str, str]) -> dict[str, Property]:  # noqa: ANN401  lxml
+    """A region's text, and its attributes, called by name or by the number of a header."""
+    found: dict[str, Property] = {}
+    for element in region.iterfind("Attributes/Attribute"):
+        name, value = element.get("Name", ""), element.get("Value", "")
+        if headers.get(element.get("Id", "")) != name:
+            name = headers.get(name, name)
+        if name and value:
+            found[name] = _value(value)
+    text = region.get("Text", "").strip()
+    return {TEXT: text, **found} if text else found
+
+
+def _value(text: str) -> Property:
+    """The number that is written so, else the text."""
+    for number in (int, float):
+        try:
+            value: int | float = number(text)
+        except ValueError:
+            continue
+        if str(value) == text and math.isfinite(value):
+            return value
+    return text
+
+
+def _colour(text: str) -> Rgb | None:
     """Red, green, blue of an integer 0xBBGGRR."""
     try:
-        packed = int(text or "")
+        packed = int(text)
     except ValueError:
         return None
     return packed & 255, packed >> 8 & 255, packed >> 16 & 255
 
 
-def _shapes(
-    annotation: Any,  # noqa: ANN401  lxml has no types
-    gatherer: LayerGatherer,
-    name: str,
-    path: Path,
-) -> Iterator[tuple[shapely.Polygon, str]]:
-    """Each shape of a layer without what is excluded from it, and its text."""
-    shapes: list[shapely.Polygon] = []
-    texts: list[str] = []
-    excluded: list[shapely.Polygon] = []
-    for place, region in enumerate(annotation.iterfind("Regions/Region"), start=1):
-        kind = region.get("Type", POLYGON)
-        if kind not in (POLYGON, RECTANGLE, ELLIPSE):
-            gatherer.skip(OTHER_TYPES.get(kind, kind))
-            continue
-        polygon = _outline(_vertices(region, f"region {place} of {name!r}", path), kind)
-        if polygon is None:
-            gatherer.skip("region of too few vertices")
-        elif region.get("NegativeROA") == "1":
-            excluded.append(polygon)
-        else:
-            shapes.append(polygon)
-            texts.append((region.get("Text") or "").strip())
-    yield from _exclude(shapes, texts, excluded, gatherer)
-
-
-def _exclude(
-    shapes: list[shapely.Polygon],
-    texts: list[str],
-    excluded: list[shapely.Polygon],
-    gatherer: LayerGatherer,
-) -> Iterator[tuple[shapely.Polygon, str]]:
-    """Cuts the excluded regions out of the shapes that they meet."""
-    holes: defaultdict[int, list[shapely.Polygon]] = defaultdict(list)
-    tree = shapely.STRtree(shapes)
-    for hole in map(shapely.make_valid, excluded):
-        met = tree.query(hole)
-        for index in met:
-            holes[int(index)].append(hole)
-        if not len(met):
-            gatherer.skip("excluded region outside of all others")
-    for index, (polygon, text) in enumerate(zip(shapes, texts, strict=True)):
-        if index not in holes:
-            yield polygon, text
-            continue
-        left = shapely.difference(shapely.make_valid(polygon), shapely.union_all(holes[index]))
-        for part in polygon_parts(left):
-            yield part, text
-
-
-def _vertices(region: Any, where: str, path: Path) -> NDArray[np.float64]:  # noqa: ANN401  lxml
-    texts = [VERTEX_X(region), VERTEX_Y(region)]
-    if len(texts[0]) != len(texts[1]):
-        raise AnnotationError(path, f"{where} has a vertex without X or Y")
+def _scale(text: str) -> tuple[Mpp | None, tuple[str, ...]]:
+    """The um per pixel, and what is to be said of it; ImageScope writes 0 where it knows none."""
     try:
-        vertices = np.array([list(map(float, text)) for text in texts]).T
-    except ValueError as error:
-        raise AnnotationError(path, f"{where} has a vertex that is not a number") from error
-    if not (np.abs(vertices) <= FARTHEST).all():
-        raise AnnotationError(path, f"{where} has a vertex that is not on a slide")
-    return vertices
-
-
-def _outline(vertices: NDArray[np.float64], kind: str) -> shapely.Polygon | None:
-    """The area of a region; rectangles and ellipses may be given by two opposite corners."""
-    if len(vertices) < 2:
-        return None
-    (left, top), (right, bottom) = vertices.min(axis=0), vertices.max(axis=0)
-    if kind == ELLIPSE:
-        return ellipse(
-            (left + right) / 2, (top + bottom) / 2, (right - left) / 2, (bottom - top) / 2
-        )
-    if kind == RECTANGLE and len(vertices) == 2:
-        return shapely.box(left, top, right, bottom)
-    return shapely.Polygon(vertices) if len(vertices) >= 3 else None
+        value = float(text or 0)
+        return (Mpp.square(value) if value else None), ()
+    except (ValueError, ConfigError):
+        return None, (f"MicronsPerPixel is {text[:40]!r}, which is no scale and was left out",)
 
 
 def _layer_lines(layer: Layer, place: int, mpp: Mpp | None) -> Iterator[str]:
     """The lines of one `Annotation` element."""
+    yield tag("Annotation", _annotation_fields(layer, place)) + "\n<Attributes>"
+    yield tag("Attribute", {"Name": layer.name, "Id": "0", "Value": ""}, end="/>")
+    if layer.description:
+        said = {"Name": DESCRIPTION, "Id": "1", "Value": layer.description}
+        yield tag("Attribute", said, end="/>")
+    yield "</Attributes>\n<Regions><RegionAttributeHeaders>"
+    headers = _headers(layer)
+    for name, header in headers.items():
+        fields = {"Id": header, "Name": name, "ColumnWidth": "-1"}
+        yield tag("AttributeHeader", fields, end="/>")
+    yield "</RegionAttributeHeaders>\n"
+    for number, region in enumerate(_regions(layer), start=1):
+        yield from _region_lines(region, number, headers, mpp)
+    yield "</Regions><Plots/></Annotation>\n"
+
+
+def _annotation_fields(layer: Layer, place: int) -> dict[str, str]:
     red, green, blue = layer.colour
-    attributes = {
+    return {
         "Id": str(place),
         "Name": layer.name,
         "ReadOnly": "0",
@@ -213,32 +297,63 @@ def _layer_lines(layer: Layer, place: int, mpp: Mpp | None) -> Iterator[str]:
         "MarkupImagePath": "",
         "MacroName": "",
     }
-    yield _tag("Annotation", attributes) + "\n<Attributes>"
-    yield _tag("Attribute", {"Name": layer.name, "Id": "0", "Value": ""}, end="/>")
-    yield "</Attributes>\n<Regions><RegionAttributeHeaders>"
-    for header, name in HEADERS:
-        fields = {"Id": header, "Name": name, "ColumnWidth": "-1"}
-        yield _tag("AttributeHeader", fields, end="/>")
-    yield "</RegionAttributeHeaders>\n"
-    number = 0
+
+
+def _headers(layer: Layer) -> dict[str, str]:
+    """Numbers of the columns of ImageScope's table, and of one for each property."""
+    headers = {name: number for number, name in HEADERS.items()}
+    for item in chain[Shape | Mark](layer.shapes, layer.marks):
+        for name in item.properties:
+            if name != TEXT and name not in headers:
+                headers[name] = str(len(headers) - len(HEADERS) + 2)
+    return headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    kind: str
+    geometry: shapely.Point | shapely.LineString  # a LinearRing where it encloses an area
+    properties: Mapping[str, Property]
+    negative: bool = False
+
+
+def _regions(layer: Layer) -> Iterator[_Region]:
+    """The regions that stand for a layer's shapes, each before its holes, and marks."""
     for shape in layer.shapes:
-        text = str(shape.properties.get("text", ""))
-        for hole, ring in enumerate([shape.polygon.exterior, *shape.polygon.interiors]):
-            number += 1
-            own = {"Text": text, "NegativeROA": str(int(hole > 0))}
-            yield _region(ring, number, own, mpp)
-    yield "</Regions><Plots/></Annotation>\n"
+        yield _Region(POLYGON, shape.polygon.exterior, shape.properties)
+        for hole in shape.polygon.interiors:
+            yield _Region(POLYGON, hole, {}, negative=True)
+    for mark in layer.marks:
+        kind = POINT if isinstance(mark.geometry, shapely.Point) else LINE
+        yield _Region(kind, mark.geometry, mark.properties)
 
 
-def _region(ring: shapely.LinearRing, number: int, more: Mapping[str, str], mpp: Mpp | None) -> str:
-    """A `Region` element for an outline or a hole."""
-    corners = shapely.get_coordinates(ring)
+def _region_lines(
+    region: _Region, number: int, headers: Mapping[str, str], mpp: Mpp | None
+) -> Iterator[str]:
+    """The lines of one `Region` element."""
+    corners = shapely.get_coordinates(region.geometry)
+    yield tag("Region", _region_fields(region, corners, number, mpp))
+    own = {name: value for name, value in region.properties.items() if name != TEXT}
+    yield "<Attributes>" if own else "<Attributes/>"
+    for name, value in own.items():
+        fields = {"Name": name, "Id": headers[name], "Value": str(value)}
+        yield tag("Attribute", fields, end="/>")
+    yield "</Attributes><Vertices>" if own else "<Vertices>"
+    kept = corners[:-1] if region.kind == POLYGON else corners
+    yield "".join(f'<Vertex X="{x:.2f}" Y="{y:.2f}" Z="0"/>' for x, y in kept.tolist())
+    yield "</Vertices></Region>\n"
+
+
+def _region_fields(
+    region: _Region, corners: Vertices, number: int, mpp: Mpp | None
+) -> dict[str, str]:
     steps = np.diff(corners, axis=0)
     um = np.array([mpp.x, mpp.y]) if mpp else np.zeros(2)
-    area = shapely.Polygon(ring).area
-    attributes = {
+    area = shapely.Polygon(corners).area if region.kind == POLYGON else 0.0
+    return {
         "Id": str(number),
-        "Type": POLYGON,
+        "Type": region.kind,
         "Zoom": "1",
         "Selected": "0",
         "ImageLocation": "",
@@ -247,22 +362,9 @@ def _region(ring: shapely.LinearRing, number: int, more: Mapping[str, str], mpp:
         "Area": f"{area:.2f}",
         "LengthMicrons": f"{np.hypot(*(steps * um).T).sum():.2f}",
         "AreaMicrons": f"{area * um.prod():.2f}",
+        "Text": str(region.properties.get(TEXT, "")),
+        "NegativeROA": str(int(region.negative)),
         "InputRegionId": "0",
         "Analyze": "1",
         "DisplayId": str(number),
-        **more,
     }
-    vertices = "".join(f'<Vertex X="{x:.2f}" Y="{y:.2f}" Z="0"/>' for x, y in corners[:-1].tolist())
-    head = _tag("Region", attributes)
-    return f"{head}<Attributes/><Vertices>{vertices}</Vertices></Region>\n"
-
-
-def _tag(name: str, attributes: Mapping[str, str], end: str = ">") -> str:
-    fields = (f' {key}="{_escape(value)}"' for key, value in attributes.items())
-    return f"<{name}{''.join(fields)}{end}"
-
-
-def _escape(text: str) -> str:
-    """Text as the value of an attribute; control characters have no place in XML."""
-    kept = "".join(c if c >= " " and c not in "\ufffe\uffff" else " " for c in text)
-    return html.escape(kept.encode("utf-8", "replace").decode())
