@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deeplab.annotations.aperio_xml import read_aperio_xml, write_aperio_xml
+from deeplab.annotations.asap_xml import read_asap_xml, write_asap_xml
 from deeplab.annotations.format import Format, Trait, Writing
 from deeplab.annotations.gather import check_is_file
 from deeplab.annotations.geojson import read_geojson, write_geojson
@@ -13,9 +14,8 @@ from deeplab.annotations.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.json_stream import keys
 from deeplab.annotations.label_mask import read_mask, write_mask
 from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.xml_stream import root_of
 from deeplab.errors import AnnotationError, ConfigError
-
-HEAD_BYTES = 1 << 12  # in which an XML document shows what it is
 
 
 def _plain(write: Callable[[Path, Annotations], None]) -> Callable[..., None]:
@@ -52,8 +52,17 @@ FORMATS: tuple[Format, ...] = (
         suffixes=(".xml",),
         read=read_aperio_xml,
         write=_plain(write_aperio_xml),
-        carries=frozenset({Trait.COLOURS, Trait.EMPTY_LAYERS, Trait.HOLES, Trait.MPP}),
+        carries=frozenset(Trait) - {Trait.ATTRIBUTES},
         xml_root="Annotations",
+    ),
+    Format(
+        name="asap",
+        title="ASAP XML",
+        suffixes=(".xml",),
+        read=read_asap_xml,
+        write=_plain(write_asap_xml),
+        carries=frozenset(Trait) - {Trait.ATTRIBUTES, Trait.MPP, Trait.PROPERTIES},
+        xml_root="ASAP_Annotations",
     ),
     Format(
         name="mask",
@@ -122,10 +131,14 @@ def _of_json(path: Path) -> Format:
 
 
 def _of_xml(path: Path, found: Sequence[Format]) -> Format:
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES).replace(b"\0", b"")  # of UTF-16 the other bytes are left
-    begun = [each for each in found if f"<{each.xml_root}".encode() in head]
-    return max(begun or found[:1], key=lambda each: len(each.xml_root))
+    root = root_of(path)
+    for each in found:
+        if each.xml_root == root:
+            return each
+    titles = ", ".join(each.title for each in found)
+    raise AnnotationError(
+        path, f"is XML of no kind that is known ({titles}): it begins with <{root}>"
+    )
 
 
 def _unknown(path: Path) -> AnnotationError:

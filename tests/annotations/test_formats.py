@@ -140,6 +140,25 @@ def test_json_of_another_kind_is_refused(tmp_path):
         format_of(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("<Annotations/>", "imagescope"),
+        ("<!-- <Annotations> --><ASAP_Annotations/>", "asap"),
+        ('<?xml version="1.0" encoding="utf-16"?><ASAP_Annotations/>', "asap"),
+    ],
+)
+def test_xml_is_told_by_its_root(tmp_path, text, name):
+    (tmp_path / "a.xml").write_text(text, encoding="utf-16" if "utf-16" in text else "utf-8")
+    assert format_of(tmp_path / "a.xml").name == name
+
+
+def test_xml_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "a.xml").write_text("<html/>")
+    with pytest.raises(AnnotationError, match=r"ImageScope XML, ASAP XML\): it begins with <html>"):
+        format_of(tmp_path / "a.xml")
+
+
 def test_json_nested_without_end_is_refused_in_little_memory(tmp_path):
     (tmp_path / "a.json").write_text("[" * 100_000)
     with pytest.raises(AnnotationError, match="nested too deeply"):

@@ -1,0 +1,322 @@
+"""Annotations as ASAP keeps them, and the CAMELYON data sets: XML, layers as groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from lxml import etree
+from numpy.typing import NDArray
+
+from deeplab.annotations.exclusions import Exclusions
+from deeplab.annotations.format import Reading
+from deeplab.annotations.gather import LayerGatherer
+from deeplab.annotations.shapes import Annotations, Layer, Property
+from deeplab.annotations.xml_stream import check_root, elements, hex_colour, points, tag
+from deeplab.config.classes import Rgb, parse_colour
+from deeplab.errors import ConfigError
+from deeplab.files import whole_file
+
+ROOT = "ASAP_Annotations"
+TAGS = ("Annotation", "Group")
+X = etree.XPath("Coordinates/Coordinate/@X", smart_strings=False)
+Y = etree.XPath("Coordinates/Coordinate/@Y", smart_strings=False)
+ORDER = etree.XPath("Coordinates/Coordinate/@Order", smart_strings=False)
+NO_GROUP = "None"
+UNNAMED = "unclassified"  # the layer of what is in no group
+HOLES = " (holes)"  # a group of this ending is cut out of the group it is part of
+# The groups of CAMELYON16 and 17 that hold what is not part of others; they stay layers as well.
+CUT_OUT_OF = {"_2": ("_0", "_1"), "normal": ("metastases",)}
+DESCRIPTION = "description"  # the attribute of a group that a layer's description is
+TEXT = "text"  # the property that an annotation's name is
+NUMBERED = re.compile(r"Annotation \d+")  # what ASAP calls an annotation that nobody named
+SPLINE_STEPS = 8  # points for each piece of a curve
+
+Points = NDArray[np.float64]  # (points, 2) as x, y in level-0 pixels
+
+
+def read_asap_xml(path: Path, reading: Reading = Reading()) -> Annotations:
+    """Reads a file of ASAP; a group is a layer, and so is a group within a group.
+
+    The file is read twice, as groups stand behind the shapes that are in them.
+
+    Raises:
+        AnnotationError: it is not such a file, declares entities, or holds what cannot be on a
+            slide.
+    """
+    check_root(path, ROOT, "an ASAP")
+    gatherer = LayerGatherer(path, spill=reading.spill)
+    groups = _read_groups(path)
+    for name, group in groups.items():
+        if not group.is_holes:
+            gatherer.open(name, group.colour, group.description)
+    for number, annotation in enumerate(_annotations(path), start=1):
+        name = _known(_group_name(annotation), groups)
+        if not groups[name].is_holes:
+            corners = _corners(annotation, f"annotation {number}", path)
+            _take(annotation, corners, name, groups[name].exclusions, gatherer)
+    for group in groups.values():
+        for _ in range(group.exclusions.unmet):
+            gatherer.skip("hole outside of all shapes")
+    return gatherer.annotations()
+
+
+def write_asap_xml(path: Path, annotations: Annotations) -> None:
+    """Writes a file that ASAP opens; the holes of a layer become a group that is part of its own.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    numbers = count()
+    hole_groups = _hole_groups(annotations)
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<{ROOT}>\n<Annotations>\n')
+        for layer in annotations.layers:
+            for drawn in _drawings(layer, hole_groups.get(layer.name, "")):
+                file.writelines(_annotation_lines(drawn, layer.colour, next(numbers)))
+        file.write("</Annotations>\n<AnnotationGroups>\n")
+        for name in annotations.names:
+            file.writelines(_group_lines(annotations.layer(name), hole_groups.get(name, "")))
+        file.write(f"</AnnotationGroups>\n</{ROOT}>\n")
+
+
+@dataclass(slots=True)
+class _Group:
+    colour: Rgb | None = None
+    description: str = ""
+    part_of: str = ""
+    is_holes: bool = False
+    exclusions: Exclusions = field(default_factory=Exclusions)
+
+
+def _annotations(path: Path) -> Iterator[Any]:
+    for event, element in elements(path, TAGS):
+        if event == "end" and element.tag == "Annotation":
+            yield element
+
+
+def _read_groups(path: Path) -> dict[str, _Group]:
+    """The groups that are listed, those that are only used, and what is cut out of them."""
+    used: dict[str, _Group] = {}
+    groups: dict[str, _Group] = {}
+    for event, element in elements(path, TAGS):
+        if event == "start":
+            continue
+        if element.tag == "Group":
+            groups.setdefault(element.get("Name", "").strip() or UNNAMED, _group(element))
+        else:
+            used.setdefault(_group_name(element), _Group(_colour(element)))
+    for name, group in used.items():
+        name = _known(name, groups)
+        groups.setdefault(name, group)
+        groups[name].colour = groups[name].colour or group.colour
+    for name, group in groups.items():
+        ending = name.removeprefix(group.part_of)
+        group.is_holes = (
+            group.part_of in groups
+            and ending != name
+            and bool(ending)
+            and not ending.replace(HOLES, "")
+        )
+    _read_exclusions(path, groups)
+    return groups
+
+
+def _read_exclusions(path: Path, groups: Mapping[str, _Group]) -> None:
+    cut: dict[str, list[Exclusions]] = {
+        name: [groups[group.part_of].exclusions] for name, group in groups.items() if group.is_holes
+    }
+    for name, others in CUT_OUT_OF.items():
+        if name in groups:
+            cut[name] = [groups[other].exclusions for other in others if other in groups]
+    if not any(cut.values()):
+        return
+    for number, annotation in enumerate(_annotations(path), start=1):
+        for exclusions in cut.get(_known(_group_name(annotation), groups), ()):
+            corners = _corners(annotation, f"annotation {number}", path)
+            area = _area(annotation, corners)
+            if area is not None:
+                exclusions.add(area)
+
+
+def _group(element: Any) -> _Group:  # noqa: ANN401  lxml has no types
+    said = [
+        value if key == DESCRIPTION else f"{key}: {value}"
+        for attribute in element.iterfind("Attributes/Attribute")
+        for key, value in attribute.items()
+        if value.strip()
+    ]
+    return _Group(_colour(element), "; ".join(said), element.get("PartOfGroup", "").strip())
+
+
+def _group_name(annotation: Any) -> str:  # noqa: ANN401  lxml has no types
+    return annotation.get("PartOfGroup", "").strip() or NO_GROUP
+
+
+def _known(name: str, groups: Mapping[str, _Group]) -> str:
+    """A group may well be called None; only where there is none of that name it means no group."""
+    return UNNAMED if name == NO_GROUP and name not in groups else name
+
+
+def _colour(element: Any) -> Rgb | None:  # noqa: ANN401  lxml has no types
+    try:
+        return parse_colour(element.get("Color", ""))
+    except ConfigError:
+        return None
+
+
+def _take(
+    annotation: Any,  # noqa: ANN401  lxml has no types
+    corners: Points,
+    name: str,
+    exclusions: Exclusions,
+    gatherer: LayerGatherer,
+) -> None:
+    """Puts what an annotation stands for into its layer."""
+    kind = annotation.get("Type", "")
+    properties = _properties(annotation)
+    area = _area(annotation, corners)
+    if kind not in AREAS and kind not in MARKS:
+        gatherer.skip(f"annotation {kind!r}")
+    elif not len(corners):
+        gatherer.skip("annotation without coordinates")
+    elif area is not None:
+        left = exclusions.cut(area)
+        for polygon in left:
+            gatherer.add(name, polygon, properties)
+        if not left:
+            gatherer.skip("shape cut out as a whole")
+    elif kind in POINTS or len(corners) == 1:
+        for corner in corners:
+            gatherer.mark(name, shapely.Point(corner), properties)
+    else:
+        gatherer.mark(name, shapely.LineString(corners), properties)
+
+
+def _corners(annotation: Any, where: str, path: Path) -> Points:  # noqa: ANN401  lxml
+    """The coordinates of an annotation in their order, which may not be that of the file."""
+    corners = points((X(annotation), Y(annotation)), where, path)
+    try:
+        order = np.array([float(text) for text in ORDER(annotation)])
+    except ValueError:
+        return corners
+    if len(order) != len(corners):
+        return corners
+    return corners[np.argsort(order, kind="stable")]
+
+
+def _area(annotation: Any, corners: Points) -> shapely.Polygon | None:  # noqa: ANN401  lxml
+    """What an annotation encloses, where it is of a type that does."""
+    outline = AREAS.get(annotation.get("Type", ""))
+    outlined = outline(corners) if outline else corners[:0]
+    return shapely.Polygon(outlined) if len(outlined) >= 3 else None
+
+
+def _polygon(corners: Points) -> Points:
+    return corners
+
+
+def _rectangle(corners: Points) -> Points:
+    """A rectangle may be given by two opposite corners."""
+    if len(corners) != 2:
+        return corners
+    (left, top), (right, bottom) = corners
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+
+
+def _spline(corners: Points) -> Points:
+    """A closed curve through all points, each piece a cubic of Catmull and Rom (1974)."""
+    if len(corners) < 3:
+        return corners
+    before, here, there, after = (
+        np.roll(corners, shift, axis=0)[:, None] for shift in (1, 0, -1, -2)
+    )
+    t = np.linspace(0, 1, SPLINE_STEPS, endpoint=False)[:, None]
+    curve = here + t / 2 * (
+        there
+        - before
+        + t * (2 * before - 5 * here + 4 * there - after)
+        + t**2 * (3 * (here - there) + after - before)
+    )  # (corners, steps, 2)
+    return curve.reshape(-1, 2)
+
+
+AREAS: Mapping[str, Callable[[Points], Points]] = {
+    "Polygon": _polygon,
+    "Rectangle": _rectangle,
+    "Spline": _spline,
+}
+POINTS = ("Dot", "PointSet")
+MARKS = (*POINTS, "Measurement")
+
+
+def _properties(annotation: Any) -> dict[str, Property]:  # noqa: ANN401  lxml has no types
+    name = annotation.get("Name", "").strip()
+    return {} if not name or NUMBERED.fullmatch(name) else {TEXT: name}
+
+
+def _hole_groups(annotations: Annotations) -> dict[str, str]:
+    """Of each layer with holes the name of the group that they go to; no layer is called so."""
+    groups: dict[str, str] = {}
+    for layer in annotations.layers:
+        if any(shape.polygon.interiors for shape in layer.shapes):
+            name = layer.name + HOLES
+            while name in annotations.names:
+                name += HOLES
+            groups[layer.name] = name
+    return groups
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    kind: str
+    group: str
+    corners: Points
+    text: str = ""
+
+
+def _drawings(layer: Layer, hole_group: str) -> Iterator[_Drawing]:
+    """The annotations that stand for a layer's shapes, their holes, and marks."""
+    for shape in layer.shapes:
+        text = str(shape.properties.get(TEXT, ""))
+        corners = shapely.get_coordinates(shape.polygon.exterior)
+        yield _Drawing("Polygon", layer.name, corners[:-1], text)
+        for hole in shape.polygon.interiors:
+            yield _Drawing("Polygon", hole_group, shapely.get_coordinates(hole)[:-1])
+    for mark in layer.marks:
+        text = str(mark.properties.get(TEXT, ""))
+        corners = shapely.get_coordinates(mark.geometry)
+        if len(corners) == 1:
+            yield _Drawing("Dot", layer.name, corners, text)
+        for ends in pairwise(corners):  # ASAP measures from one point to another
+            yield _Drawing("Measurement", layer.name, np.array(ends), text)
+
+
+def _annotation_lines(drawn: _Drawing, colour: Rgb, number: int) -> Iterator[str]:
+    fields = {
+        "Name": drawn.text or f"Annotation {number}",
+        "Type": drawn.kind,
+        "PartOfGroup": drawn.group or UNNAMED,
+        "Color": hex_colour(colour),
+    }
+    yield tag("Annotation", fields) + "<Coordinates>"
+    for order, (x, y) in enumerate(drawn.corners.tolist()):
+        yield f'<Coordinate Order="{order}" X="{x:.2f}" Y="{y:.2f}"/>'
+    yield "</Coordinates></Annotation>\n"
+
+
+def _group_lines(layer: Layer, hole_group: str) -> Iterator[str]:
+    name, colour = layer.name or UNNAMED, hex_colour(layer.colour)
+    yield tag("Group", {"Name": name, "PartOfGroup": NO_GROUP, "Color": colour}) + "<Attributes>"
+    if layer.description:
+        yield tag("Attribute", {DESCRIPTION: layer.description}, end="/>")
+    yield "</Attributes></Group>\n"
+    if hole_group:
+        fields = {"Name": hole_group, "PartOfGroup": name, "Color": colour}
+        yield tag("Group", fields) + "<Attributes/></Group>\n"
