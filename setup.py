@@ -64,6 +64,7 @@ setup(
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "ruff==0.17.5",
+            "scikit-learn>=1.5",
             "tf2onnx>=1.17",
             "typos==1.52.0",
         ],

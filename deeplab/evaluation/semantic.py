@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -100,6 +101,46 @@ class Confusion:
         return float(known.mean()) if known.size else float("nan")
 
     @property
+    def frequency_weighted_iou(self) -> float:
+        """Mean IoU with each label's share of the true pixels as its weight; NaN without pixels."""
+        found = self.true_pixels > 0
+        shares = self.true_pixels[found] / max(self.pixels, 1)
+        return float((shares * self.iou[found]).sum()) if self.pixels else float("nan")
+
+    @property
+    def mcc(self) -> NDArray[np.float64]:
+        """Matthews' correlation of every label against all others, the background first.
+
+        NaN where all pixels agree that everything, or nothing, is of the label; 0 where truth or
+        prediction does not vary and they differ (Matthews 1975).
+        """
+        counts, total = self.counts.tolist(), self.pixels
+        sides = zip(self.true_pixels.tolist(), self._predicted.tolist(), strict=True)
+        return np.array(
+            [
+                _correlation(
+                    counts[label][label] * total - true * predicted,
+                    true * (total - true),
+                    predicted * (total - predicted),
+                    true + predicted - 2 * counts[label][label],
+                )
+                for label, (true, predicted) in enumerate(sides)
+            ]
+        )
+
+    @property
+    def multiclass_mcc(self) -> float:
+        """Matthews' correlation over all labels at once, R_K of Gorodkin 2004; NaN as in `mcc`."""
+        true, predicted = self.true_pixels.tolist(), self._predicted.tolist()
+        both, total = int(self._both.sum()), self.pixels
+        return _correlation(
+            both * total - sum(t * p for t, p in zip(true, predicted, strict=True)),
+            total**2 - sum(t**2 for t in true),
+            total**2 - sum(p**2 for p in predicted),
+            total - both,
+        )
+
+    @property
     def _both(self) -> Counts:
         return np.diagonal(self.counts)
 
@@ -112,3 +153,11 @@ def _ratio(part: Counts, whole: Counts) -> NDArray[np.float64]:
     share = np.full(len(part), np.nan)
     np.divide(part, whole, out=share, where=whole > 0)
     return share
+
+
+def _correlation(covariance: int, true_variance: int, predicted_variance: int, wrong: int) -> float:
+    # Python's whole numbers neither overflow nor round: 1e12 pixels make products of 1e48.
+    if true_variance and predicted_variance:
+        squared = covariance**2 / (true_variance * predicted_variance)
+        return math.copysign(math.sqrt(squared), covariance)
+    return 0.0 if wrong else float("nan")
