@@ -1,0 +1,1 @@
+"""Annotations from one file format into another."""

@@ -1,0 +1,83 @@
+"""The flow of a conversion: a file of one format in, a file of another out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deeplab.annotations.format import Format, Reading, Trait, Writing, lost
+from deeplab.annotations.formats import format_of, format_to_write, named
+from deeplab.config.convert_request import AUTO, ConvertRequest
+from deeplab.files import check_writable, scratch_folder
+from deeplab.geometry.frames import Mpp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """What was written, and what is not in it.
+
+    Attributes:
+        output: the file.
+        source_format: title of the format that was read.
+        output_format: title of the format that was written.
+        shapes: number of shapes by layer.
+        marks: number of points and lines by layer.
+        remarks: what reading had to mend or leave out.
+        lost: what the annotations had and the new format cannot carry.
+    """
+
+    output: Path
+    source_format: str
+    output_format: str
+    shapes: dict[str, int]
+    marks: dict[str, int]
+    remarks: tuple[str, ...]
+    lost: tuple[Trait, ...]
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"{self.source_format} to {self.output_format}: {self.output}"
+        for name, count in self.shapes.items():
+            marks = f", {self.marks[name]} points and lines" if self.marks[name] else ""
+            yield f"  {name}: {count} shapes{marks}"
+        yield from self.remarks
+        if self.lost:
+            yield f"not in it, as {self.output_format} cannot carry them: {', '.join(self.lost)}"
+
+
+def convert(request: ConvertRequest) -> Converted:
+    """Convert a file as `request` says; shapes lie on disk meanwhile, however many there are.
+
+    Raises:
+        AnnotationError: the file is not what it claims to be, or cannot be of the other format.
+        ConfigError: there is no such format.
+        OutputError: the result or the work files cannot be written.
+    """
+    check_writable(request.output)
+    source, output = _formats(request)
+    with scratch_folder() as spill:
+        annotations = source.read(request.source, Reading(classes=request.classes, spill=spill))
+        if request.slide_mpp:
+            annotations = replace(annotations, mpp=Mpp.square(request.slide_mpp))
+        writing = Writing(width_level0=request.slide_width, height_level0=request.slide_height)
+        output.write(request.output, annotations, writing)
+        layers = annotations.layers
+        return Converted(
+            output=request.output,
+            source_format=source.title,
+            output_format=output.title,
+            shapes={layer.name: len(layer.shapes) for layer in layers},
+            marks={layer.name: len(layer.marks) for layer in layers},
+            remarks=annotations.remarks,
+            lost=tuple(lost(annotations, output)),
+        )
+
+
+def _formats(request: ConvertRequest) -> tuple[Format, Format]:
+    read, written = request.source_format, request.output_format
+    output = format_to_write(request.output) if written == AUTO else named(written)
+    return (format_of(request.source) if read == AUTO else named(read)), output

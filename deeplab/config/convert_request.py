@@ -1,0 +1,44 @@
+"""What a conversion is asked to do: one frozen value, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeplab.config.checks import check_at_least
+from deeplab.errors import ConfigError
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertRequest:
+    """Write the annotations of a file in another format.
+
+    Attributes:
+        source: the file to read, which stays as it is.
+        output: the file to write.
+        source_format: name of the format of `source`; "auto": as its suffix and content say.
+        output_format: name of the format of `output`; "auto": the usual one of its suffix.
+        classes: names of the values or types 1, 2, ... where `source` has numbers only.
+        slide_mpp: um per level-0 pixel to note; 0: as `source` says.
+        slide_width: of the slide, level-0 pixels, for formats that are pictures; 0: as far as the
+            annotations reach.
+        slide_height: likewise.
+    """
+
+    source: Path
+    output: Path
+    source_format: str = AUTO
+    output_format: str = AUTO
+    classes: tuple[str, ...] = ()
+    slide_mpp: float = 0.0
+    slide_width: int = 0
+    slide_height: int = 0
+
+    def __post_init__(self) -> None:
+        check_at_least("slide_mpp", self.slide_mpp, 0)
+        check_at_least("slide_width", self.slide_width, 0)
+        check_at_least("slide_height", self.slide_height, 0)
+        if self.output.resolve() == self.source.resolve():
+            raise ConfigError("output", self.output, "another file than the one that is read")

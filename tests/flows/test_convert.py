@@ -1,0 +1,122 @@
+"""Converting annotations by the command people type."""
+
+import json
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+import pytest
+import shapely
+
+from deeplab.annotations.format import Reading, Writing
+from deeplab.annotations.formats import FORMATS, named
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
+from deeplab.geometry.frames import Mpp
+from deeplab_cli.forms import read_spec
+
+COMMAND = [sys.executable, "-m", "deeplab_cli.main", "convert"]
+RING = shapely.box(10, 10, 60, 50) - shapely.box(20, 20, 30, 30)
+DRAWN = Annotations(
+    (
+        Layer("Tumor, Übergang/🔬", (200, 10, 20), (Shape(RING, {"grade": 3}),), "seen twice"),
+        Layer("empty", (1, 2, 3), (), marks=(Mark(shapely.Point(5, 6)),)),
+    ),
+    mpp=Mpp(0.25, 0.5),
+)
+
+
+def convert(*words, cwd):
+    return subprocess.run(
+        [*COMMAND, *words], capture_output=True, text=True, cwd=cwd, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def anot(tmp_path):
+    named("histomicsui").write(tmp_path / "a.anot", DRAWN, Writing())
+    return tmp_path / "a.anot"
+
+
+def test_a_file_becomes_one_of_each_other_format_and_what_is_lost_is_said(anot, tmp_path):
+    answer = convert("a.anot", "b.geojson", cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.splitlines() == [
+        "HistomicsUI to GeoJSON: b.geojson",
+        "  Tumor, Übergang/🔬: 1 shapes",
+        "  empty: 0 shapes, 1 points and lines",
+        "not in it, as GeoJSON cannot carry them: the descriptions of layers",
+    ]
+    again = named("geojson").read(tmp_path / "b.geojson", Reading())
+    assert again.names == DRAWN.names
+    assert again.mpp == DRAWN.mpp
+    (shape,) = again.layers[0].shapes
+    assert shape.polygon.equals(RING)
+    assert shape.properties == {"grade": 3}
+
+
+def test_a_mask_is_as_large_as_the_slide_and_has_the_names_given(anot, tmp_path):
+    size = ("--slide_width", "100", "--slide_height", "80")
+    assert (
+        convert("a.anot", "--to", "mask", "--outputFile", "b.png", *size, cwd=tmp_path).returncode
+        == 0
+    )
+    assert convert("b.png", "c.json", "--classes", "one,two", cwd=tmp_path).returncode == 0
+    one, two = named("histomicsui").read(tmp_path / "c.json", Reading()).layers
+    assert ((one.name, two.name), len(two.shapes)) == (("one", "two"), 0)
+    (shape,) = one.shapes
+    assert shape.polygon.equals(RING)
+
+
+def test_crossing_outlines_are_mended_counted_and_said(tmp_path):
+    bow = {
+        "type": "polyline",
+        "closed": True,
+        "points": [[0, 0, 0], [9, 9, 0], [9, 0, 0], [0, 9, 0]],
+    }
+    flat = {"type": "polyline", "closed": True, "points": [[0, 0, 0], [9, 9, 0], [5, 5, 0]]}
+    (tmp_path / "a.json").write_text(json.dumps({"name": "a", "elements": [bow, flat]}))
+    answer = convert("a.json", "b.anot", cwd=tmp_path)
+    assert answer.returncode == 0
+    assert "2 outlines crossed themselves or enclosed nothing and were mended" in answer.stdout
+    (layer,) = named("histomicsui").read(tmp_path / "b.anot", Reading()).layers
+    assert sum(shape.polygon.area for shape in layer.shapes) == pytest.approx(40.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("a.anot", "a.anot"), "must be another file than the one that is read"),
+        (("none.anot", "b.xml"), "must be a file that exists"),
+        (("a.anot", "b.csv"), "files of type .csv are not read as annotations"),
+        (("a.anot", "b.xml", "--from", "geojson"), "feature 1 is not a GeoJSON feature"),
+        (("bad.json", "b.xml"), "holds NaN, which is not a place on a slide"),
+        (("a.anot", "b.png", "--slide_width", "99999999", "--slide_height", "9999"), "more than"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(anot, tmp_path, words, sentence):
+    (tmp_path / "bad.json").write_text('{"name": "a", "elements": [{"center": [NaN, 1, 0]}]}')
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    answer = convert(*words, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert sentence in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_form_offers_each_format():
+    for name in ("source_format", "output_format"):
+        (offered,) = (
+            p.choices for p in read_spec("ConvertAnnotations").parameters if p.name == name
+        )
+        assert offered == ("auto", *(each.name for each in FORMATS))
+
+
+def test_a_million_nestings_and_entities_do_no_harm(tmp_path):
+    (tmp_path / "a.json").write_text("[" * 1_000_000)
+    answer = convert("a.json", "b.anot", cwd=tmp_path)
+    assert (answer.returncode, "nested too deeply" in answer.stderr) == (2, True)
+    laughs = "".join(f'<!ENTITY l{i + 1} "{f"&l{i};" * 10}">' for i in range(9))
+    root = ET.tostring(ET.Element("Annotations"), encoding="unicode")
+    (tmp_path / "a.xml").write_text(f'<!DOCTYPE a [<!ENTITY l0 "ha">{laughs}]>{root}')
+    answer = convert("a.xml", "b.anot", cwd=tmp_path)
+    assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
