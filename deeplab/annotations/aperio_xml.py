@@ -14,7 +14,7 @@ import shapely
 from lxml import etree
 from numpy.typing import NDArray
 
-from deeplab.annotations.exclusions import Exclusions
+from deeplab.annotations.exclusions import ANY, Exclusions
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer, ellipse
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
@@ -95,19 +95,25 @@ def _read_heads(path: Path) -> tuple[str, list[_Head]]:
     """The text of the scale, and of each layer all but the shapes."""
     scale = ""
     heads: list[_Head] = []
-    number = 0
+    number = owner = 0
+    own_id = ""
     for event, element in elements(path, TAGS):
         if event == "start" and element.tag == ROOT:
             scale = element.get("MicronsPerPixel", "")
         elif event == "start" and element.tag == "Annotation":
             heads.append(_Head(f"layer {len(heads) + 1}"))
-            number = 0
+            number, own_id = 0, ""
         elif event == "end" and element.tag == "Region" and heads:
             number += 1
             if element.get("NegativeROA") == "1":
                 area = _area(element, _vertices(element, number, heads[-1], path))
+                of_last = own_id and element.get("InputRegionId") == own_id
                 if area is not None:
-                    heads[-1].exclusions.add(area)
+                    heads[-1].exclusions.add(area, owner if of_last else ANY)
+            else:
+                # Only of its own holes a file written here says that they are of the last region.
+                owner = number
+                own_id = element.get("Id", "") if element.get("InputRegionId") == "0" else ""
         elif event == "end" and element.tag == "Annotation":
             _complete(heads[-1], element)
     return scale, heads
@@ -146,17 +152,19 @@ def _read_regions(path: Path, heads: Sequence[_Head], gatherer: LayerGatherer) -
                 gatherer.skip("region outside of all layers")
                 continue
             vertices = _vertices(element, number, heads[place], path)
-            _take(element, vertices, _properties(element, headers), heads[place], gatherer)
+            _take(element, number, vertices, headers, heads[place], gatherer)
 
 
 def _take(
     region: Any,  # noqa: ANN401  lxml has no types
+    number: int,
     vertices: Vertices,
-    properties: Mapping[str, Property],
+    headers: Mapping[str, str],
     head: _Head,
     gatherer: LayerGatherer,
 ) -> None:
     """Puts what a region stands for into its layer."""
+    properties = _properties(region, headers)
     kind = _kind(region)
     area = _area(region, vertices)
     if kind not in AREAS and kind not in (ARROW, LINE, POINT):
@@ -167,7 +175,7 @@ def _take(
         if area is None:
             gatherer.skip("excluded region without area")
     elif area is not None:
-        left = head.exclusions.cut(area)
+        left = head.exclusions.cut(area, number)
         for polygon in left:
             gatherer.add(head.name, polygon, properties)
         if not left:
@@ -314,15 +322,17 @@ class _Region:
     kind: str
     geometry: shapely.Point | shapely.LineString  # a LinearRing where it encloses an area
     properties: Mapping[str, Property]
-    negative: bool = False
+    hole_of: int = 0  # the number of a region; 0: it is no hole
 
 
 def _regions(layer: Layer) -> Iterator[_Region]:
     """The regions that stand for a layer's shapes, each before its holes, and marks."""
+    number = 1
     for shape in layer.shapes:
         yield _Region(POLYGON, shape.polygon.exterior, shape.properties)
         for hole in shape.polygon.interiors:
-            yield _Region(POLYGON, hole, {}, negative=True)
+            yield _Region(POLYGON, hole, {}, hole_of=number)
+        number += 1 + len(shape.polygon.interiors)
     for mark in layer.marks:
         kind = POINT if isinstance(mark.geometry, shapely.Point) else LINE
         yield _Region(kind, mark.geometry, mark.properties)
@@ -363,8 +373,8 @@ def _region_fields(
         "LengthMicrons": f"{np.hypot(*(steps * um).T).sum():.2f}",
         "AreaMicrons": f"{area * um.prod():.2f}",
         "Text": str(region.properties.get(TEXT, "")),
-        "NegativeROA": str(int(region.negative)),
-        "InputRegionId": "0",
+        "NegativeROA": str(int(region.hole_of > 0)),
+        "InputRegionId": str(region.hole_of),
         "Analyze": "1",
         "DisplayId": str(number),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 from pathlib import Path
@@ -14,10 +14,10 @@ import shapely
 from lxml import etree
 from numpy.typing import NDArray
 
-from deeplab.annotations.exclusions import Exclusions
+from deeplab.annotations.exclusions import ANY, Exclusions
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer
-from deeplab.annotations.shapes import Annotations, Layer, Property
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.annotations.xml_stream import check_root, elements, hex_colour, points, tag
 from deeplab.config.classes import Rgb, parse_colour
 from deeplab.errors import ConfigError
@@ -31,6 +31,7 @@ ORDER = etree.XPath("Coordinates/Coordinate/@Order", smart_strings=False)
 NO_GROUP = "None"
 UNNAMED = "unclassified"  # the layer of what is in no group
 HOLES = " (holes)"  # a group of this ending is cut out of the group it is part of
+HOLE_OF = "hole of "  # then the name of the annotation before, where it is a hole of that alone
 # The groups of CAMELYON16 and 17 that hold what is not part of others; they stay layers as well.
 CUT_OUT_OF = {"_2": ("_0", "_1"), "normal": ("metastases",)}
 DESCRIPTION = "description"  # the attribute of a group that a layer's description is
@@ -59,8 +60,8 @@ def read_asap_xml(path: Path, reading: Reading = Reading()) -> Annotations:
     for number, annotation in enumerate(_annotations(path), start=1):
         name = _known(_group_name(annotation), groups)
         if not groups[name].is_holes:
-            corners = _corners(annotation, f"annotation {number}", path)
-            _take(annotation, corners, name, groups[name].exclusions, gatherer)
+            found = _Found(annotation, number, _corners(annotation, number, path))
+            _take(found, name, groups[name].exclusions, gatherer)
     for group in groups.values():
         for _ in range(group.exclusions.unmet):
             gatherer.skip("hole outside of all shapes")
@@ -74,15 +75,19 @@ def write_asap_xml(path: Path, annotations: Annotations) -> None:
         OutputError: the file cannot be written.
     """
     numbers = count()
-    hole_groups = _hole_groups(annotations)
+    hole_groups = _hole_groups(annotations.layers)
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<{ROOT}>\n<Annotations>\n')
         for layer in annotations.layers:
-            for drawn in _drawings(layer, hole_groups.get(layer.name, "")):
-                file.writelines(_annotation_lines(drawn, layer.colour, next(numbers)))
+            colour = hex_colour(layer.colour)
+            for drawn in _drawings(layer, hole_groups.get(_called(layer), ""), numbers):
+                file.writelines(_annotation_lines(drawn, colour))
         file.write("</Annotations>\n<AnnotationGroups>\n")
-        for name in annotations.names:
-            file.writelines(_group_lines(annotations.layer(name), hole_groups.get(name, "")))
+        known: set[str] = set()
+        for layer in annotations.layers:
+            if _called(layer) not in known:
+                file.writelines(_group_lines(layer, hole_groups.get(_called(layer), "")))
+                known.add(_called(layer))
         file.write(f"</AnnotationGroups>\n</{ROOT}>\n")
 
 
@@ -117,13 +122,9 @@ def _read_groups(path: Path) -> dict[str, _Group]:
         groups.setdefault(name, group)
         groups[name].colour = groups[name].colour or group.colour
     for name, group in groups.items():
-        ending = name.removeprefix(group.part_of)
-        group.is_holes = (
-            group.part_of in groups
-            and ending != name
-            and bool(ending)
-            and not ending.replace(HOLES, "")
-        )
+        # Blanks between them may stem from what XML cannot hold.
+        ending = name.removeprefix(group.part_of).replace(HOLES.strip(), "").strip()
+        group.is_holes = group.part_of in groups and group.part_of != name and not ending
     _read_exclusions(path, groups)
     return groups
 
@@ -137,12 +138,16 @@ def _read_exclusions(path: Path, groups: Mapping[str, _Group]) -> None:
             cut[name] = [groups[other].exclusions for other in others if other in groups]
     if not any(cut.values()):
         return
+    owner, own_name = ANY, ""
     for number, annotation in enumerate(_annotations(path), start=1):
-        for exclusions in cut.get(_known(_group_name(annotation), groups), ()):
-            corners = _corners(annotation, f"annotation {number}", path)
-            area = _area(annotation, corners)
-            if area is not None:
-                exclusions.add(area)
+        name = _known(_group_name(annotation), groups)
+        if name in cut:
+            area = _area(annotation, _corners(annotation, number, path))
+            of_last = groups[name].is_holes and annotation.get("Name") == HOLE_OF + own_name
+            for exclusions in cut[name] if area is not None else ():
+                exclusions.add(area, owner if of_last else ANY)
+        else:
+            owner, own_name = number, annotation.get("Name", "")
 
 
 def _group(element: Any) -> _Group:  # noqa: ANN401  lxml has no types
@@ -171,23 +176,25 @@ def _colour(element: Any) -> Rgb | None:  # noqa: ANN401  lxml has no types
         return None
 
 
-def _take(
-    annotation: Any,  # noqa: ANN401  lxml has no types
-    corners: Points,
-    name: str,
-    exclusions: Exclusions,
-    gatherer: LayerGatherer,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    annotation: Any
+    number: int
+    corners: Points
+
+
+def _take(found: _Found, name: str, exclusions: Exclusions, gatherer: LayerGatherer) -> None:
     """Puts what an annotation stands for into its layer."""
-    kind = annotation.get("Type", "")
-    properties = _properties(annotation)
-    area = _area(annotation, corners)
+    corners = found.corners
+    kind = found.annotation.get("Type", "")
+    properties = _properties(found.annotation)
+    area = _area(found.annotation, corners)
     if kind not in AREAS and kind not in MARKS:
         gatherer.skip(f"annotation {kind!r}")
     elif not len(corners):
         gatherer.skip("annotation without coordinates")
     elif area is not None:
-        left = exclusions.cut(area)
+        left = exclusions.cut(area, found.number)
         for polygon in left:
             gatherer.add(name, polygon, properties)
         if not left:
@@ -199,9 +206,9 @@ def _take(
         gatherer.mark(name, shapely.LineString(corners), properties)
 
 
-def _corners(annotation: Any, where: str, path: Path) -> Points:  # noqa: ANN401  lxml
+def _corners(annotation: Any, number: int, path: Path) -> Points:  # noqa: ANN401  lxml
     """The coordinates of an annotation in their order, which may not be that of the file."""
-    corners = points((X(annotation), Y(annotation)), where, path)
+    corners = points((X(annotation), Y(annotation)), f"annotation {number}", path)
     try:
         order = np.array([float(text) for text in ORDER(annotation)])
     except ValueError:
@@ -261,15 +268,20 @@ def _properties(annotation: Any) -> dict[str, Property]:  # noqa: ANN401  lxml h
     return {} if not name or NUMBERED.fullmatch(name) else {TEXT: name}
 
 
-def _hole_groups(annotations: Annotations) -> dict[str, str]:
+def _called(layer: Layer) -> str:
+    return layer.name.strip() or UNNAMED
+
+
+def _hole_groups(layers: Sequence[Layer]) -> dict[str, str]:
     """Of each layer with holes the name of the group that they go to; no layer is called so."""
     groups: dict[str, str] = {}
-    for layer in annotations.layers:
+    names = {_called(layer) for layer in layers}
+    for layer in layers:
         if any(shape.polygon.interiors for shape in layer.shapes):
-            name = layer.name + HOLES
-            while name in annotations.names:
+            name = _called(layer) + HOLES
+            while name in names:
                 name += HOLES
-            groups[layer.name] = name
+            groups[_called(layer)] = name
     return groups
 
 
@@ -277,33 +289,39 @@ def _hole_groups(annotations: Annotations) -> dict[str, str]:
 class _Drawing:
     kind: str
     group: str
+    name: str
     corners: Points
-    text: str = ""
 
 
-def _drawings(layer: Layer, hole_group: str) -> Iterator[_Drawing]:
-    """The annotations that stand for a layer's shapes, their holes, and marks."""
+def _drawings(layer: Layer, hole_group: str, numbers: Iterator[int]) -> Iterator[_Drawing]:
+    """The annotations that stand for a layer's shapes, each before its holes, and marks."""
+    group = _called(layer)
     for shape in layer.shapes:
-        text = str(shape.properties.get(TEXT, ""))
-        corners = shapely.get_coordinates(shape.polygon.exterior)
-        yield _Drawing("Polygon", layer.name, corners[:-1], text)
+        name = _name(shape, numbers)
+        outside = shapely.get_coordinates(shape.polygon.exterior)[:-1]
+        yield _Drawing("Polygon", group, name, outside)
         for hole in shape.polygon.interiors:
-            yield _Drawing("Polygon", hole_group, shapely.get_coordinates(hole)[:-1])
+            inside = shapely.get_coordinates(hole)[:-1]
+            yield _Drawing("Polygon", hole_group, HOLE_OF + name, inside)
     for mark in layer.marks:
-        text = str(mark.properties.get(TEXT, ""))
+        name = _name(mark, numbers)
         corners = shapely.get_coordinates(mark.geometry)
         if len(corners) == 1:
-            yield _Drawing("Dot", layer.name, corners, text)
+            yield _Drawing("Dot", group, name, corners)
         for ends in pairwise(corners):  # ASAP measures from one point to another
-            yield _Drawing("Measurement", layer.name, np.array(ends), text)
+            yield _Drawing("Measurement", group, name, np.array(ends))
 
 
-def _annotation_lines(drawn: _Drawing, colour: Rgb, number: int) -> Iterator[str]:
+def _name(item: Shape | Mark, numbers: Iterator[int]) -> str:
+    return str(item.properties.get(TEXT, "")) or f"Annotation {next(numbers)}"
+
+
+def _annotation_lines(drawn: _Drawing, colour: str) -> Iterator[str]:
     fields = {
-        "Name": drawn.text or f"Annotation {number}",
+        "Name": drawn.name,
         "Type": drawn.kind,
-        "PartOfGroup": drawn.group or UNNAMED,
-        "Color": hex_colour(colour),
+        "PartOfGroup": drawn.group,
+        "Color": colour,
     }
     yield tag("Annotation", fields) + "<Coordinates>"
     for order, (x, y) in enumerate(drawn.corners.tolist()):
@@ -312,7 +330,7 @@ def _annotation_lines(drawn: _Drawing, colour: Rgb, number: int) -> Iterator[str
 
 
 def _group_lines(layer: Layer, hole_group: str) -> Iterator[str]:
-    name, colour = layer.name or UNNAMED, hex_colour(layer.colour)
+    name, colour = _called(layer), hex_colour(layer.colour)
     yield tag("Group", {"Name": name, "PartOfGroup": NO_GROUP, "Color": colour}) + "<Attributes>"
     if layer.description:
         yield tag("Attribute", {DESCRIPTION: layer.description}, end="/>")

@@ -106,7 +106,7 @@ def test_every_attribute_of_imagescope_is_written_with_areas_in_um2(tmp_path):
         "Analyze": "1",
         "DisplayId": "1",
     }
-    assert (hole.get("NegativeROA"), hole.get("Id")) == ("1", "2")
+    assert (hole.get("NegativeROA"), hole.get("Id"), hole.get("InputRegionId")) == ("1", "2", "1")
     assert len(hole.findall("Vertices/Vertex")) == 4
 
 
@@ -120,6 +120,26 @@ def test_excluded_regions_are_cut_out_of_the_shapes_they_meet(tmp_path, caplog):
     (shape,) = read(tmp_path, regions).layer("a").shapes
     assert shape.polygon.equals(shapely.box(0, 0, 9, 10) - shapely.box(2, 2, 4, 4))
     assert "1 of type excluded region outside of all others" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("own", "left"),
+    [
+        ({"InputRegionId": 7}, [1600, 1500]),  # as a file written here has it
+        ({"InputRegionId": 0}, [1500, 1500]),
+        ({"InputRegionId": 3}, [1500, 1500]),  # the region of an analysis, not of this layer
+        ({}, [1500, 1500]),
+    ],
+)
+def test_only_a_hole_of_the_region_before_is_cut_out_of_that_alone(tmp_path, own, left):
+    square = [(0, 0), (40, 0), (40, 40), (0, 40)]
+    regions = (
+        region(square, Id=1, InputRegionId=0)
+        + region(square, Id=7, InputRegionId=0)
+        + region([(10, 10), (20, 10), (20, 20), (10, 20)], NegativeROA=1, Id=8, **own)
+    )
+    shapes = read(tmp_path, regions).layer("a").shapes
+    assert [shape.polygon.area for shape in shapes] == left
 
 
 def test_rectangles_and_ellipses_are_read_from_their_corners(tmp_path):

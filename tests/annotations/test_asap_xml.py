@@ -52,6 +52,15 @@ def test_any_annotations_survive_a_round_trip(drawn):
     assert again.remarks == ()
 
 
+@pytest.mark.parametrize("name", ["", " blank ", "a\x00", "a (holes)"])
+def test_holes_are_found_again_whatever_the_layer_is_called(tmp_path, name):
+    layer = Layer(name, (1, 2, 3), (Shape(shapely.Polygon(SQUARE, [HOLE])),))
+    write_asap_xml(tmp_path / "a.xml", Annotations((layer,)))
+    (again,) = read_asap_xml(tmp_path / "a.xml").layers
+    assert again.name == (name.replace("\x00", " ").strip() or "unclassified")
+    assert [shape.polygon.area for shape in again.shapes] == [1500]
+
+
 def test_layers_keep_their_order_and_stay_when_empty(tmp_path):
     layers = (Layer("z", (1, 2, 3), ()), Layer("a", (4, 5, 6), (), "first seen"))
     write_asap_xml(tmp_path / "a.xml", Annotations(layers))
@@ -70,7 +79,7 @@ def test_what_is_written_is_what_asap_reads(tmp_path):
         "PartOfGroup": "tumour",
         "Color": "#ff8001",
     }
-    assert (hole.get("Name"), hole.get("PartOfGroup")) == ("Annotation 1", "tumour (holes)")
+    assert (hole.get("Name"), hole.get("PartOfGroup")) == ("hole of sure", "tumour (holes)")
     assert [c.get("Order") for c in hole.iterfind("Coordinates/Coordinate")] == list("0123")
     # ASAP refuses a file that uses a group which it does not list.
     assert [dict(each.attrib) for each in root.iterfind("AnnotationGroups/Group")] == [

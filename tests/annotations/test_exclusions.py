@@ -13,30 +13,41 @@ def excluding(*areas):
 
 
 def test_what_is_excluded_is_cut_out_of_what_it_meets():
-    (left,) = excluding(HOLE, shapely.box(35, 0, 90, 40)).cut(shapely.box(0, 0, 40, 40))
+    (left,) = excluding(HOLE, shapely.box(35, 0, 90, 40)).cut(shapely.box(0, 0, 40, 40), 1)
     assert left.equals(shapely.box(0, 0, 35, 40) - HOLE)
 
 
 def test_a_shape_within_a_hole_is_an_island_even_when_rounded_over_its_edge():
     island = shapely.box(10 - 0.005, 10, 20, 20.004)
-    assert excluding(HOLE).cut(island) == [island]
+    assert excluding(HOLE).cut(island, 1) == [island]
 
 
 def test_what_falls_apart_comes_back_in_parts():
-    parts = excluding(shapely.box(10, -5, 20, 50)).cut(shapely.box(0, 0, 30, 10))
+    parts = excluding(shapely.box(10, -5, 20, 50)).cut(shapely.box(0, 0, 30, 10), 1)
     assert sorted(part.area for part in parts) == [100, 100]
 
 
 def test_areas_that_no_shape_meets_are_counted():
     exclusions = excluding(HOLE, shapely.box(500, 500, 510, 510))
     assert exclusions.unmet == 2
-    exclusions.cut(shapely.box(0, 0, 40, 40))
+    exclusions.cut(shapely.box(0, 0, 40, 40), 1)
     assert exclusions.unmet == 1
 
 
 def test_outlines_that_cross_themselves_are_cut_by_what_they_enclose():
     bow = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
-    left = excluding(bow).cut(shapely.box(0, 0, 10, 10))
+    left = excluding(bow).cut(shapely.box(0, 0, 10, 10), 1)
     assert sum(part.area for part in left) == 50
-    twisted = excluding(shapely.box(0, 0, 5, 10)).cut(bow)
+    twisted = excluding(shapely.box(0, 0, 5, 10)).cut(bow, 1)
     assert sum(part.area for part in twisted) == 25
+
+
+def test_what_has_an_owner_is_cut_out_of_that_alone():
+    exclusions = Exclusions()
+    exclusions.add(HOLE, 2)
+    around = shapely.box(0, 0, 40, 40)
+    assert exclusions.cut(around, 1) == [around]
+    assert exclusions.unmet == 1
+    (left,) = exclusions.cut(around, 2)
+    assert left.equals(around - HOLE)
+    assert exclusions.unmet == 0

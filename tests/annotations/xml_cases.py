@@ -19,7 +19,7 @@ values = st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinit
 
 @composite
 def shapes(draw, column):
-    """A polygon with up to two holes in a cell of its own, and maybe an island in the first."""
+    """A polygon with up to two holes in a cell of its own, maybe an island and one that covers holes."""
     left, top = 100 * column + draw(hundredths), draw(hundredths)
     outside = shapely.box(left, top, left + 60 + draw(hundredths), top + 50 + draw(hundredths))
     holes = [shapely.box(left + 5, top + 5, left + 20, top + 5 + 10 + draw(hundredths))]
@@ -30,6 +30,8 @@ def shapes(draw, column):
     for hole in holes[:count]:
         whole = whole - hole
     found = [Shape(whole, {"text": text} if text else {})]
+    if draw(st.booleans()):
+        found.append(Shape(shapely.box(left + 4, top + 4, left + 33, top + 20)))  # over holes
     if count and draw(st.booleans()):
         found.append(Shape(shapely.box(left + 8, top + 7, left + 20, top + 12)))
     return found
