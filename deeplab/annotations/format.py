@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from deeplab.annotations.shapes import Annotations
+from deeplab.geometry.frames import Mpp
 
 IGNORE_LAYER = "ignore"
 
@@ -35,11 +36,19 @@ class Reading:
         classes: names of the values or types 1, 2, ... where the file has numbers only.
         ignore: name of the layer of a label mask's value 255.
         spill: a folder to keep shapes in instead of memory; it must outlive the annotations.
+        width_level0: of the slide, for a mask that is smaller than it; 0: not known.
+        height_level0: of the slide.
+        mpp: um per level-0 pixel of the slide, for the same.
+        image: file name of the one to read, where a file is about several.
     """
 
     classes: Sequence[str] = ()
     ignore: str = IGNORE_LAYER
     spill: Path | None = None
+    width_level0: int = 0
+    height_level0: int = 0
+    mpp: Mpp | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +58,12 @@ class Writing:
     Attributes:
         width_level0: of the slide; 0: as far as the annotations reach.
         height_level0: of the slide; 0: as far as the annotations reach.
+        mask_mpp: um per pixel of a label mask; 0: those of level 0.
     """
 
     width_level0: int = 0
     height_level0: int = 0
+    mask_mpp: float = 0.0
 
     def size_of(self, annotations: Annotations) -> tuple[int, int]:
         """Width and height of the slide, level-0 pixels, each at least 1."""

@@ -12,7 +12,7 @@ from deeplab.annotations.gather import check_is_file
 from deeplab.annotations.geojson import read_geojson, write_geojson
 from deeplab.annotations.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.json_stream import keys
-from deeplab.annotations.label_mask import read_mask, write_mask
+from deeplab.annotations.masks import read_mask, write_mask
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.xml_stream import root_of
 from deeplab.errors import AnnotationError, ConfigError
@@ -67,10 +67,11 @@ FORMATS: tuple[Format, ...] = (
     Format(
         name="mask",
         title="label mask",
-        suffixes=(".png",),
+        suffixes=(".tif", ".tiff", ".png"),
         read=read_mask,
         write=write_mask,
-        carries=frozenset({Trait.HOLES}),
+        carries=frozenset(Trait)
+        - {Trait.MARKS, Trait.PROPERTIES, Trait.ATTRIBUTES, Trait.OVERLAPS},
     ),
 )
 

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from deeplab.annotations.format import IGNORE_LAYER, Reading, Writing
-from deeplab.annotations.rasterize import Labels, draw
+from deeplab.annotations.format import IGNORE_LAYER
+from deeplab.annotations.rasterize import Labels
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.annotations.trace import trace
-from deeplab.config.classes import IGNORE, PALETTE, ClassList, SlideClass
-from deeplab.errors import AnnotationError
+from deeplab.config.classes import IGNORE, PALETTE, ClassList
+from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
-from deeplab.geometry.frames import WorkFrame
+from deeplab.geometry.frames import Mpp
+from deeplab.label_map import LabelTable
 
 MAX_PIXELS = 1 << 30
+DESCRIPTION = "Description"  # the text's name in a PNG
+UM_PER_INCH = 25400.0
 
 
 def read_label_mask(path: Path) -> Labels:
@@ -25,6 +28,15 @@ def read_label_mask(path: Path) -> Labels:
 
     Raises:
         AnnotationError: it is not such a picture, is damaged, or has more than a gigapixel.
+    """
+    return read_png_mask(path)[0]
+
+
+def read_png_mask(path: Path) -> tuple[Labels, str, Mpp | None]:
+    """The values of a PNG as `read_label_mask` has them, its description, and its um per pixel.
+
+    Raises:
+        AnnotationError: as `read_label_mask`.
     """
     try:
         # Opened as PNG and nothing else: a picture of another format is never decoded.
@@ -38,7 +50,8 @@ def read_label_mask(path: Path) -> Labels:
                 raise AnnotationError(
                     path, f"is a picture of kind {image.mode}, not a mask with one value a pixel"
                 )
-            return np.array(image).astype(np.uint8)
+            description = str(image.info.get(DESCRIPTION, ""))
+            return np.array(image).astype(np.uint8), description, _mpp(image.info.get("dpi"))
     except FileNotFoundError as error:
         raise AnnotationError(path, "there is no such file") from error
     except (OSError, SyntaxError, ValueError) as error:
@@ -67,33 +80,34 @@ def write_label_mask(path: Path, labels: Labels, classes: ClassList | None = Non
         image.save(part, format="PNG")
 
 
-def read_mask(path: Path, reading: Reading = Reading()) -> Annotations:
-    """The objects of a mask in a file; see `read_label_mask` and `annotations_of_mask`.
+def write_png_mask(path: Path, labels: Labels, table: LabelTable, mpp: Mpp | None) -> None:
+    """Writes labels as a PNG that says what its values stand for.
+
+    Args:
+        path: where to.
+        labels: uint8 (height, width).
+        table: goes into the text `Description`, its colours into the palette.
+        mpp: um per pixel of the mask, where it is known.
 
     Raises:
-        AnnotationError: it is not a mask that can be read.
-    """
-    return annotations_of_mask(read_label_mask(path), reading.classes, reading.ignore)
-
-
-def write_mask(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
-    """Writes the shapes as a PNG of the slide's level 0: the first layer as 1, the second as 2, ...
-
-    Raises:
-        AnnotationError: there are more layers than values, or more pixels than a mask may have.
         OutputError: the file cannot be written.
     """
-    names = annotations.names
-    if len(names) >= IGNORE:
-        raise AnnotationError(path, f"{len(names)} layers are more than the 254 a mask can tell")
-    width, height = writing.size_of(annotations)
-    if width * height > MAX_PIXELS:
-        raise AnnotationError(path, f"{width} x {height} pixels are more than a mask may have")
-    frame = WorkFrame(1.0, 1.0, width, height, 1.0)
-    values = {name: value for value, name in enumerate(names, start=1)}
-    labels = draw(annotations, values, frame.box, frame)
-    colours = tuple(SlideClass(name, annotations.layer(name).colour) for name in names)
-    write_label_mask(path, labels, ClassList(colours) if colours else None)
+    image = Image.fromarray(labels)
+    image.putpalette(table.palette().tobytes())
+    text = PngImagePlugin.PngInfo()
+    text.add_text(DESCRIPTION, table.text())
+    more = {"dpi": (UM_PER_INCH / mpp.x, UM_PER_INCH / mpp.y)} if mpp else {}
+    with whole_file(path) as part:
+        image.save(part, format="PNG", pnginfo=text, **more)
+
+
+def _mpp(per_inch: object) -> Mpp | None:
+    if not isinstance(per_inch, tuple) or not all(per_inch):
+        return None
+    try:
+        return Mpp(*(UM_PER_INCH / each for each in per_inch))
+    except ConfigError:
+        return None
 
 
 def annotations_of_mask(

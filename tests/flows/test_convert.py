@@ -5,8 +5,10 @@ import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 import shapely
+from PIL import Image
 
 from deeplab.annotations.format import Reading, Writing
 from deeplab.annotations.formats import FORMATS, named
@@ -54,13 +56,17 @@ def test_a_file_becomes_one_of_each_other_format_and_what_is_lost_is_said(anot, 
     assert shape.properties == {"grade": 3}
 
 
-def test_a_mask_is_as_large_as_the_slide_and_has_the_names_given(anot, tmp_path):
+def test_a_mask_is_as_large_as_the_slide_and_has_its_own_names_else_those_given(anot, tmp_path):
     size = ("--slide_width", "100", "--slide_height", "80")
     assert (
         convert("a.anot", "--to", "mask", "--outputFile", "b.png", *size, cwd=tmp_path).returncode
         == 0
     )
-    assert convert("b.png", "c.json", "--classes", "one,two", cwd=tmp_path).returncode == 0
+    assert convert("b.png", "own.json", cwd=tmp_path).returncode == 0
+    assert named("histomicsui").read(tmp_path / "own.json", Reading()).names == DRAWN.names
+    with Image.open(tmp_path / "b.png") as mask:
+        Image.fromarray(np.array(mask)).save(tmp_path / "plain.png")
+    assert convert("plain.png", "c.json", "--classes", "one,two", cwd=tmp_path).returncode == 0
     one, two = named("histomicsui").read(tmp_path / "c.json", Reading()).layers
     assert ((one.name, two.name), len(two.shapes)) == (("one", "two"), 0)
     (shape,) = one.shapes

@@ -1,0 +1,217 @@
+"""The pixels of a label mask in a TIFF, a few tiles or strips at a time."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from deeplab.annotations.gather import check_is_file
+from deeplab.annotations.rasterize import Labels
+from deeplab.errors import AnnotationError, ConfigError
+from deeplab.geometry.frames import Mpp, WorkBox
+
+MAX_PIXELS = 1 << 36  # the largest slides have half of that
+MAX_SIDE = 1 << 22
+MAX_SEGMENT = 1 << 28  # pixels of one tile or strip, which is decoded whole
+MAX_PAGES = 64  # a pyramid halves its sides
+PIECE = 1 << 22  # pixels handed on at a time
+SIDE = 2048  # pixels of a piece of tiles
+UM_PER_UNIT = {2: 25400.0, 3: 10000.0}  # inch and centimetre
+WITH_LOSS = (6, 7, 33007, 34892)  # the kinds of JPEG
+DAMAGE = (
+    *(OSError, ValueError, TypeError, LookupError, RuntimeError, ArithmeticError),
+    *(struct.error, tifffile.TiffFileError),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskTiff:
+    """The largest picture of one channel in an open TIFF."""
+
+    path: Path
+    page: tifffile.TiffPage
+    description: str
+
+    @property
+    def size(self) -> WorkBox:
+        """Its pixels."""
+        return WorkBox(0, 0, int(self.page.imagewidth), int(self.page.imagelength))
+
+    def mpp(self) -> Mpp | None:
+        """The um per pixel that its resolution tells, if it tells any."""
+        unit = UM_PER_UNIT.get(int(self.page.resolutionunit))
+        x, y = self.page.resolution
+        try:
+            return Mpp(unit / x, unit / y) if unit and x and y else None
+        except ConfigError:
+            return None
+
+    def pieces(self) -> Iterator[tuple[WorkBox, Labels]]:
+        """Boxes in reading order, and the labels of each.
+
+        Raises:
+            AnnotationError: a part cannot be decoded, or a value is no label.
+        """
+        grid = _Grid.of(self.page)
+        for box in grid.pieces():
+            try:
+                labels = self._decode(grid, box)
+            except DAMAGE as error:
+                raise AnnotationError(
+                    self.path, f"is damaged: its pixels cannot be read ({error})"
+                ) from error
+            yield box, labels
+
+    def _decode(self, grid: _Grid, box: WorkBox) -> Labels:
+        if grid.whole:
+            return _as_labels(_mapped(self.path, self.page)[box.within(self.size)], self.path)
+        out = np.zeros((box.height, box.width), np.uint8)
+        file = self.page.parent.filehandle
+        for number in grid.segments(box):
+            if count := self.page.databytecounts[number]:
+                file.seek(self.page.dataoffsets[number])
+                found, place, _ = self.page.decode(file.read(count), number)
+                if found is None:
+                    continue
+                part = _as_labels(found[0, :, :, 0], self.path)
+                row, column = place[2] - box.y, place[3] - box.x
+                space = out[row : row + part.shape[0], column : column + part.shape[1]]
+                space[...] = part[: space.shape[0], : space.shape[1]]  # the last tiles hang over
+        return out
+
+
+@contextmanager
+def open_mask_tiff(path: Path) -> Iterator[MaskTiff]:
+    """The mask in a TIFF, checked before any memory is taken for it.
+
+    Raises:
+        AnnotationError: it is no TIFF, is cut short, or is no picture of labels.
+    """
+    size = check_is_file(path)
+    try:
+        tiff = tifffile.TiffFile(path)
+    except DAMAGE as error:
+        raise AnnotationError(path, f"is not a TIFF that can be read: {error}") from error
+    with tiff:
+        try:
+            pages = [page.aspage() for page in islice(tiff.pages, MAX_PAGES)]
+            if not pages:
+                raise AnnotationError(path, "is cut short: it has no picture")
+            page = max(pages, key=lambda each: each.imagewidth * each.imagelength)
+            _check(page, size, path)
+            mask = MaskTiff(path, page, str(pages[0].description))
+        except DAMAGE as error:
+            raise AnnotationError(path, f"is cut short or damaged: {error}") from error
+        yield mask
+
+
+def _check(page: tifffile.TiffPage, size: int, path: Path) -> None:
+    """Raises AnnotationError where this is no mask, or not all of it."""
+    width, height = int(page.imagewidth), int(page.imagelength)
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise AnnotationError(
+            path,
+            f"has {width} x {height} pixels; masks may have {MAX_PIXELS}, {MAX_SIDE} on a side",
+        )
+    if page.samplesperpixel != 1 or page.imagedepth != 1:
+        raise AnnotationError(
+            path, f"is a picture of {page.samplesperpixel} channels, not a mask with one value each"
+        )
+    if page.dtype is None or page.dtype.kind not in ("b", "i", "u"):
+        kind = page.dtype.name if page.dtype else f"{page.bitspersample} bits"
+        raise AnnotationError(path, f"has pixels of type {kind}; labels are whole numbers")
+    if int(page.compression) in WITH_LOSS:
+        raise AnnotationError(
+            path, "is compressed as JPEG, which changes labels; write it under Deflate or LZW"
+        )
+    _check_segments(page, size, path)
+
+
+def _check_segments(page: tifffile.TiffPage, size: int, path: Path) -> None:
+    grid = _Grid.of(page)
+    if not grid.whole and grid.width * grid.height > MAX_SEGMENT:
+        raise AnnotationError(
+            path,
+            f"has parts of {grid.width} x {grid.height} pixels that can be read whole only;"
+            " write it in tiles",
+        )
+    offsets, counts = page.dataoffsets, page.databytecounts
+    listed = max(map(sum, zip(offsets, counts, strict=True)), default=0)
+    # Tiles that share their bytes would let a small file claim any number of shapes.
+    if len(offsets) != grid.columns * grid.rows or max(listed, sum(counts)) > size:
+        raise AnnotationError(path, f"is cut short: it has {size:,} bytes, less than it lists")
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """How a picture is cut into tiles or strips of `width` x `height` pixels.
+
+    `whole` says that its bytes lie in the file as the pixels do.
+    """
+
+    size: WorkBox
+    width: int
+    height: int
+    whole: bool
+
+    @classmethod
+    def of(cls, page: tifffile.TiffPage) -> _Grid:
+        size = WorkBox(0, 0, int(page.imagewidth), int(page.imagelength))
+        if page.is_tiled:
+            return cls(size, int(page.tilewidth), int(page.tilelength), whole=False)
+        whole = len(page.dataoffsets) == 1 and bool(page.is_memmappable)
+        rows = min(int(page.rowsperstrip), size.height)
+        return cls(size, size.width, size.height if whole else rows, whole)
+
+    @property
+    def columns(self) -> int:
+        return math.ceil(self.size.width / self.width)
+
+    @property
+    def rows(self) -> int:
+        return math.ceil(self.size.height / self.height)
+
+    def pieces(self) -> Iterator[WorkBox]:
+        """Boxes of some tiles or strips each, in reading order."""
+        width = self.width * max(1, SIDE // self.width)
+        unit = 1 if self.whole else self.height
+        height = unit * max(1, PIECE // (min(width, self.size.width) * unit))
+        for y in range(0, self.size.height, height):
+            for x in range(0, self.size.width, width):
+                yield WorkBox(x, y, width, height).intersection(self.size)
+
+    def segments(self, box: WorkBox) -> Iterator[int]:
+        """The numbers of the tiles or strips of a piece."""
+        for row in range(box.y // self.height, math.ceil(box.bottom / self.height)):
+            for column in range(box.x // self.width, math.ceil(box.right / self.width)):
+                yield row * self.columns + column
+
+
+def _mapped(path: Path, page: tifffile.TiffPage) -> NDArray[np.generic]:
+    """The pixels in the file, paged in by the system as they are looked at."""
+    shape = (int(page.imagelength), int(page.imagewidth))
+    kind = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    return np.memmap(path, kind, "r", page.dataoffsets[0], shape)
+
+
+def _as_labels(values: NDArray[np.generic], path: Path) -> Labels:
+    """Values of any whole type as uint8.
+
+    Raises:
+        AnnotationError: one is below 0 or above 255.
+    """
+    if values.dtype not in (np.uint8, np.bool_) and values.size:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 255:
+            wrong = low if low < 0 else high
+            raise AnnotationError(path, f"holds the value {wrong}; labels go from 0 to 255")
+    return np.ascontiguousarray(values).astype(np.uint8, copy=False)

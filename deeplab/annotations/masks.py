@@ -1,0 +1,223 @@
+"""Annotations as label masks, TIFF or PNG: every pixel the number of the class on top there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from deeplab.annotations.format import IGNORE_LAYER, Reading, Writing
+from deeplab.annotations.gather import LayerGatherer
+from deeplab.annotations.label_mask import MAX_PIXELS as MAX_PNG_PIXELS
+from deeplab.annotations.label_mask import read_png_mask, write_png_mask
+from deeplab.annotations.mask_tiff import MAX_PIXELS, MAX_SIDE, open_mask_tiff
+from deeplab.annotations.rasterize import Labels, ShapeIndex
+from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.trace import TILE, SeamTracer
+from deeplab.config.classes import IGNORE, PALETTE
+from deeplab.errors import AnnotationError
+from deeplab.geometry.frames import SNAP, Mpp, WorkBox, WorkFrame
+from deeplab.label_map import LabelRow, LabelTable, write_label_map
+
+MOST_LAYERS = 254  # 0 is background, 255 not to be looked at
+COARSEST_UM = 40.0  # a resolution of 600 dots per inch or less is of a printer, not of a slide
+GREY = (128, 128, 128)
+Pieces = Iterable[tuple[WorkBox, Labels]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a mask lies on its slide.
+
+    Attributes:
+        frame: its pixels.
+        mpp: um per level-0 pixel, where known.
+        table: what the mask says of its values.
+        attributes: the slide's size, where it is known to the pixel.
+    """
+
+    frame: WorkFrame
+    mpp: Mpp | None
+    table: LabelTable | None
+    attributes: Mapping[str, object]
+
+    @classmethod
+    def of(
+        cls, size: WorkBox, table: LabelTable | None, mpp: Mpp | None, reading: Reading
+    ) -> _Place:
+        """What the mask itself says goes before the slide's size, that before its um per pixel.
+
+        Args:
+            size: of the mask.
+            table: of the mask, where it has one.
+            mpp: um per pixel of the mask, where it says it.
+            reading: may tell the size and um per pixel of the slide.
+        """
+        if mpp and not table and max(mpp.x, mpp.y) > COARSEST_UM:
+            mpp = None
+        known = (reading.width_level0, reading.height_level0)
+        scale, level0 = (1.0, 1.0), (size.width, size.height)
+        if table:
+            scale = (table.scale_x, table.scale_y)
+            level0 = (table.width_level0, table.height_level0)
+        elif all(known):
+            scale, level0 = (known[0] / size.width, known[1] / size.height), known
+        elif mpp and reading.mpp:
+            scale = (_snapped(mpp.x / reading.mpp.x), _snapped(mpp.y / reading.mpp.y))
+            level0 = level0 if scale == (1.0, 1.0) else (0, 0)
+        own = Mpp(mpp.x / scale[0], mpp.y / scale[1]) if mpp else reading.mpp
+        return cls(
+            WorkFrame(*scale, size.width, size.height, 1.0),
+            own,
+            table,
+            {"width_level0": level0[0], "height_level0": level0[1]} if all(level0) else {},
+        )
+
+
+def read_mask(path: Path, reading: Reading = Reading()) -> Annotations:
+    """Reads a label mask; its objects are the pixels of one value that hang together by sides.
+
+    `attributes` of the result holds `width_level0` and `height_level0` where they are known.
+
+    Args:
+        path: a PNG, else a TIFF.
+        reading: names the values where the file does not; with the slide's size or um per pixel a
+            smaller mask is laid over the whole slide.
+
+    Raises:
+        AnnotationError: it is not such a picture, is damaged or too large.
+    """
+    if path.suffix.lower() == ".png":
+        labels, description, mpp = read_png_mask(path)
+        size = WorkBox(0, 0, labels.shape[1], labels.shape[0])
+        pieces = ((box, labels[box.within(size)]) for box in _boxes(size))
+        place = _Place.of(size, LabelTable.parse(description), mpp, reading)
+        return _gather(path, pieces, place, reading)
+    with open_mask_tiff(path) as tiff:
+        place = _Place.of(tiff.size, LabelTable.parse(tiff.description), tiff.mpp(), reading)
+        return _gather(path, tiff.pieces(), place, reading)
+
+
+def write_mask(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
+    """Writes a label mask with the names and colours of the layers, by the suffix PNG or TIFF.
+
+    The layers have the values 1, 2, ... in their order, one called `ignore` 255. A later layer
+    covers the earlier; a pixel belongs to a shape if its centre does.
+
+    Raises:
+        AnnotationError: there are more layers than values, or more pixels than a mask may have.
+        ConfigError: `mask_mpp` is no number above 0.
+        OutputError: the file cannot be written.
+    """
+    frame, table = _plan(path, annotations, writing)
+    index = ShapeIndex(annotations, {row.name: row.value for row in table.rows})
+    mpp = annotations.mpp
+    if mpp:
+        mpp = Mpp(mpp.x * frame.scale_x, mpp.y * frame.scale_y)
+    if path.suffix.lower() == ".png":
+        write_png_mask(path, index.draw(frame.box, frame), table, mpp)
+        return
+    write_label_map(
+        path,
+        lambda box, level: index.draw(box, _coarser(frame, level)),
+        width=frame.width,
+        height=frame.height,
+        mpp=mpp,
+        table=table,
+    )
+
+
+def _plan(path: Path, annotations: Annotations, writing: Writing) -> tuple[WorkFrame, LabelTable]:
+    width, height = writing.size_of(annotations)
+    frame = WorkFrame(1.0, 1.0, width, height, annotations.mpp.mean if annotations.mpp else 1.0)
+    if writing.mask_mpp:
+        if annotations.mpp is None:
+            raise AnnotationError(
+                path, "a scale was asked for, but the slide's um per pixel is not known"
+            )
+        frame = WorkFrame.over(width, height, annotations.mpp, writing.mask_mpp)
+    limit = MAX_PNG_PIXELS if path.suffix.lower() == ".png" else MAX_PIXELS
+    if frame.width * frame.height > limit or max(frame.width, frame.height) > MAX_SIDE:
+        raise AnnotationError(
+            path, f"{frame.width} x {frame.height} pixels are more than a mask may have, {limit}"
+        )
+    table = LabelTable(
+        rows=_rows(path, annotations),
+        scale_x=frame.scale_x,
+        scale_y=frame.scale_y,
+        width_level0=width,
+        height_level0=height,
+    )
+    return frame, table
+
+
+def _rows(path: Path, annotations: Annotations) -> tuple[LabelRow, ...]:
+    names = annotations.names
+    others = [name for name in names if name != IGNORE_LAYER]
+    if len(others) > MOST_LAYERS:
+        raise AnnotationError(
+            path, f"there are {len(others)} layers; a label mask has values for {MOST_LAYERS}"
+        )
+    values = {name: value for value, name in enumerate(others, start=1)} | {IGNORE_LAYER: IGNORE}
+    first = {layer.name: layer for layer in reversed(annotations.layers)}
+    return tuple(
+        LabelRow(values[name], name, first[name].colour, first[name].description) for name in names
+    )
+
+
+def _coarser(frame: WorkFrame, level: int) -> WorkFrame:
+    """The frame of a level whose pixels are 2**level times as wide."""
+    by = 2**level
+    return WorkFrame(
+        frame.scale_x * by,
+        frame.scale_y * by,
+        -(-frame.width // by),
+        -(-frame.height // by),
+        frame.mpp_work * by,
+    )
+
+
+def _snapped(scale: float) -> float:
+    """A scale near a power of two is that one: scanners differ by as much."""
+    nearest: float = 2.0 ** max(0, round(math.log2(scale)))
+    return nearest if abs(scale / nearest - 1) <= SNAP else scale
+
+
+def _boxes(size: WorkBox) -> Iterator[WorkBox]:
+    for y in range(0, size.height, TILE):
+        for x in range(0, size.width, TILE):
+            yield WorkBox(x, y, TILE, TILE).intersection(size)
+
+
+def _gather(path: Path, pieces: Pieces, place: _Place, reading: Reading) -> Annotations:
+    tracer = SeamTracer(place.frame, place.frame.box)
+    present: set[int] = set()
+    for box, labels in pieces:
+        tracer.add(labels, None, box)
+        counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256]).ravel()
+        present.update(np.flatnonzero(counts).tolist())
+    gatherer = LayerGatherer(path, spill=reading.spill)
+    names: dict[int, str] = {}
+    for row in _rows_of(place.table, present - {0}, reading):
+        names[row.value] = row.name
+        gatherer.open(row.name, row.colour, row.description)
+    for traced in tracer.finish():
+        gatherer.add(names[traced.label], traced.polygon)
+    return gatherer.annotations(place.attributes, place.mpp)
+
+
+def _rows_of(table: LabelTable | None, present: set[int], reading: Reading) -> list[LabelRow]:
+    """A row for each value that is there or named, those of the table first."""
+    rows = {row.value: row for row in table.rows} if table else {}
+    named = range(1, len(reading.classes) + 1) if not table else range(0)
+    for value in sorted(present.union(named) - rows.keys()):
+        colour = PALETTE[(value - 1) % len(PALETTE)]
+        name = reading.classes[value - 1] if value in named else f"class {value}"
+        if value == IGNORE and value not in named:
+            name, colour = reading.ignore, GREY
+        rows[value] = LabelRow(value, name, colour)
+    return list(rows.values())
