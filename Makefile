@@ -17,7 +17,7 @@ env: .venv/.installed
 # Of the server's annotation package the tests only take the schema; it requires a whole Girder.
 	$(VENV)/pip install --quiet --disable-pip-version-check --no-deps \
 	  girder-large-image-annotation==1.35.6
-# The stains of augmentation are compared with HistomicsTK's own, which requires gdal and mapnik.
+# Features are HistomicsTK's, without what it requires for slides and for work that we do not do.
 	$(VENV)/pip install --quiet --disable-pip-version-check --no-deps histomicstk==1.4.0
 	@touch $@
 

@@ -44,7 +44,7 @@ setup(
         "numpy>=2",
         "opencv-python-headless>=4.10",
         "rich>=13",
-        "scikit-image>=0.24",
+        "scikit-image>=0.24,<2",  # HistomicsTK uses names that 2 takes away
         "scipy>=1.13",
         "shapely>=2.0.6",
         "simplejpeg>=1.8",
@@ -60,6 +60,7 @@ setup(
             "mypy==2.4.1",
             "onnx>=1.19",
             "onnxruntime>=1.23",
+            "pandas>=2.2",
             "playwright>=1.50",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
