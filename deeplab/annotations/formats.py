@@ -7,10 +7,12 @@ from pathlib import Path
 
 from deeplab.annotations.aperio_xml import read_aperio_xml, write_aperio_xml
 from deeplab.annotations.asap_xml import read_asap_xml, write_asap_xml
+from deeplab.annotations.coco import read_coco, write_coco
 from deeplab.annotations.format import Format, Trait, Writing
 from deeplab.annotations.gather import check_is_file
 from deeplab.annotations.geojson import read_geojson, write_geojson
 from deeplab.annotations.girder_json import read_girder_json, write_girder_json
+from deeplab.annotations.hovernet_json import read_hovernet_json, write_hovernet_json
 from deeplab.annotations.json_stream import keys
 from deeplab.annotations.masks import read_mask, write_mask
 from deeplab.annotations.shapes import Annotations
@@ -72,6 +74,24 @@ FORMATS: tuple[Format, ...] = (
         write=write_mask,
         carries=frozenset(Trait)
         - {Trait.MARKS, Trait.PROPERTIES, Trait.ATTRIBUTES, Trait.OVERLAPS},
+    ),
+    Format(
+        name="coco",
+        title="COCO JSON",
+        suffixes=(".coco", ".json"),
+        read=read_coco,
+        write=write_coco,
+        carries=frozenset(Trait) - {Trait.MARKS, Trait.ATTRIBUTES},
+        json_keys=frozenset({"images", "categories", "annotations"}),
+    ),
+    Format(
+        name="hovernet",
+        title="HoVer-Net JSON",
+        suffixes=(".hovernet", ".json"),
+        read=read_hovernet_json,
+        write=write_hovernet_json,
+        carries=frozenset({Trait.COLOURS, Trait.EMPTY_LAYERS, Trait.MPP, Trait.OVERLAPS}),
+        json_keys=frozenset({"nuc"}),
     ),
 )
 

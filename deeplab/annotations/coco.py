@@ -1,0 +1,234 @@
+"""Annotations as COCO JSON: the objects of one picture, of which the slide is one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import shapely
+
+from deeplab.annotations.format import Reading, Writing
+from deeplab.annotations.gather import LayerGatherer, coordinates, number
+from deeplab.annotations.hole_free import hole_free_parts
+from deeplab.annotations.json_stream import values
+from deeplab.annotations.run_length import counts_of_text, polygons_of_counts
+from deeplab.annotations.shapes import Annotations, Property, Shape, polygon_parts
+from deeplab.config.classes import Rgb
+from deeplab.errors import AnnotationError, ConfigError
+from deeplab.files import whole_file
+from deeplab.geometry.frames import Mpp
+
+NAMED = 5  # pictures that a sentence names
+Json = dict[str, Any]
+
+
+def read_coco(path: Path, reading: Reading = Reading()) -> Annotations:
+    """Reads the objects of one picture, outlined or as run lengths; those with a box only as that.
+
+    The parts of an object are put together: parts that meet along a side become one shape, others
+    a shape each. Layers are the categories, also those without objects.
+
+    Raises:
+        AnnotationError: it is something else, is about several pictures of which `reading.image`
+            names none, or holds what cannot be on a slide.
+    """
+    image = _image(path, reading.image)
+    gatherer = LayerGatherer(path, spill=reading.spill)
+    names = _open_categories(path, gatherer)
+    for place, found in enumerate(values(path, "annotations.item"), start=1):
+        where = f"annotation {place}"
+        if not isinstance(found, dict):
+            raise AnnotationError(path, f"{where} is not a COCO annotation")
+        if image and found.get("image_id") != image.get("id"):
+            continue
+        category = found.get("category_id")
+        if not isinstance(category, int) or category not in names:
+            raise AnnotationError(
+                path, f"{where} is of category {category!r}, which the file does not list"
+            )
+        polygons = _polygons(found, where, path)
+        if not polygons:
+            gatherer.skip("annotation without outline")
+        for polygon in polygons:
+            gatherer.add(names[category], polygon, _properties(found))
+    return gatherer.annotations(mpp=_mpp(image))
+
+
+def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
+    """Writes one picture, a category for each layer and an object for each shape, as outlines.
+
+    COCO's outlines have no holes: a shape with holes is cut through them into parts that together
+    are the shape. Numbers and words go under `attributes`.
+
+    Raises:
+        AnnotationError: a property is not finite.
+        OutputError: the file cannot be written.
+    """
+    width, height = writing.size_of(annotations)
+    image: Json = {"id": 1, "file_name": path.stem, "width": width, "height": height}
+    if annotations.mpp:
+        image |= {"mpp_x": annotations.mpp.x, "mpp_y": annotations.mpp.y}
+    categories = _categories(annotations)
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write('{"info": {"description": "objects outlined on a slide", "version": "1.0"},\n')
+        file.write(f'"images": {json.dumps([image])},\n')
+        file.write(f'"categories": {json.dumps(list(categories.values()))},\n"annotations": [')
+        identifiers = count(1)
+        for layer in annotations.layers:
+            for shape in layer.shapes:
+                identifier = next(identifiers)
+                file.write(",\n" if identifier > 1 else "\n")
+                file.write(_annotation(shape, identifier, categories[layer.name]["id"], path))
+        file.write("\n]}\n")
+
+
+def _image(path: Path, wanted: str) -> Json:
+    """The picture that is read; {} where the file lists none."""
+    images = [each for each in values(path, "images.item") if isinstance(each, dict)]
+    names = [str(each.get("file_name")) for each in images]
+    if wanted:
+        if wanted not in names:
+            raise AnnotationError(path, f"is not about {wanted!r}, only about {_listed(names)}")
+        return images[names.index(wanted)]
+    if len(images) > 1:
+        raise AnnotationError(
+            path, f"is about {len(images)} pictures; choose one of {_listed(names)}"
+        )
+    return images[0] if images else {}
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "") or "none"
+
+
+def _mpp(image: Json) -> Mpp | None:
+    try:
+        return Mpp(float(image["mpp_x"]), float(image["mpp_y"]))
+    except (KeyError, TypeError, ValueError, ConfigError):
+        return None
+
+
+def _open_categories(path: Path, gatherer: LayerGatherer) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for place, found in enumerate(values(path, "categories.item"), start=1):
+        if not isinstance(found, dict) or not isinstance(found.get("id"), int):
+            raise AnnotationError(path, f"category {place} has no number as its id")
+        name = names[found["id"]] = str(found.get("name") or f"class {found['id']}")
+        gatherer.open(name, _colour(found.get("color")), str(found.get("description") or ""))
+    return names
+
+
+def _colour(value: object) -> Rgb | None:
+    if isinstance(value, list) and len(value) == 3 and all(_is_byte(each) for each in value):
+        return value[0], value[1], value[2]
+    return None
+
+
+def _is_byte(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= 255
+
+
+def _polygons(found: Json, where: str, path: Path) -> list[shapely.Polygon]:
+    """The outlines of an object, whichever way they are given."""
+    segmentation = found.get("segmentation")
+    if isinstance(segmentation, dict):
+        return _of_runs(segmentation, where, path)
+    if isinstance(segmentation, list) and segmentation:
+        return _of_parts(segmentation, where, path)
+    if segmentation not in (None, []):
+        raise AnnotationError(path, f"the segmentation of {where} is neither outline nor runs")
+    box = found.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        return []
+    x, y, width, height = (number(each, f"the bbox of {where}", path) for each in box)
+    return [shapely.box(x, y, x + width, y + height)] if width > 0 and height > 0 else []
+
+
+def _of_parts(parts: list[Any], where: str, path: Path) -> list[shapely.Polygon]:
+    polygons = []
+    for part in parts:
+        if not isinstance(part, list) or len(part) % 2:
+            raise AnnotationError(path, f"an outline of {where} is not a list x, y, x, y, ...")
+        pairs = [list(pair) for pair in zip(part[::2], part[1::2], strict=True)]
+        points = coordinates(pairs, where, path) if pairs else ()
+        if len(points) >= 3:
+            polygons.append(shapely.Polygon(points))
+    if len(polygons) < 2:
+        return polygons
+    # The object is all that its parts cover; what was cut for its holes grows together again.
+    valid = [shapely.make_valid(each, method="structure") for each in polygons]
+    return polygon_parts(shapely.union_all(valid))
+
+
+def _of_runs(segmentation: Json, where: str, path: Path) -> list[shapely.Polygon]:
+    size = segmentation.get("size")
+    if not isinstance(size, list) or len(size) != 2:
+        raise AnnotationError(path, f"the run lengths of {where} have no size")
+    height, width = (int(number(each, f"the size of {where}", path)) for each in size)
+    try:
+        return polygons_of_counts(_counts(segmentation.get("counts")), width, height)
+    except ValueError as error:
+        raise AnnotationError(path, f"{where} cannot be read: {error}") from error
+
+
+def _counts(value: object) -> list[int]:
+    if isinstance(value, str):
+        return counts_of_text(value)
+    if isinstance(value, list) and all(isinstance(each, int) for each in value):
+        return value
+    raise ValueError("its run lengths are not whole numbers")
+
+
+def _properties(found: Json) -> Mapping[str, Property]:
+    given = found.get("attributes")
+    given = given if isinstance(given, dict) else {}
+    if "score" in found:
+        given = given | {"score": found["score"]}
+    if found.get("iscrowd") == 1:
+        given = given | {"iscrowd": 1}
+    return {
+        str(key): value
+        for key, value in given.items()
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+    }
+
+
+def _categories(annotations: Annotations) -> dict[str, Json]:
+    """A category for each name, the one of the first layer that has it."""
+    found: dict[str, Json] = {}
+    for layer in annotations.layers:
+        category = {
+            "id": len(found) + 1,
+            "name": layer.name,
+            "supercategory": "",
+            "color": list(layer.colour),
+            "description": layer.description,
+        }
+        found.setdefault(layer.name, category)
+    return found
+
+
+def _annotation(shape: Shape, identifier: int, category: int, path: Path) -> str:
+    left, top, right, bottom = shape.polygon.bounds
+    parts = hole_free_parts(shape.polygon)
+    annotation = {
+        "id": identifier,
+        "image_id": 1,
+        "category_id": category,
+        # COCO closes outlines by itself: the last point, which is the first, is left out.
+        "segmentation": [
+            shapely.get_coordinates(part.exterior)[:-1].ravel().tolist() for part in parts
+        ],
+        "area": shape.polygon.area,
+        "bbox": [left, top, right - left, bottom - top],
+        "iscrowd": 0,
+        "attributes": dict(shape.properties),
+    }
+    try:
+        return json.dumps(annotation, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise AnnotationError(path, "a point or a property is not a finite number") from error

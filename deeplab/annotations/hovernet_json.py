@@ -1,0 +1,176 @@
+"""Nuclei as HoVer-Net writes them: a number, an outline and a type each.
+
+HoVer-Net's outlines run through the middles of the outermost pixels of a nucleus, and count whole
+numbers as the middles. Here whole numbers are corners of pixels, so points move by half a pixel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import ijson
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deeplab.annotations.format import Reading, Writing
+from deeplab.annotations.gather import LayerGatherer, coordinates
+from deeplab.annotations.json_stream import events, values
+from deeplab.annotations.shapes import Annotations, Property, Shape
+from deeplab.config.classes import PALETTE, Rgb
+from deeplab.errors import AnnotationError, ConfigError
+from deeplab.files import whole_file
+from deeplab.geometry.frames import Mpp
+
+MIDDLE = 0.5  # of a pixel, from its corner
+UM_AT_1X = 10.0  # um per pixel; 40x has 0.25
+UNTYPED = "nuclei"
+TYPE_FILE = "type_info.json"
+Json = dict[str, Any]
+Types = dict[int, tuple[str, Rgb | None]]
+
+
+def read_hovernet_json(path: Path, reading: Reading = Reading()) -> Annotations:
+    """Reads nuclei, a layer for each type; the older form without `mag` too.
+
+    Types have the names of `reading.classes`, else of `type_info` in the file, else of a
+    `type_info.json` beside it, else "type 1". `mag` tells the um per pixel, 0.25 at 40.
+
+    Raises:
+        AnnotationError: it is something else, or holds what cannot be on a slide.
+    """
+    types = _types(path, reading)
+    gatherer = LayerGatherer(path, spill=reading.spill)
+    for name, colour in types.values():
+        gatherer.open(name, colour)
+    for key, nucleus in _nuclei(path):
+        where = f"nucleus {key}"
+        if not isinstance(nucleus, dict) or "contour" not in nucleus:
+            raise AnnotationError(path, f"{where} has no contour")
+        name, colour = _layer(nucleus.get("type"), types, where, path)
+        gatherer.open(name, colour)
+        contour = nucleus["contour"]
+        if isinstance(contour, list) and len(contour) < 3:
+            gatherer.skip("nucleus of fewer than three points")
+            continue
+        points = coordinates(contour, where, path) + MIDDLE
+        gatherer.add(name, shapely.Polygon(points), _properties(nucleus))
+    return gatherer.annotations(mpp=_mpp(next(values(path, "mag"), None)))
+
+
+def write_hovernet_json(
+    path: Path, annotations: Annotations, _writing: Writing = Writing()
+) -> None:
+    """Writes each shape as a nucleus whose type is the number of its layer, 1 for the first.
+
+    The names and colours of the types are under `type_info`, in the form of HoVer-Net's file of
+    that name. Holes, and properties other than `type_prob` or `confidence`, have no place.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    numbers = {name: number for number, name in enumerate(annotations.names, start=1)}
+    colours = {layer.name: list(layer.colour) for layer in reversed(annotations.layers)}
+    info = {str(number): [name, colours[name]] for name, number in numbers.items()}
+    mag = UM_AT_1X / annotations.mpp.mean if annotations.mpp else None
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        head = {"mag": mag, "type_info": info}
+        file.write(json.dumps(head).removesuffix("}") + ', "nuc": {')
+        keys = count(1)
+        for layer in annotations.layers:
+            for shape in layer.shapes:
+                key = next(keys)
+                nucleus = json.dumps(_nucleus(shape, numbers[layer.name]), separators=(",", ":"))
+                file.write(("" if key == 1 else ",") + f'\n"{key}": {nucleus}')
+        file.write("\n}}\n")
+
+
+def _nuclei(path: Path) -> Iterator[tuple[str, Any]]:
+    """The nuclei and their keys, one by one."""
+    if next(events(path))[1] != "start_map":
+        raise AnnotationError(path, "is not a JSON object, so it holds no nuclei of HoVer-Net")
+    newer = ijson.kvitems(events(path), "nuc")
+    first = next(newer, None)
+    if first:
+        return chain([first], newer)
+    pairs = ijson.kvitems(events(path), "")
+    return ((key, value) for key, value in pairs if key not in ("mag", "nuc", "type_info"))
+
+
+def _types(path: Path, reading: Reading) -> Types:
+    """Names and colours of the types that are known beforehand."""
+    if reading.classes:
+        return {number: (name, None) for number, name in enumerate(reading.classes, start=1)}
+    found, source = next(values(path, "type_info"), None), path
+    beside = path.with_name(TYPE_FILE)
+    if found is None and beside.is_file():
+        found, source = next(values(beside, ""), None), beside
+    types: Types = {}
+    for key, row in (found if isinstance(found, dict) else {}).items():
+        if not (key.isdecimal() and isinstance(row, list) and len(row) == 2):
+            raise AnnotationError(source, f'type {key} is not told as "1": ["name", [r, g, b]]')
+        types[int(key)] = (str(row[0]), _colour(row[1]))
+    types.pop(0, None)  # the background
+    return types
+
+
+def _layer(given: object, types: Types, where: str, path: Path) -> tuple[str, Rgb | None]:
+    if given is None:
+        return UNTYPED, None
+    if not isinstance(given, int) or given < 0:
+        raise AnnotationError(path, f"the type of {where} is {given!r}, not a number from 0 on")
+    return types.get(given, (f"type {given}", PALETTE[(given - 1) % len(PALETTE)]))
+
+
+def _colour(value: object) -> Rgb | None:
+    if isinstance(value, list) and len(value) == 3:
+        red, green, blue = (int(each) if _is_byte(each) else -1 for each in value)
+        return (red, green, blue) if min(red, green, blue) >= 0 else None
+    return None
+
+
+def _is_byte(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 255
+
+
+def _properties(nucleus: Json) -> Mapping[str, Property]:
+    probability = nucleus.get("type_prob")
+    if isinstance(probability, int | float) and not isinstance(probability, bool):
+        return {"type_prob": probability}
+    return {}
+
+
+def _mpp(mag: object) -> Mpp | None:
+    try:
+        return Mpp.square(UM_AT_1X / float(str(mag)))
+    except (ValueError, ZeroDivisionError, ConfigError):
+        return None
+
+
+def _nucleus(shape: Shape, number: int) -> Json:
+    points = shapely.get_coordinates(shape.polygon.exterior)[:-1] - MIDDLE
+    low, high = np.floor(points.min(axis=0)), np.floor(points.max(axis=0)) + 1
+    probability = shape.properties.get("type_prob", shape.properties.get("confidence"))
+    known = isinstance(probability, int | float) and math.isfinite(probability)
+    centre = shape.polygon.centroid
+    return {
+        "bbox": [[int(low[1]), int(low[0])], [int(high[1]), int(high[0])]],
+        "centroid": [centre.x - MIDDLE, centre.y - MIDDLE],
+        "contour": _whole(points),
+        "type_prob": probability if known else None,
+        "type": number,
+    }
+
+
+def _whole(points: NDArray[np.float64]) -> list[list[float]]:
+    """Points as HoVer-Net writes them, in whole numbers, where they are."""
+    whole = np.rint(points)
+    found: list[list[float]] = (
+        whole.astype(np.int64) if (whole == points).all() else points
+    ).tolist()
+    return found

@@ -1,0 +1,212 @@
+import json
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from deeplab.annotations.coco import read_coco, write_coco
+from deeplab.annotations.format import Reading, Writing
+from deeplab.annotations.formats import format_of
+from deeplab.annotations.hole_free import hole_free_parts
+from deeplab.annotations.rasterize import draw
+from deeplab.annotations.shapes import Annotations, Layer, Shape
+from deeplab.annotations.trace import trace
+from deeplab.errors import AnnotationError
+from deeplab.geometry.frames import Mpp, WorkFrame
+
+MASKS = hnp.arrays(
+    np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 1)
+)
+
+
+def document(annotations, images=({"id": 4, "file_name": "a.png", "width": 50, "height": 40},)):
+    categories = [{"id": 9, "name": "cell", "supercategory": "x", "color": [1, 2, 3]}]
+    return {"images": list(images), "annotations": annotations, "categories": categories}
+
+
+def write(path, *annotations, **more):
+    path.write_text(json.dumps(document(annotations, **more)))
+    return path
+
+
+def one(**found):
+    return {"id": 1, "image_id": 4, "category_id": 9, "iscrowd": 0} | found
+
+
+def run_lengths(mask):
+    """Counts down the columns, background first, worked out pixel by pixel."""
+    counts, value = [0], 0
+    for pixel in mask.T.ravel().tolist():
+        if pixel != value:
+            counts.append(0)
+            value = pixel
+        counts[-1] += 1
+    return counts
+
+
+def compressed(counts):
+    """COCO's text of counts, as its documentation tells it."""
+    text = ""
+    for place, count in enumerate(counts):
+        left = count - counts[place - 2] if place > 2 else count
+        while True:
+            bits, left = left & 31, left >> 5
+            done = left == (-1 if bits & 16 else 0)
+            text += chr(48 + bits + (0 if done else 32))
+            if done:
+                break
+    return text
+
+
+def pixels(annotations, shape):
+    frame = WorkFrame(1, 1, shape[1], shape[0], 1)
+    return draw(annotations, {"cell": 1}, frame.box, frame)
+
+
+@pytest.mark.parametrize("form", [list, compressed])
+@settings(max_examples=80, deadline=None)
+@given(mask=MASKS)
+def test_run_lengths_are_the_pixels_they_were_made_of(tmp_path_factory, form, mask):
+    path = tmp_path_factory.mktemp("coco") / "a.json"
+    runs = {"size": list(mask.shape), "counts": form(run_lengths(mask))}
+    np.testing.assert_array_equal(
+        pixels(read_coco(write(path, one(segmentation=runs))), mask.shape), mask
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS)
+def test_parts_without_holes_are_the_shape_and_grow_together_again(mask):
+    for traced in trace(mask):
+        parts = hole_free_parts(traced.polygon)
+        assert not any(part.interiors for part in parts)
+        assert sum(part.area for part in parts) == pytest.approx(traced.polygon.area)
+        assert shapely.union_all(parts).equals(traced.polygon)
+
+
+def test_slanted_outlines_with_many_holes_come_back_but_for_rounding(tmp_path):
+    disc = shapely.Point(100.3, 99.7).buffer(90)
+    for x in range(40, 170, 13):
+        disc -= shapely.Point(x + 0.37, 100 + x / 7).buffer(4.1)
+    write_coco(tmp_path / "a.json", Annotations((Layer("cell", (1, 2, 3), (Shape(disc),)),)))
+    (shape,) = read_coco(tmp_path / "a.json").layers[0].shapes
+    assert len(shape.polygon.interiors) == len(disc.interiors) == 10
+    assert shapely.symmetric_difference(shape.polygon, disc).area < 1e-6
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.text(min_size=1), min_size=1, max_size=3, unique=True),
+    st.dictionaries(
+        st.text(),
+        st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        max_size=3,
+    ).filter(lambda d: not {"score", "iscrowd"} & d.keys()),
+    st.floats(0.1, 1e5),
+)
+def test_names_colours_properties_scale_and_outlines_are_read_again(
+    tmp_path_factory, names, words, x
+):
+    path = tmp_path_factory.mktemp("coco") / "a.json"
+    outline = shapely.Polygon([(x, 0.1), (x + 7, 3), (x + 2, 9.3)])
+    layers = tuple(
+        Layer(name, (place, 2, 3), (Shape(outline, words),), "said")
+        for place, name in enumerate(names)
+    )
+    write_coco(path, Annotations((*layers, Layer("no\tone", (0, 0, 0), ())), mpp=Mpp(0.25, 0.5)))
+    again = read_coco(path)
+    assert [(la.name, la.colour, la.description) for la in again.layers[:-1]] == [
+        (la.name, la.colour, la.description) for la in layers
+    ]
+    assert not again.layers[-1].shapes
+    assert again.mpp == Mpp(0.25, 0.5)
+    assert all(
+        shape.properties == words and shape.polygon.equals(outline)
+        for la in again.layers
+        for shape in la.shapes
+    )
+    assert format_of(path).name == "coco"
+
+
+def test_what_is_written_is_what_coco_asks_for(tmp_path):
+    square = Annotations((Layer("a", (1, 2, 3), (Shape(shapely.box(2, 3, 6, 9)),)),))
+    write_coco(tmp_path / "s.json", square, Writing(width_level0=100, height_level0=80))
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert found["images"] == [{"id": 1, "file_name": "s", "width": 100, "height": 80}]
+    (annotation,) = found["annotations"]
+    assert annotation["bbox"] == [2, 3, 4, 6]
+    assert annotation["area"] == 24
+    assert len(annotation["segmentation"][0]) == 8
+    assert (annotation["image_id"], annotation["category_id"], annotation["iscrowd"]) == (1, 1, 0)
+
+
+def test_parts_boxes_scores_and_crowds_are_read(tmp_path):
+    parts = [[0, 0, 4, 0, 4, 4, 0, 4], [4, 0, 8, 0, 8, 4, 4, 4], [20, 20, 24, 20, 24, 24]]
+    path = write(
+        tmp_path / "a.json",
+        one(segmentation=parts, score=0.5, iscrowd=1),
+        one(segmentation=[], bbox=[1, 2, 3, 4]),
+        one(segmentation=[[1, 1, 2, 2]]),
+    )
+    again = read_coco(path)
+    first, second, box = again.layers[0].shapes
+    outlines = sorted((first.polygon, second.polygon), key=lambda each: each.bounds)
+    assert outlines[0].equals(shapely.box(0, 0, 8, 4))
+    assert outlines[1].area == 8
+    assert first.properties == {"score": 0.5, "iscrowd": 1}
+    assert box.polygon.equals(shapely.box(1, 2, 4, 6))
+    assert len(again.remarks) == 1
+
+
+def test_of_several_pictures_one_is_to_be_named(tmp_path):
+    images = [{"id": 4, "file_name": "a.png"}, {"id": 5, "file_name": "b.png"}]
+    square = [[0, 0, 4, 0, 4, 4]]
+    path = write(
+        tmp_path / "a.json",
+        one(segmentation=square),
+        one(segmentation=square, image_id=5),
+        images=images,
+    )
+    with pytest.raises(AnnotationError, match=r"about 2 pictures; choose one of a\.png, b\.png"):
+        read_coco(path)
+    assert read_coco(path, Reading(image="b.png")).shape_count == 1
+    with pytest.raises(AnnotationError, match=r"not about 'c\.png', only about a\.png, b\.png"):
+        read_coco(path, Reading(image="c.png"))
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        ({"category_id": 3}, "annotation 1 is of category 3"),
+        ({"segmentation": [[0, 0, 1]]}, "is not a list x, y, x, y"),
+        ({"segmentation": [[0, 0, 1, "a", 3, 3]]}, "not a list of points"),
+        ({"segmentation": [[0, 0, 1, 1e300, 3, 3]]}, "not on a slide"),
+        ({"segmentation": "x"}, "neither outline nor runs"),
+        ({"segmentation": {"counts": [1]}}, "have no size"),
+        ({"segmentation": {"size": [4, 4], "counts": [1, 2]}}, "do not add up to 4 x 4"),
+        ({"segmentation": {"size": [4, 4], "counts": [17, -1]}}, "do not add up to 4 x 4"),
+        ({"segmentation": {"size": [4, 4], "counts": ["1"]}}, "not whole numbers"),
+        ({"segmentation": {"size": [4, 4], "counts": "\x01"}}, "text is not one of run lengths"),
+        ({"segmentation": {"size": [4, 4], "counts": "o" * 99}}, "text is not one of run lengths"),
+        ({"segmentation": {"size": [4, 4], "counts": "o"}}, "cut short"),
+        (
+            {"segmentation": {"size": [320_000, 320_000], "counts": [0, 320_000**2]}},
+            "span 320000 x 320000",
+        ),
+        ({"segmentation": {"size": [4, 10**400], "counts": [0, 16]}}, "not on a slide|is not JSON"),
+    ],
+)
+def test_bad_objects_are_refused_in_a_sentence(tmp_path, found, sentence):
+    with pytest.raises(AnnotationError, match=sentence):
+        read_coco(write(tmp_path / "a.json", one(**found)))
+
+
+def test_a_small_object_on_a_huge_canvas_is_read_in_little_memory(tmp_path):
+    side = 300_000
+    counts = [side * 200_000 + 5, 10, side - 10, 10, side * (side - 200_001) - 15]
+    path = write(tmp_path / "a.json", one(segmentation={"size": [side, side], "counts": counts}))
+    (shape,) = read_coco(path).layers[0].shapes
+    assert shape.polygon.equals(shapely.box(200_000, 5, 200_002, 15))
