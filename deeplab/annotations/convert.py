@@ -60,11 +60,11 @@ def convert(request: ConvertRequest) -> Converted:
     check_writable(request.output)
     source, output = _formats(request)
     with scratch_folder() as spill:
-        annotations = source.read(request.source, Reading(classes=request.classes, spill=spill))
-        if request.slide_mpp:
-            annotations = replace(annotations, mpp=Mpp.square(request.slide_mpp))
-        writing = Writing(width_level0=request.slide_width, height_level0=request.slide_height)
-        output.write(request.output, annotations, writing)
+        mpp = Mpp.square(request.slide_mpp) if request.slide_mpp else None
+        annotations = source.read(request.source, _reading(request, mpp, spill))
+        if mpp:
+            annotations = replace(annotations, mpp=mpp)
+        output.write(request.output, annotations, _writing(request))
         layers = annotations.layers
         return Converted(
             output=request.output,
@@ -75,6 +75,25 @@ def convert(request: ConvertRequest) -> Converted:
             remarks=annotations.remarks,
             lost=tuple(lost(annotations, output)),
         )
+
+
+def _reading(request: ConvertRequest, mpp: Mpp | None, spill: Path) -> Reading:
+    return Reading(
+        classes=request.classes,
+        spill=spill,
+        width_level0=request.slide_width,
+        height_level0=request.slide_height,
+        mpp=mpp,
+        image=request.image,
+    )
+
+
+def _writing(request: ConvertRequest) -> Writing:
+    return Writing(
+        width_level0=request.slide_width,
+        height_level0=request.slide_height,
+        mask_mpp=request.mask_mpp,
+    )
 
 
 def _formats(request: ConvertRequest) -> tuple[Format, Format]:

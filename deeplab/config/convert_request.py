@@ -21,10 +21,12 @@ class ConvertRequest:
         source_format: name of the format of `source`; "auto": as its suffix and content say.
         output_format: name of the format of `output`; "auto": the usual one of its suffix.
         classes: names of the values or types 1, 2, ... where `source` has numbers only.
+        image: file name of the picture to read, where `source` is about several.
         slide_mpp: um per level-0 pixel to note; 0: as `source` says.
         slide_width: of the slide, level-0 pixels, for formats that are pictures; 0: as far as the
             annotations reach.
         slide_height: likewise.
+        mask_mpp: um per pixel of a label mask to write; 0: those of the slide's level 0.
     """
 
     source: Path
@@ -32,13 +34,16 @@ class ConvertRequest:
     source_format: str = AUTO
     output_format: str = AUTO
     classes: tuple[str, ...] = ()
+    image: str = ""
     slide_mpp: float = 0.0
     slide_width: int = 0
     slide_height: int = 0
+    mask_mpp: float = 0.0
 
     def __post_init__(self) -> None:
         check_at_least("slide_mpp", self.slide_mpp, 0)
         check_at_least("slide_width", self.slide_width, 0)
         check_at_least("slide_height", self.slide_height, 0)
+        check_at_least("mask_mpp", self.mask_mpp, 0)
         if self.output.resolve() == self.source.resolve():
             raise ConfigError("output", self.output, "another file than the one that is read")

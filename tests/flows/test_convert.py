@@ -73,6 +73,37 @@ def test_a_mask_is_as_large_as_the_slide_and_has_its_own_names_else_those_given(
     assert shape.polygon.equals(RING)
 
 
+def test_a_smaller_mask_is_written_at_its_scale_and_read_for_its_slide(anot, tmp_path):
+    size = ("--slide_width", "400", "--slide_height", "320", "--slide_mpp", "0.25")
+    assert convert("a.anot", "b.tiff", *size, "--mask_mpp", "1", cwd=tmp_path).returncode == 0
+    assert convert("b.tiff", "c.json", cwd=tmp_path).returncode == 0
+    layer = named("histomicsui").read(tmp_path / "c.json", Reading()).layers[0]
+    (shape,) = layer.shapes
+    # A cell of the mask is four pixels wide, and its outline runs along cells.
+    assert shape.polygon.symmetric_difference(RING).area < 2 * RING.length
+    assert all(place % 4 == 0 for place in shapely.get_coordinates(shape.polygon).ravel())
+    # Another program's mask says no scale: the size of the slide tells it.
+    Image.new("L", (100, 80), 1).save(tmp_path / "plain.png")
+    assert convert("plain.png", "d.json", *size, cwd=tmp_path).returncode == 0
+    ((shape,),) = (
+        x.shapes for x in named("histomicsui").read(tmp_path / "d.json", Reading()).layers
+    )
+    assert shape.polygon.equals(shapely.box(0, 0, 400, 320))
+
+
+def test_of_a_file_about_several_pictures_one_is_read(tmp_path):
+    box = {"category_id": 1, "bbox": [1, 2, 3, 4]}
+    document = {
+        "images": [{"id": place, "file_name": f"{place}.png"} for place in (1, 2)],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [box | {"id": place, "image_id": place} for place in (1, 2)],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    refused = convert("a.json", "b.xml", cwd=tmp_path)
+    assert (refused.returncode, "choose one of 1.png, 2.png" in refused.stderr) == (2, True)
+    assert "a: 1 shapes" in convert("a.json", "b.xml", "--image", "2.png", cwd=tmp_path).stdout
+
+
 def test_crossing_outlines_are_mended_counted_and_said(tmp_path):
     bow = {
         "type": "polyline",
