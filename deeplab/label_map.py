@@ -124,14 +124,6 @@ def write_label_map(
             )
 
 
-def pick(labels: Labels, box: WorkBox, level: int) -> Labels:
-    """The labels in the middle of the pixels of a level, of a map that is at hand whole."""
-    step = 2**level
-    rows = np.minimum(np.arange(box.y, box.bottom) * step + step // 2, labels.shape[0] - 1)
-    columns = np.minimum(np.arange(box.x, box.right) * step + step // 2, labels.shape[1] - 1)
-    return np.ascontiguousarray(labels[rows][:, columns])
-
-
 def _row(value: int, name: str, colour: Any, description: str = "") -> LabelRow:  # noqa: ANN401
     red, green, blue = (int(part) for part in colour)
     if not (0 <= value <= 255 and min(red, green, blue) >= 0 and max(red, green, blue) <= 255):

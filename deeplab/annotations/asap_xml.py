@@ -18,8 +18,8 @@ from deeplab.annotations.exclusions import ANY, Exclusions
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
-from deeplab.annotations.xml_stream import check_root, elements, hex_colour, points, tag
-from deeplab.config.classes import Rgb, parse_colour
+from deeplab.annotations.xml_stream import check_root, elements, points, tag
+from deeplab.config.classes import Rgb, hex_colour, parse_colour
 from deeplab.errors import ConfigError
 from deeplab.files import whole_file
 

@@ -104,15 +104,20 @@ class Format:
 def lost(annotations: Annotations, format_: Format) -> list[Trait]:
     """What `annotations` have and a file of this format cannot carry."""
     layers = annotations.layers
-    shapes = [layer.shapes for layer in layers]
-    has = {
-        Trait.DESCRIPTIONS: any(layer.description for layer in layers),
-        Trait.EMPTY_LAYERS: any(not layer.shapes and not layer.marks for layer in layers),
-        Trait.HOLES: any(each.polygon.interiors for some in shapes for each in some),
-        Trait.MARKS: any(layer.marks for layer in layers),
-        Trait.PROPERTIES: any(each.properties for some in shapes for each in some),
-        Trait.MPP: annotations.mpp is not None,
-        Trait.ATTRIBUTES: bool(annotations.attributes),
+    # Asked for those only that would be lost: shapes may lie on a disk, and be a million.
+    has: dict[Trait, Callable[[], bool]] = {
+        Trait.DESCRIPTIONS: lambda: any(layer.description for layer in layers),
+        Trait.EMPTY_LAYERS: lambda: any(not layer.shapes and not layer.marks for layer in layers),
+        Trait.HOLES: lambda: any(
+            shape.polygon.interiors for layer in layers for shape in layer.shapes
+        ),
+        Trait.MARKS: lambda: any(layer.marks for layer in layers),
+        Trait.PROPERTIES: lambda: any(
+            shape.properties for layer in layers for shape in layer.shapes
+        ),
+        Trait.MPP: lambda: annotations.mpp is not None,
+        Trait.ATTRIBUTES: lambda: bool(annotations.attributes),
+        Trait.COLOURS: lambda: True,  # every layer has one
+        Trait.OVERLAPS: lambda: True,  # shapes may always
     }
-    # Every layer has a colour, and shapes may always overlap.
-    return [each for each in Trait if each not in format_.carries and has.get(each, True)]
+    return [each for each in Trait if each not in format_.carries and has[each]()]

@@ -20,26 +20,8 @@ from deeplab.geometry.frames import Mpp
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 1 << 29  # 512 MiB hold about a million outlines; parsed they take some ten times that
 FARTHEST = 1e8  # level-0 pixels; the largest slides have about 1e6
 CURVE_ERROR = 0.25  # level-0 pixels between an ellipse and the polygon that stands for it
-
-
-def read_limited(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """The content of a file that a user gave.
-
-    Raises:
-        AnnotationError: it is missing, empty, too large or cannot be read.
-    """
-    size = check_is_file(path)
-    if size > limit:
-        raise AnnotationError(
-            path, f"the file has {size >> 20} MiB, more than the {limit >> 20} that are read"
-        )
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def check_is_file(path: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.trace import TILE, SeamTracer
 from deeplab.config.classes import IGNORE, PALETTE
 from deeplab.errors import AnnotationError
-from deeplab.geometry.frames import SNAP, Mpp, WorkBox, WorkFrame
+from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame, snap
 from deeplab.label_map import LabelRow, LabelTable, write_label_map
 
 MOST_LAYERS = 254  # 0 is background, 255 not to be looked at
@@ -67,7 +66,8 @@ class _Place:
         elif all(known):
             scale, level0 = (known[0] / size.width, known[1] / size.height), known
         elif mpp and reading.mpp:
-            scale = (_snapped(mpp.x / reading.mpp.x), _snapped(mpp.y / reading.mpp.y))
+            given = (mpp.x / reading.mpp.x, mpp.y / reading.mpp.y)
+            scale = (snap(given[0]) or given[0], snap(given[1]) or given[1])
             level0 = level0 if scale == (1.0, 1.0) else (0, 0)
         own = Mpp(mpp.x / scale[0], mpp.y / scale[1]) if mpp else reading.mpp
         return cls(
@@ -179,12 +179,6 @@ def _coarser(frame: WorkFrame, level: int) -> WorkFrame:
         -(-frame.height // by),
         frame.mpp_work * by,
     )
-
-
-def _snapped(scale: float) -> float:
-    """A scale near a power of two is that one: scanners differ by as much."""
-    nearest: float = 2.0 ** max(0, round(math.log2(scale)))
-    return nearest if abs(scale / nearest - 1) <= SNAP else scale
 
 
 def _boxes(size: WorkBox) -> Iterator[WorkBox]:

@@ -12,8 +12,7 @@ import numpy as np
 from lxml import etree
 from numpy.typing import NDArray
 
-from deeplab.annotations.gather import FARTHEST
-from deeplab.config.classes import Rgb
+from deeplab.annotations.gather import FARTHEST, check_is_file
 from deeplab.errors import AnnotationError
 
 Event = Literal["start", "end"]
@@ -109,11 +108,6 @@ def tag(name: str, attributes: Mapping[str, str], end: str = ">") -> str:
     return f"<{name}{''.join(fields)}{end}"
 
 
-def hex_colour(colour: Rgb) -> str:
-    """#rrggbb."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
 class _Prolog:
     """Told by a parser what a file begins with."""
 
@@ -135,16 +129,10 @@ class _Prolog:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
+    check_is_file(path)
     try:
         with path.open("rb") as file:
-            if not file.read(1):
-                raise AnnotationError(path, "the file is empty")
-            file.seek(0)
             yield file
-    except FileNotFoundError as error:
-        raise AnnotationError(path, "there is no such file") from error
-    except IsADirectoryError as error:
-        raise AnnotationError(path, "is a folder, not a file of annotations") from error
     except OSError as error:
         raise AnnotationError(path, f"cannot be read: {error.strerror or error}") from error
 

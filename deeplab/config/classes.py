@@ -43,6 +43,11 @@ def parse_colour(text: str) -> Rgb:
     raise ConfigError("colour", text, "#rrggbb or rgb(r, g, b)")
 
 
+def hex_colour(colour: Rgb) -> str:
+    """A colour as #rrggbb."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
 @dataclass(frozen=True, slots=True)
 class SlideClass:
     """One class that can be outlined on a slide."""

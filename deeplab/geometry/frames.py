@@ -99,6 +99,12 @@ class WorkBox:
         return slice(row, row + self.height), slice(col, col + self.width)
 
 
+def snap(scale: float) -> float | None:
+    """The power of two, 1 or more, that a scale is within 5 % of: scanners differ by as much."""
+    nearest: float = 2.0 ** max(0, round(math.log2(scale)))
+    return nearest if abs(scale / nearest - 1) <= SNAP else None
+
+
 @dataclass(frozen=True, slots=True)
 class WorkFrame:
     """The grid of work pixels over one slide.
@@ -123,11 +129,10 @@ class WorkFrame:
         if not (math.isfinite(mpp_work) and mpp_work > 0):
             raise ConfigError("um per pixel", mpp_work, "a number above 0")
         scale = mpp_work / mpp.mean
-        nearest = 2.0 ** max(0, round(math.log2(scale)))
-        square = math.isclose(mpp.x, mpp.y, rel_tol=0.01)
-        if square and abs(scale / nearest - 1) <= SNAP:
-            scale_x = scale_y = nearest
-            mpp_work = nearest * mpp.mean
+        snapped = snap(scale)
+        if snapped is not None and math.isclose(mpp.x, mpp.y, rel_tol=0.01):
+            scale_x = scale_y = snapped
+            mpp_work = snapped * mpp.mean
         else:
             scale_x, scale_y = mpp_work / mpp.x, mpp_work / mpp.y
         return cls(

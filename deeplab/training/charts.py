@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from deeplab.config.classes import ClassList, Rgb
+from deeplab.config.classes import ClassList, hex_colour
 from deeplab.evaluation.semantic import Confusion
 from deeplab.training.examples import Example
 from deeplab.training.history import History
@@ -117,7 +117,7 @@ def _scores(axes: Axes, history: History, classes: ClassList, kept_step: int | N
     marker = "o" if len(steps) < 40 else None
     for label, each in enumerate(classes, start=1):
         axes.plot(
-            steps, dice[:, label], color=_hex(each.colour), linewidth=1.6, marker=marker,
+            steps, dice[:, label], color=hex_colour(each.colour), linewidth=1.6, marker=marker,
             markersize=3.5, label=f"Dice {_short(each.name)}",
         )  # fmt: skip
     axes.plot(
@@ -165,10 +165,6 @@ def _percent(share: float) -> str:
     if 0 < percent < 0.1:
         return "<0.1 %"
     return f"{percent:.1f} %" if percent < 9.95 and percent else f"{percent:.0f} %"
-
-
-def _hex(colour: Rgb) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _png(figure: Figure) -> bytes:

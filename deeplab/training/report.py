@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from deeplab.config.classes import ClassList, SlideClass
+from deeplab.config.classes import ClassList, SlideClass, hex_colour
 from deeplab.evaluation.semantic import Confusion
 from deeplab.files import whole_file
 from deeplab.training.charts import confusion_png, curves_png
@@ -104,7 +104,7 @@ def _card(words: str, value: float, of: SlideClass | None = None) -> Piece:
     inside = (tag("b", _score(value)), tag("span", words))
     if of is None:
         return tag("div", *inside, class_="card")
-    return tag("div", *inside, class_="card", style=f"border-top-color: {_hex(of)}")
+    return tag("div", *inside, class_="card", style=f"border-top-color: {hex_colour(of.colour)}")
 
 
 def _figures(facts: ReportFacts, found: Validation) -> Iterator[Piece]:
@@ -341,7 +341,9 @@ def _swatches(classes: ClassList) -> list[Inside]:
 
 
 def _named(of: SlideClass) -> Piece:
-    return joined(tag("span", class_="swatch", style=f"background: {_hex(of)}"), of.name)
+    return joined(
+        tag("span", class_="swatch", style=f"background: {hex_colour(of.colour)}"), of.name
+    )
 
 
 def _mm2_by_label(found: Validation) -> list[float]:
@@ -360,10 +362,6 @@ def _slides_of_patients(slides: tuple[SlideFact, ...]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _hex(of: SlideClass) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*of.colour)
 
 
 def _score(value: float) -> str:
