@@ -12,6 +12,7 @@ DeeplabError
 ├── ServerError              the Girder server refused or failed
 │   ├── AccessDeniedError    the token has no right to what was asked
 │   └── UnknownIdError       the server has nothing of that id
+├── SourceError              a folder or list of slides cannot be used
 ├── TrainingError            training cannot start or go on
 ├── DeviceError              the device or runtime asked for is not there
 └── OutputError              a result cannot be written                    (OSError)
@@ -106,6 +107,10 @@ class AccessDeniedError(ServerError):
 
 class UnknownIdError(ServerError):
     """The server has nothing of that id."""
+
+
+class SourceError(DeeplabError):
+    """A folder or list of slides cannot be used."""
 
 
 class TrainingError(DeeplabError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deeplab.errors import OutputError
@@ -41,6 +41,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise OutputError(path, error.strerror or str(error)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def all_or_none(writers: Mapping[Path, Callable[[Path], None]]) -> Iterator[None]:
+    """Write every file; they appear when the block ends well, and none of them otherwise.
+
+    Raises:
+        OutputError: they cannot be written; what else the writers raise goes on.
+    """
+    with ExitStack() as stack:
+        drafts = [(stack.enter_context(whole_file(path)), write) for path, write in writers.items()]
+        for draft, write in drafts:
+            write(draft)
+        yield
 
 
 def check_writable(path: Path) -> None:

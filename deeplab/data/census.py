@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deeplab.data.labelling import Labelling, nearest
-from deeplab.data.samples import LeftOut
 from deeplab.data.split import Side
 from deeplab.data.truth import AnnotatedSlide
+from deeplab.exchange.labelling import Labelling, nearest
+from deeplab.exchange.samples import LeftOut
 
 UM2_PER_MM2 = 1e6
 GAP = "  "

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from deeplab.annotations.format import IGNORE_LAYER
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.classes import ClassList, SlideClass, parse_colour
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import Census, take_census
-from deeplab.data.labelling import Labelling, nearest
-from deeplab.data.samples import LeftOut, Sample, find_samples
 from deeplab.data.split import Claim, Side, sides
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import (
@@ -31,6 +30,8 @@ from deeplab.errors import (
     SlideError,
     TrainingError,
 )
+from deeplab.exchange.labelling import Labelling, nearest
+from deeplab.exchange.samples import LeftOut, Sample, find_samples
 from deeplab.server.items import get_item
 from deeplab.server.session import Patience, ServerLogin, Session
 
@@ -98,7 +99,12 @@ def _survey(
     """All slides that can be learnt from with their sides, and the census of all."""
     rules = Labelling.of(request)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    found = find_samples(request.source, rules, login)
+    found = find_samples(
+        request.source,
+        classes=rules.classes,
+        ignore=rules.ignore_class or IGNORE_LAYER,
+        login=login,
+    )
     opened, faults = _open_all(found.samples, _Opener(request, rules, login), progress)
     try:
         if not opened:

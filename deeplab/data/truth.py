@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from deeplab.annotations.rasterize import Labels, ShapeIndex
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.config.classes import IGNORE, Rgb
-from deeplab.data.labelling import Labelling, Unjudged
-from deeplab.data.samples import Sample
 from deeplab.errors import AnnotationError, DeeplabError
+from deeplab.exchange.labelling import Labelling, Unjudged
+from deeplab.exchange.samples import Sample
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide

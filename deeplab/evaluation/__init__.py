@@ -1,1 +1,1 @@
-"""How good: predictions against truth. NumPy in, numbers out."""
+"""How good: predictions against truth."""

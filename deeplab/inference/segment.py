@@ -20,15 +20,16 @@ from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
-from deeplab.files import check_writable
+from deeplab.exchange.layers import post_layers
+from deeplab.files import all_or_none, check_writable
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.collect import Collector
-from deeplab.inference.outputs import all_or_none, post_layers, write_table
 from deeplab.inference.overlay import write_overlay
 from deeplab.inference.plan import Area, tile_plan, wanted_slots, work_frame
 from deeplab.inference.provenance import provenance
 from deeplab.inference.stream import predict_tiles
+from deeplab.inference.table import write_table
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import tissue_mask

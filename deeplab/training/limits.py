@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from deeplab.report.words import counted
 from deeplab.training.facts import ReportFacts, patients
 from deeplab.training.history import CheckNote
 from deeplab.training.validation import Validation, spread
@@ -125,8 +126,3 @@ def _gain_at_the_end(checks: tuple[CheckNote, ...]) -> float:
     scores = np.array([check.score for check in checks])
     before = scores[: len(scores) * 2 // 3]
     return float(np.nan_to_num(np.nanmax(scores) - np.nanmax(before)))
-
-
-def counted(count: int, thing: str) -> str:
-    """A count with its noun: "1 slide", "2 slides"."""
-    return f"{count:,} {thing}" + ("" if count == 1 else "s")

@@ -12,9 +12,10 @@ from deeplab.bundles.card import Card
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import SlideCount
 from deeplab.data.opening import OpenedSlides
+from deeplab.evaluation.charts import confusion_png
 from deeplab.files import whole_file
 from deeplab.server.session import ServerLogin, Session
-from deeplab.training.charts import confusion_png, curves_png, examples_png
+from deeplab.training.charts import curves_png, examples_png
 from deeplab.training.examples import Example, examples_of
 from deeplab.training.facts import ReportFacts, SlideFact
 from deeplab.training.history import History

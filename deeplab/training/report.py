@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,18 +10,28 @@ from pathlib import Path
 from PIL import Image
 
 from deeplab.config.classes import ClassList, SlideClass, hex_colour
+from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.semantic import Confusion
 from deeplab.files import whole_file
-from deeplab.training.charts import confusion_png, curves_png
+from deeplab.report.page import Inside, Piece, image, joined, page, table, tag
+from deeplab.report.style import STYLE
+from deeplab.report.words import (
+    NOTHING,
+    as_mm2,
+    as_percent,
+    as_score,
+    counted,
+    described,
+    listed,
+    swatch,
+)
+from deeplab.training.charts import curves_png
 from deeplab.training.examples import KINDS, Example
 from deeplab.training.facts import ReportFacts, SlideFact, patients
-from deeplab.training.limits import counted, limits
-from deeplab.training.page import Inside, Piece, image, joined, page, table, tag
-from deeplab.training.report_style import STYLE
+from deeplab.training.limits import limits
 from deeplab.training.validation import Validation
 
 BACKGROUND = SlideClass("background", (255, 255, 255))
-NOTHING = "–"
 JPEG_QUALITY = 88
 WORDS_OF_KINDS = {
     "best": "Where it is best",
@@ -77,7 +86,7 @@ def _opening(facts: ReportFacts) -> Iterator[Piece]:
 
 
 def _lead(facts: ReportFacts) -> str:
-    names = _listed(facts.classes.names)
+    names = listed(facts.classes.names)
     said = f"The model outlines {names} at {facts.mpp_work:.3g} µm per pixel."
     learnt = facts.on("train")
     if learnt:
@@ -101,7 +110,7 @@ def _cards(facts: ReportFacts, pooled: Confusion) -> Piece:
 
 
 def _card(words: str, value: float, of: SlideClass | None = None) -> Piece:
-    inside = (tag("b", _score(value)), tag("span", words))
+    inside = (tag("b", as_score(value)), tag("span", words))
     if of is None:
         return tag("div", *inside, class_="card")
     return tag("div", *inside, class_="card", style=f"border-top-color: {hex_colour(of.colour)}")
@@ -121,12 +130,12 @@ def _figures(facts: ReportFacts, found: Validation) -> Iterator[Piece]:
     mm2 = _mm2_by_label(found)
     rows = [
         [
-            _named(each),
-            _score(pooled.dice[label]),
-            _score(pooled.iou[label]),
-            _score(pooled.precision[label]),
-            _score(pooled.recall[label]),
-            _area(mm2[label]),
+            swatch(each),
+            as_score(pooled.dice[label]),
+            as_score(pooled.iou[label]),
+            as_score(pooled.precision[label]),
+            as_score(pooled.recall[label]),
+            as_mm2(mm2[label]),
             f"{sum(s.objects[label - 1] for s in held):,}" if label and held else NOTHING,
         ]
         for label, each in enumerate((BACKGROUND, *facts.classes))
@@ -135,9 +144,9 @@ def _figures(facts: ReportFacts, found: Validation) -> Iterator[Piece]:
     yield table(head, rows)
     yield tag(
         "p",
-        f"All slides together: mean IoU {_score(pooled.mean_iou)}; the label is right on "
-        f"{_percent(pooled.accuracy)} of {_area(sum(mm2))} mm². Areas that nobody judged are in no "
-        "figure.",
+        f"All slides together: mean IoU {as_score(pooled.mean_iou)}; the label is right on "
+        f"{as_percent(pooled.accuracy)} of {as_mm2(sum(mm2))} mm². Areas that nobody judged are in "
+        "no figure.",
     )
     yield tag("h3", "Slide by slide")
     patient = {slide.name: slide.patient for slide in facts.slides}
@@ -148,10 +157,10 @@ def _figures(facts: ReportFacts, found: Validation) -> Iterator[Piece]:
             [
                 score.slide,
                 patient.get(score.slide) or NOTHING,
-                _score(score.confusion.mean_iou),
-                *(_score(value) for value in score.confusion.dice[1:]),
-                _area(score.chosen_px * score.mpp_work**2 / 1e6),
-                _area(score.region_px * score.mpp_work**2 / 1e6),
+                as_score(score.confusion.mean_iou),
+                *(as_score(value) for value in score.confusion.dice[1:]),
+                as_mm2(score.chosen_px * score.mpp_work**2 / 1e6),
+                as_mm2(score.region_px * score.mpp_work**2 / 1e6),
             ]
             for score in sorted(found.slides, key=lambda each: each.confusion.mean_iou)
         ],
@@ -192,10 +201,10 @@ def _comparison(facts: ReportFacts) -> Iterator[Piece]:
     rows: list[list[Inside]] = []
     if facts.validation and facts.validation.slides:
         pooled = facts.validation.pooled
-        own = [_score(value) for value in pooled.dice[1:]]
-        rows.append([tag("b", "this model"), _score(pooled.mean_iou), *own])
+        own = [as_score(value) for value in pooled.dice[1:]]
+        rows.append([tag("b", "this model"), as_score(pooled.mean_iou), *own])
     rows += [
-        [other.name, _score(other.mean_iou), *(_score(value) for value in other.dice)]
+        [other.name, as_score(other.mean_iou), *(as_score(value) for value in other.dice)]
         for other in facts.comparisons
     ]
     yield table(["", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)], rows)
@@ -219,7 +228,7 @@ def _examples(examples: Sequence[Example]) -> Iterator[Piece]:
 
 def _example(example: Example) -> Piece:
     said = f"{example.slide}, at ({example.x_level0:,}, {example.y_level0:,}) of its pixels: "
-    said += f"{_percent(example.error_share)} wrong"
+    said += f"{as_percent(example.error_share)} wrong"
     if example.commonest_error:
         truth, prediction = example.commonest_error
         said += f", most of it {truth} taken for {prediction}"
@@ -244,7 +253,7 @@ def _course(facts: ReportFacts) -> Iterator[Piece]:
     if best:
         last = history.checks[-1]
         rows = [
-            [words, f"{note.step:,}", _score(note.score), *map(_score, note.confusion.dice[1:])]
+            [words, f"{note.step:,}", as_score(note.score), *map(as_score, note.confusion.dice[1:])]
             for words, note in (("best validation", best), ("last validation", last))
         ]
         head = ["", "step", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)]
@@ -252,7 +261,7 @@ def _course(facts: ReportFacts) -> Iterator[Piece]:
         yield tag("p", f"The model that is kept is that of step {facts.kept_step:,}.")
     if history.steps:
         waiting = sum(note.waiting_share for note in history.steps) / len(history.steps)
-        yield tag("p", f"{_percent(waiting)} of the time was spent waiting for patches.")
+        yield tag("p", f"{as_percent(waiting)} of the time was spent waiting for patches.")
 
 
 def _slides(facts: ReportFacts) -> Iterator[Piece]:
@@ -287,14 +296,14 @@ def _amounts(slides: Sequence[SlideFact]) -> list[str]:
         for place in range(len(slides[0].objects))
         for text in (
             f"{sum(slide.objects[place] for slide in slides):,}",
-            _area(sum(slide.area_mm2[place] for slide in slides)),
+            as_mm2(sum(slide.area_mm2[place] for slide in slides)),
         )
     ]
 
 
 def _settings(facts: ReportFacts) -> Iterator[Piece]:
     yield tag("h2", "How it was trained")
-    yield _described(facts.settings)
+    yield described(facts.settings)
     if facts.all_settings:
         yield tag(
             "details",
@@ -329,21 +338,11 @@ def _origin(facts: ReportFacts) -> Iterator[Piece]:
     if facts.seconds:
         since = f", from step {facts.first_step:,} on" if facts.first_step else ""
         told["time taken"] = _duration(facts.seconds) + since
-    yield _described(told)
-
-
-def _described(words: Mapping[str, str]) -> Piece:
-    return tag("dl", [(tag("dt", name), tag("dd", text)) for name, text in words.items()])
+    yield described(told)
 
 
 def _swatches(classes: ClassList) -> list[Inside]:
-    return [(_named(each), " " * 3) for each in classes]
-
-
-def _named(of: SlideClass) -> Piece:
-    return joined(
-        tag("span", class_="swatch", style=f"background: {hex_colour(of.colour)}"), of.name
-    )
+    return [(swatch(each), " " * 3) for each in classes]
 
 
 def _mm2_by_label(found: Validation) -> list[float]:
@@ -358,22 +357,6 @@ def _slides_of_patients(slides: tuple[SlideFact, ...]) -> str:
     known = any(slide.patient for slide in slides)
     of = f" of {counted(patients(slides), 'patient')}" if known else ""
     return counted(len(slides), "slide") + of
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _score(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.3f}"
-
-
-def _percent(share: float) -> str:
-    return NOTHING if math.isnan(share) else f"{100 * share:.1f} %"
-
-
-def _area(mm2: float) -> str:
-    return f"{mm2:.3g}" if mm2 < 100 else f"{mm2:,.0f}"
 
 
 def _duration(seconds: float) -> str:

@@ -5,9 +5,9 @@ import shapely
 
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.config.classes import IGNORE
-from deeplab.data.labelling import Labelling
-from deeplab.data.samples import Sample
 from deeplab.data.truth import AnnotatedSlide
+from deeplab.exchange.labelling import Labelling
+from deeplab.exchange.samples import Sample
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.array_slide import ArraySlide
 from deeplab.slides.tissue import TissueMask

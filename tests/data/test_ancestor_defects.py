@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-import deeplab.data.samples
 import deeplab.data.truth
+import deeplab.exchange.samples
 from deeplab.config.classes import IGNORE
 from deeplab.config.progress import silent
 from deeplab.data.opening import open_slides
@@ -102,7 +102,7 @@ def test_defect_10_annotations_are_parsed_once_and_slides_opened_once(
 
     for n in range(3):
         write_slide(tmp_path / f"{n}.tiff", lesion=[square(10 * n, 10, 20)])
-    counted(deeplab.data.samples, "read_annotations")
+    counted(deeplab.exchange.samples, "read_annotations")
     counted(deeplab.data.truth, "open_slide")
     slides = opened(request(tmp_path, "lesion"))
     read = LargeImageTiles.read

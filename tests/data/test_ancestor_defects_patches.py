@@ -8,8 +8,8 @@ from scipy import stats
 
 from deeplab.config.train_request import AugmentSettings, PatchSettings
 from deeplab.data.augment import Augmentation
-from deeplab.data.labelling import Labelling
 from deeplab.data.sampling import PatchSampler, Scales
+from deeplab.exchange.labelling import Labelling
 from tests.data.annotated_slides import OBJECT, TISSUE, annotated, labelled
 
 SIDE = 97

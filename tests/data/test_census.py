@@ -6,8 +6,8 @@ import numpy as np
 import shapely
 
 from deeplab.data.census import take_census
-from deeplab.data.labelling import Labelling
-from deeplab.data.samples import LeftOut
+from deeplab.exchange.labelling import Labelling
+from deeplab.exchange.samples import LeftOut
 from tests.data.annotated_slides import labelled
 
 RULES = Labelling(classes=("tumour", "vessel"), aliases={"Krebs": "tumour"})

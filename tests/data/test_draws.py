@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from deeplab.config.train_request import PatchSettings
 from deeplab.data.draws import Cells, Draws, SlideDraws, Urn, point_in
-from deeplab.data.labelling import Labelling
 from deeplab.errors import ConfigError
+from deeplab.exchange.labelling import Labelling
 from tests.data.annotated_slides import annotated, labelled
 
 GREY = np.full((96, 96, 3), 180, np.uint8)

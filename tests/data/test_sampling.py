@@ -8,10 +8,10 @@ import pytest
 
 from deeplab.config.train_request import AugmentSettings, PatchSettings
 from deeplab.data.augment import Augmentation
-from deeplab.data.labelling import Labelling
 from deeplab.data.mining import BLOCK_STEPS, HardPlaces
 from deeplab.data.sampling import PatchSampler, Scales
 from deeplab.errors import ServerError, TrainingError, UnreadableSlideError
+from deeplab.exchange.labelling import Labelling
 from deeplab.geometry.frames import WorkBox
 from deeplab.slides.slide import open_slide
 from tests.data.annotated_slides import annotated, labelled

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeplab.config.classes import IGNORE
-from deeplab.data.labelling import Labelling
 from deeplab.errors import AnnotationError
+from deeplab.exchange.labelling import Labelling
 from deeplab.geometry.frames import WorkBox
 from tests.data.annotated_slides import OBJECT, TISSUE, annotated, labelled
 

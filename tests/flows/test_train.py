@@ -15,11 +15,11 @@ from deeplab.config.classes import IGNORE
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
 from deeplab.config.train_request import TrainRequest
-from deeplab.data.labelling import Labelling
-from deeplab.data.samples import find_samples
 from deeplab.data.truth import open_annotated
 from deeplab.errors import AnnotationError, OutputError, ScaleError, TrainingError
 from deeplab.evaluation.semantic import Confusion
+from deeplab.exchange.labelling import Labelling
+from deeplab.exchange.samples import find_samples
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference.segment import segment_slide
 from deeplab.training.checkpoints import Checkpoint, Checkpoints
@@ -211,7 +211,7 @@ def test_a_girder_folder_is_learnt_from_with_its_live_annotations(folder):
     routes["annotation"] = lambda query: heads if query["itemId"] == ITEM else []
     with fake_girder(routes=routes) as girder:
         rules = Labelling(classes=("lesion",))
-        found = find_samples(FOLDER, rules, girder.login)
+        found = find_samples(FOLDER, classes=rules.classes, login=girder.login)
         (sample,) = found.samples
         assert [entry.why for entry in found.left_out] == ["has no annotations"]
         opened = open_annotated(sample, sample.load(), rules, slide_mpp=0, login=girder.login)

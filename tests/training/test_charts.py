@@ -9,10 +9,11 @@ from PIL import Image
 
 from deeplab.config.classes import ClassList
 from deeplab.errors import UnreadableSlideError
+from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.array_slide import ArraySlide
-from deeplab.training.charts import confusion_png, curves_png, examples_png
+from deeplab.training.charts import curves_png, examples_png
 from deeplab.training.examples import GAP, PANEL, examples_of, outlined, three_panels
 from deeplab.training.history import History
 from tests.data.annotated_slides import annotated

@@ -11,7 +11,7 @@ from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig
-from deeplab.data.labelling import Labelling
+from deeplab.exchange.labelling import Labelling
 from deeplab.geometry.frames import WorkBox
 from deeplab.training.judged import LEAST_PX, judged_px, judged_slide
 from tests.data.annotated_slides import annotated, labelled

@@ -11,8 +11,8 @@ from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import Amount, Census, SlideCount
 from deeplab.data.opening import OpenedSlides
-from deeplab.data.samples import LeftOut
 from deeplab.errors import AccessDeniedError
+from deeplab.exchange.samples import LeftOut
 from deeplab.training.history import History
 from deeplab.training.outcome import Ended, facts_of, write_outcome
 from tests.data.annotated_slides import annotated

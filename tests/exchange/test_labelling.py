@@ -3,7 +3,7 @@
 import pytest
 
 from deeplab.config.train_request import SourceSettings
-from deeplab.data.labelling import Labelling
+from deeplab.exchange.labelling import Labelling
 
 RULES = Labelling.of(
     SourceSettings(

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deeplab.training.page import image, joined, page, table, tag
+from deeplab.report.page import image, joined, page, table, tag
 
 
 @given(st.text(), st.text())

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab.data.labelling import Labelling
-from deeplab.data.samples import find_samples
-from deeplab.errors import ConfigError, TrainingError
-from tests.girder_for_tests import FOLDER, fake_girder
+from deeplab.errors import ConfigError, SourceError
+from deeplab.exchange.samples import find_samples
+from tests.girder_for_tests import FOLDER, ITEM, fake_girder
 
 SQUARE = {
     "name": "glomerulus",
@@ -32,7 +31,7 @@ def test_slides_are_found_with_the_annotation_beside_them(tmp_path):
     (tmp_path / "TCGA-A1.01.2.json").write_text(json.dumps([SQUARE]))
     picture(tmp_path / "alone.png")
     (tmp_path / "notes.txt").write_text("not a slide")
-    (sample,) = find_samples(str(tmp_path), Labelling(classes=("glomerulus",)), None).samples
+    (sample,) = find_samples(str(tmp_path), classes=("glomerulus",)).samples
     assert sample.name == "TCGA-A1.01.2.png"
     assert sample.load().layer("glomerulus").shapes[0].polygon.area == 64
 
@@ -42,7 +41,7 @@ def test_a_mask_beside_a_picture_is_its_annotation_and_no_slide(tmp_path):
     mask = np.zeros((20, 20), np.uint8)
     mask[2:5, 2:6], mask[10:12, 10:12] = 1, 255
     Image.fromarray(mask).save(tmp_path / "a.mask.png")
-    (sample,) = find_samples(str(tmp_path), Labelling(classes=("nuclei",)), None).samples
+    (sample,) = find_samples(str(tmp_path), classes=("nuclei",)).samples
     annotations = sample.load()
     assert annotations.layer("nuclei").shapes[0].polygon.area == 12
     assert annotations.layer("ignore").shapes[0].polygon.area == 4
@@ -54,9 +53,7 @@ def test_a_list_names_slide_annotation_scale_patient_and_side(tmp_path):
     (tmp_path / "list.csv").write_text(
         "slide,annotation,mpp,patient,split\na.png,a.xml.json,0.25,P1,validation\n"
     )
-    (sample,) = find_samples(
-        str(tmp_path / "list.csv"), Labelling(classes=("glomerulus",)), None
-    ).samples
+    (sample,) = find_samples(str(tmp_path / "list.csv"), classes=("glomerulus",)).samples
     assert (sample.mpp, sample.patient, sample.split) == (0.25, "P1", "validation")
 
 
@@ -64,14 +61,14 @@ def test_a_list_names_slide_annotation_scale_patient_and_side(tmp_path):
     ("text", "error", "sentence"),
     [
         ("slide,label\n", ConfigError, "must be slide, annotation and"),
-        ("slide,annotation\nno.png,no.json\n", TrainingError, "line 2: there is no file"),
+        ("slide,annotation\nno.png,no.json\n", SourceError, "line 2: there is no file"),
         ("slide,annotation,split\na.png,a.json,test\n", ConfigError, "must be train, validation"),
         ("slide,annotation,mpp\na.png,a.json,fine\n", ConfigError, "must be a number"),
-        ("slide,annotation\n", TrainingError, "holds no slide; files"),
-        ("slide,annotation\na.png,a.json,more\n", TrainingError, "more cells than columns"),
-        ("slide,annotation\na.png\n", TrainingError, "holds no slide with annotations"),
+        ("slide,annotation\n", SourceError, "holds no slide; files"),
+        ("slide,annotation\na.png,a.json,more\n", SourceError, "more cells than columns"),
+        ("slide,annotation\na.png\n", SourceError, "holds no slide with annotations"),
         ("slide,annotation,mpp\na.png,a.json,nan\n", ConfigError, "a number of um per pixel"),
-        ("slide,annotation\n\udcff\n", TrainingError, "a CSV in UTF-8"),
+        ("slide,annotation\n\udcff\n", SourceError, "a CSV in UTF-8"),
     ],
 )
 def test_a_bad_list_is_one_clear_sentence(tmp_path, text, error, sentence):
@@ -79,7 +76,7 @@ def test_a_bad_list_is_one_clear_sentence(tmp_path, text, error, sentence):
     (tmp_path / "a.json").write_text(json.dumps([SQUARE]))
     (tmp_path / "list.csv").write_text(text, errors="surrogateescape")
     with pytest.raises(error, match=sentence):
-        find_samples(str(tmp_path / "list.csv"), Labelling(classes=("glomerulus",)), None)
+        find_samples(str(tmp_path / "list.csv"), classes=("glomerulus",))
 
 
 def test_a_spreadsheet_s_list_may_have_semicolons_and_two_slides_of_one_name(tmp_path):
@@ -91,7 +88,7 @@ def test_a_spreadsheet_s_list_may_have_semicolons_and_two_slides_of_one_name(tmp
         "Slide;Annotation\r\none/a.png;one/a.json\r\ntwo/a.png;two/a.json\r\n;\r\n",
         encoding="utf-8-sig",
     )
-    found = find_samples(str(tmp_path / "list.csv"), Labelling(classes=("glomerulus",)), None)
+    found = find_samples(str(tmp_path / "list.csv"), classes=("glomerulus",))
     assert [sample.name for sample in found.samples] == ["one/a.png", "two/a.png"]
 
 
@@ -103,7 +100,7 @@ def test_a_thumbnail_of_a_scan_is_no_slide_and_the_slide_s_whole_name_will_do(tm
     (tmp_path / "b.XML").touch()
     (tmp_path / "._b.SVS").touch()
     (tmp_path / "c.svs").touch()
-    found = find_samples(str(tmp_path), Labelling(classes=("glomerulus",)), None)
+    found = find_samples(str(tmp_path), classes=("glomerulus",))
     assert [sample.name for sample in found.samples] == ["a.1.svs", "b.SVS"]
     assert [(entry.name, entry.why) for entry in found.left_out] == [
         ("c.svs", "has no annotation beside it")
@@ -116,17 +113,35 @@ def test_items_of_a_girder_folder_may_say_their_patient_split_and_scale():
     item |= {"meta": {"Patient": 17, "split": "Validation", "mpp": "0.25", "other": [1]}}
     heads = [{"_id": "7b" * 12, "annotation": {"name": "lesion"}}]
     with fake_girder(routes={"item": [item], "annotation": heads}) as girder:
-        found = find_samples(FOLDER, Labelling(classes=("lesion",)), girder.login)
+        found = find_samples(FOLDER, login=girder.login)
     (sample,) = found.samples
     assert (sample.patient, sample.split, sample.mpp) == ("17", "validation", 0.25)
 
 
 def test_a_missing_source_is_one_clear_sentence(tmp_path):
-    with pytest.raises(TrainingError, match="there is no folder or list file"):
-        find_samples(str(tmp_path / "none"), Labelling(classes=("glomerulus",)), None)
+    with pytest.raises(SourceError, match="there is no folder or list file"):
+        find_samples(str(tmp_path / "none"), classes=("glomerulus",))
 
 
 def test_a_folder_without_annotated_slides_is_one_clear_sentence(tmp_path):
     picture(tmp_path / "a.png")
-    with pytest.raises(TrainingError, match="holds no slide with annotations beside it"):
-        find_samples(str(tmp_path), Labelling(classes=("glomerulus",)), None)
+    with pytest.raises(SourceError, match="holds no slide with annotations beside it"):
+        find_samples(str(tmp_path), classes=("glomerulus",))
+
+
+def test_one_slide_is_a_source(tmp_path):
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.json").write_text(json.dumps([SQUARE]))
+    (sample,) = find_samples(str(tmp_path / "b.png")).samples
+    assert sample.name == "b.png"
+
+
+def test_one_item_of_a_server_is_a_source():
+    item = {"_id": ITEM, "name": "a.svs", "folderId": FOLDER, "size": 1}
+    item |= {"largeImage": {"fileId": "0b" * 12}}
+    heads = [{"_id": "7b" * 12, "annotation": {"name": "lesion"}}]
+    routes = {"item": 400, f"file/{ITEM}": 400, f"item/{ITEM}": item, "annotation": heads}
+    with fake_girder(routes=routes) as girder:
+        (sample,) = find_samples(ITEM, login=girder.login).samples
+    assert (sample.name, sample.slide) == ("a.svs", ITEM)

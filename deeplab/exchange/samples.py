@@ -6,20 +6,20 @@ import csv
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Literal
 
 from deeplab.annotations.files import read_annotations
+from deeplab.annotations.format import IGNORE_LAYER
 from deeplab.annotations.girder_json import annotations_of
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
-from deeplab.data.labelling import Labelling
-from deeplab.errors import ConfigError, TrainingError
+from deeplab.errors import ConfigError, SourceError, UnknownIdError
 from deeplab.server.annotations import annotation_heads, item_annotations
-from deeplab.server.items import large_image_items
+from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session
 
 log = logging.getLogger(__name__)
@@ -80,30 +80,48 @@ class Found:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def find_samples(source: str, rules: Labelling, login: ServerLogin | None) -> Found:
+@dataclass(frozen=True, slots=True)
+class _MaskNames:
+    """What the values of a label mask stand for: 1, 2, ... and 255."""
+
+    classes: tuple[str, ...]
+    ignore: str
+
+
+def find_samples(
+    source: str,
+    *,
+    classes: Sequence[str] = (),
+    ignore: str = IGNORE_LAYER,
+    login: ServerLogin | None = None,
+) -> Found:
     """All slides of a source; no slide is opened and no annotation read yet.
 
     Args:
-        source: folder, list file (CSV) or, with a login, id of a Girder folder.
-        rules: whose names the values of label masks stand for.
+        source: folder, slide, list file (CSV) or, with a login, id in Girder of a folder, an
+            item or its file.
+        classes: that the values 1, 2, ... of label masks stand for.
+        ignore: layer that their value 255 stands for.
         login: of the Girder server.
 
     Raises:
-        TrainingError: there is no such source, or no annotated slide in it.
+        SourceError: there is no such source, or no annotated slide in it.
         ConfigError: the list file has no column `slide` or a column that is not known.
         ServerError: the server refuses or fails.
     """
-    path = Path(source)
+    path, names = Path(source), _MaskNames(tuple(classes), ignore)
     if path.is_dir():
-        entries = list(_in_folder(path, rules))
+        entries = list(_in_folder(path, names))
+    elif path.suffix.lower() in SLIDES and path.is_file():
+        entries = [each for each in _in_folder(path.parent, names) if each.name == path.name]
     elif path.is_file():
-        entries = list(_in_list(path, rules))
+        entries = list(_in_list(path, names))
     elif login and is_girder_id(source):
         entries = list(_in_girder(source, login))
     else:
-        raise TrainingError(f"there is no folder or list file {source}")
+        raise SourceError(f"there is no folder or list file {source}")
     if not entries:
-        raise TrainingError(f"{source} holds no slide; files of these kinds count: {_kinds()}")
+        raise SourceError(f"{source} holds no slide; files of these kinds count: {_kinds()}")
     found = Found()
     for entry in sorted(entries, key=lambda entry: entry.name):
         if isinstance(entry, Sample):
@@ -112,7 +130,7 @@ def find_samples(source: str, rules: Labelling, login: ServerLogin | None) -> Fo
             found.left_out.append(entry)
     if not found.samples:
         beside = "" if login else f" beside it ({', '.join(ANNOTATIONS)})"
-        raise TrainingError(
+        raise SourceError(
             f"{source} holds no slide with annotations{beside}, but {len(entries)} without"
         )
     return found
@@ -122,7 +140,7 @@ def _kinds() -> str:
     return ", ".join(sorted(SLIDES))
 
 
-def _in_folder(folder: Path, rules: Labelling) -> Iterator[Sample | LeftOut]:
+def _in_folder(folder: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
     files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
     # A suffix may be written in capitals; the rest of a name is taken to the letter.
     by_name = {p.stem + p.suffix.lower(): p for p in sorted(files, reverse=True)}
@@ -137,16 +155,16 @@ def _in_folder(folder: Path, rules: Labelling) -> Iterator[Sample | LeftOut]:
         beside += [name + suffix for name in (path.stem, path.name) for suffix in ANNOTATIONS]
         taken = next((by_name[n] for n in beside if n in by_name and by_name[n] != path), None)
         if taken:
-            yield Sample(name=path.name, slide=str(path), load=_reader(taken, rules))
+            yield Sample(name=path.name, slide=str(path), load=_reader(taken, names))
         else:
             yield LeftOut(path.name, "has no annotation beside it")
 
 
-def _in_list(path: Path, rules: Labelling) -> Iterator[Sample | LeftOut]:
+def _in_list(path: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
-        raise TrainingError(f"{path} is not a list that can be read: a CSV in UTF-8") from error
+        raise SourceError(f"{path} is not a list that can be read: a CSV in UTF-8") from error
     head = text.partition("\n")[0]
     # Spreadsheets of half of the world write semicolons.
     rows = csv.DictReader(StringIO(text), delimiter=max(",;\t", key=head.count), restval="")
@@ -161,29 +179,29 @@ def _in_list(path: Path, rules: Labelling) -> Iterator[Sample | LeftOut]:
     try:
         filled = [(n, row) for n, row in enumerate(rows, start=2) if any(row.values())]
     except csv.Error as error:
-        raise TrainingError(f"{path} is not a list that can be read: {error}") from error
+        raise SourceError(f"{path} is not a list that can be read: {error}") from error
     # Two slides of one name are told apart by their folders.
-    names = Counter(Path(row["slide"]).name for _, row in filled)
+    called = Counter(Path(row["slide"]).name for _, row in filled)
     for number, row in filled:
-        entry = _listed(row, f"{path} line {number}", path.parent, rules)
-        yield replace(entry, name=row["slide"].strip()) if names[entry.name] > 1 else entry
+        entry = _listed(row, f"{path} line {number}", path.parent, names)
+        yield replace(entry, name=row["slide"].strip()) if called[entry.name] > 1 else entry
 
 
-def _listed(row: dict[str, str], where: str, folder: Path, rules: Labelling) -> Sample | LeftOut:
+def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) -> Sample | LeftOut:
     if None in row:
-        raise TrainingError(f"{where}: there are more cells than columns")
+        raise SourceError(f"{where}: there are more cells than columns")
     cells = {column: text.strip() for column, text in row.items()}
     slide, annotation = folder / cells["slide"], folder / cells["annotation"]
     if not slide.is_file():
-        raise TrainingError(f"{where}: there is no file {slide}")
+        raise SourceError(f"{where}: there is no file {slide}")
     if not cells["annotation"]:
         return LeftOut(slide.name, "has no annotation in the list")
     if not annotation.is_file():
-        raise TrainingError(f"{where}: there is no file {annotation}")
+        raise SourceError(f"{where}: there is no file {annotation}")
     sample = Sample(
         name=slide.name,
         slide=str(slide),
-        load=_reader(annotation, rules),
+        load=_reader(annotation, names),
         mpp=_mpp(cells.get("mpp", ""), where),
         patient=cells.get("patient", ""),
     )
@@ -207,14 +225,13 @@ def _mpp(text: str, where: str) -> float:
     return mpp
 
 
-def _reader(path: Path, rules: Labelling) -> Callable[[], Annotations]:
-    ignore = rules.ignore_class or "ignore"
-    return lambda: read_annotations(path, classes=rules.classes, ignore=ignore)
+def _reader(path: Path, names: _MaskNames) -> Callable[[], Annotations]:
+    return lambda: read_annotations(path, classes=names.classes, ignore=names.ignore)
 
 
-def _in_girder(folder: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
+def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
     session = Session(login)
-    for item in large_image_items(session, folder):
+    for item in _slide_items(session, any_id):
         if annotation_heads(session, item.id):
             yield _with_split(
                 Sample(
@@ -230,6 +247,15 @@ def _in_girder(folder: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
         else:
             # Nobody has looked at it: its tissue is not known to be background.
             yield LeftOut(item.name, "has no annotations")
+
+
+def _slide_items(session: Session, any_id: str) -> list[Item]:
+    """The slides of the folder of this id, or the one item of it or of its file."""
+    try:
+        return large_image_items(session, any_id)
+    except UnknownIdError:
+        item = item_with(session, any_id)
+        return [item] if item.is_large_image else []
 
 
 def _live(session: Session, item_id: str, name: str) -> Callable[[], Annotations]:
