@@ -39,7 +39,7 @@ DECIMALS = 2  # a hundredth of a level-0 pixel
 FILL = 0.25  # opacity; the tissue under it stays visible
 UM_PER_PIXEL = "um_per_pixel"  # [x, y], among the attributes
 COLOUR = "lineColor"  # among the attributes of a layer that has no element to show it
-INNER = (("elements",), ("annotation", "elements"))
+INNER = (("elements", "item"), ("annotation", "elements", "item"))
 Json = dict[str, Any]
 
 
@@ -123,7 +123,7 @@ def _streamed(path: Path) -> Iterator[tuple[Json, Iterable[object]]]:
     prefixes = {head.prefix for head in heads}
     if len(prefixes) > 1:
         raise AnnotationError(path, "holds annotations in two forms, bare and as a server sends")
-    elements = values(path, f"{prefixes.pop()}.item") if prefixes else iter(())
+    elements = values(path, prefixes.pop()) if prefixes else iter(())
     for head in heads:
         yield head.annotation, islice(elements, head.elements)
 
@@ -144,16 +144,16 @@ def _heads(path: Path) -> list[_Head]:
     first = next(stream)
     in_list = first[1] == "start_array"
     entry = "item" if in_list else ""
-    places = [".".join(filter(None, (entry, *inner))) for inner in INNER]
+    places = tuple(".".join(filter(None, (entry, *inner))) for inner in INNER)
     builder, counts = ObjectBuilder(), Counter[str]()
     for prefix, event, value in stream if in_list else chain([first], stream):
         if in_list and not prefix:
             break  # the list is at its end
-        inside = next((place for place in places if prefix.startswith(f"{place}.item")), None)
-        if inside is None:
-            builder.event(event, value)
-        elif prefix == f"{inside}.item" and event not in (*ENDS, "map_key"):
-            counts[inside] += 1
+        if prefix.startswith(places):  # a hundred events an element come here
+            if prefix in places and event not in (*ENDS, "map_key"):
+                counts[prefix] += 1
+            continue
+        builder.event(event, value)
         if prefix == entry and event not in ("start_map", "start_array", "map_key"):
             heads.append(_head(builder.value, places, counts, path, len(heads) + 1))
             builder, counts = ObjectBuilder(), Counter()
