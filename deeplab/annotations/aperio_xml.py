@@ -18,7 +18,7 @@ from deeplab.annotations.exclusions import ANY, Exclusions
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer, ellipse
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
-from deeplab.annotations.xml_stream import check_root, elements, points, tag
+from deeplab.annotations.xml_stream import check_root, elements, points, tag, written_number
 from deeplab.config.classes import Rgb
 from deeplab.errors import ConfigError
 from deeplab.files import whole_file
@@ -28,8 +28,16 @@ ROOT = "Annotations"
 TAGS = (ROOT, "Annotation", "AttributeHeader", "Region")
 POLYGON, RECTANGLE, ELLIPSE, ARROW, LINE, POINT = "0", "1", "2", "3", "4", "5"
 # One call for all vertices of a region: files hold millions.
-VERTEX_X = etree.XPath("Vertices/Vertex/@X", smart_strings=False)
-VERTEX_Y = etree.XPath("Vertices/Vertex/@Y", smart_strings=False)
+# HALO writes the same files, but with vertices called V and types in words.
+VERTEX_X = etree.XPath("Vertices/Vertex/@X | Vertices/V/@X", smart_strings=False)
+VERTEX_Y = etree.XPath("Vertices/Vertex/@Y | Vertices/V/@Y", smart_strings=False)
+WORDS = {
+    "polygon": POLYGON,
+    "rectangle": RECTANGLE,
+    "ellipse": ELLIPSE,
+    "ruler": LINE,
+    "pin": POINT,
+}
 TEXT = "text"  # the property that a region's Text is
 DESCRIPTION = "Description"  # what ImageScope calls the attribute that it gives to each layer
 HEADERS = {
@@ -120,18 +128,24 @@ def _read_heads(path: Path) -> tuple[str, list[_Head]]:
 
 
 def _complete(head: _Head, annotation: Any) -> None:  # noqa: ANN401  lxml has no types
-    """A layer is called after its annotation, else after the first attribute that says anything."""
+    """A layer is called after its annotation, else its first attribute, else its description.
+
+    "Layer 7" of the annotation 7 is what ImageScope calls a layer that nobody named.
+    """
     attributes = [
-        (element.get("Name", "").strip(), element.get("Value", ""))
+        (element.get("Name", "").strip(), element.get("Value", "").strip())
         for element in annotation.iterfind("Attributes/Attribute")
     ]
-    names = [annotation.get("Name", "").strip()]
+    given = annotation.get("Name", "").strip()
+    is_automatic = given == f"Layer {annotation.get('Id')}"
+    names = ["" if is_automatic else given]
     names += [name for name, _ in attributes if name != DESCRIPTION]
-    head.name = next(filter(None, names), head.name)
+    names += [value for name, value in attributes if name == DESCRIPTION]
+    head.name = next(filter(None, [*names, given]), head.name)
     said = [
         value if name in (DESCRIPTION, head.name) else f"{name}: {value}"
         for name, value in attributes
-        if value.strip()
+        if value and (name, value) != (DESCRIPTION, head.name)
     ]
     head.description = "; ".join(said)
     head.colour = _colour(annotation.get("LineColor", ""))
@@ -188,7 +202,8 @@ def _take(
 
 
 def _kind(region: Any) -> str:  # noqa: ANN401  lxml has no types
-    return (region.get("Type") or POLYGON).strip()
+    told = (region.get("Type") or POLYGON).strip()
+    return WORDS.get(told.lower(), told)
 
 
 def _vertices(region: Any, number: int, head: _Head, path: Path) -> Vertices:  # noqa: ANN401  lxml
@@ -243,9 +258,9 @@ def _properties(region: Any, headers: Mapping[str, str]) -> dict[str, Property]:
 
 def _value(text: str) -> Property:
     """The number that is written so, else the text."""
-    for number in (int, float):
+    for kind in (int, float):
         try:
-            value: int | float = number(text)
+            value: int | float = kind(text)
         except ValueError:
             continue
         if str(value) == text and math.isfinite(value):
@@ -265,7 +280,7 @@ def _colour(text: str) -> Rgb | None:
 def _scale(text: str) -> tuple[Mpp | None, tuple[str, ...]]:
     """The um per pixel, and what is to be said of it; ImageScope writes 0 where it knows none."""
     try:
-        value = float(text or 0)
+        value = written_number(text or "0")
         return (Mpp.square(value) if value else None), ()
     except (ValueError, ConfigError):
         return None, (f"MicronsPerPixel is {text[:40]!r}, which is no scale and was left out",)

@@ -186,7 +186,7 @@ class _Found:
 def _take(found: _Found, name: str, exclusions: Exclusions, gatherer: LayerGatherer) -> None:
     """Puts what an annotation stands for into its layer."""
     corners = found.corners
-    kind = found.annotation.get("Type", "")
+    kind = _kind(found.annotation)
     properties = _properties(found.annotation)
     area = _area(found.annotation, corners)
     if kind not in AREAS and kind not in MARKS:
@@ -218,9 +218,14 @@ def _corners(annotation: Any, number: int, path: Path) -> Points:  # noqa: ANN40
     return corners[np.argsort(order, kind="stable")]
 
 
+def _kind(annotation: Any) -> str:  # noqa: ANN401  lxml has no types
+    """Its type; programs that write only polygons leave it out."""
+    return str(annotation.get("Type") or "Polygon")
+
+
 def _area(annotation: Any, corners: Points) -> shapely.Polygon | None:  # noqa: ANN401  lxml
     """What an annotation encloses, where it is of a type that does."""
-    outline = AREAS.get(annotation.get("Type", ""))
+    outline = AREAS.get(_kind(annotation))
     outlined = outline(corners) if outline else corners[:0]
     return shapely.Polygon(outlined) if len(outlined) >= 3 else None
 

@@ -94,12 +94,28 @@ def points(
     if len(texts[0]) != len(texts[1]):
         raise AnnotationError(path, f"{where} has a vertex without X or Y")
     try:
-        places = np.array([list(map(float, text)) for text in texts]).T
+        places = _numbers(texts)
     except ValueError as error:
         raise AnnotationError(path, f"{where} has a vertex that is not a number") from error
     if not (np.abs(places) <= FARTHEST).all():
         raise AnnotationError(path, f"{where} has a vertex that is not on a slide")
     return places
+
+
+def written_number(text: str) -> float:
+    """A number as any country writes it: with a decimal point or, alone, a decimal comma.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+
+
+def _numbers(texts: tuple[Sequence[str], Sequence[str]]) -> NDArray[np.float64]:
+    try:
+        return np.array([list(map(float, text)) for text in texts]).T
+    except ValueError:  # a file of a country that writes commas: rare, and slower
+        return np.array([list(map(written_number, text)) for text in texts]).T
 
 
 def tag(name: str, attributes: Mapping[str, str], end: str = ">") -> str:

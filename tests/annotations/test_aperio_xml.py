@@ -285,6 +285,55 @@ def test_what_imagescope_calls_description_is_the_layers_description(tmp_path):
     assert (second.name, len(second.shapes)) == ("layer 2", 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "called"), [("", "Foll"), ("Layer 14", "Foll"), ("Layer 2", "Layer 2")]
+)
+def test_a_layer_that_nobody_named_is_called_after_its_description(tmp_path, name, called):
+    # So eSlide Manager hands out what was drawn in ImageScope.
+    path = tmp_path / "a.xml"
+    path.write_text(
+        f"<Annotations><Annotation Id='14' Type='4' Name='{name}'><ImageId>1</ImageId><Attributes>"
+        "<Attribute Id='3' Name='Description' Value='Foll'><GlobalId>e4</GlobalId></Attribute>"
+        "</Attributes><Regions/></Annotation></Annotations>"
+    )
+    (layer,) = read_aperio_xml(path).layers
+    assert (layer.name, layer.description) == (called, "" if called == "Foll" else "Foll")
+
+
+def test_a_name_that_imagescope_might_have_made_survives_a_round_trip(tmp_path):
+    drawn = Annotations((Layer("Layer 1", (1, 2, 3), (), "said of it"),))
+    write_aperio_xml(tmp_path / "a.xml", drawn)
+    (layer,) = read_aperio_xml(tmp_path / "a.xml").layers
+    assert (layer.name, layer.description) == ("Layer 1", "said of it")
+
+
+def test_halo_says_types_in_words_and_calls_vertices_v(tmp_path):
+    def of(kind, points, hole=0):
+        inner = "".join(f'<V X="{x}" Y="{y}"/>' for x, y in points)
+        return f'<Region Type="{kind}" HasEndcaps="0" NegativeROA="{hole}"><Vertices>{inner}</Vertices></Region>'
+
+    regions = of("Polygon", BOX) + of("Rectangle", [(2, 2), (4, 6)], hole=1)
+    regions += of("Ellipse", [(100, 0), (120, 40)]) + of("Ruler", [(0, 0), (9, 9)])
+    found = read(tmp_path, regions).layer("a")
+    first, oval = found.shapes
+    assert first.polygon.area == 100 - 8
+    assert oval.polygon.area == pytest.approx(math.pi * 10 * 20, rel=0.02)
+    (ruler,) = found.marks
+    assert ruler.geometry.length == pytest.approx(math.hypot(9, 9))
+
+
+def test_decimal_commas_of_other_countries_are_read(tmp_path):
+    path = tmp_path / "a.xml"
+    inner = region([("0,5", "0"), ("10,5", "0"), ("10,5", "10,25")])
+    path.write_text(
+        f"<Annotations MicronsPerPixel='0,2520'><Annotation Name='a'><Regions>{inner}</Regions>"
+        "</Annotation></Annotations>"
+    )
+    found = read_aperio_xml(path)
+    assert found.mpp == Mpp.square(0.252)
+    assert found.layer("a").shapes[0].polygon.bounds == (0.5, 0, 10.5, 10.25)
+
+
 def test_region_attributes_are_called_by_their_header(tmp_path):
     path = tmp_path / "a.xml"
     inner = "<Attributes><Attribute Name='1' Id='0' Value='cortex'/></Attributes>"
@@ -304,7 +353,7 @@ def test_a_scale_that_is_not_known_is_none(tmp_path, scale):
     assert (found.mpp, found.remarks) == (None, ())
 
 
-@pytest.mark.parametrize("scale", ["nan", "-1", "1e9", "0,25"])
+@pytest.mark.parametrize("scale", ["nan", "-1", "1e9", "0,2,5"])
 def test_a_scale_that_cannot_be_is_left_out_and_said(tmp_path, scale):
     (tmp_path / "a.xml").write_text(f"<Annotations MicronsPerPixel='{scale}'/>")
     found = read_aperio_xml(tmp_path / "a.xml")

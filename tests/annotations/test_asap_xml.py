@@ -195,6 +195,13 @@ def test_missing_groups_orders_and_colours_are_no_matter(tmp_path):
     assert (layer.name, [shape.polygon.area for shape in layer.shapes]) == ("unclassified", [1600])
 
 
+def test_what_has_no_type_is_a_polygon_and_decimals_may_have_a_comma(tmp_path):
+    corners = [("0,5", 0), (10, 0), (10, "10,5"), ("0,5", "10,5")]
+    bare = annotation(corners).replace('Type="Polygon"', "")
+    (shape,) = read(tmp_path, bare).layer("a").shapes
+    assert shape.polygon.bounds == (0.5, 0, 10, 10.5)
+
+
 @pytest.mark.parametrize(
     ("x", "sentence"), [("abc", "not a number"), ("inf", "not on a slide"), ("nan", "not on a")]
 )
