@@ -140,12 +140,13 @@ def _complete(head: _Head, annotation: Any) -> None:  # noqa: ANN401  lxml has n
     is_automatic = given == f"Layer {annotation.get('Id')}"
     names = ["" if is_automatic else given]
     names += [name for name, _ in attributes if name != DESCRIPTION]
-    names += [value for name, value in attributes if name == DESCRIPTION]
-    head.name = next(filter(None, [*names, given]), head.name)
+    named = next(filter(None, names), "")
+    described = next((value for name, value in attributes if name == DESCRIPTION), "")
+    head.name = named or described or given or head.name
     said = [
         value if name in (DESCRIPTION, head.name) else f"{name}: {value}"
         for name, value in attributes
-        if value and (name, value) != (DESCRIPTION, head.name)
+        if value and (named or name != DESCRIPTION)
     ]
     head.description = "; ".join(said)
     head.colour = _colour(annotation.get("LineColor", ""))

@@ -181,7 +181,7 @@ class LayerGatherer:
         if self._mended:
             yield f"{self._mended} outlines crossed themselves or enclosed nothing and were mended"
         for kind, count in sorted(self._skipped.items()):
-            yield f"{count} of type {kind} have no area and were left out"
+            yield f"{count} left out: {kind}"
 
 
 def _short(value: object) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import shapely
@@ -24,7 +24,12 @@ from deeplab.geometry.frames import Mpp
 DECIMALS = 2  # a hundredth of a level-0 pixel
 UNNAMED = "unclassified"
 UM_PER_PIXEL = "um_per_pixel"
-MARKS = ("Point", "MultiPoint", "LineString", "MultiLineString")
+SINGLE = ("Polygon", "Point", "LineString")
+SEVERAL = {f"Multi{kind}": kind for kind in SINGLE}
+NAME = "name"  # of an object, beside its class
+NUCLEUS = "nucleusGeometry"  # of a cell of QuPath, whose geometry is its membrane
+NUCLEI_OF = "nuclei of "
+Part: TypeAlias = shapely.Polygon | shapely.Point | shapely.LineString
 Json = dict[str, Any]
 
 
@@ -93,33 +98,38 @@ def _mpp(scale: Sequence[float], path: Path) -> Mpp | None:
 
 
 def _take(feature: object, gatherer: LayerGatherer, where: str, path: Path) -> None:
-    """Puts the parts of a feature into its layer."""
+    """Puts the parts of a feature into its layer, and the nucleus of a cell into one of its own."""
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
         raise AnnotationError(path, f"{where} is not a GeoJSON feature")
     properties = feature.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     name, colour = _class_of(properties)
-    polygons = list(_polygons(feature.get("geometry"), gatherer, where, path))
-    marks = list(_marks(feature["geometry"], where, path))
-    if polygons or marks:
-        gatherer.open(name, colour)
-    words = _values(properties) if polygons or marks else {}
-    for polygon in polygons:
-        gatherer.add(name, polygon, words)
-    for mark in marks:
-        gatherer.mark(name, mark, words)
+    geometries = {name: feature.get("geometry")}
+    if feature.get(NUCLEUS) is not None:
+        geometries[f"{NUCLEI_OF}{name}"] = feature[NUCLEUS]
+    for layer, geometry in geometries.items():
+        parts = list(_parts(geometry, gatherer, where, path))
+        words = _values(properties) if parts else {}
+        for part in parts:
+            gatherer.open(layer, colour)
+            if isinstance(part, shapely.Polygon):
+                gatherer.add(layer, part, words)
+            else:
+                gatherer.mark(layer, part, words)
 
 
 def _feature(layer: Layer, each: Shape | Mark, path: Path) -> str:
-    words = each.properties
+    texts = {key: value for key, value in each.properties.items() if isinstance(value, str)}
+    own = {NAME: texts.pop(NAME)} if NAME in texts else {}
     feature = {
         "type": "Feature",
         "geometry": _geometry(each),
         "properties": {
             "objectType": "annotation",
+            **own,
             "classification": {"name": layer.name, "color": list(layer.colour)},
-            "measurements": {k: v for k, v in words.items() if not isinstance(v, str)},
-            "metadata": {k: v for k, v in words.items() if isinstance(v, str)},
+            "measurements": {k: v for k, v in each.properties.items() if not isinstance(v, str)},
+            "metadata": texts,
         },
     }
     try:
@@ -149,7 +159,9 @@ def _class_of(properties: Json) -> tuple[str, Rgb | None]:
     given = properties.get("classification")
     given = {"name": given} if isinstance(given, str) else given
     given = given if isinstance(given, dict) else {}
-    name = given.get("name") or properties.get("name") or UNNAMED
+    names = given.get("names")
+    joined = ": ".join(map(str, names)) if isinstance(names, list) else ""  # as QuPath shows it
+    name = given.get("name") or joined or properties.get("name") or UNNAMED
     colour = given.get("color", properties.get("color"))
     if isinstance(given.get("colorRGB"), int):  # QuPath until 0.2: 0xAARRGGBB as a signed integer
         packed = given["colorRGB"]
@@ -163,42 +175,52 @@ def _class_of(properties: Json) -> tuple[str, Rgb | None]:
     return str(name), None
 
 
-def _polygons(
+def _parts(
     geometry: object, gatherer: LayerGatherer, where: str, source: str | Path
-) -> Iterator[shapely.Polygon]:
-    """The polygons of a geometry; what is neither area nor mark is counted."""
+) -> Iterator[Part]:
+    """The polygons, points and lines of a geometry; what is none of these is counted."""
+    if geometry is None:  # RFC 7946, section 3.2: a feature that is nowhere
+        gatherer.skip("feature without a place")
+        return
     if not isinstance(geometry, dict):
         raise AnnotationError(source, f"{where} has no geometry")
-    kind = geometry.get("type")
-    if kind in MARKS:
-        return
-    if kind not in ("Polygon", "MultiPolygon"):
-        gatherer.skip(str(kind))
-        return
-    parts = geometry.get("coordinates")
-    for part in [parts] if kind == "Polygon" else parts if isinstance(parts, list) else [parts]:
-        if not isinstance(part, list) or not part:
-            raise AnnotationError(source, f"{where} has a polygon without outline")
-        outside, *holes = (coordinates(ring, where, source) for ring in part)
+    kind, given = geometry.get("type"), geometry.get("coordinates")
+    if kind == "GeometryCollection":
+        members = geometry.get("geometries")
+        for member in members if isinstance(members, list) else []:
+            yield from _parts(member, gatherer, where, source)
+    elif kind not in SINGLE and kind not in SEVERAL:
+        gatherer.skip(f"geometry of type {kind}")
+    elif given == []:  # section 3.1: as good as none
+        gatherer.skip(f"{kind} without coordinates")
+    elif kind in SINGLE:
+        yield from _part(kind, given, gatherer, where, source)
+    elif not isinstance(given, list):
+        raise AnnotationError(source, f"{where} has a {kind} without coordinates")
+    else:
+        for one in given:
+            yield from _part(SEVERAL[kind], one, gatherer, where, source)
+
+
+def _part(
+    kind: str, given: object, gatherer: LayerGatherer, where: str, source: str | Path
+) -> Iterator[Part]:
+    if kind == "Point":
+        yield shapely.Point(coordinates([given], where, source)[0])
+    elif kind == "LineString":
+        points = coordinates(given, where, source)
+        if len(points) > 1:
+            yield shapely.LineString(points)
+        else:
+            gatherer.skip("line of one point")
+    elif not isinstance(given, list) or not given:
+        raise AnnotationError(source, f"{where} has a polygon without outline")
+    else:
+        outside, *holes = (coordinates(ring, where, source) for ring in given)
         if len(outside) < 3:
-            gatherer.skip("Polygon of fewer than three points")
+            gatherer.skip("polygon of fewer than three points")
         else:
             yield shapely.Polygon(outside, [hole for hole in holes if len(hole) >= 3])
-
-
-def _marks(
-    geometry: Json, where: str, source: str | Path
-) -> Iterator[shapely.Point | shapely.LineString]:
-    """The points and lines of a geometry."""
-    kind, given = geometry.get("type"), geometry.get("coordinates")
-    if kind in ("Point", "MultiPoint"):
-        points = [given] if kind == "Point" else given
-        yield from map(shapely.Point, coordinates(points, where, source))
-    elif kind in ("LineString", "MultiLineString"):
-        for line in [given] if kind == "LineString" else given if isinstance(given, list) else []:
-            points = coordinates(line, where, source)
-            if len(points) > 1:
-                yield shapely.LineString(points)
 
 
 def _values(properties: Json) -> Mapping[str, Property]:
@@ -210,6 +232,8 @@ def _values(properties: Json) -> Mapping[str, Property]:
         }
     metadata = properties.get("metadata")
     found: dict[str, Property] = {}
+    if isinstance(properties.get(NAME), str) and properties.get("classification"):
+        found[NAME] = properties[NAME]  # else it is the layer's
     for key, value in (measurements if isinstance(measurements, dict) else {}).items():
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             found[str(key)] = value

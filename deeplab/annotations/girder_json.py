@@ -289,7 +289,7 @@ def _take_layer(
         elif geometry := _marked(element, where, source):
             gatherer.mark(name, geometry, _properties(element, name))
         else:
-            gatherer.skip(str(element.get("type")))
+            gatherer.skip(f"element of type {element.get('type')}")
 
 
 def _marked(

@@ -179,9 +179,9 @@ def test_what_can_be_no_shape_is_said(tmp_path):
     assert found.names == ("a",)
     assert len(found.layer("a").shapes) == 1
     said = " ".join(found.remarks)
-    assert "1 of type annotation 'None'" in said
-    assert "1 of type annotation without coordinates" in said
-    assert "1 of type hole outside of all shapes" in said
+    assert "1 left out: annotation 'None'" in said
+    assert "1 left out: annotation without coordinates" in said
+    assert "1 left out: hole outside of all shapes" in said
 
 
 def test_missing_groups_orders_and_colours_are_no_matter(tmp_path):

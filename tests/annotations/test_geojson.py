@@ -78,7 +78,7 @@ def test_multipolygons_old_measurements_and_colours_are_read(tmp_path, caplog):
             feature({"type": "Polygon", "coordinates": SQUARE}),
             feature({"type": "Point", "coordinates": [1, 2]}, name="b"),
             feature({"type": "LineString", "coordinates": [[1, 2], [3, 4]]}, name="b"),
-            feature({"type": "GeometryCollection", "geometries": []}, name="b"),
+            feature({"type": "Circle"}, name="b"),
         ],
     )
     read = read_geojson(path)
@@ -90,17 +90,57 @@ def test_multipolygons_old_measurements_and_colours_are_read(tmp_path, caplog):
         "POINT (1 2)",
         "LINESTRING (1 2, 3 4)",
     ]
-    assert read.remarks == ("1 of type GeometryCollection have no area and were left out",)
+    assert read.remarks == ("1 left out: geometry of type Circle",)
     assert read.remarks[0] in caplog.text
+
+
+def test_a_cell_of_qupath_has_its_derived_class_its_name_and_its_nucleus(tmp_path):
+    cell = feature(
+        {"type": "Polygon", "coordinates": SQUARE},
+        name="cell 7",
+        classification={"names": ["Tumor", "Positive"], "color": [1, 2, 3]},
+    )
+    cell["nucleusGeometry"] = {"type": "Polygon", "coordinates": [[[1, 1], [2, 1], [1, 2]]]}
+    read = read_geojson(write(tmp_path / "a.geojson", [cell]))
+    assert read.names == ("Tumor: Positive", "nuclei of Tumor: Positive")
+    (outline,) = read.layers[0].shapes
+    (nucleus,) = read.layers[1].shapes
+    assert (outline.polygon.area, nucleus.polygon.area) == (16, 0.5)
+    assert outline.properties == nucleus.properties == {"name": "cell 7"}
+    write_geojson(tmp_path / "b.geojson", read)
+    assert (
+        json.loads((tmp_path / "b.geojson").read_text())["features"][0]["properties"]["name"]
+        == "cell 7"
+    )
+    assert read_geojson(tmp_path / "b.geojson") == read
+
+
+def test_features_without_a_place_are_counted_and_collections_taken_apart(tmp_path):
+    square = {"type": "Polygon", "coordinates": SQUARE}
+    point = {"type": "Point", "coordinates": [1, 2]}
+    inner = {"type": "GeometryCollection", "geometries": [point]}
+    features = [
+        feature(None),
+        feature({"type": "Polygon", "coordinates": []}),
+        feature({"type": "GeometryCollection", "geometries": [square, inner]}, name="a"),
+    ]
+    read = read_geojson(write(tmp_path / "a.geojson", features))
+    assert read.names == ("a",)
+    assert (len(read.layer("a").shapes), len(read.layer("a").marks)) == (1, 1)
+    assert read.remarks == (
+        "1 left out: Polygon without coordinates",
+        "1 left out: feature without a place",
+    )
 
 
 @pytest.mark.parametrize(
     ("features", "sentence"),
     [
         ([3], "feature 1 is not a GeoJSON feature"),
-        ([feature(None)], "feature 1 has no geometry"),
-        ([feature({"type": "Polygon", "coordinates": []})], "polygon without outline"),
-        ([feature({"type": "MultiPolygon", "coordinates": 3})], "polygon without outline"),
+        ([feature(3)], "feature 1 has no geometry"),
+        ([feature({"type": "Polygon", "coordinates": 3})], "polygon without outline"),
+        ([feature({"type": "MultiPolygon", "coordinates": [3]})], "polygon without outline"),
+        ([feature({"type": "MultiPolygon", "coordinates": 3})], "MultiPolygon without coordinates"),
         ([feature({"type": "Polygon", "coordinates": [[[1e99, 0]] * 3]})], "not on a slide"),
         ("abc", "not a GeoJSON feature collection"),
     ],

@@ -64,7 +64,7 @@ def test_what_marks_nothing_is_passed_over_and_said_so(kind, caplog):
     with caplog.at_level(logging.WARNING):
         read = annotations_of([{"name": "a", "elements": [element, other]}], "slide.svs")
     assert read.shape_count == 1
-    assert f"slide.svs: 1 of type {kind} have no area and were left out" in caplog.text
+    assert f"slide.svs: 1 left out: element of type {kind}" in caplog.text
 
 
 @pytest.mark.parametrize("kind", MARKED)
