@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,7 +27,7 @@ class Bodied:
 
 @dataclass
 class FakeGirder:
-    """`routes` maps a path below the API to its reply: JSON, (content type, bytes), a status, or a function
+    """`routes` maps a path below the API, or "DELETE path", to its reply: JSON, (content type, bytes), a status, or a function
     of the query that gives either. `faults` are taken, one a request, before any route: a status, or
     "drop" (no answer), "half" (dies midway), "garbage" (bytes that are no image).
     """
@@ -75,6 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Girder-Token") != TOKEN:
             fault = fault or 401
         reply = self.girder.routes.get(path, 404)
+        reply = self.girder.routes.get(f"{self.command} {path}", reply)
         if isinstance(reply, Bodied):
             taken = fault in (None, "half")  # what is answered by halves was done all the same
             reply = reply.reply(query, body) if taken else 404
@@ -221,3 +223,60 @@ class Shelf:
     def _offset(self, query, *_):
         upload = self.uploads.get(query["uploadId"])
         return {"offset": len(upload[2])} if upload else 400
+
+
+class Board:
+    """The annotations of items, put there, listed and removed as Girder's large_image does."""
+
+    def __init__(self, girder, *items):
+        self.girder, self.layers, self._clock = girder, {}, 0
+        girder.routes["annotation"] = self._heads
+        for item in items:
+            girder.routes[f"annotation/item/{item}"] = Bodied(partial(self._posted, item))
+
+    def put(self, item, annotation):
+        """A layer, as a person draws one; its id."""
+        self._clock += 1
+        number = f"{self._clock:012x}" * 2
+        now = f"2026-01-01T00:00:{self._clock:02d}.000000+00:00"
+        self.layers[number] = {
+            "_id": number,
+            "itemId": item,
+            "created": now,
+            "updated": now,
+            "annotation": annotation,
+        }
+        self.girder.routes |= {
+            f"annotation/{number}": lambda _: self.layers.get(number, 400),
+            f"DELETE annotation/{number}": Bodied(lambda *_: self.layers.pop(number) and {}),
+        }
+        return number
+
+    def change(self, number, **annotation):
+        """What a person does to a layer in HistomicsUI."""
+        self._clock += 1
+        self.layers[number]["annotation"] |= annotation
+        self.layers[number]["updated"] = f"2026-01-02T00:00:{self._clock:02d}.000000+00:00"
+
+    def of(self, item):
+        return [each for each in self.layers.values() if each["itemId"] == item]
+
+    def named(self, item):
+        """The annotations of an item, by name."""
+        found = {each["annotation"]["name"]: each for each in self.of(item)}
+        assert len(found) == len(self.of(item)), "two layers of one name"
+        return found
+
+    def _heads(self, query):
+        return [
+            each | {"annotation": {k: v for k, v in each["annotation"].items() if k != "elements"}}
+            for each in self.of(query["itemId"])
+        ]
+
+    def _posted(self, item, _query, body):
+        if not body:
+            return self.of(item)
+        new = json.loads(body)
+        for annotation in new:
+            self.put(item, annotation)
+        return "application/json", str(len(new)).encode()

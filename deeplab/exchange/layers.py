@@ -1,17 +1,61 @@
-"""Layers put on a slide of a Girder server, as HistomicsUI shows them."""
+"""Layers put on a slide of a Girder server, also in the place of those a task put there before."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
 
+from deeplab import __version__
 from deeplab.annotations.girder_json import write_girder_json
 from deeplab.annotations.heatmap import Heatmap
-from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.files import scratch_folder
-from deeplab.server.annotations import post_annotations
+from deeplab.server.annotations import (
+    AnnotationHead,
+    annotation_heads,
+    delete_annotation,
+    post_annotation_file,
+)
 from deeplab.server.items import item_with
 from deeplab.server.session import ServerLogin, Session
+
+ORIGIN = "deeplab"  # the attribute by which a task knows its own layers again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What puts layers on a slide, and of what it makes them.
+
+    Attributes:
+        task: name of the task.
+        source: which of the things that it makes layers of, such as the name of a file.
+        digest: of the content of that, where layers of the same content need not be put there
+            again; "": they always are.
+        facts: what else the layers are to say of it.
+    """
+
+    task: str
+    source: str
+    digest: str = ""
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """What became of the layers of a slide.
+
+    Attributes:
+        posted: names of those put there, by what they are called in the annotations.
+        present: those that were there already, of the same content.
+        removed: names of earlier ones that are no longer there.
+        kept: names of earlier ones that somebody has changed since, so they stay.
+    """
+
+    posted: Mapping[str, str] = field(default_factory=dict)
+    present: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def post_layers(
@@ -31,5 +75,128 @@ def post_layers(
     with scratch_folder() as folder, Session(login) as session:
         path = folder / "layers.json"
         write_girder_json(path, annotations, heatmaps=heatmaps)
-        with path.open(encoding="utf-8") as file:
-            post_annotations(session, item_with(session, slide).id, json.load(file))
+        post_annotation_file(session, item_with(session, slide).id, path)
+
+
+def replace_layers(
+    session: Session,
+    item_id: str,
+    annotations: Annotations,
+    origin: Origin,
+    *,
+    only: Collection[str] = (),
+) -> Replaced:
+    """Put layers on a slide in the place of those that the same task made of the same source.
+
+    The earlier ones go when the new ones are there, so that nothing is lost where the server fails
+    in between; asked again, this does what is left. What anybody has changed since stays, and a
+    new layer of its name is called `name (2)`. Layers of other tasks and of people are not touched.
+
+    Args:
+        session: with the right to write there.
+        item_id: of the slide.
+        annotations: one annotation is made of each layer; their attributes are kept.
+        origin: what makes them, and of what.
+        only: names of the layers that this is about; none: all.
+
+    Raises:
+        AnnotationError: a layer cannot be one of HistomicsUI.
+        AccessDeniedError, ServerError: the server refuses or fails.
+    """
+    own = list(_own(annotation_heads(session, item_id), item_id, origin))
+    present = {each.layer for each in own if origin.digest and each.digest == origin.digest}
+    stale = {
+        each.head.id: each
+        for each in own
+        if (each.source == origin.source and not (origin.digest and each.digest == origin.digest))
+        and _is_meant(each.layer, only)
+    }
+    kept = [each.head.name for each in stale.values() if not each.head.is_as_made]
+    posted: dict[str, str] = {}
+    for name in annotations.names:
+        if _is_meant(name, only) and name not in present:
+            posted[name] = _free(name, {*kept, *posted.values()})
+            layer = replace(annotations.layer(name), name=posted[name])
+            _post(session, item_id, annotations, layer, _marked(origin, item_id, name, layer.name))
+    removed = list(_remove(session, item_id, stale))
+    return Replaced(
+        posted=posted,
+        present=tuple(name for name in annotations.names if name in present),
+        removed=tuple(removed),
+        kept=tuple(each.head.name for each in stale.values() if each.head.name not in removed),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Own:
+    """A layer that the task has put there; `layer` is what its source calls it."""
+
+    head: AnnotationHead
+    source: str
+    digest: str
+    layer: str
+
+    @classmethod
+    def of(cls, head: AnnotationHead, item_id: str, origin: Origin) -> Self | None:
+        """None where another made the layer, or it is a copy from another slide."""
+        told = head.attributes.get(ORIGIN)
+        if not isinstance(told, dict):
+            return None
+        if (told.get("task"), told.get("item")) != (origin.task, item_id):
+            return None
+        if head.is_as_made and told.get("name") != head.name:
+            return None  # put there with the attributes of another one, as by a converted file
+        source, digest, layer = (str(told.get(key, "")) for key in ("source", "digest", "layer"))
+        return cls(head=head, source=source, digest=digest, layer=layer)
+
+
+def _own(heads: Iterable[AnnotationHead], item_id: str, origin: Origin) -> Iterable[_Own]:
+    return filter(None, (_Own.of(head, item_id, origin) for head in heads))
+
+
+def _marked(origin: Origin, item_id: str, layer: str, name: str) -> dict[str, str | int]:
+    """What a layer says of its making."""
+    return {
+        **origin.facts,
+        "task": origin.task,
+        "version": __version__,
+        "item": item_id,
+        "source": origin.source,
+        "digest": origin.digest,
+        "layer": layer,
+        "name": name,
+    }
+
+
+def _post(
+    session: Session,
+    item_id: str,
+    annotations: Annotations,
+    layer: Layer,
+    mark: Mapping[str, object],
+) -> None:
+    attributes = {**annotations.attributes, ORIGIN: dict(mark)}
+    with scratch_folder() as folder:
+        path = folder / "layer.json"
+        write_girder_json(path, replace(annotations, layers=(layer,), attributes=attributes))
+        post_annotation_file(session, item_id, path)
+
+
+def _remove(session: Session, item_id: str, stale: Mapping[str, _Own]) -> Iterable[str]:
+    """Removes what nobody has changed up to this moment; the names of that."""
+    for head in annotation_heads(session, item_id) if stale else ():
+        if head.id in stale and head.is_as_made:
+            delete_annotation(session, head.id)
+            yield head.name
+
+
+def _is_meant(name: str, only: Collection[str]) -> bool:
+    return not only or name in only
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} ({number})"
+    return free

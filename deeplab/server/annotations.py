@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from deeplab.errors import ServerError
+from deeplab.errors import ServerError, UnknownIdError
 from deeplab.server.session import Session, girder_id
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotationHead:
-    """An annotation without its elements."""
+    """An annotation without its elements.
+
+    `is_as_made` says that nobody has changed it since it was put there.
+    """
 
     id: str
     name: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    is_as_made: bool = False
 
 
 def annotation_heads(session: Session, item_id: str) -> list[AnnotationHead]:
-    """The annotations of an item, by id and name.
+    """The annotations of an item without their elements.
 
     Raises:
         AccessDeniedError: the token may not read them.
@@ -28,11 +34,8 @@ def annotation_heads(session: Session, item_id: str) -> list[AnnotationHead]:
     what = f"annotations of item {item_id}"
     query = {"itemId": girder_id("item", item_id), "limit": "0"}
     try:
-        return [
-            AnnotationHead(girder_id("id", told["_id"]), str(told["annotation"]["name"]))
-            for told in _dicts(session.get_json("annotation", what, query), what)
-        ]
-    except (KeyError, TypeError, ValueError) as error:
+        return [_head(told) for told in _dicts(session.get_json("annotation", what, query), what)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ServerError(what, "the server's answer is not a list of annotations") from error
 
 
@@ -72,15 +75,41 @@ def post_annotations(session: Session, item_id: str, annotations: Sequence[dict[
     session.post_json(path, what, list(annotations))
 
 
+def post_annotation_file(session: Session, item_id: str, path: Path) -> None:
+    """Add the annotations in a file of HistomicsUI JSON to an item, all in one request.
+
+    Raises:
+        AccessDeniedError: the token may not write to the item.
+        ServerError: the server refused them or failed; it may have stored some.
+        OSError: the file cannot be read.
+    """
+    what = f"new annotations of item {item_id}"
+    session.post_file(f"annotation/item/{girder_id('item', item_id)}", what, path)
+
+
 def delete_annotation(session: Session, annotation_id: str) -> None:
-    """Remove an annotation from its item.
+    """Remove an annotation from its item; one that is gone already is no error.
 
     Raises:
         AccessDeniedError: the token may not.
         ServerError: the server refused or failed.
     """
     path = f"annotation/{girder_id('annotation', annotation_id)}"
-    session.delete(path, f"annotation {annotation_id}")
+    try:
+        session.delete(path, f"annotation {annotation_id}")
+    except UnknownIdError:
+        return
+
+
+def _head(told: dict[str, Any]) -> AnnotationHead:
+    attributes = told["annotation"].get("attributes")
+    return AnnotationHead(
+        id=girder_id("id", told["_id"]),
+        name=str(told["annotation"]["name"]),
+        attributes=attributes if isinstance(attributes, dict) else {},
+        # Both times are those of its making until somebody saves it again.
+        is_as_made="created" in told and told["created"] == told.get("updated"),
+    )
 
 
 def _dicts(told: object, what: str) -> list[dict[str, Any]]:

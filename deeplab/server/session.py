@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -23,6 +25,7 @@ T = TypeVar("T")
 JSON_BYTES = 512 * 2**20  # an annotation of 500,000 outlines has about 350 MB
 MESSAGE_BYTES = 2**16
 CONNECT_S, READ_S = 10.0, 60.0
+TAKEN_BYTES_PER_S = 1e6  # the least; a server checks and stores what it was sent before it answers
 BAD_ANSWERS = 3  # tries after which an answer that is not what was asked for is taken as final
 
 _ID = re.compile(r"[0-9a-f]{24}")
@@ -154,6 +157,18 @@ class Session:
         kind = "application/octet-stream"
         return self._send(path, what, params=params, content=content, content_type=kind)
 
+    def post_file(self, path: str, what: str, file: Path) -> Any:  # noqa: ANN401  JSON
+        """The JSON that answers a POST of the JSON in `file`, which is read while it is sent.
+
+        It is sent again only where the server cannot have taken it the first time.
+
+        Raises:
+            AccessDeniedError: the token has no right to it.
+            ServerError: the server refused or failed.
+            OSError: the file cannot be read.
+        """
+        return self._send(path, what, content=file, content_type="application/json")
+
     def delete(self, path: str, what: str) -> None:
         """Remove what is at `path`.
 
@@ -191,14 +206,15 @@ class Session:
         what: str,
         *,
         params: Mapping[str, str] | None = None,
-        content: bytes,
+        content: bytes | Path,
         content_type: str,
     ) -> Any:  # noqa: ANN401  JSON
         def ask() -> Any:  # noqa: ANN401  JSON
             try:
-                response = self._request(
-                    "POST", path, params=params, content=content, content_type=content_type
-                )
+                with _body(content) as body:
+                    response = self._request(
+                        "POST", path, params=params, content=body, content_type=content_type
+                    )
             except (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError):
                 raise
             except _BROKEN as error:
@@ -220,17 +236,20 @@ class Session:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        content: bytes | None = None,
+        content: BinaryIO | None = None,
         content_type: str = "",
     ) -> requests.Response:
         headers = {"Content-Type": content_type} if content_type else None
+        sent_bytes = content.seek(0, io.SEEK_END) if content else 0
+        if content:
+            content.seek(0)
         return self._http.request(
             method,
             f"{self._root}/{path}",
             params=params,
             data=content,
             headers=headers,
-            timeout=(CONNECT_S, READ_S),
+            timeout=(CONNECT_S, READ_S + sent_bytes / TAKEN_BYTES_PER_S),
             stream=True,
             allow_redirects=False,  # the token must not travel to another server
         )
@@ -294,6 +313,13 @@ def girder_id(name: str, value: str) -> str:
     if not _ID.fullmatch(value):
         raise ConfigError(name, value, "a Girder id of 24 hexadecimal digits")
     return value
+
+
+@contextmanager
+def _body(content: bytes | Path) -> Iterator[BinaryIO]:
+    """What is sent, from its beginning."""
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as body:
+        yield body
 
 
 def _refuse(response: requests.Response, what: str) -> None:

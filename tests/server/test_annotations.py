@@ -37,6 +37,22 @@ def test_annotations_are_posted_together():
         assert girder.posted == [new]
 
 
+@pytest.mark.parametrize(
+    ("times", "as_made"),
+    [
+        ({"created": "1", "updated": "1"}, True),
+        ({"created": "1", "updated": "2"}, False),
+        ({"created": "1"}, False),
+        ({}, False),
+    ],
+)
+def test_a_layer_that_was_saved_again_is_no_longer_as_it_was_made(times, as_made):
+    told = WHOLE | times | {"annotation": {"name": "a", "attributes": {"cli": "x"}}}
+    with fake_girder(routes={"annotation": [told]}) as girder, Session(girder.login) as session:
+        (head,) = annotation_heads(session, ITEM)
+    assert head == AnnotationHead(FOLDER, "a", {"cli": "x"}, as_made)
+
+
 @pytest.mark.parametrize("reply", [{}, "x", [1], [{"_id": FOLDER}]])
 def test_an_answer_that_is_no_list_of_annotations_is_an_error(reply):
     with (

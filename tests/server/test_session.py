@@ -154,3 +154,11 @@ def test_a_post_is_repeated_where_the_server_was_busy():
         with Session(girder.login, patience=QUICK) as session:
             assert session.post_json("x", "x", {"a": 1}) == {"ok": True}
         assert girder.posted == [{"a": 1}] * 3
+
+
+def test_a_file_is_posted_whole_each_time(tmp_path):
+    (tmp_path / "a.json").write_text("[1, 2]")
+    with fake_girder(routes={"x": {"ok": True}}, faults=[503]) as girder:
+        with Session(girder.login, patience=QUICK) as session:
+            assert session.post_file("x", "x", tmp_path / "a.json") == {"ok": True}
+        assert girder.posted == [[1, 2]] * 2
