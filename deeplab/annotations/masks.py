@@ -9,16 +9,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from deeplab.annotations.edge_bands import EdgeBands
 from deeplab.annotations.format import IGNORE_LAYER, Reading, Writing
 from deeplab.annotations.gather import LayerGatherer
 from deeplab.annotations.label_mask import MAX_PIXELS as MAX_PNG_PIXELS
 from deeplab.annotations.label_mask import read_png_mask, write_png_mask
 from deeplab.annotations.mask_tiff import MAX_PIXELS, MAX_SIDE, open_mask_tiff
-from deeplab.annotations.rasterize import Labels, ShapeIndex
+from deeplab.annotations.rasterize import Labels
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.trace import TILE, SeamTracer
 from deeplab.config.classes import IGNORE, PALETTE
 from deeplab.errors import AnnotationError
+from deeplab.files import scratch_folder
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame, snap
 from deeplab.label_map import LabelRow, LabelTable, write_label_map
 
@@ -114,21 +116,23 @@ def write_mask(path: Path, annotations: Annotations, writing: Writing = Writing(
         OutputError: the file cannot be written.
     """
     frame, table = _plan(path, annotations, writing)
-    index = ShapeIndex(annotations, {row.name: row.value for row in table.rows})
+    values = {row.name: row.value for row in table.rows}
     mpp = annotations.mpp
     if mpp:
         mpp = Mpp(mpp.x * frame.scale_x, mpp.y * frame.scale_y)
-    if path.suffix.lower() == ".png":
-        write_png_mask(path, index.draw(frame.box, frame), table, mpp)
-        return
-    write_label_map(
-        path,
-        lambda box, level: index.draw(box, _coarser(frame, level)),
-        width=frame.width,
-        height=frame.height,
-        mpp=mpp,
-        table=table,
-    )
+    with scratch_folder() as folder:
+        shapes = EdgeBands(annotations, values, table.height_level0, folder)
+        if path.suffix.lower() == ".png":
+            write_png_mask(path, shapes.draw(frame.box, frame), table, mpp)
+            return
+        write_label_map(
+            path,
+            lambda box, level: shapes.draw(box, _coarser(frame, level)),
+            width=frame.width,
+            height=frame.height,
+            mpp=mpp,
+            table=table,
+        )
 
 
 def _plan(path: Path, annotations: Annotations, writing: Writing) -> tuple[WorkFrame, LabelTable]:

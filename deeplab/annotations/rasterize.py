@@ -25,7 +25,7 @@ BAND = 1 << 22  # pixels filled at a time: bounds the memory of the count below
 
 
 @dataclass(frozen=True, slots=True)
-class _Edges:
+class Edges:
     """The edges of many polygons that are not level: float64 (edges,), `y_top` < `y_bottom`.
 
     The edges of polygon i are those from `first[i]` up to `first[i + 1]`.
@@ -39,6 +39,7 @@ class _Edges:
 
     @classmethod
     def of(cls, polygons: Sequence[shapely.Polygon]) -> Self:
+        """Those of `polygons`."""
         rings, polygon_of_ring = shapely.get_rings(np.asarray(polygons, object), return_index=True)
         points, ring = shapely.get_coordinates(rings, return_index=True)
         tail, head = points[:-1], points[1:]
@@ -49,6 +50,11 @@ class _Edges:
         top, bottom = np.where(down, tail, head), np.where(down, head, tail)
         first = np.searchsorted(polygon, np.arange(len(polygons) + 1))
         return cls(top[:, 0], top[:, 1], bottom[:, 0], bottom[:, 1], first.astype(np.int64))
+
+    @property
+    def polygon(self) -> NDArray[np.int64]:
+        """The number of the polygon of each edge."""
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
 
     def select(self, polygons: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Indices of the edges of some polygons, and for each the place of its polygon there."""
@@ -69,7 +75,7 @@ class _Spans:
 
 
 def _spans(
-    edges: _Edges, polygons: NDArray[np.int64], box: WorkBox, scale_x: float, scale_y: float
+    edges: Edges, polygons: NDArray[np.int64], box: WorkBox, scale_x: float, scale_y: float
 ) -> _Spans:
     """The pixels of `box` whose centres lie in each of some polygons."""
     edge, owner = edges.select(polygons)
@@ -135,7 +141,7 @@ def fill_polygon(
         scale_y: level-0 pixels per work pixel.
     """
     box = WorkBox(x_origin, y_origin, out.shape[1], out.shape[0])
-    edges = _Edges.of([polygon])
+    edges = Edges.of([polygon])
     for band in _bands(box):
         spans = _spans(edges, np.zeros(1, np.int64), band, scale_x, scale_y)
         _fill(out[band.within(box)], spans, value)
@@ -152,6 +158,34 @@ def _bands(box: WorkBox) -> list[WorkBox]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnLayer:
+    """Polygons that get one value; `tree` finds those of a part of the slide."""
+
+    value: int
+    edges: Edges
+    tree: shapely.STRtree
+
+
+def draw_layers(out: Labels, layers: Sequence[DrawnLayer], box: WorkBox, frame: WorkFrame) -> None:
+    """Draws layers, the later over the earlier.
+
+    Args:
+        out: uint8 (box.height, box.width); stays as it is where no polygon is.
+        layers: the polygons and values.
+        box: the work pixels that `out` is of.
+        frame: the slide's work frame.
+    """
+    for band in _bands(box):
+        part = frame.to_level0(band)
+        window = shapely.box(part.x0, part.y0, part.x0 + part.width, part.y0 + part.height)
+        for layer in layers:
+            polygons = np.sort(layer.tree.query(window)).astype(np.int64)
+            if len(polygons):
+                spans = _spans(layer.edges, polygons, band, frame.scale_x, frame.scale_y)
+                _fill(out[band.within(box)], spans, layer.value)
+
+
 class ShapeIndex:
     """The shapes of one slide, made ready to be drawn into many boxes.
 
@@ -162,13 +196,14 @@ class ShapeIndex:
     """
 
     def __init__(self, annotations: Annotations, values: Mapping[str, int]) -> None:
-        self._layers: list[tuple[int, _Edges, shapely.STRtree]] = []
+        self._layers: list[DrawnLayer] = []
         for name, value in values.items():
             if name not in annotations.names:
                 continue
             polygons = [shape.polygon for shape in annotations.layer(name).shapes]
             if polygons:
-                self._layers.append((value, _Edges.of(polygons), shapely.STRtree(polygons)))
+                tree = shapely.STRtree(polygons)
+                self._layers.append(DrawnLayer(value, Edges.of(polygons), tree))
 
     def draw(self, box: WorkBox, frame: WorkFrame, *, ground: Labels | int = 0) -> Labels:
         """Labels of a box of work pixels, uint8 (box.height, box.width).
@@ -180,14 +215,7 @@ class ShapeIndex:
         """
         out = np.empty((box.height, box.width), np.uint8)
         out[...] = ground
-        for band in _bands(box):
-            part = frame.to_level0(band)
-            window = shapely.box(part.x0, part.y0, part.x0 + part.width, part.y0 + part.height)
-            for value, edges, tree in self._layers:
-                polygons = np.sort(tree.query(window)).astype(np.int64)
-                if len(polygons):
-                    spans = _spans(edges, polygons, band, frame.scale_x, frame.scale_y)
-                    _fill(out[band.within(box)], spans, value)
+        draw_layers(out, self._layers, box, frame)
         return out
 
 
