@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from deeplab.errors import AnnotationError
 Event = Literal["start", "end"]
 CHUNK_BYTES = 1 << 14
 # Control characters have no place in XML, and a reader would turn these three into blanks.
+PLAIN = re.compile(r"[ \w.,:;+-]*", re.ASCII)  # most of what is written, and needs no care
 KEPT_CONTROLS = {"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 
 
@@ -171,6 +173,8 @@ def _forget(element: Any) -> None:  # noqa: ANN401  lxml has no types
 
 def _escape(text: str) -> str:
     """Text as the value of an attribute."""
+    if PLAIN.fullmatch(text):
+        return text
     kept = "".join(
         c if c >= " " and c not in "\ufffe\uffff" else KEPT_CONTROLS.get(c, " ")
         for c in html.escape(text)
