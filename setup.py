@@ -45,7 +45,7 @@ setup(
         "opencv-python-headless>=4.10",
         "rich>=13",
         "scikit-image>=0.24,<2",  # HistomicsTK uses names that 2 takes away
-        "scipy>=1.13",
+        "scipy>=1.15",
         "shapely>=2.0.6",
         "simplejpeg>=1.8",
     ],

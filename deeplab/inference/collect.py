@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -17,9 +18,11 @@ from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.heatmap import HeatmapGrid
 from deeplab.inference.plan import Area
 from deeplab.inference.stream import Maps
+from deeplab.label_map import LabelRow, LabelTable
 from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES
 from deeplab.postprocess.regions import area_um2, drop_small, fill_holes
 from deeplab.slides.label_tiff import LabelCanvas
+from deeplab.slides.slide import Slide
 
 
 class Collector:
@@ -35,12 +38,12 @@ class Collector:
             if request.save_heatmap
             else None
         )
-        self.canvas = LabelCanvas(area.frame) if request.output_mask else None
+        self._canvas = LabelCanvas(area.frame) if request.output_mask else None
 
     def close(self) -> None:
         """Remove the work files."""
-        if self.canvas:
-            self.canvas.close()
+        if self._canvas:
+            self._canvas.close()
 
     def add(self, slot: TileSlot, maps: Maps | None) -> None:
         """Take the next tile; no maps: nothing is there."""
@@ -55,8 +58,8 @@ class Collector:
             slice(part.start // self._stride, -(-part.stop // self._stride)) for part in inside
         )
         self._tracer.add(labels, maps[CONFIDENCE][coarse], box)
-        if self.canvas:
-            self.canvas.place(labels, box)
+        if self._canvas:
+            self._canvas.place(labels, box)
         if self._heat:
             self._heat.add(maps[PROBABILITIES][coarse], self._stride, box)
 
@@ -94,6 +97,27 @@ class Collector:
         area_mm2 = sum(float(shape.properties["area_um2"]) for shape in shapes) / 1e6
         said = f"{len(shapes)} outlined, together {area_mm2:.4g} mm2"
         return f"{said}. {self._card.notice}" if self._card.notice else said
+
+    def save_mask(self, path: Path, slide: Slide) -> None:
+        """Write the labels of all pixels with the names and colours of the classes.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        if self._canvas is None:
+            return
+        frame = self._area.frame
+        table = LabelTable(
+            rows=tuple(
+                LabelRow(label, entry.name, entry.colour)
+                for label, entry in enumerate(self._card.classes, start=1)
+            ),
+            scale_x=frame.scale_x,
+            scale_y=frame.scale_y,
+            width_level0=slide.width_level0,
+            height_level0=slide.height_level0,
+        )
+        self._canvas.save(path, table, slide.mpp)
 
     def heatmaps(self) -> list[Heatmap]:
         """One a class where heatmaps are wanted."""

@@ -129,8 +129,8 @@ def _writers(
     if request.output_overlay:
         part = area.frame.to_level0(area.box)
         writers[request.output_overlay] = lambda path: write_overlay(path, annotations, slide, part)
-    if request.output_mask and collector.canvas:
-        writers[request.output_mask] = collector.canvas.save
+    if request.output_mask:
+        writers[request.output_mask] = lambda path: collector.save_mask(path, slide)
     return writers
 
 

@@ -1,4 +1,4 @@
-"""A label map as large as a slide, kept on disk and written as a tiled TIFF."""
+"""A label map as large as a slide, put together on disk."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import tifffile
-from numpy.typing import NDArray
 
 from deeplab.errors import OutputError
-from deeplab.files import scratch_folder, whole_file
-from deeplab.geometry.frames import WorkBox, WorkFrame
-
-TILE = 256  # pixels; what viewers expect of a tiled TIFF
-UM_PER_CM = 1e4
+from deeplab.files import scratch_folder
+from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
+from deeplab.label_map import Labels, LabelTable, write_label_map
 
 
 class LabelCanvas:
@@ -38,27 +34,42 @@ class LabelCanvas:
             self._stack.close()
             raise OutputError(folder, error.strerror or str(error)) from error
 
-    def place(self, labels: NDArray[np.uint8], box: WorkBox) -> None:
+    def place(self, labels: Labels, box: WorkBox) -> None:
         """Put the labels of a box where they belong."""
         self._labels[box.within(self._frame.box)] = labels
 
-    def save(self, path: Path) -> None:
-        """Write the canvas, 256-pixel tiles under Deflate, with its um per pixel.
+    def save(self, path: Path, table: LabelTable, mpp_level0: Mpp) -> None:
+        """Write the canvas as a label map with smaller levels.
+
+        Args:
+            path: where to.
+            table: what the labels stand for.
+            mpp_level0: the slide's um per level-0 pixel.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written.
         """
-        per_cm = UM_PER_CM / self._frame.mpp_work
-        with whole_file(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=True) as writer:
-            writer.write(
-                self._labels,
-                tile=(TILE, TILE),
-                photometric="minisblack",
-                compression="deflate",
-                resolution=(per_cm, per_cm),
-                resolutionunit="CENTIMETER",
-                metadata=None,
+        frame = self._frame
+        write_label_map(
+            path,
+            self._picked,
+            width=frame.width,
+            height=frame.height,
+            mpp=Mpp(mpp_level0.x * frame.scale_x, mpp_level0.y * frame.scale_y),
+            table=table,
+        )
+
+    def _picked(self, box: WorkBox, level: int) -> Labels:
+        """The labels in the middles of the pixels of a level, uint8 (box.height, box.width)."""
+        rows, columns = (
+            np.minimum(np.arange(first, end) * 2**level + 2**level // 2, side - 1)
+            for first, end, side in (
+                (box.y, box.bottom, self._frame.height),
+                (box.x, box.right, self._frame.width),
             )
+        )
+        picked: Labels = self._labels[np.ix_(rows, columns)]
+        return picked
 
     def close(self) -> None:
         """Remove the work file."""

@@ -10,6 +10,7 @@ import shapely
 import tifffile
 from PIL import Image
 
+from deeplab.annotations.files import read_annotations
 from deeplab.annotations.rasterize import draw
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.config.progress import silent
@@ -28,6 +29,7 @@ from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference import runtime, segment
 from deeplab.inference.segment import segment_slide
 from deeplab.server import session
+from deeplab_cli.main import main
 from tests.flows.models_for_tests import CLASSES, balanced_model
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
 from tests.slides_for_tests import tissue, write_tiff
@@ -317,3 +319,22 @@ def test_one_output_that_cannot_be_written_leaves_none(slide, model, tmp_path, m
             **EXACT,
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_the_mask_of_a_finer_slide_converts_to_the_classes_and_outlines_that_were_found(
+    tmp_path, rgb, model
+):
+    fine = np.repeat(np.repeat(rgb[:401, :501], 2, axis=0), 2, axis=1)
+    slide = write_tiff(tmp_path / "fine.tiff", fine, mpp=0.25, compression="deflate")
+    found = run(slide, model, output_mask=tmp_path / "mask.tif", **EXACT).annotations
+    assert main(["convert", str(tmp_path / "mask.tif"), str(tmp_path / "mask.anot")]) == 0
+    again = read_annotations(tmp_path / "mask.anot")
+    assert again.mpp == Mpp.square(0.25)
+    for layer, expected in zip(again.layers, found.layers, strict=True):
+        assert (layer.name, layer.colour) == (expected.name, expected.colour)
+        outlines = {shape.polygon.normalize() for shape in layer.shapes}
+        assert outlines == {shape.polygon.normalize() for shape in expected.shapes}
+    with tifffile.TiffFile(tmp_path / "mask.tif") as tiff:
+        whole, half = (tiff.series[0].levels[level].asarray() for level in (0, 1))
+    assert whole.shape == (401, 501)
+    np.testing.assert_array_equal(half[:-1, :-1], whole[1::2, 1::2])
