@@ -85,6 +85,7 @@ def _reading(request: ConvertRequest, mpp: Mpp | None, spill: Path) -> Reading:
         height_level0=request.slide_height,
         mpp=mpp,
         image=request.image,
+        label_image=request.label_image,
     )
 
 

@@ -40,6 +40,7 @@ class Reading:
         height_level0: of the slide.
         mpp: um per level-0 pixel of the slide, for the same.
         image: file name of the one to read, where a file is about several.
+        label_image: file of the label image that pixelmaps are about.
     """
 
     classes: Sequence[str] = ()
@@ -49,6 +50,7 @@ class Reading:
     height_level0: int = 0
     mpp: Mpp | None = None
     image: str = ""
+    label_image: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape, mend
 from deeplab.annotations.store import Store, store
-from deeplab.config.classes import PALETTE, Rgb
-from deeplab.errors import AnnotationError
+from deeplab.config.classes import PALETTE, Rgb, parse_colour
+from deeplab.errors import AnnotationError, ConfigError
 from deeplab.geometry.frames import Mpp
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,18 @@ def coordinates(value: object, what: str, source: str | Path) -> NDArray[np.floa
     if not (np.abs(flat) <= FARTHEST).all():
         raise AnnotationError(source, f"{what} has a point that is not on a slide")
     return flat
+
+
+def browser_colour(value: object) -> Rgb | None:
+    """A colour as browsers write it, opacity left out; None where it is missing or strange."""
+    if not isinstance(value, str):
+        return None
+    if value.startswith("#") and len(value) in (5, 9):
+        value = value[:4] if len(value) == 5 else value[:7]
+    try:
+        return parse_colour(value)
+    except ConfigError:
+        return None
 
 
 def ellipse(

@@ -22,6 +22,7 @@ from ijson.common import ObjectBuilder
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import (
     LayerGatherer,
+    browser_colour,
     coordinates,
     ellipse,
     number,
@@ -29,8 +30,9 @@ from deeplab.annotations.gather import (
 )
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.json_stream import ENDS, events, values
+from deeplab.annotations.pixelmap import PIXELMAP, LabelImage, take_pixelmap
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
-from deeplab.config.classes import Rgb, parse_colour
+from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
@@ -74,36 +76,48 @@ def read_girder_json(path: Path, reading: Reading = Reading()) -> Annotations:
     Raises:
         AnnotationError: it is none, or holds what cannot be on a slide.
     """
-    return _gathered(_streamed(path), path, spill=reading.spill)
+    return _gathered(_streamed(path), path, spill=reading.spill, label_image=reading.label_image)
 
 
-def annotations_of(documents: object, source: str | Path = "annotations") -> Annotations:
+def annotations_of(
+    documents: object, source: str | Path = "annotations", *, label_image: Path | None = None
+) -> Annotations:
     """The annotations in parsed JSON: one annotation or a list, bare or as a server sends them.
 
     A layer is called after its annotation; the group of an element, where it is another name, is
     kept among the element's properties. Open lines of three and more points are closed; shorter
-    ones, arrows and points are marks.
+    ones, arrows and points are marks. A pixelmap becomes layers called after its categories.
+
+    Args:
+        documents: the JSON.
+        source: what it is from, for sentences.
+        label_image: the file of the label image of its pixelmaps.
 
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
-    return _gathered(_parsed(documents, source), source)
+    return _gathered(_parsed(documents, source), source, label_image=label_image)
 
 
 def _gathered(
-    found: Iterable[tuple[Json, Iterable[object]]], source: str | Path, *, spill: Path | None = None
+    found: Iterable[tuple[Json, Iterable[object]]],
+    source: str | Path,
+    *,
+    spill: Path | None = None,
+    label_image: Path | None = None,
 ) -> Annotations:
     """Annotations of heads and elements."""
     gatherer = LayerGatherer(source, spill=spill)
+    image = LabelImage(label_image)
     attributes: dict[str, object] = {}
     for place, (head, elements) in enumerate(found, start=1):
         own = head.get("attributes")
         attributes.update(own if isinstance(own, dict) else {})
         name = str(head.get("name") or f"layer {place}")
         gatherer.open(
-            name, _colour(attributes.pop(COLOUR, None)), str(head.get("description") or "")
+            name, browser_colour(attributes.pop(COLOUR, None)), str(head.get("description") or "")
         )
-        _take_layer(gatherer, elements, name, source)
+        _take_layer(gatherer, elements, name, source, image)
     mpp = _mpp(attributes.pop(UM_PER_PIXEL, None), source)
     return gatherer.annotations(attributes, mpp)
 
@@ -275,14 +289,18 @@ def _take_layer(
     elements: Iterable[object],
     name: str,
     source: str | Path,
+    image: LabelImage,
 ) -> None:
     colour: Rgb | None = None
     for place, element in enumerate(elements, start=1):
         where = f"element {place} of {name!r}"
         if not isinstance(element, dict):
             raise AnnotationError(source, f"{where} is not an object")
-        if colour is None and (colour := _colour(element.get("lineColor"))):
+        if colour is None and (colour := browser_colour(element.get("lineColor"))):
             gatherer.open(name, colour)
+        if element.get("type") == PIXELMAP:
+            take_pixelmap(element, image, gatherer, where, source)
+            continue
         polygon = _polygon(element, where, source)
         if polygon is not None:
             gatherer.add(name, polygon, _properties(element, name))
@@ -308,18 +326,6 @@ def _marked(
 
 def _rgb(colour: Rgb) -> str:
     return "rgb({}, {}, {})".format(*colour)
-
-
-def _colour(value: object) -> Rgb | None:
-    """A colour as browsers write it, opacity left out; None where it is missing or strange."""
-    if not isinstance(value, str):
-        return None
-    if value.startswith("#") and len(value) in (5, 9):
-        value = value[:4] if len(value) == 5 else value[:7]
-    try:
-        return parse_colour(value)
-    except ConfigError:
-        return None
 
 
 def _polygon(element: Json, where: str, source: str | Path) -> shapely.Polygon | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -32,14 +33,18 @@ DAMAGE = (
     *(struct.error, tifffile.TiffFileError),
 )
 
+Pixels = NDArray[Any]  # (height, width, channels) of any whole type
+LabelsOf = Callable[[Pixels, Path], Labels]
+
 
 @dataclass(frozen=True, slots=True)
 class MaskTiff:
-    """The largest picture of one channel in an open TIFF."""
+    """The largest picture in an open TIFF, and how its pixels are labels."""
 
     path: Path
     page: tifffile.TiffPage
     description: str
+    labels_of: LabelsOf
 
     @property
     def size(self) -> WorkBox:
@@ -73,8 +78,9 @@ class MaskTiff:
 
     def _decode(self, grid: _Grid, box: WorkBox) -> Labels:
         if grid.whole:
-            return _as_labels(_mapped(self.path, self.page)[box.within(self.size)], self.path)
-        out = np.zeros((box.height, box.width), np.uint8)
+            return self.labels_of(_mapped(self.path, self.page)[box.within(self.size)], self.path)
+        shape = (box.height, box.width, int(self.page.samplesperpixel))
+        out = np.zeros(shape, self.page.dtype)
         file = self.page.parent.filehandle
         for number in grid.segments(box):
             if count := self.page.databytecounts[number]:
@@ -82,16 +88,37 @@ class MaskTiff:
                 found, place, _ = self.page.decode(file.read(count), number)
                 if found is None:
                     continue
-                part = _as_labels(found[0, :, :, 0], self.path)
+                part = found[0]
                 row, column = place[2] - box.y, place[3] - box.x
                 space = out[row : row + part.shape[0], column : column + part.shape[1]]
                 space[...] = part[: space.shape[0], : space.shape[1]]  # the last tiles hang over
-        return out
+        return self.labels_of(out, self.path)
+
+
+def plain_labels(values: Pixels, path: Path) -> Labels:
+    """The values of one channel as uint8 (height, width).
+
+    Raises:
+        AnnotationError: one is below 0 or above 255.
+    """
+    if values.dtype not in (np.uint8, np.bool_) and values.size:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 255:
+            wrong = low if low < 0 else high
+            raise AnnotationError(path, f"holds the value {wrong}; labels go from 0 to 255")
+    return np.ascontiguousarray(values[:, :, 0]).astype(np.uint8, copy=False)
 
 
 @contextmanager
-def open_mask_tiff(path: Path) -> Iterator[MaskTiff]:
+def open_mask_tiff(
+    path: Path, *, labels_of: LabelsOf = plain_labels, channels: Sequence[int] = (1,)
+) -> Iterator[MaskTiff]:
     """The mask in a TIFF, checked before any memory is taken for it.
+
+    Args:
+        path: the file.
+        labels_of: uint8 (height, width) of pixels (height, width, channels) as they are in it.
+        channels: the numbers of channels that it may have.
 
     Raises:
         AnnotationError: it is no TIFF, is cut short, or is no picture of labels.
@@ -107,14 +134,14 @@ def open_mask_tiff(path: Path) -> Iterator[MaskTiff]:
             if not pages:
                 raise AnnotationError(path, "is cut short: it has no picture")
             page = max(pages, key=lambda each: each.imagewidth * each.imagelength)
-            _check(page, size, path)
-            mask = MaskTiff(path, page, str(pages[0].description))
+            _check(page, size, path, channels)
+            mask = MaskTiff(path, page, str(pages[0].description), labels_of)
         except DAMAGE as error:
             raise AnnotationError(path, f"is cut short or damaged: {error}") from error
         yield mask
 
 
-def _check(page: tifffile.TiffPage, size: int, path: Path) -> None:
+def _check(page: tifffile.TiffPage, size: int, path: Path, channels: Sequence[int]) -> None:
     """Raises AnnotationError where this is no mask, or not all of it."""
     width, height = int(page.imagewidth), int(page.imagelength)
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
@@ -122,7 +149,8 @@ def _check(page: tifffile.TiffPage, size: int, path: Path) -> None:
             path,
             f"has {width} x {height} pixels; masks may have {MAX_PIXELS}, {MAX_SIDE} on a side",
         )
-    if page.samplesperpixel != 1 or page.imagedepth != 1:
+    planes = page.samplesperpixel > 1 and page.planarconfig != 1
+    if page.samplesperpixel not in channels or page.imagedepth != 1 or planes:
         raise AnnotationError(
             path, f"is a picture of {page.samplesperpixel} channels, not a mask with one value each"
         )
@@ -196,22 +224,8 @@ class _Grid:
                 yield row * self.columns + column
 
 
-def _mapped(path: Path, page: tifffile.TiffPage) -> NDArray[np.generic]:
+def _mapped(path: Path, page: tifffile.TiffPage) -> Pixels:
     """The pixels in the file, paged in by the system as they are looked at."""
-    shape = (int(page.imagelength), int(page.imagewidth))
+    shape = (int(page.imagelength), int(page.imagewidth), int(page.samplesperpixel))
     kind = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
     return np.memmap(path, kind, "r", page.dataoffsets[0], shape)
-
-
-def _as_labels(values: NDArray[np.generic], path: Path) -> Labels:
-    """Values of any whole type as uint8.
-
-    Raises:
-        AnnotationError: one is below 0 or above 255.
-    """
-    if values.dtype not in (np.uint8, np.bool_) and values.size:
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 255:
-            wrong = low if low < 0 else high
-            raise AnnotationError(path, f"holds the value {wrong}; labels go from 0 to 255")
-    return np.ascontiguousarray(values).astype(np.uint8, copy=False)

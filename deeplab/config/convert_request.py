@@ -22,6 +22,7 @@ class ConvertRequest:
         output_format: name of the format of `output`; "auto": the usual one of its suffix.
         classes: names of the values or types 1, 2, ... where `source` has numbers only.
         image: file name of the picture to read, where `source` is about several.
+        label_image: TIFF of the label image that pixelmaps of HistomicsUI in `source` are about.
         slide_mpp: um per level-0 pixel to note; 0: as `source` says.
         slide_width: of the slide, level-0 pixels, for formats that are pictures; 0: as far as the
             annotations reach.
@@ -35,6 +36,7 @@ class ConvertRequest:
     output_format: str = AUTO
     classes: tuple[str, ...] = ()
     image: str = ""
+    label_image: Path | None = None
     slide_mpp: float = 0.0
     slide_width: int = 0
     slide_height: int = 0

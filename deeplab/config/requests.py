@@ -32,7 +32,7 @@ class SegmentRequest:
         output_geojson: the same shapes for QuPath.
         output_overlay: PNG of the outlines over the slide.
         output_table: CSV, one row a shape.
-        output_mask: tiled TIFF of label values at the work scale.
+        output_mask: label map at the work scale.
         post_annotation: "auto" puts the layers on the slide where it is a Girder item.
         regions: polygons of interest in level-0 pixels; none: the whole slide.
         slide_mpp: um per level-0 pixel, where the slide does not say it or says it wrong.

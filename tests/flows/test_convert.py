@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import shapely
+import tifffile
 from PIL import Image
 
 from deeplab.annotations.format import Reading, Writing
@@ -157,3 +158,17 @@ def test_a_million_nestings_and_entities_do_no_harm(tmp_path):
     (tmp_path / "a.xml").write_text(f'<!DOCTYPE a [<!ENTITY l0 "ha">{laughs}]>{root}')
     answer = convert("a.xml", "b.anot", cwd=tmp_path)
     assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+
+
+def test_a_pixelmap_becomes_shapes_with_its_label_image_and_is_left_out_without(tmp_path):
+    categories = [{"label": "none", "fillColor": "rgba(0,0,0,0)"}, {"label": "tubules"}]
+    element = {"type": "pixelmap", "girderId": "5f" * 12, "boundaries": False}
+    element |= {"values": [0, 1], "categories": categories}
+    (tmp_path / "a.anot").write_text(json.dumps({"name": "a", "elements": [element]}))
+    tifffile.imwrite(tmp_path / "labels.tiff", np.eye(2, dtype=np.uint8).repeat(5, 0).repeat(5, 1))
+    left = convert("a.anot", "b.geojson", cwd=tmp_path)
+    assert (left.returncode, f"label image {'5f' * 12} on the server" in left.stdout) == (0, True)
+    taken = convert("a.anot", "b.geojson", "--label_image", "labels.tiff", cwd=tmp_path)
+    assert (taken.returncode, "  tubules: 2 shapes" in taken.stdout) == (0, True)
+    (layer,) = named("geojson").read(tmp_path / "b.geojson", Reading()).layers
+    assert layer.shapes[0].polygon.equals(shapely.box(0, 0, 5, 5))
