@@ -54,7 +54,7 @@ def read_coco(path: Path, reading: Reading = Reading()) -> Annotations:
             gatherer.skip("annotation without outline")
         for polygon in polygons:
             gatherer.add(names[category], polygon, _properties(found))
-    return gatherer.annotations(mpp=_mpp(image))
+    return gatherer.annotations(mpp=_mpp(image, gatherer))
 
 
 def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
@@ -105,10 +105,14 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
-def _mpp(image: Json) -> Mpp | None:
+def _mpp(image: Json, gatherer: LayerGatherer) -> Mpp | None:
+    scale: list[Any] = [image.get("mpp_x"), image.get("mpp_y")]
+    if not any(scale):
+        return None
     try:
-        return Mpp(float(image["mpp_x"]), float(image["mpp_y"]))
-    except (KeyError, TypeError, ValueError, ConfigError):
+        return Mpp(*map(float, scale))
+    except (TypeError, ValueError, ConfigError):
+        gatherer.skip_scale(scale)
         return None
 
 

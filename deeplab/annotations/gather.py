@@ -170,6 +170,10 @@ class LayerGatherer:
         """Counts something that is neither a shape nor a mark."""
         self._skipped[kind] += 1
 
+    def skip_scale(self, scale: object) -> None:
+        """Counts what stands for a um per pixel and can be none."""
+        self.skip(f"um per pixel {_short(scale)}, which is no scale")
+
     def annotations(
         self, attributes: Mapping[str, object] | None = None, mpp: Mpp | None = None
     ) -> Annotations:

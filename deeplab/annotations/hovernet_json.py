@@ -60,7 +60,7 @@ def read_hovernet_json(path: Path, reading: Reading = Reading()) -> Annotations:
             continue
         points = coordinates(contour, where, path) + MIDDLE
         gatherer.add(name, shapely.Polygon(points), _properties(nucleus))
-    return gatherer.annotations(mpp=_mpp(next(values(path, "mag"), None)))
+    return gatherer.annotations(mpp=_mpp(next(values(path, "mag"), None), gatherer))
 
 
 def write_hovernet_json(
@@ -145,10 +145,13 @@ def _properties(nucleus: Json) -> Mapping[str, Property]:
     return {}
 
 
-def _mpp(mag: object) -> Mpp | None:
+def _mpp(mag: object, gatherer: LayerGatherer) -> Mpp | None:
+    if not mag:
+        return None
     try:
         return Mpp.square(UM_AT_1X / float(str(mag)))
-    except (ValueError, ZeroDivisionError, ConfigError):
+    except (ValueError, ConfigError):
+        gatherer.skip_scale(f"of mag {mag}")
         return None
 
 

@@ -4,16 +4,18 @@ import json
 import string
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import shapely
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deeplab.annotations.format import Reading, Trait, Writing, lost
 from deeplab.annotations.formats import FORMATS, format_of, format_to_write, named
+from deeplab.annotations.rasterize import draw
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.errors import AnnotationError, ConfigError
-from deeplab.geometry.frames import Mpp
+from deeplab.geometry.frames import Mpp, WorkFrame
 
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_categories=("C", "Z")) | st.sampled_from("<>&\"',;/\\ "),
@@ -26,6 +28,8 @@ WORDS = st.dictionaries(
     max_size=2,
 )
 PLACES = st.integers(0, 300)
+RING = shapely.box(10, 10, 60, 50) - shapely.box(20, 20, 30, 30)
+ONE_SCALE = ("imagescope", "hovernet")  # for both axes
 
 
 @st.composite
@@ -61,49 +65,147 @@ def annotations(draw):
         for name in draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
     ]
     scales = st.builds(Mpp, *[st.sampled_from([0.25, 0.2521, 1.0])] * 2)
-    return Annotations(tuple(layers), {}, draw(st.none() | scales))
+    attributes = draw(st.sampled_from([{}, {"model": "x"}]))
+    return Annotations(tuple(layers), attributes, draw(st.none() | scales))
 
 
-def of(layer, traits):
-    """What a format with such traits keeps of a layer, to be compared."""
-    kept = {Trait.COLOURS: layer.colour, Trait.DESCRIPTIONS: layer.description}
-    words = Trait.PROPERTIES in traits
-    seen = [each for trait, each in kept.items() if trait in traits]
-    outlines = sorted(
-        (each.polygon.normalize().wkt, sorted(each.properties.items()) if words else [])
-        for each in layer.shapes
-    )
-    points = [
-        (each.geometry.wkt, sorted(each.properties.items()) if words else [])
-        for each in layer.marks
-        if Trait.MARKS in traits
+def kept_by(form, drawn):
+    """What a file of the format holds of annotations."""
+    has = form.carries
+    layers = [
+        replace(
+            layer,
+            description=layer.description if Trait.DESCRIPTIONS in has else "",
+            shapes=[kept_shape(shape, has) for shape in layer.shapes],
+            marks=[kept_words(mark, has) for mark in layer.marks if Trait.MARKS in has],
+        )
+        for layer in drawn.layers
     ]
-    return layer.name, seen, outlines, points
+    if Trait.EMPTY_LAYERS not in has:
+        layers = [layer for layer in layers if layer.shapes or layer.marks]
+    scale = drawn.mpp if Trait.MPP in has else None
+    if scale and form.name in ONE_SCALE:
+        scale = Mpp.square(scale.mean)
+    return layers, scale, drawn.attributes if Trait.ATTRIBUTES in has else {}
 
 
-@pytest.mark.parametrize("name", ["histomicsui", "geojson"])
-@pytest.mark.parametrize("spilled", [False, True])
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+def kept_shape(shape, has):
+    outline = shape.polygon if Trait.HOLES in has else shapely.Polygon(shape.polygon.exterior)
+    return kept_words(replace(shape, polygon=outline), has)
+
+
+def kept_words(each, has):
+    return each if Trait.PROPERTIES in has else replace(each, properties={})
+
+
+def assert_same_layers(layers, expected, form):
+    told = [(layer.name, layer.colour, layer.description) for layer in layers]
+    assert told == [(layer.name, layer.colour, layer.description) for layer in expected]
+    for layer, wanted in zip(layers, expected, strict=True):
+        in_order = list(wanted.shapes)
+        if form.name == "histomicsui":  # which stands those of one form together
+            in_order.sort(
+                key=lambda shape: (bool(shape.polygon.interiors), sorted(shape.properties))
+            )
+        assert [shape.properties for shape in layer.shapes] == [
+            shape.properties for shape in in_order
+        ]
+        for shape, other in zip(layer.shapes, in_order, strict=True):
+            assert shape.polygon.equals(other.polygon)
+        marks = [(mark.geometry.wkt, mark.properties) for mark in layer.marks]
+        assert marks == [(mark.geometry.wkt, mark.properties) for mark in wanted.marks]
+
+
+def assert_same_pixels(layers, expected):
+    """Shapes of a mask are those that lie on top, cut to their pixels."""
+    told = [(layer.name, layer.colour, layer.description, list(layer.marks)) for layer in layers]
+    assert told == [(each.name, each.colour, each.description, []) for each in expected]
+    values = {layer.name: value for value, layer in enumerate(expected, start=1)}
+    frame = WorkFrame(1.0, 1.0, 400, 400, 1.0)
+    pixels = [
+        draw(Annotations(tuple(some)), values, frame.box, frame) for some in (layers, expected)
+    ]
+    np.testing.assert_array_equal(*pixels)
+
+
+HARD_NAMES = Annotations(
+    (
+        Layer("a, b; c/d\\e: ü 👩‍🔬 'x' \"y\" <z>&amp;", (1, 2, 3), (Shape(RING), Shape(RING))),
+        Layer("../../etc", (255, 0, 0), (), "nothing here"),
+        Layer("Überdeckung", (0, 0, 0), (Shape(shapely.box(5, 5, 30, 30), {"own_n": 0.5}),)),
+    ),
+    {"model": "x"},
+    Mpp(0.25, 0.5),
 )
-@given(drawn=annotations())
-def test_what_a_format_carries_is_read_again(tmp_path, name, spilled, drawn):
-    form = named(name)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
+@given(drawn=annotations(), spilled=st.booleans())
+@example(drawn=HARD_NAMES, spilled=True)
+def test_a_format_keeps_what_it_says_it_carries_and_nothing_else(tmp_path, form, drawn, spilled):
     path = tmp_path / f"a{form.suffixes[0]}"
     form.write(path, drawn, Writing())
     again = form.read(path, Reading(spill=tmp_path if spilled else None))
-    kept = [
-        layer
-        for layer in drawn.layers
-        if Trait.EMPTY_LAYERS in form.carries or layer.shapes or layer.marks
-    ]
-    assert [of(layer, form.carries) for layer in again.layers] == [
-        of(layer, form.carries) for layer in kept
-    ]
-    assert again.mpp == drawn.mpp
+    layers, mpp, attributes = kept_by(form, drawn)
+    if Trait.OVERLAPS in form.carries:
+        assert_same_layers(again.layers, layers, form)
+        assert again.attributes == attributes
+    else:
+        assert_same_pixels(again.layers, layers)
+    assert (again.mpp is None) == (mpp is None)
+    if mpp:
+        assert (again.mpp.x, again.mpp.y) == pytest.approx((mpp.x, mpp.y), rel=2e-6)
     assert not again.remarks
-    if kept:
+    if layers:
         assert format_of(path) is form
+
+
+NO_NUMBERS = ["NaN", "Infinity", '"x"']
+WRITTEN = [form for form in FORMATS if form.name != "mask"]  # as text
+EDGE_LEVEL0, MPP = "7777", "0.0625"
+OTHERWISE = {"hovernet": {EDGE_LEVEL0: "7776", MPP: "160.0"}}  # the middle of a pixel; mag
+
+
+def with_wrong(form, folder, number, wrong):
+    """A file in which a number is replaced by something else."""
+    path = folder / f"a{form.suffixes[0]}"
+    outline = Shape(shapely.box(0, 0, float(EDGE_LEVEL0), 9))
+    drawn = Annotations((Layer("a", (1, 2, 3), (outline,)),), {}, Mpp.square(float(MPP)))
+    form.write(path, drawn, Writing())
+    text = path.read_text(encoding="utf-8")
+    number = OTHERWISE.get(form.name, {}).get(number, number)
+    assert number in text
+    path.write_text(text.replace(number, wrong.strip('"') if form.xml_root else wrong))
+    return path
+
+
+@pytest.mark.parametrize("form", WRITTEN, ids=lambda form: form.name)
+@pytest.mark.parametrize("wrong", [*NO_NUMBERS, "1e300"])
+def test_a_place_that_is_none_is_refused_in_one_sentence(tmp_path, form, wrong):
+    path = with_wrong(form, tmp_path, EDGE_LEVEL0, wrong)
+    with pytest.raises(AnnotationError) as caught:
+        form.read(path, Reading())
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "form", [form for form in WRITTEN if Trait.MPP in form.carries], ids=lambda form: form.name
+)
+@pytest.mark.parametrize("wrong", [*NO_NUMBERS, "-1", "1e9"])
+def test_a_scale_that_is_none_is_refused_or_left_out_in_one_sentence(tmp_path, form, wrong):
+    path = with_wrong(form, tmp_path, MPP, wrong)
+    try:
+        read = form.read(path, Reading())
+        said, is_told = [*read.remarks], read.mpp is None
+    except AnnotationError as error:
+        said, is_told = [str(error)], True
+    assert is_told
+    assert len(said) == 1
+    assert "\n" not in said[0]
 
 
 def test_what_a_format_cannot_carry_is_said():
