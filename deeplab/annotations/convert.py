@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deeplab.annotations.format import Format, Reading, Trait, Writing, lost
+from deeplab.annotations.format import Format, Reading, Trait, Writing, lost, not_at_hand
 from deeplab.annotations.formats import format_of, format_to_write, named
+from deeplab.annotations.pixelmap import only_image
 from deeplab.config.convert_request import AUTO, ConvertRequest
 from deeplab.files import check_writable, scratch_folder
 from deeplab.geometry.frames import Mpp
@@ -78,6 +79,7 @@ def convert(request: ConvertRequest) -> Converted:
 
 
 def _reading(request: ConvertRequest, mpp: Mpp | None, spill: Path) -> Reading:
+    image = request.label_image
     return Reading(
         classes=request.classes,
         spill=spill,
@@ -85,7 +87,7 @@ def _reading(request: ConvertRequest, mpp: Mpp | None, spill: Path) -> Reading:
         height_level0=request.slide_height,
         mpp=mpp,
         image=request.image,
-        label_image=request.label_image,
+        label_image=only_image(image, request.source) if image else not_at_hand,
     )
 
 

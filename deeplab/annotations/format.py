@@ -12,6 +12,11 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.geometry.frames import Mpp
 
 IGNORE_LAYER = "ignore"
+FindLabelImage = Callable[[str], Path | None]  # the file of an item of a server, if it is at hand
+
+
+def not_at_hand(_girder_id: str) -> None:
+    """No label image is."""
 
 
 class Trait(StrEnum):
@@ -40,7 +45,7 @@ class Reading:
         height_level0: of the slide.
         mpp: um per level-0 pixel of the slide, for the same.
         image: file name of the one to read, where a file is about several.
-        label_image: file of the label image that pixelmaps are about.
+        label_image: finds the label image that a pixelmap is about.
     """
 
     classes: Sequence[str] = ()
@@ -50,7 +55,7 @@ class Reading:
     height_level0: int = 0
     mpp: Mpp | None = None
     image: str = ""
-    label_image: Path | None = None
+    label_image: FindLabelImage = not_at_hand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

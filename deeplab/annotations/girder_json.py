@@ -19,7 +19,7 @@ import numpy as np
 import shapely
 from ijson.common import ObjectBuilder
 
-from deeplab.annotations.format import Reading
+from deeplab.annotations.format import FindLabelImage, Reading, not_at_hand
 from deeplab.annotations.gather import (
     LayerGatherer,
     browser_colour,
@@ -30,7 +30,7 @@ from deeplab.annotations.gather import (
 )
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.json_stream import ENDS, events, values
-from deeplab.annotations.pixelmap import PIXELMAP, LabelImage, take_pixelmap
+from deeplab.annotations.pixelmap import PIXELMAP, take_pixelmap
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError, ConfigError
@@ -80,7 +80,10 @@ def read_girder_json(path: Path, reading: Reading = Reading()) -> Annotations:
 
 
 def annotations_of(
-    documents: object, source: str | Path = "annotations", *, label_image: Path | None = None
+    documents: object,
+    source: str | Path = "annotations",
+    *,
+    label_image: FindLabelImage = not_at_hand,
 ) -> Annotations:
     """The annotations in parsed JSON: one annotation or a list, bare or as a server sends them.
 
@@ -91,7 +94,7 @@ def annotations_of(
     Args:
         documents: the JSON.
         source: what it is from, for sentences.
-        label_image: the file of the label image of its pixelmaps.
+        label_image: finds the label image that a pixelmap is about.
 
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
@@ -104,11 +107,10 @@ def _gathered(
     source: str | Path,
     *,
     spill: Path | None = None,
-    label_image: Path | None = None,
+    label_image: FindLabelImage = not_at_hand,
 ) -> Annotations:
     """Annotations of heads and elements."""
     gatherer = LayerGatherer(source, spill=spill)
-    image = LabelImage(label_image)
     attributes: dict[str, object] = {}
     for place, (head, elements) in enumerate(found, start=1):
         own = head.get("attributes")
@@ -117,7 +119,7 @@ def _gathered(
         gatherer.open(
             name, browser_colour(attributes.pop(COLOUR, None)), str(head.get("description") or "")
         )
-        _take_layer(gatherer, elements, name, source, image)
+        _take_layer(gatherer, elements, name, source, label_image)
     mpp = _mpp(attributes.pop(UM_PER_PIXEL, None), source)
     return gatherer.annotations(attributes, mpp)
 
@@ -289,7 +291,7 @@ def _take_layer(
     elements: Iterable[object],
     name: str,
     source: str | Path,
-    image: LabelImage,
+    label_image: FindLabelImage,
 ) -> None:
     colour: Rgb | None = None
     for place, element in enumerate(elements, start=1):
@@ -299,7 +301,7 @@ def _take_layer(
         if colour is None and (colour := browser_colour(element.get("lineColor"))):
             gatherer.open(name, colour)
         if element.get("type") == PIXELMAP:
-            take_pixelmap(element, image, gatherer, where, source)
+            take_pixelmap(element, label_image, gatherer, where, source)
             continue
         polygon = _polygon(element, where, source)
         if polygon is not None:

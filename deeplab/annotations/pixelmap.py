@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.affinity import affine_transform
 
+from deeplab.annotations.format import FindLabelImage
 from deeplab.annotations.gather import LayerGatherer, browser_colour, number
 from deeplab.annotations.mask_tiff import open_mask_tiff
 from deeplab.annotations.rasterize import Labels
@@ -113,34 +114,29 @@ class Pixelmap:
         return labels
 
 
-class LabelImage:
-    """The one label image that is at hand, if any; pixelmaps of another are refused."""
+def only_image(path: Path, source: str | Path) -> FindLabelImage:
+    """Finds `path` for the pixelmaps of `source`, all of which must be about one image."""
+    items: set[str] = set()
 
-    def __init__(self, path: Path | None) -> None:
-        self._path, self._girder_id = path, ""
-
-    def of(self, girder_id: str, where: str, source: str | Path) -> Path | None:
-        """The file for a pixelmap of the image that is this item of the server.
-
-        Raises:
-            AnnotationError: it is that of another one.
-        """
-        if self._path and self._girder_id not in ("", girder_id):
+    def find(girder_id: str) -> Path:
+        items.add(girder_id)
+        if len(items) > 1:
             raise AnnotationError(
-                source, f"{where} is about another label image than the pixelmap before it"
+                source, f"has pixelmaps of {len(items)} label images; one is given"
             )
-        self._girder_id = girder_id
-        return self._path
+        return path
+
+    return find
 
 
 def take_pixelmap(
-    element: Json, image: LabelImage, gatherer: LayerGatherer, where: str, source: str | Path
+    element: Json, find: FindLabelImage, gatherer: LayerGatherer, where: str, source: str | Path
 ) -> None:
     """Puts the shapes of a pixelmap into layers called after its categories.
 
     Args:
         element: the pixelmap.
-        image: its file; without it the pixelmap is counted as left out.
+        find: its label image; without it the pixelmap is counted as left out.
         gatherer: takes the shapes.
         where: what to call the element, for sentences.
         source: what it is read from, for sentences.
@@ -149,7 +145,7 @@ def take_pixelmap(
         AnnotationError: the element or the file is not what it claims to be.
     """
     girder_id = str(element.get("girderId"))
-    path = image.of(girder_id, where, source)
+    path = find(girder_id)
     if path is None:
         item = girder_id[:24]
         gatherer.skip(f"pixelmap of the label image {item} on the server; give it as label_image")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deeplab.annotations.format import Reading
 from deeplab.annotations.girder_json import annotations_of, read_girder_json
-from deeplab.annotations.pixelmap import CLEAR
+from deeplab.annotations.pixelmap import CLEAR, only_image
 from deeplab.errors import AnnotationError
 from tests.annotations.girder_schema import load_schema
 
@@ -67,7 +67,9 @@ def expect(found, moved=lambda x0, y0, x1, y1: shapely.box(x0, y0, x1, y1)):
 def test_regions_of_a_category_are_the_shapes_of_a_layer(tmp_path, options):
     image = label_image(tmp_path / "labels.tiff", REGIONS, **options)
     (tmp_path / "a.anot").write_text(json.dumps([pixelmap()]))
-    read = read_girder_json(tmp_path / "a.anot", Reading(spill=tmp_path, label_image=image))
+    read = read_girder_json(
+        tmp_path / "a.anot", Reading(spill=tmp_path, label_image=lambda _: image)
+    )
     expect(outlines(read))
     assert [layer.colour for layer in read.layers[1:]] == [(200, 10, 20), (0, 255, 0)]
     assert read.remarks == ()
@@ -80,19 +82,19 @@ def test_numbers_are_halved_where_each_region_has_an_edge_of_its_own(tmp_path):
     large[::20, 1::20] += 1
     tifffile.imwrite(tmp_path / "a.tiff", as_colours(large), photometric="rgb")
     document = pixelmap(boundaries=True)
-    expect(outlines(annotations_of(document, label_image=tmp_path / "a.tiff")))
+    expect(outlines(annotations_of(document, label_image=lambda _: tmp_path / "a.tiff")))
 
 
 def test_numbers_may_be_in_one_channel(tmp_path):
     large = np.kron(REGIONS, np.ones((20, 20), int)).astype(np.uint32)
     tifffile.imwrite(tmp_path / "a.tiff", large)
-    expect(outlines(annotations_of(pixelmap(), label_image=tmp_path / "a.tiff")))
+    expect(outlines(annotations_of(pixelmap(), label_image=lambda _: tmp_path / "a.tiff")))
 
 
 def test_the_image_is_moved_by_its_own_pixels_then_widened(tmp_path):
     image = label_image(tmp_path / "labels.tiff", REGIONS)
     transform = {"xoffset": 3, "yoffset": 5, "matrix": [[4, 0], [0, 2]]}
-    read = annotations_of(pixelmap(transform=transform), label_image=image)
+    read = annotations_of(pixelmap(transform=transform), label_image=lambda _: image)
     expect(
         outlines(read),
         lambda x0, y0, x1, y1: shapely.box(4 * (x0 + 3), 2 * (y0 + 5), 4 * (x1 + 3), 2 * (y1 + 5)),
@@ -101,7 +103,7 @@ def test_the_image_is_moved_by_its_own_pixels_then_widened(tmp_path):
 
 def test_regions_without_a_value_are_nothing(tmp_path):
     image = label_image(tmp_path / "labels.tiff", REGIONS)
-    read = annotations_of(pixelmap(values=[0, 1]), label_image=image)
+    read = annotations_of(pixelmap(values=[0, 1]), label_image=lambda _: image)
     assert [len(layer.shapes) for layer in read.layers] == [0, 1, 0]
 
 
@@ -131,22 +133,27 @@ def test_without_its_label_image_a_pixelmap_is_left_out_and_said_which_is_wanted
 def test_what_is_no_pixelmap_is_one_sentence(tmp_path, changes, sentence):
     image = label_image(tmp_path / "labels.tiff", REGIONS)
     with pytest.raises(AnnotationError, match=sentence) as caught:
-        annotations_of(pixelmap(**changes), "slide.svs", label_image=image)
+        annotations_of(pixelmap(**changes), "slide.svs", label_image=lambda _: image)
     assert "\n" not in str(caught.value)
 
 
-def test_pixelmaps_of_two_images_are_not_drawn_from_one(tmp_path):
+def test_each_pixelmap_has_its_own_image_unless_only_one_is_given(tmp_path):
     image = label_image(tmp_path / "labels.tiff", REGIONS)
-    with pytest.raises(AnnotationError, match="another label image than the pixelmap before"):
-        annotations_of([pixelmap(), pixelmap(girderId="6f" * 12)], label_image=image)
-    assert annotations_of([pixelmap(), pixelmap()], label_image=image).shape_count == 6
+    other = label_image(tmp_path / "other.tiff", REGIONS[:1, :2])
+    both = [pixelmap(), pixelmap(girderId="6f" * 12)]
+    read = annotations_of(both, label_image={ITEM: image, "6f" * 12: other}.get)
+    assert read.shape_count == 4
+    with pytest.raises(AnnotationError, match=r"a\.anot: has pixelmaps of 2 label images; one is"):
+        annotations_of(both, label_image=only_image(image, "a.anot"))
+    twice = annotations_of([pixelmap(), pixelmap()], label_image=only_image(image, "a.anot"))
+    assert twice.shape_count == 6
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_pictures_of_other_channels_are_refused(tmp_path, channels):
     tifffile.imwrite(tmp_path / "a.tiff", np.zeros((8, 8, channels), np.uint8), planarconfig=1)
     with pytest.raises(AnnotationError, match=f"of {channels} channels"):
-        annotations_of(pixelmap(), label_image=tmp_path / "a.tiff")
+        annotations_of(pixelmap(), label_image=lambda _: tmp_path / "a.tiff")
 
 
 @given(st.sampled_from(["0", "0.0", ".0", "0%", "00"]))
