@@ -70,7 +70,8 @@ def intervals_of_pooled(
         return tuple(Interval(float(value), float("nan"), float("nan")) for value in values)
     random = np.random.default_rng(resampling.seed)
     times = random.multinomial(slide_count, [1 / slide_count] * slide_count, resampling.draws)
-    sums = np.tensordot(times.astype(np.float64), counts, axes=1)
+    # Draw by draw: the sums of all would be 2,000 times a matrix of up to 255 x 255 labels.
+    sums = (np.tensordot(each.astype(np.float64), counts, axes=1) for each in times)
     drawn = np.array([np.atleast_1d(np.asarray(statistic(each), np.float64)) for each in sums])
     return tuple(
         Interval(float(value), *_percentiles(column, resampling.confidence))

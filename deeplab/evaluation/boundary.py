@@ -40,7 +40,11 @@ class BorderDistances:
         """
         if truth.shape != prediction.shape:
             raise ValueError(f"masks of different shapes: {truth.shape} and {prediction.shape}")
-        true_um, predicted_um = border_um(truth, mpp), border_um(prediction, mpp)
+        return cls.of_points(border_um(truth, mpp), border_um(prediction, mpp))
+
+    @classmethod
+    def of_points(cls, true_um: Points, predicted_um: Points) -> Self:
+        """The distances between the border pixels of two masks, known by their middles."""
         return cls(_to_nearest(true_um, predicted_um), _to_nearest(predicted_um, true_um))
 
     def precision(self, tolerance_um: float) -> float:
@@ -85,12 +89,15 @@ class BorderDistances:
 
 def border_um(mask: Mask, mpp: Mpp) -> Points:
     """The middles of a mask's border pixels."""
-    if not mask.any():
-        return np.empty((0, 2))
+    y, x = np.nonzero(border(mask))
+    return np.column_stack([(x + 0.5) * mpp.x, (y + 0.5) * mpp.y])
+
+
+def border(mask: Mask) -> Mask:
+    """The border pixels of a mask; beyond the map's edge nothing is of it."""
     filled = mask.astype(np.uint8)
     inside = cv2.erode(filled, CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=[0])
-    y, x = np.nonzero(filled > inside)
-    return np.column_stack([(x + 0.5) * mpp.x, (y + 0.5) * mpp.y])
+    return np.asarray(filled > inside)
 
 
 def _to_nearest(points_um: Points, others_um: Points) -> Distances:

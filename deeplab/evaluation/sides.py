@@ -1,0 +1,175 @@
+"""Which layers of a slide are the reference, and which a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deeplab.annotations.girder_json import annotations_of
+from deeplab.annotations.shapes import Annotations
+from deeplab.config.evaluate_request import EvaluateRequest
+from deeplab.errors import SourceError
+from deeplab.exchange.labelling import folded
+
+CLI = "EvaluateSegmentation"
+REMARKS = frozenset({CLI, "TrainNetwork"})  # tasks whose layers say something of other layers
+WITHOUT_OUTLINES = frozenset({"heatmap", "griddata", "image", "pixelmap"})
+HEATMAP = "-heatmap"
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """What is compared on one slide.
+
+    Attributes:
+        reference: its layers.
+        prediction: its layers.
+        model: that predicted, where the layers say it.
+    """
+
+    reference: Annotations
+    prediction: Annotations
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An annotation of HistomicsUI with what tells the sides apart."""
+
+    document: Document
+    name: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def made(self) -> bool:
+        """Whether a task made it: such layers have its name, by a custom of HistomicsTK."""
+        return bool(self.attributes.get("cli"))
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """Name and digest of the model it says it is of; both may be empty."""
+        told = self.attributes.get("model")
+        if not isinstance(told, dict):
+            return "", ""
+        return str(told.get("name") or ""), str(told.get("sha256") or "")
+
+
+def sides_of_documents(documents: object, request: EvaluateRequest, source: str) -> Sides:
+    """Both sides of a slide from its annotations as HistomicsUI keeps them.
+
+    Layers go to the side on whose list their names are; without a list, those that a task made are
+    the prediction and the others the reference. Where a name on a list is that of layers of both
+    kinds, it means those of its side's kind.
+
+    Raises:
+        SourceError: a side has no layer, or the prediction is of several models.
+        AnnotationError: a layer is not what it claims to be.
+    """
+    entries = [entry for entry in _entries(documents) if _is_compared(entry)]
+    reference = _taken(entries, request.reference_layers, made=False)
+    prediction = _taken(entries, request.prediction_layers, made=True)
+    first, second = (request.reference_layers, request.prediction_layers)
+    for entry in [each for each in reference if each in prediction]:
+        # What is named goes before what is guessed; what is named twice is what it looks like.
+        is_reference = bool(first) if bool(first) != bool(second) else not entry.made
+        (prediction if is_reference else reference).remove(entry)
+    if not reference:
+        raise SourceError(f"{source} {_missing(first, 'reference', 'that a person drew')}")
+    if not prediction:
+        raise SourceError(f"{source} {_missing(second, 'prediction', 'that a task made')}")
+    prediction, model = _of_one_model(prediction, request, source)
+    return Sides(
+        reference=annotations_of([entry.document for entry in reference], source),
+        prediction=annotations_of([entry.document for entry in prediction], source),
+        model=model,
+    )
+
+
+def reference_of_documents(documents: object, request: EvaluateRequest, source: str) -> Annotations:
+    """The reference alone, where the prediction comes from elsewhere.
+
+    Raises:
+        SourceError: there is no such layer.
+        AnnotationError: a layer is not what it claims to be.
+    """
+    entries = [entry for entry in _entries(documents) if _is_compared(entry)]
+    taken = _taken(entries, request.reference_layers, made=False)
+    if not taken:
+        names = request.reference_layers
+        raise SourceError(f"{source} {_missing(names, 'reference', 'that a person drew')}")
+    return annotations_of([entry.document for entry in taken], source)
+
+
+def only(annotations: Annotations, names: Sequence[str], source: str) -> Annotations:
+    """The layers of these names, all where none is named.
+
+    Raises:
+        SourceError: there is none of a name.
+    """
+    if not names:
+        return annotations
+    known = {folded(layer.name) for layer in annotations.layers}
+    for name in names:
+        if folded(name) not in known:
+            there = ", ".join(annotations.names) or "none at all"
+            raise SourceError(f"{source} has no layer {name!r}, only {there}")
+    asked = {folded(name) for name in names}
+    layers = tuple(layer for layer in annotations.layers if folded(layer.name) in asked)
+    return Annotations(layers, annotations.attributes, annotations.mpp, annotations.remarks)
+
+
+def _entries(documents: object) -> Iterable[_Entry]:
+    for place, told in enumerate(documents if isinstance(documents, list) else [documents], 1):
+        annotation = told.get("annotation", told) if isinstance(told, dict) else {}
+        annotation = annotation if isinstance(annotation, dict) else {}
+        own = annotation.get("attributes")
+        name = str(annotation.get("name") or f"layer {place}")
+        yield _Entry({**annotation, "name": name}, name, own if isinstance(own, dict) else {})
+
+
+def _is_compared(entry: _Entry) -> bool:
+    """Whether it outlines something, and does not only say how good other layers are."""
+    if entry.attributes.get("cli") in REMARKS:
+        return False
+    elements = entry.document.get("elements")
+    if not elements:
+        return not entry.name.endswith(HEATMAP)
+    kinds = {each.get("type") for each in elements if isinstance(each, dict)}
+    return not kinds or bool(kinds - WITHOUT_OUTLINES)
+
+
+def _taken(entries: Iterable[_Entry], asked: Sequence[str], *, made: bool) -> list[_Entry]:
+    if not asked:
+        return [entry for entry in entries if entry.made == made]
+    names = {folded(name) for name in asked}
+    named = [entry for entry in entries if folded(entry.name) in names]
+    of_kind = {folded(entry.name) for entry in named if entry.made == made}
+    return [e for e in named if e.made == made or folded(e.name) not in of_kind]
+
+
+def _missing(asked: Sequence[str], side: str, kind: str) -> str:
+    if asked:
+        return f"has no layer called {' or '.join(asked)}; correct {side}_layers"
+    return f"has no layer {kind}; name the layers of the {side} with {side}_layers"
+
+
+def _of_one_model(
+    entries: list[_Entry], request: EvaluateRequest, source: str
+) -> tuple[list[_Entry], str]:
+    models = sorted({entry.model for entry in entries if entry.model[0]})
+    names = ", ".join(dict.fromkeys(name for name, _ in models))
+    if request.model:
+        chosen = [entry for entry in entries if entry.model[0] == request.model]
+        if not chosen:
+            raise SourceError(
+                f"{source} has no layer of model {request.model}, only {names or 'others'}"
+            )
+        return chosen, request.model
+    if len(models) > 1 and not request.prediction_layers:
+        raise SourceError(
+            f"{source} has layers of {len(models)} models ({names}); name one with model"
+        )
+    return entries, names

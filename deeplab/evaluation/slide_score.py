@@ -1,0 +1,247 @@
+"""How one slide's prediction agrees with its reference: pixels, borders and objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.config.classes import IGNORE
+from deeplab.config.evaluate_request import EvaluateRequest
+from deeplab.evaluation.boundary import BorderDistances, Points, border
+from deeplab.evaluation.distance_tally import BorderTally, DistanceTally
+from deeplab.evaluation.field import BLOCK, Block, Field
+from deeplab.evaluation.instances import (
+    Agreement,
+    Detection,
+    Overlaps,
+    compare_centroids,
+    compare_objects,
+)
+from deeplab.evaluation.mistakes import AreaErrors, Unmatched, object_layers
+from deeplab.evaluation.semantic import Confusion
+from deeplab.geometry.frames import Mpp
+
+Polygons = NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideScore:
+    """What was counted on one slide; all figures are made of it.
+
+    Attributes:
+        name: what people know it by.
+        classes: of the labels 1, 2, ...
+        confusion: in work pixels.
+        mpp_work: um per work pixel.
+        borders: of each class.
+        objects: of each class, areas in um2.
+        centroids: of each class; none where they were not asked for.
+        model: that predicted, where it is known.
+        remarks: what reading had to mend or leave out.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    confusion: Confusion
+    mpp_work: float
+    borders: tuple[BorderTally, ...]
+    objects: tuple[Agreement, ...]
+    centroids: tuple[Detection, ...] = ()
+    model: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def mm2(self) -> NDArray[np.float64]:
+        """Area by true and predicted label, mm2."""
+        return np.asarray(self.confusion.counts * self.mpp_work**2 / 1e6)
+
+    def among(self, classes: tuple[str, ...]) -> SlideScore:
+        """The same with the classes of further slides, which it has nothing of."""
+        more = len(classes) - len(self.classes)
+        if not more:
+            return self
+        return replace(
+            self,
+            classes=classes,
+            confusion=Confusion.of(np.pad(self.confusion.counts, (0, more))),
+            borders=self.borders + (BorderTally.nothing(),) * more,
+            objects=self.objects + (Agreement(),) * more,
+            centroids=self.centroids + ((Detection(),) * more if self.centroids else ()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The score of a slide and the layers that show its errors."""
+
+    score: SlideScore
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One slide made ready to be judged.
+
+    Attributes:
+        name: what people know it by.
+        field: where and what is compared.
+        mpp: um per level-0 pixel.
+        classes: of the labels 1, 2, ...
+        truth: layers under the names of the classes, and what is ignored under its own.
+        prediction: layers under the names of the classes.
+        regions: polygons within which is judged; None: everywhere.
+        ignored: polygons within which is not.
+    """
+
+    name: str
+    field: Field
+    mpp: Mpp
+    classes: tuple[str, ...]
+    truth: Annotations
+    prediction: Annotations
+    regions: tuple[shapely.Polygon, ...] | None = None
+    ignored: tuple[shapely.Polygon, ...] = ()
+
+
+def judge(case: Case, request: EvaluateRequest, *, block: int = BLOCK) -> Judged:
+    """Compare both sides of a slide; `block`, work pixels, changes nothing but the memory."""
+    pixels = _Pixels(len(case.classes))
+    errors = AreaErrors(case.field, request.error_width_um)
+    shows_areas = request.error_layers != "objects" and (request.output_annotation or request.posts)
+    for each in case.field.blocks(max(1, 2 * errors.reach if shows_areas else 1), block):
+        pixels.add(each)
+        if shows_areas:
+            errors.add(each)
+    found = [_compare_objects(case, name, request) for name in case.classes]
+    layers = list(errors.layers(case.classes, case.mpp)) if shows_areas else []
+    if request.error_layers != "areas":
+        for name, each in zip(case.classes, found, strict=True):
+            layers += object_layers(name, each.unmatched, case.mpp)
+    return Judged(
+        score=SlideScore(
+            name=case.name,
+            classes=case.classes,
+            confusion=pixels.confusion,
+            mpp_work=case.field.frame.mpp_work,
+            borders=tuple(pixels.borders(case.field.frame.mpp_work)),
+            objects=tuple(each.agreement for each in found),
+            centroids=tuple(each.centroids for each in found) if request.centroid_um else (),
+            remarks=(*case.truth.remarks, *case.prediction.remarks),
+        ),
+        layers=tuple(layers),
+    )
+
+
+class _Pixels:
+    """Counts pixels and gathers border pixels, block by block."""
+
+    def __init__(self, class_count: int) -> None:
+        self.confusion = Confusion(class_count + 1)
+        self._true: list[list[Points]] = [[] for _ in range(class_count)]
+        self._predicted: list[list[Points]] = [[] for _ in range(class_count)]
+
+    def add(self, block: Block) -> None:
+        """Take one more block; it has a margin of a pixel at least."""
+        inner = block.inner
+        judged = block.judged[inner]
+        if block.is_empty:
+            self.confusion.counts[0, 0] += int(judged.sum())
+            return
+        truth = np.where(judged, block.truth[inner], np.uint8(IGNORE))
+        self.confusion.add(truth, block.prediction[inner])
+        for labels, points in ((block.truth, self._true), (block.prediction, self._predicted)):
+            for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)[1:]).tolist():
+                y, x = np.nonzero(border(labels == label + 1)[inner])
+                points[label].append(np.column_stack([x + block.core.x, y + block.core.y]))
+
+    def borders(self, mpp_work: float) -> list[BorderTally]:
+        """The distances between the borders of each class."""
+        tallies = []
+        for sides in zip(self._true, self._predicted, strict=True):
+            true_um, predicted_um = (
+                (np.concatenate([np.empty((0, 2)), *points]) + 0.5) * mpp_work for points in sides
+            )
+            distances = BorderDistances.of_points(true_um, predicted_um)
+            tallies.append(
+                BorderTally(
+                    DistanceTally.of(distances.from_truth_um),
+                    DistanceTally.of(distances.from_prediction_um),
+                )
+            )
+        return tallies
+
+
+@dataclass(frozen=True, slots=True)
+class _ComparedObjects:
+    agreement: Agreement
+    centroids: Detection
+    unmatched: Unmatched = field(default_factory=Unmatched)
+
+
+def _compare_objects(case: Case, name: str, request: EvaluateRequest) -> _ComparedObjects:
+    true, predicted = (
+        _judged_objects(_polygons(side, name), case) for side in (case.truth, case.prediction)
+    )
+    overlaps = _in_um2(Overlaps.of_polygons(true, predicted), case.mpp)
+    pairs = overlaps.match(request.min_iou)
+    centroids = Detection()
+    if request.centroid_um:
+        sides = (_centroids_um(each, case.mpp) for each in (true, predicted))
+        centroids = compare_centroids(*sides, request.centroid_um)
+    return _ComparedObjects(
+        compare_objects(overlaps, request.min_iou),
+        centroids,
+        Unmatched(
+            tuple(np.delete(true, overlaps.true_of_pair[pairs])),
+            tuple(np.delete(predicted, overlaps.predicted_of_pair[pairs])),
+        ),
+    )
+
+
+def _polygons(side: Annotations, name: str) -> Polygons:
+    if name not in side.names:
+        return np.empty(0, object)
+    return _array([shape.polygon for shape in side.layer(name).shapes])
+
+
+def _judged_objects(polygons: Polygons, case: Case) -> Polygons:
+    """The objects whose centroid lies where is judged: each is in or out as a whole."""
+    inside = np.ones(len(polygons), bool)
+    middles = shapely.centroid(polygons)
+    if case.regions is not None:
+        inside &= _within_any(middles, case.regions)
+    if case.ignored:
+        inside &= ~_within_any(middles, case.ignored)
+    return polygons[inside]
+
+
+def _within_any(points: Polygons, polygons: Sequence[shapely.Polygon]) -> NDArray[np.bool_]:
+    place, _ = shapely.STRtree(_array(polygons)).query(points, predicate="intersects")
+    inside = np.zeros(len(points), bool)
+    inside[place] = True
+    return inside
+
+
+def _array(polygons: Sequence[shapely.Polygon]) -> Polygons:
+    return np.array([*polygons, None], object)[:-1]
+
+
+def _in_um2(overlaps: Overlaps, mpp: Mpp) -> Overlaps:
+    """The overlaps with areas in um2, so that those of slides of several scales add up."""
+    um2 = mpp.x * mpp.y
+    return replace(
+        overlaps,
+        true_areas=overlaps.true_areas * um2,
+        predicted_areas=overlaps.predicted_areas * um2,
+        shared_areas=overlaps.shared_areas * um2,
+    )
+
+
+def _centroids_um(polygons: Polygons, mpp: Mpp) -> Points:
+    middles = shapely.centroid(polygons)
+    return np.column_stack([shapely.get_x(middles) * mpp.x, shapely.get_y(middles) * mpp.y])
