@@ -95,6 +95,8 @@ def border_um(mask: Mask, mpp: Mpp) -> Points:
 
 def border(mask: Mask) -> Mask:
     """The border pixels of a mask; beyond the map's edge nothing is of it."""
+    if not mask.any():
+        return mask
     filled = mask.astype(np.uint8)
     inside = cv2.erode(filled, CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=[0])
     return np.asarray(filled > inside)

@@ -42,7 +42,8 @@ class DistanceTally:
             np.concatenate([self.values_um, other.values_um]), return_inverse=True
         )
         counts = np.concatenate([self.counts, other.counts])
-        return type(self)(values, np.bincount(place, counts, minlength=len(values)))
+        summed = np.bincount(place, counts, minlength=len(values))
+        return type(self)(values, summed.astype(np.float64))
 
     @property
     def total(self) -> float:

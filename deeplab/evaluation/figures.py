@@ -33,7 +33,7 @@ OF_ALL = ("accuracy", "mean_iou", "frequency_weighted_iou", "multiclass_mcc")
 OF_BORDERS = ("boundary_precision", "boundary_recall", "boundary_f1")
 DISTANCES = ("hausdorff_95_um", "mean_surface_distance_um")
 COUNTS = ("true_objects", "predicted_objects", "matched_objects")
-OF_OBJECTS = {
+OF_OBJECTS: dict[str, Callable[[Agreement], float]] = {
     "object_precision": lambda of: of.precision,
     "object_recall": lambda of: of.recall,
     "object_f1": lambda of: of.f1,

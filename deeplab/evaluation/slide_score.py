@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -108,20 +108,35 @@ class Case:
     ignored: tuple[shapely.Polygon, ...] = ()
 
 
-def judge(case: Case, request: EvaluateRequest, *, block: int = BLOCK) -> Judged:
-    """Compare both sides of a slide; `block`, work pixels, changes nothing but the memory."""
+def judge(
+    case: Case,
+    request: EvaluateRequest,
+    *,
+    block: int = BLOCK,
+    told: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Judged:
+    """Compare both sides of a slide.
+
+    Args:
+        case: the slide.
+        request: what is to be looked at.
+        block: side of the pieces that are drawn, work pixels; it changes the memory alone.
+        told: is told how many pieces of how many are done.
+    """
     pixels = _Pixels(len(case.classes))
     errors = AreaErrors(case.field, request.error_width_um)
     shows_areas = request.error_layers != "objects" and (request.output_annotation or request.posts)
-    for each in case.field.blocks(max(1, 2 * errors.reach if shows_areas else 1), block):
+    margin = max(1, 2 * errors.reach if shows_areas else 1)
+    for done, each in enumerate(case.field.blocks(margin, block), start=1):
         pixels.add(each)
         if shows_areas:
             errors.add(each)
+        told(done, case.field.block_count(block))
     found = [_compare_objects(case, name, request) for name in case.classes]
     layers = list(errors.layers(case.classes, case.mpp)) if shows_areas else []
     if request.error_layers != "areas":
-        for name, each in zip(case.classes, found, strict=True):
-            layers += object_layers(name, each.unmatched, case.mpp)
+        for name, own in zip(case.classes, found, strict=True):
+            layers += object_layers(name, own.unmatched, case.mpp)
     return Judged(
         score=SlideScore(
             name=case.name,
@@ -133,7 +148,7 @@ def judge(case: Case, request: EvaluateRequest, *, block: int = BLOCK) -> Judged
             centroids=tuple(each.centroids for each in found) if request.centroid_um else (),
             remarks=(*case.truth.remarks, *case.prediction.remarks),
         ),
-        layers=tuple(layers),
+        layers=tuple(layer for layer in layers if layer.shapes),
     )
 
 
@@ -187,12 +202,12 @@ def _compare_objects(case: Case, name: str, request: EvaluateRequest) -> _Compar
     true, predicted = (
         _judged_objects(_polygons(side, name), case) for side in (case.truth, case.prediction)
     )
-    overlaps = _in_um2(Overlaps.of_polygons(true, predicted), case.mpp)
+    overlaps = _in_um2(Overlaps.of_polygons(list(true), list(predicted)), case.mpp)
     pairs = overlaps.match(request.min_iou)
     centroids = Detection()
     if request.centroid_um:
-        sides = (_centroids_um(each, case.mpp) for each in (true, predicted))
-        centroids = compare_centroids(*sides, request.centroid_um)
+        true_um, predicted_um = (_centroids_um(each, case.mpp) for each in (true, predicted))
+        centroids = compare_centroids(true_um, predicted_um, request.centroid_um)
     return _ComparedObjects(
         compare_objects(overlaps, request.min_iou),
         centroids,

@@ -82,8 +82,10 @@ def _of_girder(request: EvaluateRequest, login: ServerLogin) -> Pairs:
                 continue
         else:
             path = predictions.get("")
+        names = {pair.name for pair in found.pairs}
+        name = item.name if item.name not in names else f"{item.name} ({item.id})"
         load = _live(session, item, path, request)
-        found.pairs.append(Pair(name=item.name, slide=item.id, item=item.id, load=load))
+        found.pairs.append(Pair(name=name, slide=item.id, item=item.id, load=load))
     return found
 
 

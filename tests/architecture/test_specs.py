@@ -56,6 +56,7 @@ def least(tmp_path: Path) -> dict[str, dict[str, str]]:
         "TrainNetwork": {"inputFolder": str(tmp_path), "output_model": out, "classes": "a"},
         "AverageModels": {"inputFolder": str(tmp_path), "output_model": out},
         "ConvertAnnotations": {"inputAnnotationFile": slide, "outputFile": out},
+        "EvaluateSegmentation": {"inputImageFile": slide, "output_report": out},
     }
 
 

@@ -1,0 +1,235 @@
+"""The flow of an evaluation: a prediction and a reference in, figures and a map of errors out."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deeplab import __version__
+from deeplab.annotations.girder_json import read_girder_json, write_girder_json
+from deeplab.annotations.shapes import Annotations
+from deeplab.config.evaluate_request import EvaluateRequest
+from deeplab.config.progress import Progress
+from deeplab.errors import AnnotationError, ConfigError, DeeplabError, SlideError, SourceError
+from deeplab.evaluation.cases import Reader
+from deeplab.evaluation.compared import Compared
+from deeplab.evaluation.figures import Figures, write_table
+from deeplab.evaluation.report import as_interval, as_um, write_report
+from deeplab.evaluation.sides import CLI
+from deeplab.evaluation.slide_score import Judged, SlideScore, judge
+from deeplab.evaluation.sources import Pair, Pairs, find_pairs
+from deeplab.exchange.layers import Origin, replace_layers
+from deeplab.files import all_or_none, check_writable, scratch_folder
+from deeplab.geometry.frames import Mpp
+from deeplab.report.words import counted
+from deeplab.server.session import ServerLogin, Session
+
+log = logging.getLogger(__name__)
+
+STEPS = 100  # of the progress, a slide
+ZIP = ".zip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """What came out of a comparison."""
+
+    figures: Figures
+    compared: Compared
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        of = f" of {self.compared.model}" if self.compared.model else ""
+        slides = counted(len(self.figures.scores), "slide")
+        yield f"prediction{of} compared with the reference: {slides}"
+        for name in self.figures.classes:
+            dice, border, pq = (
+                as_interval(self.figures.pooled(metric, name))
+                for metric in ("dice", "boundary_f1", "pq")
+            )
+            far = as_um(self.figures.pooled("hausdorff_95_um", name).value)
+            yield f"  {name}: Dice {dice}, border F1 {border}, 95 % Hausdorff {far} um, PQ {pq}"
+        for slide, why in self.compared.left_out.items():
+            yield f"not compared: {slide} {why}"
+        if self.compared.unused:
+            yield f"layers not judged: {', '.join(self.compared.unused)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Marked:
+    """The layers of errors of one slide, in a file."""
+
+    name: str
+    item: str
+    path: Path
+
+
+def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluated:
+    """Compare as `request` says and write what it asks for, all of it or nothing.
+
+    A slide of several that cannot be compared is left out and named.
+
+    Raises:
+        SourceError, AnnotationError, SlideError, ConfigError, ServerError, OutputError: as named.
+    """
+    for path in request.outputs:
+        check_writable(path)
+    login = ServerLogin(request.api_url, request.token) if request.api_url else None
+    found = find_pairs(request, login)
+    _check_annotation(request, found)
+    with scratch_folder() as folder:
+        run = _Run(request, login, found, folder)
+        for place, pair in enumerate(found.pairs):
+            run.take(place, pair, progress)
+        evaluated = run.evaluated()
+        progress("write", 0, 1)
+        with all_or_none(_writers(request, evaluated, run.marked)):
+            if login and request.posts:
+                _post(run.marked, evaluated.compared, login)
+        progress("write", 1, 1)
+    return evaluated
+
+
+class _Run:
+    """Judges slide after slide and keeps what was counted; layers wait in a folder."""
+
+    def __init__(
+        self, request: EvaluateRequest, login: ServerLogin | None, found: Pairs, folder: Path
+    ) -> None:
+        self._request, self._found, self._folder = request, found, folder
+        self._reader = Reader(request, login)
+        self._scores: list[SlideScore] = []
+        self._left_out = dict(found.left_out)
+        self._fault: DeeplabError | None = None
+        self.marked: list[_Marked] = []
+
+    def take(self, place: int, pair: Pair, progress: Progress) -> None:
+        """Judge one more slide."""
+        slides = len(self._found.pairs)
+
+        def told(done: int, total: int) -> None:
+            progress("compare", place * STEPS + STEPS * done // total, slides * STEPS)
+
+        try:
+            case, model = self._reader.read(pair)
+            judged = judge(case, self._request, told=told)
+        except (AnnotationError, SlideError, SourceError) as error:
+            if slides == 1:
+                raise
+            log.warning("%s is left out: %s", pair.name, error)
+            self._left_out[pair.name] = f"cannot be compared: {error}"
+            self._fault = self._fault or error
+            return
+        self._scores.append(replace(judged.score, model=model))
+        if self._request.output_annotation or self._request.posts:
+            self._mark(place, pair, judged, model, case.mpp)
+
+    def evaluated(self) -> Evaluated:
+        """All figures.
+
+        Raises:
+            ConfigError: a class is asked for that is nowhere, or there is none.
+            SourceError, AnnotationError, SlideError: no slide could be compared.
+        """
+        if not self._scores and self._fault:
+            raise self._fault
+        self._reader.check_classes()
+        classes = self._reader.classes
+        if not classes:
+            raise SourceError("there is no layer to judge on any slide; name the classes")
+        models = dict.fromkeys(score.model for score in self._scores if score.model)
+        return Evaluated(
+            figures=Figures(
+                scores=tuple(score.among(classes) for score in self._scores),
+                border_um=self._request.border_um,
+            ),
+            compared=Compared(
+                request=self._request,
+                model=", ".join(models),
+                left_out=self._left_out,
+                unused=tuple(self._reader.unused),
+                of_reference=tuple(self._reader.of_reference),
+                of_prediction=tuple(self._reader.of_prediction),
+            ),
+        )
+
+    def _mark(self, place: int, pair: Pair, judged: Judged, model: str, mpp: Mpp) -> None:
+        path = self._folder / f"{place}.anot"
+        attributes = {
+            "cli": CLI,
+            "version": __version__,
+            "compared": {
+                "slide": pair.name,
+                "prediction": model or Path(self._request.prediction).name or "layers of the slide",
+                "reference": "layers of the slide"
+                if pair.item
+                else Path(self._request.reference).name,
+            },
+            "params": {
+                "error_width_um": self._request.error_width_um,
+                "min_iou": self._request.min_iou,
+                "mpp_work": judged.score.mpp_work,
+            },
+        }
+        write_girder_json(path, Annotations(judged.layers, attributes, mpp))
+        self.marked.append(_Marked(name=pair.name, item=pair.item, path=path))
+
+
+def _check_annotation(request: EvaluateRequest, found: Pairs) -> None:
+    path = request.output_annotation
+    if path and len(found.pairs) > 1 and path.suffix.lower() != ZIP:
+        raise ConfigError(
+            "output_annotation",
+            str(path),
+            f"a file {ZIP} where {len(found.pairs)} slides are compared: it holds a file of each",
+        )
+
+
+def _writers(
+    request: EvaluateRequest, evaluated: Evaluated, marked: list[_Marked]
+) -> Mapping[Path, Callable[[Path], None]]:
+    """What is to be written where."""
+    writers: dict[Path, Callable[[Path], None]] = {}
+    if request.output_report:
+        writers[request.output_report] = lambda path: write_report(
+            path, evaluated.figures, evaluated.compared
+        )
+    if request.output_table:
+        writers[request.output_table] = lambda path: write_table(path, evaluated.figures)
+    if request.output_annotation:
+        packed = request.output_annotation.suffix.lower() == ZIP
+        writers[request.output_annotation] = (
+            (lambda path: _pack(path, marked))
+            if packed
+            else (lambda path: _copy(marked[0].path, path))
+        )
+    return writers
+
+
+def _copy(source: Path, path: Path) -> None:
+    shutil.copyfile(source, path)
+
+
+def _pack(path: Path, marked: list[_Marked]) -> None:
+    """A zip with the layers of each slide; what a name cannot have in a file's is left out."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for number, each in enumerate(marked, start=1):
+            safe = re.sub(r"[^\w.-]+", "_", each.name)[:100]
+            file.write(each.path, f"{number:02d} {safe}.anot")
+
+
+def _post(marked: list[_Marked], compared: Compared, login: ServerLogin) -> None:
+    """Put the layers on their slides in the place of those of an earlier comparison."""
+    source = compared.model or Path(compared.request.prediction).name or "prediction"
+    with Session(login) as session:
+        for each in marked:
+            layers = read_girder_json(each.path)
+            replace_layers(session, each.item, layers, Origin(task=CLI, source=source))

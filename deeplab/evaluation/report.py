@@ -1,0 +1,346 @@
+"""One page about a comparison that a pathologist can read: it needs no other file, loads none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from deeplab import __version__
+from deeplab.config.classes import ClassList, SlideClass, hex_colour
+from deeplab.config.evaluate_request import BACKGROUND
+from deeplab.evaluation.bootstrap import Interval
+from deeplab.evaluation.charts import confusion_png
+from deeplab.evaluation.compared import Compared, limits
+from deeplab.evaluation.figures import Figures
+from deeplab.evaluation.semantic import Confusion
+from deeplab.files import whole_file
+from deeplab.report.page import Inside, Piece, image, joined, page, table, tag
+from deeplab.report.style import STYLE
+from deeplab.report.words import (
+    NOTHING,
+    as_mm2,
+    as_percent,
+    as_score,
+    counted,
+    described,
+    listed,
+    swatch,
+)
+
+MOST_CARDS = 6  # more than that are read in the table
+OWN_STYLE = """
+.range { display: block; color: var(--quiet); font-size: 12.5px; }
+td:first-child { min-width: 9em; }
+"""
+NOTHING_DRAWN = SlideClass(BACKGROUND, (255, 255, 255))
+
+
+def write_report(path: Path, figures: Figures, compared: Compared) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    text = report(figures, compared)
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def report(figures: Figures, compared: Compared) -> str:
+    """The page as text."""
+    sections = [
+        _opening(figures, compared),
+        _areas(figures),
+        _mistakes(figures),
+        _outlines(figures, compared),
+        _objects(figures, compared),
+        _slides(figures),
+        _origin(figures, compared),
+    ]
+    return page(_title(compared), STYLE + OWN_STYLE, *(list(each) for each in sections))
+
+
+def as_interval(of: Interval) -> str:
+    """A figure from 0 to 1 with its interval, where it has one."""
+    if math.isnan(of.low):
+        return as_score(of.value)
+    return f"{as_score(of.value)} ({as_score(of.low)} to {as_score(of.high)})"
+
+
+def as_um(length_um: float) -> str:
+    """A length in um, without its unit."""
+    if math.isnan(length_um):
+        return NOTHING
+    return "∞" if math.isinf(length_um) else f"{length_um:.1f}"
+
+
+def _title(compared: Compared) -> str:
+    return f"How well {compared.model or 'the prediction'} agrees with what was drawn"
+
+
+def _opening(figures: Figures, compared: Compared) -> Iterator[Piece]:
+    yield tag("header", tag("h1", _title(compared)), tag("p", f"histomics-deeplab {__version__}"))
+    on = counted(len(figures.scores), "slide")
+    if len(figures.scores) == 1:
+        on = figures.scores[0].name
+    within = " within the regions given" if _has_regions(compared) else ""
+    right = as_percent(figures.pooled("accuracy").value)
+    yield tag(
+        "p",
+        f"On {on}{within}, what was predicted as {listed(figures.classes)} is compared with"
+        f" what was drawn, the reference. The label is right on {right} of"
+        f" {as_mm2(float(figures.mm2.sum()))} mm².",
+        class_="lead",
+    )
+    cards = [_card("mean IoU, background included", figures.pooled("mean_iou"), None)]
+    cards += [
+        _card(f"Dice of {each.name}", figures.pooled("dice", each.name), each)
+        for each in list(_classes(figures))[:MOST_CARDS]
+    ]
+    yield tag("div", cards, class_="cards")
+    said = limits(figures, compared)
+    if said:
+        yield tag(
+            "section",
+            tag("h2", "What limits these figures"),
+            tag("ul", [tag("li", sentence) for sentence in said]),
+            class_="limits",
+        )
+
+
+def _card(words: str, of: Interval, each: SlideClass | None) -> Piece:
+    inside = [tag("b", as_score(of.value)), tag("span", words)]
+    if not math.isnan(of.low):
+        inside.append(tag("span", f", {as_score(of.low)} to {as_score(of.high)}"))
+    if each is None:
+        return tag("div", *inside, class_="card")
+    return tag("div", *inside, class_="card", style=f"border-top-color: {hex_colour(each.colour)}")
+
+
+def _areas(figures: Figures) -> Iterator[Piece]:
+    yield tag("h2", "How well the areas agree")
+    yield tag(
+        "p",
+        "Every figure goes from 0 (never right) to 1 (always right). Dice and IoU compare the area"
+        " that was drawn with the area that was predicted. Precision is the share of the predicted"
+        " area that is right; recall is the share of the drawn area that was found. MCC is a"
+        " correlation: 0 is what chance gives, below 0 is worse than that.",
+        class_="note",
+    )
+    if len(figures.scores) > 1:
+        yield tag(
+            "p",
+            "All slides together. The small numbers are intervals: drawing as many of these slides,"
+            " again and again and with repetition, gives a figure between them in 95 of 100 draws.",
+            class_="note",
+        )
+    metrics = ("dice", "iou", "precision", "recall", "mcc")
+    mm2 = figures.mm2
+    yield table(
+        ["", "Dice", "IoU", "precision", "recall", "MCC", "drawn, mm²", "predicted, mm²"],
+        [
+            [
+                swatch(each),
+                *(_ranged(figures.pooled(metric, each.name)) for metric in metrics),
+                as_mm2(float(mm2.sum(axis=1)[label])),
+                as_mm2(float(mm2.sum(axis=0)[label])),
+            ]
+            for label, each in enumerate((NOTHING_DRAWN, *_classes(figures)))
+        ],
+    )
+    words = {
+        "mean IoU": "mean_iou",
+        "IoU weighted by area (FwIoU)": "frequency_weighted_iou",
+        "MCC of all classes at once": "multiclass_mcc",
+    }
+    yield described({name: as_interval(figures.pooled(key)) for name, key in words.items()})
+
+
+def _mistakes(figures: Figures) -> Iterator[Piece]:
+    yield tag("h2", "What is mistaken for what")
+    names = (BACKGROUND, *figures.classes)
+    confusion = Confusion.of(np.rint(figures.mm2 * 1e6))  # um2
+    yield tag(
+        "figure",
+        image(
+            confusion_png(confusion, ClassList.named(figures.classes)), "png", "confusion matrix"
+        ),
+        tag(
+            "figcaption",
+            "Of the area drawn as the class of a row, the share that was predicted as the class of"
+            " each column. All on the diagonal would be perfect.",
+        ),
+        style="max-width: 640px",
+    )
+    yield tag(
+        "details",
+        tag("summary", "The same in mm²"),
+        table(
+            ["drawn \\ predicted", *names],
+            [
+                [name, *(as_mm2(area) for area in row)]
+                for name, row in zip(names, figures.mm2.tolist(), strict=True)
+            ],
+        ),
+    )
+
+
+def _outlines(figures: Figures, compared: Compared) -> Iterator[Piece]:
+    tolerance = f"{compared.request.border_um:g} µm"
+    yield tag("h2", "How well the outlines agree")
+    yield tag(
+        "p",
+        f"Precision is the share of the predicted outlines that runs within {tolerance} of a drawn"
+        f" one, recall the share of the drawn outlines within {tolerance} of a predicted one, and"
+        " F1 their mean. 95 % of the outlines are no farther from the other ones than the Hausdorff"
+        " distance; something that was missed as a whole, or predicted where nothing is, makes it"
+        " large. ∞: one of the two has no outline at all.",
+        class_="note",
+    )
+    metrics = ("boundary_f1", "boundary_precision", "boundary_recall")
+    yield table(
+        ["", "F1", "precision", "recall", "95 % Hausdorff, µm", "mean distance, µm"],
+        [
+            [
+                swatch(each),
+                *(_ranged(figures.pooled(metric, each.name)) for metric in metrics),
+                _ranged_um(figures.pooled("hausdorff_95_um", each.name)),
+                _ranged_um(figures.pooled("mean_surface_distance_um", each.name)),
+            ]
+            for each in _classes(figures)
+        ],
+    )
+
+
+def _objects(figures: Figures, compared: Compared) -> Iterator[Piece]:
+    yield tag("h2", "How well single objects agree")
+    yield tag(
+        "p",
+        f"An object counts as found where a predicted one covers it with an IoU above"
+        f" {compared.request.min_iou:g}. F1 weighs what was missed and what was found too much;"
+        " PQ is F1 times the mean IoU of the objects that were found; AJI and AJI+ compare the"
+        " areas of all objects with their partners; object Dice weighs each object by its area."
+        " For tissue that has no separate objects, read the areas above instead.",
+        class_="note",
+    )
+    metrics = ["object_f1", "pq", "sq", "aji", "aji_plus", "object_dice"]
+    head = ["", "drawn", "predicted", "found", "F1", "PQ", "SQ", "AJI", "AJI+", "object Dice"]
+    if compared.request.centroid_um:
+        metrics.append("centroid_f1")
+        head.append(f"F1 of centroids within {compared.request.centroid_um:g} µm")
+    counts = ("true_objects", "predicted_objects", "matched_objects")
+    yield table(
+        head,
+        [
+            [
+                swatch(each),
+                *(f"{figures.pooled(metric, each.name).value:,.0f}" for metric in counts),
+                *(_ranged(figures.pooled(metric, each.name)) for metric in metrics),
+            ]
+            for each in _classes(figures)
+        ],
+    )
+
+
+def _slides(figures: Figures) -> Iterator[Piece]:
+    if len(figures.scores) == 1:
+        return
+    yield tag("h2", "Slide by slide, the worst first")
+    names = figures.classes
+    order = sorted(figures.scores, key=lambda score: figures.of_slide(score.name, "mean_iou"))
+    rows: list[list[Inside]] = [
+        [
+            score.name,
+            as_score(figures.of_slide(score.name, "mean_iou")),
+            *(as_score(figures.of_slide(score.name, "dice", name)) for name in names),
+            *(as_um(figures.of_slide(score.name, "hausdorff_95_um", name)) for name in names),
+            *(as_score(figures.of_slide(score.name, "object_f1", name)) for name in names),
+            as_mm2(float(score.mm2.sum())),
+        ]
+        for score in order
+    ]
+    mean: list[Inside] = [
+        tag("b", "mean over slides"),
+        _ranged(figures.mean("mean_iou")),
+        *(_ranged(figures.mean("dice", name)) for name in names),
+        *(_ranged_um(figures.mean("hausdorff_95_um", name)) for name in names),
+        *(_ranged(figures.mean("object_f1", name)) for name in names),
+        "",
+    ]
+    yield table(
+        [
+            "slide",
+            "mean IoU",
+            *(f"Dice {name}" for name in names),
+            *(f"95 % Hausdorff {name}, µm" for name in names),
+            *(f"object F1 {name}" for name in names),
+            "judged, mm²",
+        ],
+        [*rows, mean],
+    )
+    yield tag(
+        "p",
+        "In the mean each slide counts the same, whatever is on it; all slides together, as above,"
+        " each area, outline or object counts the same.",
+        class_="note",
+    )
+
+
+def _origin(figures: Figures, compared: Compared) -> Iterator[Piece]:
+    yield tag("h2", "What was compared")
+    request = compared.request
+    scales = sorted({f"{score.mpp_work:.3g}" for score in figures.scores})
+    yield described(
+        {
+            "reference": ", ".join(request.reference_layers)
+            or "what was drawn or given as reference",
+            "prediction": ", ".join(request.prediction_layers)
+            or compared.model
+            or Path(request.prediction).name
+            or "layers made by a task",
+            "slides": ", ".join(score.name for score in figures.scores),
+            "classes, a later one over the earlier": ", ".join(figures.classes),
+            "not judged": f"within {request.ignore_class!r}" if request.ignore_class else "nothing",
+            "judged": _where(compared),
+            "µm per pixel of the comparison": ", ".join(scales),
+        }
+    )
+    if compared.left_out:
+        yield tag("h3", f"Left out: {counted(len(compared.left_out), 'slide')}")
+        yield table(["slide", "why"], compared.left_out.items(), words=2)
+
+
+def _where(compared: Compared) -> str:
+    places = []
+    if compared.request.region_layer:
+        places.append(f"within the shapes of the layer {compared.request.region_layer}")
+    if compared.request.regions:
+        places.append("within the region asked for")
+    return " and ".join(places) or "everywhere"
+
+
+def _has_regions(compared: Compared) -> bool:
+    return bool(compared.request.region_layer or compared.request.regions)
+
+
+def _classes(figures: Figures) -> ClassList:
+    return ClassList.named(figures.classes)
+
+
+def _ranged(of: Interval) -> Piece:
+    if math.isnan(of.low):
+        return joined(as_score(of.value))
+    return _with_range(as_score(of.value), as_score(of.low), as_score(of.high))
+
+
+def _ranged_um(of: Interval) -> Piece:
+    if math.isnan(of.low):
+        return joined(as_um(of.value))
+    return _with_range(as_um(of.value), as_um(of.low), as_um(of.high))
+
+
+def _with_range(value: str, low: str, high: str) -> Piece:
+    return joined(value, tag("span", f"{low}–{high}", class_="range"))
