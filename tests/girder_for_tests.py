@@ -36,6 +36,7 @@ class FakeGirder:
     faults: list = field(default_factory=list)
     asked: list = field(default_factory=list)
     posted: list = field(default_factory=list)
+    put: list = field(default_factory=list)
     deleted: list = field(default_factory=list)
     connections: set = field(default_factory=set)
     url: str = ""
@@ -61,6 +62,13 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         if self.headers.get("Content-Type") == "application/json":
             self.girder.posted.append(json.loads(body))
+        self.do_GET(body)
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.girder.put.append(
+            (urlsplit(self.path).path.removeprefix("/api/v1/"), json.loads(body))
+        )
         self.do_GET(body)
 
     def do_DELETE(self):

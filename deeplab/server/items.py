@@ -113,6 +113,17 @@ def item_files(session: Session, item_id: str) -> list[ItemFile]:
         raise ServerError(what, "the server's answer is not a list of files") from error
 
 
+def put_metadata(session: Session, item_id: str, metadata: Mapping[str, object]) -> None:
+    """Set some keys of an item's metadata; its other keys stay.
+
+    Raises:
+        AccessDeniedError: the token may not write to the item.
+        ServerError: there is no such item, or the server refused it or failed.
+    """
+    path = f"item/{girder_id('item', item_id)}/metadata"
+    session.put_json(path, f"metadata of item {item_id}", dict(metadata))
+
+
 def _item(told: Any, what: str) -> Item:  # noqa: ANN401  JSON
     if not isinstance(told, dict):
         raise ServerError(what, "the server's answer is not an item")

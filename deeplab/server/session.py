@@ -169,6 +169,25 @@ class Session:
         """
         return self._send(path, what, content=file, content_type="application/json")
 
+    def put_json(self, path: str, what: str, body: object) -> None:
+        """Set what is at `path`; asked twice it is the same, so a broken connection is no fault.
+
+        Raises:
+            AccessDeniedError: the token has no right to it.
+            ServerError: the server refused or failed.
+        """
+        content = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+
+        def ask() -> None:
+            kind = "application/json"
+            with (
+                _body(content) as told,
+                self._request("PUT", path, content=told, content_type=kind) as response,
+            ):
+                _refuse(response, what)
+
+        self._patiently(ask, what)
+
     def delete(self, path: str, what: str) -> None:
         """Remove what is at `path`.
 

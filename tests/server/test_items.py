@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from deeplab.errors import ConfigError, ServerError
+from deeplab.errors import AccessDeniedError, ConfigError, ServerError
 from deeplab.server import items
 from deeplab.server.items import Item, ItemFile
-from deeplab.server.session import Session
+from deeplab.server.session import Patience, Session
 from tests.girder_for_tests import FOLDER, ITEM, fake_girder
 
 
@@ -73,3 +73,16 @@ def test_an_answer_that_is_no_item_is_an_error(reply):
         pytest.raises(ServerError, match="not an item"),
     ):
         items.get_item(session, ITEM)
+
+
+def test_some_keys_of_metadata_are_set_and_asked_again_after_a_fault():
+    routes = {f"item/{ITEM}/metadata": {}}
+    with (
+        fake_girder(routes=routes, faults=["drop", 503]) as girder,
+        Session(girder.login, patience=Patience(first_wait_s=0.01)) as session,
+    ):
+        items.put_metadata(session, ITEM, {"a": {"b": 1.5}})
+        assert girder.put[-1] == (f"item/{ITEM}/metadata", {"a": {"b": 1.5}})
+        girder.routes[f"item/{ITEM}/metadata"] = 403
+        with pytest.raises(AccessDeniedError, match="metadata of item"):
+            items.put_metadata(session, ITEM, {})
