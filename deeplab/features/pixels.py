@@ -7,8 +7,9 @@ import numpy as np
 from histomicstk.segmentation.positive_pixel_count import Parameters, count_image
 from numpy.typing import NDArray
 
+from deeplab.config.features_request import Staining
 from deeplab.features import nuclei, texture
-from deeplab.features.stains import STAINS, Rgb, Staining, stain_darkness
+from deeplab.features.stains import STAINS, Rgb, stain_darkness
 
 _CHANNELS = ("red", "green", "blue", "grey")
 _COLOURS = tuple(f"{name}_{of}" for name in _CHANNELS for of in ("mean", "std", "min", "max"))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from histomicstk.preprocessing.color_conversion import rgb_to_sda
 from histomicstk.preprocessing.color_deconvolution import color_deconvolution, stain_color_map
 from numpy.typing import NDArray
 from skimage.color import rgb_from_hpx
 
+from deeplab.config.features_request import Staining
+
 Rgb = NDArray[np.uint8]  # (height, width, 3)
-Staining = Literal["he", "pas"]
 
 _NONE = [0.0, 0.0, 0.0]  # deconvolution completes it by what the two cannot explain
 STAINS = ("haematoxylin", "eosin", "pas")

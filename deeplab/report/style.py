@@ -47,6 +47,10 @@ img { display: block; max-width: 100%; height: auto; }
 .example img { border-radius: 4px; }
 .panels { display: grid; grid-template-columns: repeat(3, 1fr); max-width: 1008px;
   color: var(--quiet); font-size: 13.5px; font-weight: 600; margin-bottom: 2px; }
+.gallery { display: flex; flex-wrap: wrap; gap: 20px; }
+.gallery figure { width: 224px; margin: 8px 0 16px; }
+.gallery img { border-radius: 4px; }
+.gallery figcaption { margin-top: 6px; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: minmax(130px, max-content) 1fr; gap: 6px 24px;
   margin: 12px 0; }
 dt { color: var(--quiet); }

@@ -57,6 +57,7 @@ def least(tmp_path: Path) -> dict[str, dict[str, str]]:
         "AverageModels": {"inputFolder": str(tmp_path), "output_model": out},
         "ConvertAnnotations": {"inputAnnotationFile": slide, "outputFile": out},
         "EvaluateSegmentation": {"inputImageFile": slide, "output_report": out},
+        "ExtractFeaturesFromAnnotations": {"inputFolder": str(tmp_path), "output_table": out},
     }
 
 

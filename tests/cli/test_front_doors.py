@@ -44,12 +44,20 @@ def test_the_list_of_tasks_is_pure_json(tmp_path: Path):
         "AverageModels": "python",
         "ConvertAnnotations": "python",
         "EvaluateSegmentation": "python",
+        "ExtractFeaturesFromAnnotations": "python",
     }
 
 
 @pytest.mark.parametrize(
     "name",
-    ["SegmentWSI", "TrainNetwork", "AverageModels", "ConvertAnnotations", "EvaluateSegmentation"],
+    [
+        "SegmentWSI",
+        "TrainNetwork",
+        "AverageModels",
+        "ConvertAnnotations",
+        "EvaluateSegmentation",
+        "ExtractFeaturesFromAnnotations",
+    ],
 )
 def test_the_form_is_printed_as_it_is(tmp_path: Path, name: str):
     assert run(*MAIN, name, "--xml", cwd=tmp_path).stdout == spec_text(name)

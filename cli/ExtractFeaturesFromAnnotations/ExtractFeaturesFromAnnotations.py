@@ -1,0 +1,39 @@
+"""ExtractFeaturesFromAnnotations: annotated slides in, measurements of their objects out."""
+
+from __future__ import annotations
+
+import sys
+
+from deeplab.config.features_request import FeaturesRequest
+from deeplab.config.progress import Progress
+from deeplab_cli.parser import Habits
+from deeplab_cli.task import Task, leave, run_task
+
+
+def run(request: FeaturesRequest, progress: Progress) -> str:
+    """Measure the objects and say in a few lines how many there were."""
+    # A form, a help text and a wrong number are answered without NumPy.
+    from deeplab.features.extract import extract_features  # noqa: PLC0415
+
+    return extract_features(request, progress).summary()
+
+
+TASK = Task(
+    name="ExtractFeaturesFromAnnotations",
+    command="features",
+    request=FeaturesRequest,
+    habits=Habits(
+        fields={
+            "inputFolder": "source",
+            "outputAnnotationFile": "output_annotation",
+            "girderApiUrl": "api_url",
+            "girderToken": "token",
+        },
+        flags={"--xlsx": "output_workbook", "--csv": "output_table", "--labels": "slide_labels"},
+    ),
+    run=run,
+    when_cancelled="no file was written",
+)
+
+if __name__ == "__main__":
+    leave(run_task(TASK, sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""Charts of measured objects as PNG: how values are spread, by groups, and against each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import figure as plots
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from deeplab.config.classes import Rgb, hex_colour
+from deeplab.features.figures import Figure
+from deeplab.report.charts import DPI, INK, QUIET, plain, png, short
+
+Floats = NDArray[np.float64]
+
+ACROSS = 3  # charts in a row
+BINS = 30
+TAIL = 0.99  # a histogram ends here, so that one giant does not press all others into a bar
+ALIKE = 0.01  # values that differ by less are one bar
+MOST_POINTS = 5000  # of a scatter plot, drawn at even steps
+
+
+def histograms_png(values: Mapping[Figure, Floats], colour: Rgb) -> bytes:
+    """How the values of each figure are spread, with a line at the median."""
+    rows = math.ceil(len(values) / ACROSS)
+    figure = plots.Figure(figsize=(9, 2.5 * rows), dpi=DPI, layout="constrained")
+    all_axes = figure.subplots(rows, ACROSS, squeeze=False).ravel()
+    for axes in all_axes[len(values) :]:
+        axes.set_axis_off()
+    for axes, (each, numbers) in zip(all_axes, values.items(), strict=False):
+        _histogram(axes, numbers, hex_colour(colour))
+        axes.set_title(each.label, fontsize=9, color=INK, loc="left", parse_math=False)
+    return png(figure)
+
+
+def _histogram(axes: Axes, values: Floats, colour: str) -> None:
+    low, high = float(values.min()), float(np.quantile(values, TAIL))
+    least = ALIKE * max(abs(low), abs(high), 1.0)
+    if high - low < least:
+        low, high = low - least, high + least
+    shown = np.minimum(values, high)
+    axes.hist(shown, bins=BINS, range=(low, high), color=colour, edgecolor="white", linewidth=0.4)
+    axes.axvline(float(np.median(values)), color=INK, linewidth=1.4, linestyle=(0, (3, 2)))
+    plain(axes)
+    axes.tick_params(labelsize=8)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+
+
+def boxes_png(groups: Mapping[str, Mapping[Figure, Floats]], colour: Rgb) -> bytes:
+    """Medians, quartiles and ranges of figures, a box for each group."""
+    names = list(dict.fromkeys(figure for group in groups.values() for figure in group))
+    height = 1.0 + 0.32 * len(groups)
+    figure = plots.Figure(figsize=(9, height), dpi=DPI, layout="constrained")
+    all_axes = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
+    labels = [f"{short(name)} ({_count(group)})" for name, group in groups.items()]
+    for axes, each in zip(all_axes, names, strict=True):
+        numbers = [group.get(each, np.zeros(0)) for group in groups.values()]
+        parts = axes.boxplot(
+            numbers,
+            orientation="horizontal",
+            showfliers=False,
+            patch_artist=True,
+            widths=0.6,
+            manage_ticks=False,
+        )
+        for box in parts["boxes"]:
+            box.set(facecolor=hex_colour(colour), alpha=0.55, edgecolor=INK)
+        for line in parts["medians"]:
+            line.set(color=INK, linewidth=1.6)
+        axes.set_title(each.label, fontsize=9, color=INK, loc="left", parse_math=False)
+        plain(axes)
+        axes.grid(axis="x", color="#e3e7ea")
+        axes.tick_params(labelsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    first = all_axes[0]  # the others share its ticks
+    first.set_yticks(range(1, len(labels) + 1), labels, fontsize=8.5, color=INK)
+    for text in first.get_yticklabels():
+        text.set_parse_math(False)
+    first.invert_yaxis()
+    return png(figure)
+
+
+def _count(group: Mapping[Figure, Floats]) -> str:
+    return f"{max((len(values) for values in group.values()), default=0):,}"
+
+
+def scatter_png(x: Figure, y: Figure, classes: Mapping[str, tuple[Floats, Rgb]]) -> bytes:
+    """Two figures of each object against each other, (n, 2) for each class."""
+    figure = plots.Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for name, (points, colour) in classes.items():
+        some = points[:: math.ceil(len(points) / MOST_POINTS)]
+        axes.scatter(
+            some[:, 0], some[:, 1], s=9, alpha=0.55, color=hex_colour(colour), linewidths=0,
+            label=short(name),
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel(x.label, color=QUIET, parse_math=False)
+    axes.set_ylabel(y.label, color=QUIET, parse_math=False)
+    plain(axes)
+    legend = axes.legend(
+        loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, labelcolor=INK
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return png(figure)

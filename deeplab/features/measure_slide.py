@@ -1,0 +1,202 @@
+"""One slide with its annotations in, all that is measured of its objects out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab import __version__
+from deeplab.annotations.girder_json import annotations_of, write_girder_json
+from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.config.features_request import FeaturesRequest
+from deeplab.errors import AnnotationError
+from deeplab.exchange.labelling import folded
+from deeplab.exchange.layers import ORIGIN
+from deeplab.exchange.samples import Sample
+from deeplab.features.feature_layers import TASK, feature_layers
+from deeplab.features.gallery import Picture, take_pictures
+from deeplab.features.slide_measures import SlideMeasures
+from deeplab.features.table import ObjectTable, measure
+from deeplab.features.windows import PixelReading, measure_windows
+from deeplab.server.annotations import item_annotations
+from deeplab.server.session import ServerLogin, Session
+from deeplab.slides.slide import Slide, open_slide
+from deeplab.slides.tissue import tissue_mask
+
+NOT_TOLD = {"token", "api_url"}
+NAMED = 12  # layers that are named in a sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideMeasurer:
+    """Measures the slides of a request; `tick` is told objects done and objects of the slide."""
+
+    request: FeaturesRequest
+    login: ServerLogin | None
+    tick: Callable[[int, int], None]
+
+    def measure(self, sample: Sample, layers: Path) -> SlideMeasures:
+        """All that is asked for of one slide.
+
+        Args:
+            sample: the slide and its annotations.
+            layers: a file to write, if it is asked for: the objects with their features.
+
+        Raises:
+            SlideError: the slide cannot be read.
+            AnnotationError: its annotations cannot, or have no layer that is asked for.
+            ServerError: the server that has them refused or failed.
+        """
+        drawn = self._load(sample)
+        annotations = _wanted(drawn, self.request.classes)
+        if not annotations.layers:
+            told = ", ".join(drawn.names[:NAMED]) or "none"
+            raise AnnotationError(
+                sample.name, f"has no layer that is asked for (its layers: {told})"
+            )
+        mpp = sample.mpp or self.request.slide_mpp or None
+        with open_slide(sample.slide, mpp=mpp, server=self.login) as slide:
+            found = self._measured(sample, slide, annotations, layers)
+        if self.request.output_annotation or self.request.posts:
+            objects = feature_layers(annotations, found.tables)
+            write_girder_json(layers, replace(objects, attributes=self._origin(), mpp=found.mpp))
+        return found
+
+    def _load(self, sample: Sample) -> Annotations:
+        """The layers of a slide, without those that an earlier run of this task put there."""
+        if self.login is None:
+            return sample.load()
+        with Session(self.login) as session:
+            told = [each["annotation"] for each in item_annotations(session, sample.slide)]
+        return annotations_of([each for each in told if not _is_own(each)], sample.name)
+
+    def _measured(
+        self, sample: Sample, slide: Slide, annotations: Annotations, layers: Path
+    ) -> SlideMeasures:
+        tissue = tissue_mask(slide, margin_um=0.0)
+        tables = measure(annotations, slide.mpp, radius_um=self.request.radius_um)
+        if self.request.pixels == "auto":
+            tables = self._with_pixels(slide, annotations, tables)
+        return SlideMeasures(
+            name=sample.name,
+            slide=sample.slide,
+            mpp=slide.mpp,
+            tissue_area_um2=float(np.count_nonzero(tissue.mask)) * tissue.frame.mpp_work**2,
+            tables=tables,
+            layers=layers,
+            colours={layer.name: layer.colour for layer in annotations.layers},
+            pictures=_pictures(slide, annotations, tables) if self.request.output_report else {},
+            remarks=tuple(_remarks(slide, annotations, tables, self.request)),
+        )
+
+    def _with_pixels(
+        self, slide: Slide, annotations: Annotations, tables: Mapping[str, ObjectTable]
+    ) -> dict[str, ObjectTable]:
+        """The tables with the columns of pixels; objects of all classes are read together."""
+        polygons = [_polygons(annotations.layer(name)) for name in tables]
+        count, done = sum(map(len, polygons)), 0
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            self.tick(done, count)
+
+        reading = PixelReading(mpp_work=self.request.work_mpp, staining=self.request.staining)
+        columns = measure_windows(slide, np.concatenate(polygons), reading, tick)
+        ends = np.cumsum([len(each) for each in polygons])[:-1]
+        parts = {name: np.split(values, ends) for name, values in columns.items()}
+        return {
+            name: ObjectTable(
+                name, table.columns | {column: parts[column][place] for column in columns}
+            )
+            for place, (name, table) in enumerate(tables.items())
+        }
+
+    def _origin(self) -> dict[str, object]:
+        """Attributes by the convention of HistomicsTK's tasks."""
+        told = {
+            name: getattr(self.request, name)
+            for name in FeaturesRequest.__dataclass_fields__
+            if name not in NOT_TOLD
+        }
+        params = {
+            name: value if isinstance(value, int | float | str) else str(value)
+            for name, value in told.items()
+        }
+        return {"cli": TASK, "version": __version__, "params": params}
+
+
+def _is_own(annotation: Mapping[str, Any]) -> bool:
+    """Whether this task made it: what it measured is not to be measured again."""
+    attributes = annotation.get("attributes")
+    mark = attributes.get(ORIGIN) if isinstance(attributes, dict) else None
+    return (
+        isinstance(mark, dict)
+        and mark.get("task") == TASK
+        and mark.get("name") == annotation.get("name")
+    )
+
+
+def _wanted(annotations: Annotations, classes: Sequence[str]) -> Annotations:
+    """The layers to measure, one for each class, called as the user calls it."""
+    asked = {folded(name): name for name in classes}
+    by_class: dict[str, list[Layer]] = {}
+    for layer in annotations.layers:
+        name = asked.get(folded(layer.name)) if classes else layer.name
+        if name:
+            by_class.setdefault(name, []).append(replace(layer, name=name))
+    names = [name for name in classes if name in by_class] or list(by_class)
+    layers = Annotations(tuple(layer for name in names for layer in by_class[name]))
+    joined = tuple(layers.layer(name) for name in names)
+    return replace(annotations, layers=joined)
+
+
+def _polygons(layer: Layer) -> NDArray[np.object_]:
+    return np.array([shape.polygon for shape in layer.shapes], dtype=object)
+
+
+def _pictures(
+    slide: Slide, annotations: Annotations, tables: Mapping[str, ObjectTable]
+) -> dict[str, list[Picture]]:
+    return {
+        name: take_pictures(
+            slide,
+            _polygons(annotations.layer(name)),
+            table.columns["area_um2"],
+            annotations.layer(name).colour,
+        )
+        for name, table in tables.items()
+    }
+
+
+def _remarks(
+    slide: Slide,
+    annotations: Annotations,
+    tables: Mapping[str, ObjectTable],
+    request: FeaturesRequest,
+) -> Iterator[str]:
+    yield from annotations.remarks
+    for layer in annotations.layers:
+        if layer.marks:
+            yield f"{len(layer.marks)} points or lines of {layer.name} enclose no area"
+    if request.pixels == "off":
+        return
+    if slide.kind:
+        yield f"its pixels are {slide.kind}; colours are those of its picture"
+    finest = slide.frame(max(request.work_mpp, slide.mpp.mean)).mpp_work
+    if finest > 1.06 * request.work_mpp:
+        yield f"it was scanned at {finest:.3g} um per pixel, coarser than {request.work_mpp:g}"
+    for name, table in tables.items():
+        scale = table.columns["read_mpp"]
+        coarse = scale[scale > 1.5 * finest]
+        if coarse.size:
+            yield (
+                f"{coarse.size} of {len(scale)} objects of {name} are large and were read at "
+                f"{coarse.min():.3g} to {coarse.max():.3g} um per pixel; do not compare their "
+                "texture with others"
+            )

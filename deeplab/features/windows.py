@@ -1,0 +1,124 @@
+"""The pixels of a slide's objects, each read through a window of its own, in order of place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deeplab.annotations.rasterize import fill_polygon
+from deeplab.config.features_request import Staining
+from deeplab.features import pixels
+from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
+from deeplab.slides.slide import Slide
+
+Floats = NDArray[np.float64]
+
+COLUMNS = ("read_mpp", *pixels.COLUMNS)
+
+MAX_PIXELS = 2**20  # of a window: one object costs 0.2 GB at most, however large it is
+THREADS = 4  # what they wait for is the slide's disk or server as much as a core
+AHEAD = 256  # objects given to the threads at a time
+BAND = 512  # work pixels: objects are read in bands of this height, from left to right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelReading:
+    """How pixels are read: `mpp_work` um each, where the slide is as fine and the window allows."""
+
+    mpp_work: float
+    staining: Staining
+
+
+def measure_windows(
+    slide: Slide,
+    polygons: NDArray[np.object_],
+    reading: PixelReading,
+    tick: Callable[[], None],
+) -> dict[str, Floats]:
+    """Every one of `COLUMNS`, (n,) each, of polygons in level-0 pixels.
+
+    `read_mpp` is the um per pixel at which an object was read: an object too large for a window of
+    `MAX_PIXELS` is read at two, four, ... times `reading.mpp_work`. NaN where no pixel's centre
+    lies in the object.
+
+    Args:
+        slide: what they are outlined on.
+        polygons: (n,).
+        reading: at which scale, and what the stains are.
+        tick: called after each object.
+
+    Raises:
+        SlideError, ServerError: a part of the slide cannot be read.
+    """
+    rows = np.full((len(polygons), len(COLUMNS)), np.nan)
+    order = _by_place(polygons, BAND * reading.mpp_work / slide.mpp.y)
+
+    def measure(place: int) -> list[float]:
+        return _measure(slide, polygons[place], reading)
+
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="windows")
+    # Entered here and not at each call: threads share the filters.
+    with warnings.catch_warnings():
+        # It calls properties of scikit-image by their old names.
+        warnings.filterwarnings(  # noqa: TID251  nobody who runs the task can mend it
+            "ignore", ".RegionProperties", FutureWarning, "histomicstk.segmentation.nuclear"
+        )
+        try:
+            for start in range(0, len(order), AHEAD):
+                some = order[start : start + AHEAD]
+                for place, row in zip(some, pool.map(measure, some), strict=True):
+                    rows[place] = row
+                    tick()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return dict(zip(COLUMNS, rows.T, strict=True))
+
+
+def _by_place(polygons: NDArray[np.object_], band_level0: float) -> list[int]:
+    """Places of the polygons with an area, in bands from the top, each from left to right."""
+    bounds = shapely.bounds(polygons)
+    there = np.flatnonzero(np.isfinite(bounds).all(axis=1) & (shapely.area(polygons) > 0))
+    left, top = bounds[there, 0], bounds[there, 1]
+    return [int(place) for place in there[np.lexsort((left, top // band_level0))]]
+
+
+def _measure(slide: Slide, polygon: shapely.Polygon, reading: PixelReading) -> list[float]:
+    frame, box = _window(slide, polygon, reading.mpp_work)
+    mask = np.zeros((box.height, box.width), np.uint8)
+    fill_polygon(
+        mask,
+        polygon,
+        1,
+        x_origin=box.x,
+        y_origin=box.y,
+        scale_x=frame.scale_x,
+        scale_y=frame.scale_y,
+    )
+    if not mask.any():
+        return [float("nan")] * len(COLUMNS)
+    found = pixels.measure_pixels(
+        slide.read(frame, box),
+        mask.astype(np.bool_),
+        mpp_work=frame.mpp_work,
+        staining=reading.staining,
+    )
+    return [frame.mpp_work, *(found[name] for name in pixels.COLUMNS)]
+
+
+def _window(slide: Slide, polygon: shapely.Polygon, mpp_work: float) -> tuple[WorkFrame, WorkBox]:
+    """The part of the slide around a polygon, at the finest scale at which it is small enough."""
+    left, top, right, bottom = polygon.bounds
+    around = Level0Box(left, top, right - left, bottom - top)
+    mpp = max(mpp_work, slide.mpp.mean)  # finer than it was scanned there is nothing to see
+    while True:
+        frame = slide.frame(mpp)
+        box = frame.to_work(around).intersection(frame.box)
+        if box.width * box.height <= MAX_PIXELS:
+            return frame, box
+        mpp *= 2
