@@ -255,13 +255,11 @@ class Session:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        content: BinaryIO | None = None,
+        content: bytes | BinaryIO = b"",
         content_type: str = "",
     ) -> requests.Response:
         headers = {"Content-Type": content_type} if content_type else None
-        sent_bytes = content.seek(0, io.SEEK_END) if content else 0
-        if content:
-            content.seek(0)
+        sent_bytes = len(content) if isinstance(content, bytes) else _size_bytes(content)
         return self._http.request(
             method,
             f"{self._root}/{path}",
@@ -335,10 +333,19 @@ def girder_id(name: str, value: str) -> str:
 
 
 @contextmanager
-def _body(content: bytes | Path) -> Iterator[BinaryIO]:
-    """What is sent, from its beginning."""
-    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as body:
-        yield body
+def _body(content: bytes | Path) -> Iterator[bytes | BinaryIO]:
+    """What is sent: bytes, or a file that is open at its beginning."""
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file:
+        yield file
+
+
+def _size_bytes(file: BinaryIO) -> int:
+    size_bytes = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size_bytes
 
 
 def _refuse(response: requests.Response, what: str) -> None:
