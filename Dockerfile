@@ -43,7 +43,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2 \
     TF_ENABLE_ONEDNN_OPTS=1
-LABEL description="Whole-slide segmentation for HistomicsUI: SegmentWSI, TrainNetwork, AverageModels, ConvertAnnotations, EvaluateSegmentation and ExtractFeaturesFromAnnotations"
+LABEL description="Whole-slide segmentation for HistomicsUI, and what goes with it: training, averaging, annotations in and out, features, evaluation"
 
 FROM run-cpu AS run-gpu
 # girder_worker gives a container with this label all GPUs.

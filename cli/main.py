@@ -12,16 +12,27 @@ from deeplab_cli.command import Command, run_command
 from deeplab_cli.ConvertAnnotations.ConvertAnnotations import TASK as CONVERT
 from deeplab_cli.EvaluateSegmentation.EvaluateSegmentation import TASK as EVALUATE
 from deeplab_cli.export import COMMAND as EXPORT
+from deeplab_cli.ExportAperioXML.ExportAperioXML import TASK as EXPORT_ANNOTATIONS
 from deeplab_cli.ExtractFeaturesFromAnnotations.ExtractFeaturesFromAnnotations import (
     TASK as FEATURES,
 )
 from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
+from deeplab_cli.IngestAperioXML.IngestAperioXML import TASK as INGEST
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.task import FAILED, Task, leave, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
-TASKS: tuple[Task[Any], ...] = (SEGMENT, TRAIN, AVERAGE, CONVERT, EVALUATE, FEATURES)
+TASKS: tuple[Task[Any], ...] = (
+    SEGMENT,
+    TRAIN,
+    AVERAGE,
+    CONVERT,
+    INGEST,
+    EXPORT_ANNOTATIONS,
+    EVALUATE,
+    FEATURES,
+)
 COMMANDS: tuple[Command[Any], ...] = (IMPORT_CHECKPOINT, EXPORT)
 
 

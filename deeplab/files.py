@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deeplab.errors import OutputError
+
+LONGEST_BYTES = 160  # of a name in UTF-8; file systems take 255, of which suffixes want some
+LONGEST_SUFFIX = 12
+_NO_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+_NO_LETTERS = '<>:"/\\|?*'
 
 
 @contextmanager
@@ -87,3 +94,20 @@ def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def safe_name(name: str) -> str:
+    """A name that comes from elsewhere as one that a file can have on any system.
+
+    Letters of all languages, blanks, commas and emoji stay; what leads to another folder, is not
+    printed or is refused by some system becomes `_`.
+    """
+    text = unicodedata.normalize("NFC", name.encode(errors="replace").decode())
+    text = "".join(c if c.isprintable() and c not in _NO_LETTERS else "_" for c in text)
+    stem, dot, suffix = text.strip(" ").rstrip(". ").rpartition(".")
+    if not stem or len(suffix) > LONGEST_SUFFIX:
+        stem, dot, suffix = stem + dot + suffix, "", ""
+    text = stem.encode()[:LONGEST_BYTES].decode(errors="ignore") + dot + suffix
+    if text.startswith("."):  # hidden, or another folder
+        text = "_" + text[1:]
+    return f"_{text}" if not text or _NO_NAME.fullmatch(text) else text

@@ -240,7 +240,11 @@ class Board:
         self.girder, self.layers, self._clock = girder, {}, 0
         girder.routes["annotation"] = self._heads
         for item in items:
-            girder.routes[f"annotation/item/{item}"] = Bodied(partial(self._posted, item))
+            self.add(item)
+
+    def add(self, item):
+        """One more item that can have annotations."""
+        self.girder.routes[f"annotation/item/{item}"] = Bodied(partial(self._posted, item))
 
     def put(self, item, annotation):
         """A layer, as a person draws one; its id."""
@@ -288,3 +292,58 @@ class Board:
         for annotation in new:
             self.put(item, annotation)
         return "application/json", str(len(new)).encode()
+
+
+class SlideFolder:
+    """A folder of slides and of files; a slide is 1000 x 800 pixels of 0.5 um."""
+
+    def __init__(self, girder, *, folder=FOLDER, access=1):
+        self.girder, self.folder, self.items, self._count = girder, folder, {}, 0
+        girder.routes |= {
+            f"folder/{folder}": {"_id": folder, "name": "slides", "_accessLevel": access},
+            "item": self._listed,
+        }
+
+    def _listed(self, query):
+        by_name = sorted(self.items.values(), key=lambda item: item["name"])
+        return by_name if query["folderId"] == self.folder else 400
+
+    def _number(self):
+        self._count += 1
+        return f"{self._count:08x}" * 3
+
+    def slide(self, name):
+        """A new slide; the id of its item."""
+        item, file = self._item(name), self._number()
+        self.items[item]["largeImage"] = {"fileId": file}
+        tiles = {"sizeX": 1000, "sizeY": 800, "tileWidth": 256, "tileHeight": 256, "levels": 3}
+        self.girder.routes |= {
+            f"item/{item}/tiles": tiles | {"mm_x": 0.0005, "mm_y": 0.0005},
+            f"file/{file}": {"_id": file, "itemId": item},
+        }
+        self._add(item, file, name, b"pixels")
+        return item
+
+    def file(self, name, content, *, item="", file_name=""):
+        """A new file, in an item of its own or in that of this id; the id of the item."""
+        item = item or self._item(name)
+        self._add(item, self._number(), file_name or name, content)
+        return item
+
+    def replace(self, item, content):
+        """Another file of the same name in the place of the one in an item."""
+        (old,) = self.girder.routes[f"item/{item}/files"]
+        self.girder.routes[f"item/{item}/files"] = []
+        self._add(item, self._number(), old["name"], content)
+
+    def _item(self, name):
+        item = self._number()
+        self.items[item] = {"_id": item, "name": name, "folderId": self.folder, "size": 1}
+        self.girder.routes |= {f"item/{item}": self.items[item], f"file/{item}": 400}
+        self.girder.routes[f"item/{item}/files"] = []
+        return item
+
+    def _add(self, item, file, name, content):
+        told = {"_id": file, "name": name, "size": len(content), "created": "2026-01-01"}
+        self.girder.routes[f"item/{item}/files"].append(told)
+        self.girder.routes[f"file/{file}/download"] = ("application/octet-stream", content)

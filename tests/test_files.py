@@ -1,11 +1,14 @@
 """Results that appear whole or not at all."""
 
 import os
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deeplab.errors import OutputError
-from deeplab.files import check_writable, scratch_folder, whole_file
+from deeplab.files import check_writable, safe_name, scratch_folder, whole_file
 
 
 def test_a_file_appears_when_the_block_ends_well(tmp_path):
@@ -63,3 +66,35 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
         check_writable(tmp_path / "file/a.txt")
     with pytest.raises(OutputError, match="it is a folder"):
         check_writable(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("TCGA.01, Größe 🔬.svs", "TCGA.01, Größe 🔬.svs"),
+        ("../../x.xml", "_._.._x.xml"),
+        ("/etc/passwd", "_etc_passwd"),
+        ("C:\\a|b?.xml", "C__a_b_.xml"),
+        ("a\nb\u202ec\ud800", "a_b_c_"),
+        (".hidden", "_hidden"),
+        ("...", "_"),
+        ("", "_"),
+        ("con.xml", "_con.xml"),
+        ("a. ", "a"),
+        ("u\u0308.xml", "ü.xml"),
+    ],
+)
+def test_a_name_from_elsewhere_becomes_one_of_a_file(name, safe):
+    assert safe_name(name) == safe
+
+
+@given(st.text(max_size=400))
+def test_a_safe_name_is_always_one_file_in_its_folder_and_safe_again(name):
+    safe = safe_name(name)
+    assert Path(safe).name == safe != ".."
+    assert len(safe.encode()) < 200
+    assert safe_name(safe) == safe
+
+
+def test_a_long_name_keeps_its_suffix():
+    assert safe_name("ü" * 300 + ".geojson").endswith("ü.geojson")

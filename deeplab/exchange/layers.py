@@ -57,6 +57,11 @@ class Replaced:
     removed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers that are there now of those given, as the annotations call them."""
+        return (*self.posted, *self.present)
+
 
 def post_layers(
     annotations: Annotations, heatmaps: Sequence[Heatmap], slide: str, login: ServerLogin
@@ -121,7 +126,7 @@ def replace_layers(
     removed = list(_remove(session, item_id, stale))
     return Replaced(
         posted=posted,
-        present=tuple(name for name in annotations.names if name in present),
+        present=tuple(n for n in annotations.names if n in present and _is_meant(n, only)),
         removed=tuple(removed),
         kept=tuple(each.head.name for each in stale.values() if each.head.name not in removed),
     )

@@ -6,34 +6,48 @@ import csv
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from deeplab.annotations.files import read_annotations
-from deeplab.annotations.format import IGNORE_LAYER
-from deeplab.annotations.girder_json import annotations_of
+from deeplab.annotations.format import IGNORE_LAYER, Reading
+from deeplab.annotations.girder_json import annotations_of, read_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
-from deeplab.errors import ConfigError, SourceError, UnknownIdError
-from deeplab.server.annotations import annotation_heads, item_annotations
+from deeplab.errors import AnnotationError, ConfigError, SourceError, UnknownIdError
+from deeplab.exchange.beside import PICTURES, SLIDES, is_mask, names_beside, plain_name
+from deeplab.server.annotations import (
+    annotation_heads,
+    download_annotations,
+    item_annotations,
+)
 from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session
 
 log = logging.getLogger(__name__)
 
-PICTURES = {".png", ".jpg", ".jpeg"}
-SLIDES = {
-    *(".svs", ".tif", ".tiff", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide"),
-    *(".qptiff", ".dcm", ".czi", *PICTURES),
-}
-ANNOTATIONS = (".xml", ".geojson", ".json", ".anot", ".png")  # in this order of preference
-MASK = ".mask"  # slide.mask.png holds label values
+# What counts beside a slide after masks, in this order of preference.
+ANNOTATIONS = (".xml", ".geojson", ".json", ".anot", ".png")
 COLUMNS = {"slide", "annotation", "mpp", "patient", "split"}
 
+MAX_BYTES = 8 * 2**30  # of the live annotations of a slide, as JSON
+
 Split = Literal["", "train", "validation"]
+
+
+class Load(Protocol):
+    """Reads the annotations of a slide."""
+
+    def __call__(self, spill: Path | None = None) -> Annotations:
+        """All of them; kept in the folder `spill` where there may be too many for memory.
+
+        Raises:
+            AnnotationError: they are not what they claim to be.
+            ServerError: the server that has them refused or failed.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +65,7 @@ class Sample:
 
     name: str
     slide: str
-    load: Callable[[], Annotations]
+    load: Load
     mpp: float = 0.0
     patient: str = ""
     split: Split = ""
@@ -143,17 +157,16 @@ def _kinds() -> str:
 def _in_folder(folder: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
     files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
     # A suffix may be written in capitals; the rest of a name is taken to the letter.
-    by_name = {p.stem + p.suffix.lower(): p for p in sorted(files, reverse=True)}
-    slides = [p for p in sorted(files) if p.suffix.lower() in SLIDES and not p.stem.endswith(MASK)]
+    by_name = {plain_name(p.name): p for p in sorted(files, reverse=True)}
+    slides = [p for p in sorted(files) if p.suffix.lower() in SLIDES and not is_mask(p.name)]
     scans = {p.stem: p for p in reversed(slides) if p.suffix.lower() not in PICTURES}
     for path in slides:
         scan = scans.get(path.stem, path)
         if scan != path and path.suffix.lower() in PICTURES:
             log.info("%s is not taken for a slide: %s has its name", path.name, scan.name)
             continue
-        beside = [path.stem + MASK + ".png"]
-        beside += [name + suffix for name in (path.stem, path.name) for suffix in ANNOTATIONS]
-        taken = next((by_name[n] for n in beside if n in by_name and by_name[n] != path), None)
+        beside = (by_name.get(name) for name in names_beside(path.name, ANNOTATIONS))
+        taken = next((found for found in beside if found not in (None, path)), None)
         if taken:
             yield Sample(name=path.name, slide=str(path), load=_reader(taken, names))
         else:
@@ -225,8 +238,11 @@ def _mpp(text: str, where: str) -> float:
     return mpp
 
 
-def _reader(path: Path, names: _MaskNames) -> Callable[[], Annotations]:
-    return lambda: read_annotations(path, classes=names.classes, ignore=names.ignore)
+def _reader(path: Path, names: _MaskNames) -> Load:
+    def load(spill: Path | None = None) -> Annotations:
+        return read_annotations(path, classes=names.classes, ignore=names.ignore, spill=spill)
+
+    return load
 
 
 def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
@@ -258,9 +274,16 @@ def _slide_items(session: Session, any_id: str) -> list[Item]:
         return [item] if item.is_large_image else []
 
 
-def _live(session: Session, item_id: str, name: str) -> Callable[[], Annotations]:
-    def load() -> Annotations:
-        documents = [told["annotation"] for told in item_annotations(session, item_id)]
-        return annotations_of(documents, name)
+def _live(session: Session, item_id: str, name: str) -> Load:
+    def load(spill: Path | None = None) -> Annotations:
+        if spill is None:
+            documents = [told["annotation"] for told in item_annotations(session, item_id)]
+            return annotations_of(documents, name)
+        path = spill / "live.json"
+        download_annotations(session, item_id, path, limit_bytes=MAX_BYTES)
+        try:
+            return read_girder_json(path, Reading(spill=spill))
+        except AnnotationError as error:
+            raise AnnotationError(name, error.problem) from error
 
     return load

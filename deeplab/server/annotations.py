@@ -63,6 +63,19 @@ def item_annotations(session: Session, item_id: str) -> list[dict[str, Any]]:
     return _dicts(session.get_json(path, what), what)
 
 
+def download_annotations(session: Session, item_id: str, to: Path, *, limit_bytes: int) -> None:
+    """Write all annotations of an item to the file `to`, as a JSON list.
+
+    Raises:
+        AccessDeniedError: the token may not read them.
+        ServerError: the server refused or failed, or has more than `limit_bytes`.
+        OSError: the file cannot be written.
+    """
+    what = f"annotations of item {item_id}"
+    path = f"annotation/item/{girder_id('item', item_id)}"
+    session.download(path, what, to=to, limit_bytes=limit_bytes)
+
+
 def post_annotations(session: Session, item_id: str, annotations: Sequence[dict[str, Any]]) -> None:
     """Add annotations to an item, all in one request.
 
@@ -83,7 +96,8 @@ def post_annotation_file(session: Session, item_id: str, path: Path) -> None:
         ServerError: the server refused them or failed; it may have stored some.
         OSError: the file cannot be read.
     """
-    what = f"new annotations of item {item_id}"
+    # Girder takes 100 MB at once unless its server.max_request_body_size says more.
+    what = f"new annotation of {path.stat().st_size / 1e6:.1f} MB for item {item_id}"
     session.post_file(f"annotation/item/{girder_id('item', item_id)}", what, path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deeplab.errors import AccessDeniedError, ServerError, UnknownIdError
-from deeplab.server.items import Item, folder_items, item_files
+from deeplab.server.items import Item, ItemFile, folder_items, item_files
 from deeplab.server.session import Session, girder_id
 
 PIECE_BYTES = 16 * 2**20  # Girder refuses less than 5 MiB, but for the last piece
@@ -118,10 +118,20 @@ def download_item(session: Session, item: Item, to: Path, *, limit_bytes: int) -
     files = item_files(session, item.id)
     if len(files) != 1:
         raise ServerError(f"item {item.name}", f"has {len(files)} files instead of one")
-    (file,) = files
-    if file.size_bytes > limit_bytes:
-        raise ServerError(f"item {item.name}", f"has more than {limit_bytes:,} bytes")
+    download_file(session, files[0], to, limit_bytes=limit_bytes)
+
+
+def download_file(session: Session, file: ItemFile, to: Path, *, limit_bytes: int) -> None:
+    """Write a file to `to`.
+
+    Raises:
+        AccessDeniedError: the token may not read it.
+        ServerError: it has more than `limit_bytes`, or the server failed.
+        OSError: the file cannot be written.
+    """
     what = f"file {file.name}"
+    if file.size_bytes > limit_bytes:
+        raise ServerError(what, f"has more than {limit_bytes:,} bytes")
     session.download(f"file/{file.id}/download", what, to=to, limit_bytes=limit_bytes)
     if to.stat().st_size != file.size_bytes:
         raise ServerError(what, f"has {file.size_bytes:,} bytes, but others arrived")

@@ -16,7 +16,8 @@ PAGE = 500  # items asked for at once
 class Item:
     """An item of a folder; `is_large_image` says that the server has tiles of it.
 
-    `words` are those of its metadata that are text or numbers, by name in small letters.
+    `image_file_id` is the file that they are of. `words` are those of its metadata that are text
+    or numbers, by name in small letters.
     """
 
     id: str
@@ -24,16 +25,18 @@ class Item:
     folder_id: str
     size_bytes: int
     is_large_image: bool
+    image_file_id: str = ""
     words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemFile:
-    """A file of an item."""
+    """A file of an item; `created` is when its content was put there, as the server writes it."""
 
     id: str
     name: str
     size_bytes: int
+    created: str = ""
 
 
 def get_item(session: Session, item_id: str) -> Item:
@@ -106,7 +109,12 @@ def item_files(session: Session, item_id: str) -> list[ItemFile]:
     files = _list(session.get_json(path, what, {"limit": "0"}), what)
     try:
         return [
-            ItemFile(id=_id(told), name=str(told["name"]), size_bytes=int(told.get("size") or 0))
+            ItemFile(
+                id=_id(told),
+                name=str(told["name"]),
+                size_bytes=int(told.get("size") or 0),
+                created=str(told.get("created") or ""),
+            )
             for told in files
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -138,6 +146,7 @@ def _item(told: Any, what: str) -> Item:  # noqa: ANN401  JSON
             is_large_image=isinstance(image, dict)
             and "fileId" in image
             and not image.get("expected"),
+            image_file_id=str(image.get("fileId", "")) if isinstance(image, dict) else "",
             words=_words(told.get("meta")),
         )
     except (KeyError, TypeError, ValueError) as error:

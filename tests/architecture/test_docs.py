@@ -13,7 +13,8 @@ import pytest
 from deeplab import errors
 from deeplab.bundles.card import Card
 from deeplab.config.models import BACKBONES
-from deeplab.exchange.samples import ANNOTATIONS, COLUMNS, MASK
+from deeplab.exchange.beside import MASK
+from deeplab.exchange.samples import ANNOTATIONS, COLUMNS
 from deeplab_cli import binding
 from deeplab_cli.command import parser_of
 from deeplab_cli.forms import read_spec, spec_text

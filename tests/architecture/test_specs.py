@@ -56,6 +56,8 @@ def least(tmp_path: Path) -> dict[str, dict[str, str]]:
         "TrainNetwork": {"inputFolder": str(tmp_path), "output_model": out, "classes": "a"},
         "AverageModels": {"inputFolder": str(tmp_path), "output_model": out},
         "ConvertAnnotations": {"inputAnnotationFile": slide, "outputFile": out},
+        "IngestAperioXML": {"inputFolder": "5f" * 12, "girderApiUrl": "https://host/api/v1"},
+        "ExportAperioXML": {"inputFolder": str(tmp_path), "outputFile": f"{out}.zip"},
         "EvaluateSegmentation": {"inputImageFile": slide, "output_report": out},
         "ExtractFeaturesFromAnnotations": {"inputFolder": str(tmp_path), "output_table": out},
     }

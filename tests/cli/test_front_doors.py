@@ -43,6 +43,8 @@ def test_the_list_of_tasks_is_pure_json(tmp_path: Path):
         "TrainNetwork": "python",
         "AverageModels": "python",
         "ConvertAnnotations": "python",
+        "IngestAperioXML": "python",
+        "ExportAperioXML": "python",
         "EvaluateSegmentation": "python",
         "ExtractFeaturesFromAnnotations": "python",
     }
@@ -55,6 +57,8 @@ def test_the_list_of_tasks_is_pure_json(tmp_path: Path):
         "TrainNetwork",
         "AverageModels",
         "ConvertAnnotations",
+        "IngestAperioXML",
+        "ExportAperioXML",
         "EvaluateSegmentation",
         "ExtractFeaturesFromAnnotations",
     ],

@@ -115,6 +115,7 @@ def test_only_the_layers_asked_for_are_put_there_or_replaced(girder, board):
     put(girder, drawn("a", "b"), origin("d1"))
     done = put(girder, drawn("a", "b", "c"), origin("d2"), only=("a", "c"))
     assert (set(done.posted), done.removed) == ({"a", "c"}, ("a",))
+    assert put(girder, drawn("a", "b", "c"), origin("d2"), only=("c",)).names == ("c",)
     digests = {
         name: each["annotation"]["attributes"][ORIGIN].get("digest")
         for name, each in board.named(ITEM).items()

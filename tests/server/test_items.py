@@ -17,7 +17,12 @@ def test_an_item_is_read():
     routes = {f"item/{ITEM}": told(7, largeImage={"fileId": ITEM})}
     with fake_girder(routes=routes) as girder, Session(girder.login) as session:
         assert items.get_item(session, ITEM) == Item(
-            id=f"{7:024x}", name="7.svs", folder_id=FOLDER, size_bytes=9, is_large_image=True
+            id=f"{7:024x}",
+            name="7.svs",
+            folder_id=FOLDER,
+            size_bytes=9,
+            is_large_image=True,
+            image_file_id=ITEM,
         )
 
 

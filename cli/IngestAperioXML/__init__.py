@@ -1,0 +1,1 @@
+"""Files of annotations onto the slides of a server."""

@@ -1,0 +1,129 @@
+"""Files of annotations on a Girder server, and the slides they are about."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deeplab.annotations.formats import FORMATS
+from deeplab.errors import SourceError, UnknownIdError
+from deeplab.exchange.beside import (
+    MASKS,
+    PICTURES,
+    is_mask,
+    names_beside,
+    plain_name,
+    split_name,
+)
+from deeplab.server.items import Item, ItemFile, folder_items, item_files, item_with
+from deeplab.server.session import Session
+
+# What may be a picture is one of labels only where its name says so.
+SUFFIXES = tuple(dict.fromkeys(s for each in FORMATS for s in each.suffixes if s not in MASKS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOfSlide:
+    """A file of annotations of a slide, and the item that holds it."""
+
+    slide: Item
+    item: Item
+    file: ItemFile
+
+    @property
+    def name(self) -> str:
+        """What a person finds it by."""
+        same = self.file.name == self.item.name
+        return self.file.name if same else f"{self.item.name}/{self.file.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesFound:
+    """The slides asked for, their files of annotations, and sentences about others.
+
+    Attributes:
+        slides: by name.
+        files: those of a slide together.
+        unclear: sentences about items that may be about several slides.
+    """
+
+    slides: Sequence[Item]
+    files: Sequence[FileOfSlide]
+    unclear: Sequence[str] = ()
+
+
+def find_files(session: Session, any_id: str) -> FilesFound:
+    """The files of annotations of a slide or of all slides of a folder.
+
+    They lie in the same folder under the name of the slide, with its suffix or without, or in the
+    slide's own item.
+
+    Args:
+        session: with the right to read there.
+        any_id: of a folder, of a slide's item or of its file.
+
+    Raises:
+        SourceError: it holds no slide, or is the id of an item that is none.
+        AccessDeniedError, ServerError: the server refuses or fails.
+    """
+    try:
+        items = list(folder_items(session, any_id))
+        asked = [item for item in items if _is_slide(item)]
+    except UnknownIdError:
+        item = item_with(session, any_id)
+        if not _is_slide(item):
+            raise SourceError(f"{item.name} is no slide; choose its slide or the folder") from None
+        items, asked = list(folder_items(session, item.folder_id)), [item]
+    if not asked:
+        raise SourceError(f"the folder {any_id} holds no slide, only {len(items)} other items")
+    fitting = _fitting([item for item in items if _is_slide(item)])
+    holders: dict[str, list[Item]] = defaultdict(list)
+    unclear: list[str] = []
+    for item in items:
+        slides = [] if _is_slide(item) else fitting.get(plain_name(item.name), [])
+        if len(slides) == 1:
+            holders[slides[0].id].append(item)
+        elif any(slide in asked for slide in slides):
+            unclear.append(_unclear(item.name, [slide.name for slide in slides]))
+    files = [file for slide in asked for file in _files_of(session, slide, holders[slide.id])]
+    return FilesFound(slides=asked, files=files, unclear=unclear)
+
+
+def _unclear(name: str, slides: Sequence[str]) -> str:
+    _, suffix = split_name(name)
+    return (
+        f"{name} was not taken, as it may be about {' or '.join(slides)}; name it after one of"
+        f" them in full, as {slides[0]}{suffix}"
+    )
+
+
+def _is_slide(item: Item) -> bool:
+    return item.is_large_image and not is_mask(item.name)
+
+
+def _fitting(slides: Sequence[Item]) -> dict[str, list[Item]]:
+    """The slides that a file may be about, by its plain name."""
+    fitting: dict[str, list[Item]] = defaultdict(list)
+    whole: dict[str, list[Item]] = defaultdict(list)
+    for slide in slides:
+        for name in names_beside(slide.name, SUFFIXES):
+            (whole if name.startswith(slide.name) else fitting)[name].append(slide)
+    for name, several in fitting.items():
+        # A picture of a slide has its name, too.
+        scans = [slide for slide in several if split_name(slide.name)[1] not in PICTURES]
+        fitting[name] = scans or several
+    return {**fitting, **whole}
+
+
+def _files_of(session: Session, slide: Item, holders: Sequence[Item]) -> list[FileOfSlide]:
+    return [
+        FileOfSlide(slide=slide, item=item, file=file)
+        for item in (*holders, slide)
+        for file in sorted(item_files(session, item.id), key=lambda file: file.name)
+        if file.id != slide.image_file_id and _is_read(file.name)
+    ]
+
+
+def _is_read(name: str) -> bool:
+    return is_mask(name) or split_name(name)[1] in SUFFIXES

@@ -1,0 +1,288 @@
+"""The flow of taking in: files beside the slides of a Girder server become their layers."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deeplab import __version__
+from deeplab.annotations.format import Format, Reading
+from deeplab.annotations.formats import format_of, named
+from deeplab.annotations.shapes import Annotations
+from deeplab.config.convert_request import AUTO
+from deeplab.config.ingest_request import IngestRequest
+from deeplab.config.progress import Progress
+from deeplab.errors import (
+    AccessDeniedError,
+    AnnotationError,
+    OutputError,
+    ServerError,
+    SourceError,
+)
+from deeplab.exchange.beside import split_name
+from deeplab.exchange.choice import Choice
+from deeplab.exchange.files_on_server import FileOfSlide, FilesFound, find_files
+from deeplab.exchange.layers import Origin, Replaced, replace_layers
+from deeplab.files import safe_name, scratch_folder
+from deeplab.server.folder_files import check_folder_writable, download_file
+from deeplab.server.session import ServerLogin, Session
+from deeplab.slides.facts import item_facts
+
+log = logging.getLogger(__name__)
+
+TASK = "IngestAperioXML"
+MAX_BYTES = 8 * 2**30  # of one file
+MOST_FAILURES = 3  # of the server, one after the other, after which it is not asked any more
+BY_NUMBER = ("mask", "hovernet")  # formats in which names may come from the request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenIn:
+    """What became of one file.
+
+    Attributes:
+        source: the file.
+        title: of its format.
+        counts: what is in each layer that was put there, in words, by its name in the file.
+        replaced: what became of the slide's layers.
+        remarks: what reading had to mend or leave out.
+    """
+
+    source: FileOfSlide
+    title: str
+    counts: dict[str, str]
+    replaced: Replaced
+    remarks: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """What a person is told."""
+        yield f"{self.source.slide.name}, from {self.source.name} ({self.title}):"
+        done = self.replaced
+        for name, called in done.posted.items():
+            other = f', called "{called}"' if called != name else ""
+            yield f"  {name}: {self.counts[name]}{other}"
+        if done.present:
+            yield f"  there already: {', '.join(done.present)}"
+        if done.removed:
+            yield f"  no longer there, as the file is another one: {', '.join(done.removed)}"
+        if done.kept:
+            yield f"  from the earlier file, but changed since, so kept: {', '.join(done.kept)}"
+        if not done.posted and not done.present:
+            yield "  no layer to put there"
+        yield from (f"  {remark}" for remark in self.remarks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingested:
+    """What was taken in, and what was not.
+
+    Attributes:
+        found: slides and files.
+        taken: one for each file that was read.
+        passed_over: names of files of another format than the one asked for.
+        unknown: sentences about layers that were asked for and are in no file.
+    """
+
+    found: FilesFound
+    taken: tuple[TakenIn, ...]
+    passed_over: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        new = sum(len(each.replaced.posted) for each in self.taken)
+        slides = len(self.found.slides)
+        yield f"{slides} slides, {len(self.found.files)} files of annotations, {new} new layers"
+        for each in self.taken:
+            yield from each.lines()
+        yield from self.found.unclear
+        if self.passed_over:
+            yield f"of another format, so not taken: {', '.join(self.passed_over)}"
+        bare = {each.name for each in self.found.slides}
+        bare -= {each.slide.name for each in self.found.files}
+        if bare:
+            yield f"slides without such a file: {', '.join(sorted(bare))}"
+        yield from self.unknown
+
+
+def ingest(request: IngestRequest, progress: Progress) -> Ingested:
+    """Take files of annotations in as `request` says; a second time does only what is left.
+
+    Neither the files nor layers that others made are touched.
+
+    Raises:
+        SourceError: there is no slide or no file; or some files could not be taken, after all
+            others were.
+        ConfigError: there is no such format.
+        AccessDeniedError, ServerError: the server refuses or fails.
+    """
+    if request.source_format != AUTO:
+        named(request.source_format)
+    with Session(ServerLogin(request.api_url, request.token)) as session:
+        found = find_files(session, request.source)
+        if not found.files:
+            raise SourceError("; ".join(found.unclear) or _nothing(found.slides[0].name))
+        check_folder_writable(session, found.slides[0].folder_id)
+        return _Ingestion(session, request).run(found, progress)
+
+
+class _Ingestion:
+    """One run over files, and what it meets."""
+
+    def __init__(self, session: Session, request: IngestRequest) -> None:
+        self._session, self._request = session, request
+        self._choice = Choice(request.classes)
+        self._taken: list[TakenIn] = []
+        self._passed_over: list[str] = []
+        self._failed: list[str] = []
+        self._server_failures = 0
+
+    def run(self, found: FilesFound, progress: Progress) -> Ingested:
+        for number, source in enumerate(found.files):
+            progress("take in", number, len(found.files))
+            self._try(source)
+        progress("take in", len(found.files), len(found.files))
+        done = Ingested(
+            found=found,
+            taken=tuple(self._taken),
+            passed_over=tuple(self._passed_over),
+            unknown=tuple(self._choice.unknown()),
+        )
+        if self._failed:
+            log.info("%s", done.summary())
+            raise SourceError(
+                f"{len(self._failed)} of {len(found.files)} files could not be taken in: "
+                + "; ".join(self._failed)
+            )
+        if done.unknown and not any(each.replaced.names for each in self._taken):
+            raise SourceError("; ".join(done.unknown))
+        return done
+
+    def _try(self, source: FileOfSlide) -> None:
+        try:
+            if taken := self._take(source):
+                self._taken.append(taken)
+            else:
+                self._passed_over.append(source.name)
+            self._server_failures = 0
+        except AccessDeniedError:
+            raise
+        except AnnotationError as error:
+            self._fail(f"{source.name}: {error.problem}")
+        except ServerError as error:
+            self._server_failures += 1
+            if self._server_failures == MOST_FAILURES:
+                raise
+            self._fail(f"{source.name}: {error}")
+
+    def _fail(self, sentence: str) -> None:
+        log.warning("%s", sentence)
+        self._failed.append(sentence)
+
+    def _take(self, source: FileOfSlide) -> TakenIn | None:
+        """Puts the layers of a file on its slide; None where the file is of another format."""
+        with scratch_folder() as folder:
+            path = folder / safe_name(source.file.name)
+            self._fetch(source, path)
+            format_ = _format(path, self._request.source_format)
+            if format_ is None:
+                return None
+            annotations = self._read(path, format_, source)
+            only = self._choice.of(annotations.names)
+            replaced = replace_layers(
+                self._session,
+                source.slide.id,
+                _with_task(annotations),
+                _origin(source, path, format_, self._request.value_names),
+                only=only,
+            )
+            return TakenIn(
+                source=source,
+                title=format_.title,
+                counts={name: _count(annotations, name) for name in replaced.posted},
+                replaced=replaced,
+                remarks=annotations.remarks,
+            )
+
+    def _fetch(self, source: FileOfSlide, path: Path) -> None:
+        try:
+            download_file(self._session, source.file, path, limit_bytes=MAX_BYTES)
+        except OSError as error:
+            raise OutputError(path, error.strerror or str(error)) from error
+
+    def _read(self, path: Path, format_: Format, source: FileOfSlide) -> Annotations:
+        facts = item_facts(self._session, source.slide.id)
+        reading = Reading(
+            classes=self._request.value_names,
+            spill=path.parent,
+            width_level0=facts.width_level0,
+            height_level0=facts.height_level0,
+            mpp=facts.mpp,
+        )
+        try:
+            return format_.read(path, reading)
+        except AnnotationError:
+            # A file about several pictures calls the slide's by its name, which others need not.
+            if format_.name != "coco":
+                raise
+            return format_.read(path, replace(reading, image=source.slide.name))
+
+
+def _nothing(slide: str) -> str:
+    name, _ = split_name(slide)
+    return (
+        "there is no file of annotations; it must lie in the folder of its slide and be called"
+        f" after it, for {slide} as {name}.xml or {slide}.xml"
+    )
+
+
+def _format(path: Path, asked: str) -> Format | None:
+    """The format to read a file as; None where it is of another one than is asked for."""
+    if asked == AUTO:
+        return format_of(path)
+    wanted = named(asked)
+    if path.suffix.lower() not in wanted.suffixes:
+        return None
+    try:
+        found = format_of(path)
+    except AnnotationError:
+        return wanted  # which may be one that cannot be told by the content
+    return wanted if found == wanted else None
+
+
+def _with_task(annotations: Annotations) -> Annotations:
+    """What the file says of its making goes before that we took it in."""
+    return replace(
+        annotations, attributes={"cli": TASK, "version": __version__, **annotations.attributes}
+    )
+
+
+def _origin(source: FileOfSlide, path: Path, format_: Format, names: Sequence[str]) -> Origin:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    if format_.name in BY_NUMBER:
+        digest.update("\n".join(names).encode())
+    return Origin(
+        task=TASK,
+        source=f"{source.item.name}/{source.file.name}",
+        digest=digest.hexdigest(),
+        facts={
+            "file": source.file.name,
+            "file_id": source.file.id,
+            "file_bytes": source.file.size_bytes,
+            "file_created": source.file.created,
+            "format": format_.name,
+        },
+    )
+
+
+def _count(annotations: Annotations, name: str) -> str:
+    layer = annotations.layer(name)
+    marks = f", {len(layer.marks)} points and lines" if layer.marks else ""
+    return f"{len(layer.shapes)} shapes{marks}"

@@ -1,0 +1,85 @@
+"""Which files on a server are about which slides."""
+
+import pytest
+
+from deeplab.errors import SourceError
+from deeplab.exchange.files_on_server import find_files
+from deeplab.server.session import Session
+from tests.girder_for_tests import FOLDER, SlideFolder, fake_girder
+
+
+@pytest.fixture
+def girder():
+    with fake_girder() as girder:
+        yield girder
+
+
+@pytest.fixture
+def folder(girder):
+    return SlideFolder(girder)
+
+
+def found(girder, any_id=FOLDER):
+    with Session(girder.login) as session:
+        files = find_files(session, any_id)
+    return files, {(each.slide.name, each.name) for each in files.files}
+
+
+def test_all_files_of_a_slide_are_found_and_those_of_others_are_not(girder, folder):
+    for name in ("TCGA.01.svs", "TCGA.02.svs", "TCGA.svs"):
+        folder.slide(name)
+    beside = ["TCGA.01.xml", "TCGA.01.svs.XML", "TCGA.01.geojson", "TCGA.01.mask.tif"]
+    for name in (*beside, "TCGA.xml", "TCGA.03.xml", "TCGA.02.txt", "TCGA.02.png"):
+        folder.file(name, b"x")
+    _, pairs = found(girder)
+    assert pairs == {("TCGA.01.svs", name) for name in beside} | {("TCGA.svs", "TCGA.xml")}
+
+
+def test_a_mask_of_which_the_server_has_made_an_image_is_no_slide(girder, folder):
+    folder.slide("a.svs")
+    folder.slide("a.mask.tif")
+    files, pairs = found(girder)
+    assert [slide.name for slide in files.slides] == ["a.svs"]
+    assert pairs == {("a.svs", "a.mask.tif")}
+
+
+def test_further_files_in_the_item_of_a_slide_are_found(girder, folder):
+    slide = folder.slide("a.svs")
+    for name in ("any name.xml", "notes.txt", "thumbnail.png", "b.mask.png"):
+        folder.file(name, b"x", item=slide)
+    _, pairs = found(girder)
+    assert pairs == {("a.svs", "a.svs/any name.xml"), ("a.svs", "a.svs/b.mask.png")}
+
+
+@pytest.mark.parametrize("of", ["item", "file"])
+def test_one_slide_is_asked_for_by_its_item_or_its_file(girder, folder, of):
+    slide = folder.slide("a.svs")
+    folder.slide("b.svs")
+    folder.file("a.xml", b"x")
+    folder.file("b.xml", b"x")
+    any_id = slide if of == "item" else folder.items[slide]["largeImage"]["fileId"]
+    files, pairs = found(girder, any_id)
+    assert [each.name for each in files.slides] == ["a.svs"]
+    assert pairs == {("a.svs", "a.xml")}
+
+
+def test_a_name_that_fits_two_slides_is_not_guessed_about(girder, folder):
+    folder.slide("a.ndpi")
+    folder.slide("a.svs")
+    folder.slide("b.png")
+    folder.slide("b.svs")
+    for name in ("a.xml", "a.svs.xml", "b.xml"):
+        folder.file(name, b"x")
+    files, pairs = found(girder)
+    assert pairs == {("a.svs", "a.svs.xml"), ("b.svs", "b.xml")}, "a picture yields to its scan"
+    (sentence,) = files.unclear
+    assert sentence.startswith("a.xml was not taken, as it may be about a.ndpi or a.svs; name it")
+    assert sentence.endswith("in full, as a.ndpi.xml")
+
+
+def test_what_is_no_slide_is_one_clear_sentence(girder, folder):
+    xml = folder.file("a.xml", b"x")
+    with pytest.raises(SourceError, match="holds no slide, only 1 other items"):
+        found(girder)
+    with pytest.raises(SourceError, match="a.xml is no slide; choose its slide or the folder"):
+        found(girder, xml)
