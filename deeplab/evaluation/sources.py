@@ -13,7 +13,8 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.errors import AnnotationError, ConfigError, SourceError
 from deeplab.evaluation.sides import Sides, only, reference_of_documents, sides_of_documents
-from deeplab.exchange.samples import ANNOTATIONS, MASK, SLIDES
+from deeplab.exchange.beside import MASK, SLIDES
+from deeplab.exchange.samples import ANNOTATIONS
 from deeplab.server.annotations import item_annotations
 from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session

@@ -17,8 +17,8 @@ from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from deeplab.errors import SourceError
+from deeplab.exchange.beside import SLIDES
 from deeplab.exchange.labelling import folded
-from deeplab.exchange.samples import SLIDES
 
 Cell = str | float | None
 
