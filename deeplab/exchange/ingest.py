@@ -25,6 +25,7 @@ from deeplab.errors import (
 from deeplab.exchange.beside import split_name
 from deeplab.exchange.choice import Choice
 from deeplab.exchange.files_on_server import FileOfSlide, FilesFound, find_files
+from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.layers import Origin, Replaced, replace_layers
 from deeplab.files import safe_name, scratch_folder
 from deeplab.server.folder_files import check_folder_writable, download_file
@@ -224,6 +225,7 @@ class _Ingestion:
             width_level0=facts.width_level0,
             height_level0=facts.height_level0,
             mpp=facts.mpp,
+            label_image=LabelImages(self._session, path.parent),
         )
         try:
             return format_.read(path, reading)

@@ -19,6 +19,7 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
 from deeplab.errors import AnnotationError, ConfigError, SourceError, UnknownIdError
 from deeplab.exchange.beside import PICTURES, SLIDES, is_mask, names_beside, plain_name
+from deeplab.exchange.label_images import LabelImages
 from deeplab.server.annotations import (
     annotation_heads,
     download_annotations,
@@ -282,7 +283,8 @@ def _live(session: Session, item_id: str, name: str) -> Load:
         path = spill / "live.json"
         download_annotations(session, item_id, path, limit_bytes=MAX_BYTES)
         try:
-            return read_girder_json(path, Reading(spill=spill))
+            reading = Reading(spill=spill, label_image=LabelImages(session, spill))
+            return read_girder_json(path, reading)
         except AnnotationError as error:
             raise AnnotationError(name, error.problem) from error
 

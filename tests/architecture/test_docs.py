@@ -13,7 +13,8 @@ import pytest
 from deeplab import errors
 from deeplab.bundles.card import Card
 from deeplab.config.models import BACKBONES
-from deeplab.exchange.beside import MASK
+from deeplab.exchange.beside import MASK, MASKS
+from deeplab.exchange.files_on_server import SUFFIXES
 from deeplab.exchange.samples import ANNOTATIONS, COLUMNS
 from deeplab_cli import binding
 from deeplab_cli.command import parser_of
@@ -173,3 +174,14 @@ def test_the_page_of_the_backbones_has_a_row_for_each():
     page = (DOCS / "reference/backbones.md").read_text(encoding="utf-8")
     for name in BACKBONES:
         assert page.count(f"| {name} |") == 2
+
+
+def test_the_page_of_annotations_names_each_ending_and_each_field_that_a_person_sees():
+    page = (DOCS / "how-to/annotations-in-and-out.md").read_text(encoding="utf-8")
+    for suffix in SUFFIXES:
+        assert f"{suffix}`" in page, suffix
+    for mask in MASKS[:2]:
+        assert f"{MASK}{mask}`" in page
+    for name in ("IngestAperioXML", "ExportAperioXML"):
+        labels = re.findall(r"<label>(.+)</label>", spec_text(name))[1:4]
+        assert all(f"**{label}**" in page for label in labels), labels

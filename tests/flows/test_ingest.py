@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from deeplab_cli.main import main
 from tests.annotations.girder_schema import load_schema
 from tests.girder_for_tests import FOLDER, TOKEN, Board, SlideFolder, fake_girder
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/annotations-in-and-out.md"
 RING = shapely.box(10, 10, 60, 50) - shapely.box(20, 20, 30, 30)
 
 
@@ -95,6 +97,8 @@ def test_the_layers_of_each_file_are_put_on_its_slide_and_say_where_they_come_fr
     assert (origin["file"], origin["format"]) == ("TCGA.01.xml", "imagescope")
     assert len(origin["file_id"]) == 24
     assert len(origin["digest"]) == 64
+    for key in origin:
+        assert f"`{key}`" in PAGE.read_text(encoding="utf-8"), key
     (element,) = layers["tumour"]["elements"]
     assert len(element["holes"]) == 1
     assert len(board.of(slide)) == 4, "the one drawn by hand stays"

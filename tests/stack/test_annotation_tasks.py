@@ -1,7 +1,9 @@
 """The tasks on annotations in Docker, alone and as jobs of Girder."""
 
+import io
 import json
 import subprocess
+import zipfile
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -13,6 +15,13 @@ RINGS = [
     [[10, 10], [60, 10], [60, 50], [10, 50], [10, 10]],
     [[20, 20], [20, 30], [30, 30], [30, 20], [20, 20]],
 ]
+
+
+IMAGESCOPE = """<Annotations MicronsPerPixel="0.499"><Annotation Id="1" Name="{name}" Type="4"
+ LineColor="65280" Visible="1"><Attributes/><Regions><RegionAttributeHeaders/>
+<Region Id="1" Type="0" NegativeROA="0" Text="first"><Vertices><Vertex X="0" Y="0" Z="0"/>
+<Vertex X="{side}" Y="0" Z="0"/><Vertex X="{side}" Y="{side}" Z="0"/><Vertex X="0" Y="{side}" Z="0"/>
+</Vertices></Region></Regions></Annotation></Annotations>"""
 
 
 @pytest.fixture
@@ -98,3 +107,100 @@ def test_a_file_that_is_none_ends_the_job_in_one_sentence_and_leaves_nothing(
     assert len(sentences) == 1, log(job)
     assert [item["name"] for item in site.girder.get("item", folderId=folder_id)] == [drawn.name]
     assert site.leftovers() == []
+
+
+@pytest.fixture
+def annotated(site, drawn, folder_id):
+    """A slide, with a file of ImageScope and one of QuPath beside it; its item."""
+    slide_id = site.upload_slide("TCGA.01.svs", folder_id)
+    upload(site, drawn.parent, folder_id, "TCGA.01.xml", IMAGESCOPE.format(name="stroma", side=90))
+    upload(site, drawn.parent, folder_id, "TCGA.01.svs.geojson", drawn.read_text())
+    return slide_id
+
+
+def upload(site, scratch, folder_id, name, text):
+    path = scratch / name
+    path.write_text(text)
+    return site.girder.upload(path, folder_id)["itemId"]
+
+
+def ids_of_layers(site, item_id):
+    found = site.girder.get("annotation", itemId=item_id, limit=0)
+    return {one["annotation"]["name"]: one["_id"] for one in found}
+
+
+def test_files_beside_a_slide_become_its_layers_once(site, annotated, folder_id):
+    names = {item["name"] for item in site.girder.get("item", folderId=folder_id)}
+    job, _ = site.run("IngestAperioXML", inputFolder=folder_id)
+    assert "2 files of annotations, 2 new layers" in log(job)
+    layers = site.layers(annotated)
+    assert set(layers) == {LAYER, "stroma"}
+    (outline,) = layers[LAYER]["elements"]
+    assert len(outline["holes"]) == 1
+    assert outline["user"] == {"grade": 3}
+    assert layers["stroma"]["attributes"]["deeplab"]["file"] == "TCGA.01.xml"
+    before = ids_of_layers(site, annotated)
+    job, _ = site.run("IngestAperioXML", inputFolder=annotated)  # one slide, by its item
+    assert "2 files of annotations, 0 new layers" in log(job)
+    assert ids_of_layers(site, annotated) == before
+    assert {item["name"] for item in site.girder.get("item", folderId=folder_id)} == names
+    assert site.leftovers() == []
+
+
+def test_a_file_that_was_replaced_takes_the_place_of_what_nobody_corrected(
+    site, annotated, folder_id, tmp_path
+):
+    site.run("IngestAperioXML", inputFolder=folder_id)
+    before = ids_of_layers(site, annotated)
+    corrected = site.layers(annotated)[LAYER] | {"description": "corrected"}
+    site.girder.call(
+        "PUT",
+        f"annotation/{before[LAYER]}",
+        body=json.dumps(corrected).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    for item in site.girder.get("item", folderId=folder_id):
+        if item["_id"] != annotated:
+            site.girder.delete(f"item/{item['_id']}")
+    for name, layer in (("TCGA.01.xml", "stroma"), ("TCGA.01.svs.geojson.xml", "elsewhere")):
+        upload(site, tmp_path, folder_id, name, IMAGESCOPE.format(name=layer, side=50))
+    feature = {"type": "Polygon", "coordinates": RINGS[:1]}
+    properties = {"classification": {"name": LAYER}}
+    drawn = {"type": "Feature", "geometry": feature, "properties": properties}
+    upload(site, tmp_path, folder_id, "TCGA.01.svs.geojson", json.dumps(drawn))
+    job, _ = site.run("IngestAperioXML", inputFolder=folder_id)
+    assert "changed since, so kept" in log(job)
+    after = ids_of_layers(site, annotated)
+    assert set(after) == {LAYER, f"{LAYER} (2)", "stroma"}
+    assert (after[LAYER], after["stroma"] != before["stroma"]) == (before[LAYER], True)
+    assert max(x for x, *_ in site.layers(annotated)["stroma"]["elements"][0]["points"]) == 50
+
+
+def test_layers_go_out_as_a_zip_of_files_for_imagescope(site, annotated, folder_id):
+    site.run("IngestAperioXML", inputFolder=folder_id)
+    results = site.folder("given out")
+    try:
+        given = {"outputFile": "out.zip", "outputFile_folder": results}
+        job, _ = site.run("ExportAperioXML", inputFolder=folder_id, **given)
+        assert "TCGA.01.svs, in TCGA.01.svs.xml" in log(job)
+        (item,) = site.girder.get("item", folderId=results)
+        content = site.girder.get(f"item/{item['_id']}/download")
+    finally:
+        site.girder.delete(f"folder/{results}")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == ["TCGA.01.svs.xml"]
+        root = ET.fromstring(archive.read("TCGA.01.svs.xml"))
+    assert 0.45 < float(root.get("MicronsPerPixel")) < 0.55  # the slide's own
+    regions = {layer.get("Name"): list(layer.iter("Region")) for layer in root.iter("Annotation")}
+    assert {name: len(found) for name, found in regions.items()} == {LAYER: 2, "stroma": 1}
+    assert site.leftovers() == []
+
+
+def test_a_bad_file_beside_a_slide_ends_the_job_when_the_others_are_taken(
+    site, annotated, folder_id, tmp_path
+):
+    upload(site, tmp_path, folder_id, "TCGA.01.json", "[1, 2")
+    job, _ = site.wait(site.start("IngestAperioXML", inputFolder=folder_id))
+    assert JOB_STATUS[job["status"]] == "error"
+    assert "error: 1 of 3 files could not be taken in: TCGA.01.json" in log(job)
+    assert set(ids_of_layers(site, annotated)) == {LAYER, "stroma"}
