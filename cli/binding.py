@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import math
 import typing
 from collections.abc import Mapping
@@ -118,14 +120,16 @@ def _text_of(parameter: Parameter, value: object) -> str:
         return str(value)
     many = parameter.kind.endswith("-vector") or parameter.kind == "region"
     if many and isinstance(value, list):
-        parts = [str(part) for part in value]
-        if not any("," in part for part in parts):
-            return ",".join(parts)
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow([str(part) for part in value])
+        return line.getvalue()
     raise ConfigError(parameter.name, value, f"a {parameter.kind}")
 
 
 def value_of(parameter: Parameter, text: str) -> object:
     """The value that `text` stands for; string vectors lose their blanks.
+
+    A part of a vector that has a comma stands in quotes, as in CSV: "other, unsure",tumour.
 
     Raises:
         ConfigError: it is not one of this parameter.
@@ -134,7 +138,11 @@ def value_of(parameter: Parameter, text: str) -> object:
     if parameter.choices and text not in parameter.choices:
         raise ConfigError(name, text, "one of " + ", ".join(parameter.choices))
     if kind.endswith("-vector"):
-        parts = [part.strip() for part in text.split(",")]
+        try:
+            (row,) = csv.reader([text], skipinitialspace=True)
+        except csv.Error as error:
+            raise ConfigError(name, text, f"on one line, with commas between ({error})") from None
+        parts = [part.strip() for part in row]
         return tuple(_scalar(name, kind.removesuffix("-vector"), part) for part in parts if part)
     if kind == "region":
         return regions_of(text)

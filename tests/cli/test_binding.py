@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deeplab.config.requests import AverageRequest, SegmentRequest
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError, SlideNotFoundError
 from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
-from deeplab_cli.binding import bind, regions_of, texts_of
+from deeplab_cli.binding import bind, regions_of, texts_of, value_of
 from deeplab_cli.forms import read_spec
 from deeplab_cli.parser import TaskParser, UsageError, flags_of
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
@@ -30,8 +32,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def asked(task, *words: str):
     spec = read_spec(task.name)
-    given = TaskParser(spec, task.habits, prog=task.name).values(words)
-    return bind(spec, task.request, task.fields, given)
+    typed = TaskParser(spec, task.habits, prog=task.name).values(words)
+    return bind(spec, task.request, task.fields, typed)
 
 
 def all_flags(task):
@@ -84,6 +86,30 @@ def test_a_parameter_with_a_place_is_known_by_its_flag_too(files: Path):
 
 def test_a_list_may_be_given_in_parts(files: Path):
     assert train("--atrous_rates=6", "--atrous_rates=12").atrous_rates == (6, 12)
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1)
+        .map(str.strip)
+        .filter(bool)
+    )
+)
+def test_names_in_a_file_of_settings_may_hold_commas_and_quotes(names):
+    spec = read_spec("TrainNetwork")
+    (parameter,) = (each for each in spec.parameters if each.name == "classes")
+    texts = texts_of(spec, {}, {"classes": names})
+    assert value_of(parameter, texts["classes"]) == tuple(names)
+
+
+@pytest.mark.parametrize("text", ['"other, unsure",tumour', ' "other, unsure" , tumour'])
+def test_a_name_with_a_comma_stands_in_quotes(files: Path, text):
+    assert asked(TRAIN, "slides", "out.zip", "--classes", text).classes == ("other, unsure", "tumour")
+
+
+def test_a_list_of_several_lines_is_one_sentence(files: Path):
+    with pytest.raises(ConfigError, match="classes must be on one line"):
+        train("--classes", "a\nb")
 
 
 def test_models_to_average_may_stand_one_word_each(files: Path):
@@ -298,7 +324,6 @@ def test_settings_of_a_file_are_read_like_words(files: Path):
     [
         {"steps": [1]},
         {"steps": {"a": 1}},
-        {"classes": ["a,b"]},
         {"source": "a", "inputFolder": "a"},
     ],
 )
