@@ -97,7 +97,7 @@ def border(mask: Mask) -> Mask:
     """The border pixels of a mask; beyond the map's edge nothing is of it."""
     if not mask.any():
         return mask
-    filled = mask.astype(np.uint8)
+    filled = np.ascontiguousarray(mask).view(np.uint8)
     inside = cv2.erode(filled, CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=[0])
     return np.asarray(filled > inside)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -38,11 +39,6 @@ class Block:
     truth: Labels
     prediction: Labels
     judged: NDArray[np.bool_]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is drawn on either side."""
-        return not (self.truth.any() or self.prediction.any())
 
     @property
     def inner(self) -> tuple[slice, slice]:
@@ -86,7 +82,8 @@ class Field:
         }
         ignored = [label for label, value in rules.values.items() if value == IGNORE]
         self._truth, self._prediction = ShapeIndex(truth, classes), ShapeIndex(prediction, classes)
-        self._ignored = ShapeIndex(truth, dict.fromkeys(ignored, 1))
+        drawn = any(layer.name in ignored and layer.shapes for layer in truth.layers)
+        self._ignored = ShapeIndex(truth, dict.fromkeys(ignored, 1)) if drawn else None
         self._regions = None if regions is None else _index(regions)
 
     def blocks(self, margin: int, side: int = BLOCK) -> Iterator[Block]:
@@ -109,11 +106,20 @@ class Field:
         )
         judged = np.zeros(truth.shape, bool)
         judged[outer.intersection(self.area).within(outer)] = True
-        judged &= self._ignored.draw(outer, self.frame) == 0
+        if self._ignored:
+            judged &= self._ignored.draw(outer, self.frame) == 0
         if self._regions:
             judged &= self._regions.draw(outer, self.frame) > 0
-        truth[~judged], prediction[~judged] = 0, 0
+        truth *= judged
+        prediction *= judged
         return Block(core=core, outer=outer, truth=truth, prediction=prediction, judged=judged)
+
+
+def classes_in(labels: Labels) -> list[int]:
+    """The labels from 1 on that are in a map."""
+    # Some times faster than NumPy's own counting of bytes.
+    counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256]).ravel()
+    return [int(label) for label in np.flatnonzero(counts) if label]
 
 
 def _area(name: str, frame: WorkFrame, regions: Sequence[shapely.Polygon] | None) -> WorkBox:

@@ -13,7 +13,7 @@ from deeplab.annotations.rasterize import Labels
 from deeplab.annotations.shapes import Layer, Shape
 from deeplab.annotations.simplify import simplify
 from deeplab.annotations.trace import SeamTracer, TracedShape
-from deeplab.evaluation.field import Block, Field
+from deeplab.evaluation.field import Block, Field, classes_in
 from deeplab.geometry.frames import Mpp
 
 # Told apart by the colour-blind and on H&E, too (Okabe and Ito 2008): blue and red, light for whole
@@ -56,11 +56,11 @@ class AreaErrors:
 
     def _wide(self, labels: Labels) -> Labels:
         """The labels where they are wide enough to be seen."""
-        if not self.reach or not labels.any():
+        if not self.reach:
             return labels
         kept = np.zeros_like(labels)
-        for label in np.unique(labels[labels > 0]).tolist():
-            mask = (labels == label).astype(np.uint8)
+        for label in classes_in(labels):
+            mask = (labels == label).view(np.uint8)
             kept[cv2.morphologyEx(mask, cv2.MORPH_OPEN, self._disc) > 0] = label
         return kept
 

@@ -13,7 +13,8 @@ from deeplab.errors import SourceError
 from deeplab.exchange.labelling import folded
 
 CLI = "EvaluateSegmentation"
-REMARKS = frozenset({CLI, "TrainNetwork"})  # tasks whose layers say something of other layers
+# Tasks whose layers say something of other layers.
+REMARKS = frozenset({CLI, "TrainNetwork", "ExtractFeaturesFromAnnotations"})
 WITHOUT_OUTLINES = frozenset({"heatmap", "griddata", "image", "pixelmap"})
 HEATMAP = "-heatmap"
 

@@ -10,11 +10,10 @@ import shapely
 from numpy.typing import NDArray
 
 from deeplab.annotations.shapes import Annotations, Layer
-from deeplab.config.classes import IGNORE
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.evaluation.boundary import BorderDistances, Points, border
 from deeplab.evaluation.distance_tally import BorderTally, DistanceTally
-from deeplab.evaluation.field import BLOCK, Block, Field
+from deeplab.evaluation.field import BLOCK, Block, Field, classes_in
 from deeplab.evaluation.instances import (
     Agreement,
     Detection,
@@ -163,16 +162,15 @@ class _Pixels:
     def add(self, block: Block) -> None:
         """Take one more block; it has a margin of a pixel at least."""
         inner = block.inner
-        judged = block.judged[inner]
-        if block.is_empty:
-            self.confusion.counts[0, 0] += int(judged.sum())
-            return
-        truth = np.where(judged, block.truth[inner], np.uint8(IGNORE))
-        self.confusion.add(truth, block.prediction[inner])
+        truth, prediction = block.truth[inner], block.prediction[inner]
+        # Most of a slide is background on both sides, which is counted faster by itself.
+        drawn = (truth | prediction) > 0
+        self.confusion.add(truth[drawn], prediction[drawn])
+        self.confusion.counts[0, 0] += int(block.judged[inner].sum()) - int(drawn.sum())
         for labels, points in ((block.truth, self._true), (block.prediction, self._predicted)):
-            for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)[1:]).tolist():
-                y, x = np.nonzero(border(labels == label + 1)[inner])
-                points[label].append(np.column_stack([x + block.core.x, y + block.core.y]))
+            for label in classes_in(labels):
+                y, x = np.nonzero(border(labels == label)[inner])
+                points[label - 1].append(np.column_stack([x + block.core.x, y + block.core.y]))
 
     def borders(self, mpp_work: float) -> list[BorderTally]:
         """The distances between the borders of each class."""

@@ -424,7 +424,8 @@ def test_a_file_is_compared_with_the_layers_that_people_drew(on_girder, board, t
 def test_heatmaps_and_layers_about_errors_are_of_no_side(on_girder, board):
     board.put(ITEM, {"name": "a-heatmap", "elements": [{"type": "heatmap", "points": []}]})
     board.put(ITEM, {"name": "b-heatmap", "elements": []})
-    board.put(ITEM, annotation("worst regions", (0, 0, 9, 9), cli="TrainNetwork"))
+    for task in ("TrainNetwork", "ExtractFeaturesFromAnnotations"):
+        board.put(ITEM, annotation("worst regions", (0, 0, 9, 9), cli=task))
     assert on_girder("--post_annotation", "off")[2]("mean_iou") == pytest.approx(
         (0.6 + (160 * 120 - 2000) / (160 * 120 - 1200)) / 2
     )

@@ -1,5 +1,6 @@
 """The tasks on annotations in Docker, alone and as jobs of Girder."""
 
+import csv
 import io
 import json
 import subprocess
@@ -204,3 +205,63 @@ def test_a_bad_file_beside_a_slide_ends_the_job_when_the_others_are_taken(
     assert JOB_STATUS[job["status"]] == "error"
     assert "error: 1 of 3 files could not be taken in: TCGA.01.json" in log(job)
     assert set(ids_of_layers(site, annotated)) == {LAYER, "stroma"}
+
+
+@pytest.fixture
+def segmented(site, model_id):
+    """The sample slide with predicted layers on a part of it, and one of them drawn anew by hand."""
+    slide_id = site.running.slide_id
+    site.clear(slide_id)
+    site.run(
+        "SegmentWSI",
+        inputImageFile=site.file_id(slide_id),
+        inputModelFile=model_id,
+        region=json.loads("[200, 300, 900, 800]"),
+    )
+    name, layer = max(site.layers(slide_id).items(), key=lambda each: len(each[1]["elements"]))
+    drawn = {"name": name, "elements": layer["elements"][: len(layer["elements"]) // 2]}
+    for element in drawn["elements"]:
+        element.pop("id")
+    site.girder.call(
+        "POST",
+        f"annotation/item/{slide_id}",
+        body=json.dumps([drawn]).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    yield slide_id, name
+    site.clear(slide_id)
+
+
+def test_predicted_and_drawn_layers_of_a_slide_are_compared(site, segmented, folder_id):
+    slide_id, name = segmented
+    before = {one["_id"] for one in site.girder.get("annotation", itemId=slide_id, limit=0)}
+    for _ in range(2):  # the second run's layers take the place of the first one's
+        job, _ = site.run(
+            "EvaluateSegmentation",
+            inputImageFile=site.file_id(slide_id),
+            classes=name,
+            region=json.loads("[200, 300, 900, 800]"),
+            output_report="report.html",
+            output_report_folder=folder_id,
+            output_table="figures.csv",
+            output_table_folder=folder_id,
+        )
+    assert f"{name}: Dice" in log(job)
+    items = {one["name"]: one["_id"] for one in site.girder.get("item", folderId=folder_id)}
+    report = site.girder.get(f"item/{items['report.html']}/download").decode()
+    assert f"what was predicted as {name} is compared with what was drawn" in report
+    table = site.girder.get(f"item/{items['figures.csv']}/download").decode()
+    figures = {
+        row["metric"]: row["value"]
+        for row in csv.DictReader(io.StringIO(table))
+        if (row["level"], row["class"]) == ("pooled", name)
+    }
+    assert float(figures["recall"]) > 0.95  # what was drawn is half of what was predicted
+    assert 0.4 < float(figures["object_precision"]) < 0.6
+    assert float(figures["object_recall"]) == 1
+    after = site.girder.get("annotation", itemId=slide_id, limit=0)
+    assert before < {one["_id"] for one in after}
+    assert f"false {name}" in [one["annotation"]["name"] for one in after]
+    added = [one for one in after if one["_id"] not in before]
+    assert len(added) == len({one["annotation"]["name"] for one in added})
+    assert site.leftovers() == []
