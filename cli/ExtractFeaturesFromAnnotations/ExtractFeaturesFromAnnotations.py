@@ -24,7 +24,8 @@ TASK = Task(
     request=FeaturesRequest,
     habits=Habits(
         fields={
-            "inputFolder": "source",
+            "inputImageFile": "source",
+            "inputFolder": "folder",
             "outputAnnotationFile": "output_annotation",
             "girderApiUrl": "api_url",
             "girderToken": "token",

@@ -22,7 +22,8 @@ class FeaturesRequest:
 
     Attributes:
         source: folder of slides with annotations beside them, one slide, a list file, or with
-            `api_url` the id of a Girder folder, of an item or of its file.
+            `api_url` the id of a Girder item, of its file or of a folder.
+        folder: id of a Girder folder of slides to measure instead of the one.
         classes: names of the layers to measure; none: all.
         output_workbook: XLSX to write, a sheet for each class and one of the slides; the other
             outputs are written where asked.
@@ -43,6 +44,7 @@ class FeaturesRequest:
     """
 
     source: str
+    folder: str = ""
     classes: tuple[str, ...] = ()
     output_workbook: Path | None = None
     output_table: Path | None = None
@@ -60,8 +62,12 @@ class FeaturesRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if self.api_url:
-            check_girder_id("source", self.source, "a folder, an item or a file")
+        if self.folder:
+            check_girder_id("folder", self.folder, "a folder")
+            if not self.api_url:
+                raise ConfigError("folder", self.folder, "empty where no Girder server is given")
+        elif self.api_url:
+            check_girder_id("source", self.source, "an item, a file or a folder")
         check_choice("post_annotation", self.post_annotation, get_args(Posting))
         check_choice("post_metadata", self.post_metadata, get_args(Posting))
         check_choice("pixels", self.pixels, get_args(Pixels))

@@ -78,7 +78,7 @@ def extract_features(request: FeaturesRequest, progress: Progress) -> FeaturesRe
         check_writable(path)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     labels = read_slide_labels(request.slide_labels) if request.slide_labels else SlideLabels()
-    found = find_samples(request.source, classes=request.classes, login=login)
+    found = find_samples(request.folder or request.source, classes=request.classes, login=login)
     _check_one_file(request, found.samples)
     if login and request.posts:
         _check_may_write(login, found.samples[0].slide)

@@ -274,7 +274,7 @@ def _method(facts: ReportFacts) -> Iterator[Piece]:
         "outlines": "lengths and areas are those of the outlines themselves, in µm; holes are "
         "not part of an object",
         "neighbours": "distances are from edge to edge; objects that touch are 0 µm apart",
-        "source": request.source,
+        "source": request.folder or request.source,
         "programme": f"histomics-deeplab {__version__}, with HistomicsTK 1.4",
     }
     if request.pixels == "auto":

@@ -59,7 +59,7 @@ def least(tmp_path: Path) -> dict[str, dict[str, str]]:
         "IngestAperioXML": {"inputFolder": "5f" * 12, "girderApiUrl": "https://host/api/v1"},
         "ExportAperioXML": {"inputFolder": str(tmp_path), "outputFile": f"{out}.zip"},
         "EvaluateSegmentation": {"inputImageFile": slide, "output_report": out},
-        "ExtractFeaturesFromAnnotations": {"inputFolder": str(tmp_path), "output_table": out},
+        "ExtractFeaturesFromAnnotations": {"inputImageFile": slide, "output_table": out},
     }
 
 

@@ -218,6 +218,7 @@ def test_outputs_appear_together_or_not_at_all(folder, tmp_path, monkeypatch, ca
         ([], "at least one file to write"),
         (["--csv", "x/o.csv", "--report", "x/o.csv"], "different files"),
         (["--csv", "o.csv", "--labels", "o.csv"], "another file than those written"),
+        (["--csv", "o.csv", "--inputFolder", FOLDER], "but girderApiUrl is empty"),
         (["--csv", "o.csv", "--staining", "trichrome"], "one of he, pas"),
         (["--csv", "o.csv", "--radius_um", "0"], "from 1 to 5000"),
     ],
@@ -300,6 +301,11 @@ def test_a_second_run_measures_what_people_drew_and_takes_the_place_of_the_first
     # A run on one layer leaves what was measured of the other.
     assert in_girder(girder, *words, "--classes", "tubule", source=ITEM) == 0
     assert sorted(girder.board.named(ITEM)) == names
+
+
+def test_a_folder_goes_before_the_slide_that_happens_to_be_open(girder):
+    assert in_girder(girder, "--inputFolder", FOLDER, "--pixels", "off", source="7c" * 12) == 0
+    assert "tubule features" in girder.board.named(ITEM)
 
 
 def test_nothing_goes_to_the_server_where_it_is_switched_off(girder, tmp_path):
