@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 ACROSS = 3  # charts in a row
 BINS = 30
 TAIL = 0.99  # a histogram ends here, so that one giant does not press all others into a bar
+SKEWED = 15  # times the median: farther tails are drawn on a scale of factors of ten
 ALIKE = 0.01  # values that differ by less are one bar
 MOST_POINTS = 5000  # of a scatter plot, drawn at even steps
 
@@ -38,17 +39,26 @@ def histograms_png(values: Mapping[Figure, Floats], colour: Rgb) -> bytes:
 
 
 def _histogram(axes: Axes, values: Floats, colour: str) -> None:
+    if values.min() > 0 and np.quantile(values, TAIL) > SKEWED * np.median(values):
+        edges = np.geomspace(values.min(), values.max(), BINS + 1)
+        axes.hist(values, bins=edges.tolist(), color=colour, edgecolor="white", linewidth=0.4)
+        axes.set_xscale("log")
+    else:
+        _even_bars(axes, values, colour)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.axvline(float(np.median(values)), color=INK, linewidth=1.4, linestyle=(0, (3, 2)))
+    plain(axes)
+    axes.tick_params(labelsize=8, which="both")
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def _even_bars(axes: Axes, values: Floats, colour: str) -> None:
     low, high = float(values.min()), float(np.quantile(values, TAIL))
     least = ALIKE * max(abs(low), abs(high), 1.0)
     if high - low < least:
         low, high = low - least, high + least
     shown = np.minimum(values, high)
     axes.hist(shown, bins=BINS, range=(low, high), color=colour, edgecolor="white", linewidth=0.4)
-    axes.axvline(float(np.median(values)), color=INK, linewidth=1.4, linestyle=(0, (3, 2)))
-    plain(axes)
-    axes.tick_params(labelsize=8)
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def boxes_png(groups: Mapping[str, Mapping[Figure, Floats]], colour: Rgb) -> bytes:

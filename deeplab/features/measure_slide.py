@@ -15,6 +15,7 @@ from deeplab.annotations.girder_json import annotations_of, write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.config.features_request import FeaturesRequest
 from deeplab.errors import AnnotationError
+from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.labelling import folded
 from deeplab.exchange.layers import ORIGIN
 from deeplab.exchange.samples import Sample
@@ -23,6 +24,7 @@ from deeplab.features.gallery import Picture, take_pictures
 from deeplab.features.slide_measures import SlideMeasures
 from deeplab.features.table import ObjectTable, measure
 from deeplab.features.windows import PixelReading, measure_windows
+from deeplab.files import scratch_folder
 from deeplab.server.annotations import item_annotations
 from deeplab.server.session import ServerLogin, Session
 from deeplab.slides.slide import Slide, open_slide
@@ -71,9 +73,11 @@ class SlideMeasurer:
         """The layers of a slide, without those that an earlier run of this task put there."""
         if self.login is None:
             return sample.load()
-        with Session(self.login) as session:
+        with Session(self.login) as session, scratch_folder() as folder:
             told = [each["annotation"] for each in item_annotations(session, sample.slide)]
-        return annotations_of([each for each in told if not _is_own(each)], sample.name)
+            others = [each for each in told if not _is_own(each)]
+            found = LabelImages(session, folder)
+            return annotations_of(others, sample.name, label_image=found)
 
     def _measured(
         self, sample: Sample, slide: Slide, annotations: Annotations, layers: Path
@@ -195,8 +199,9 @@ def _remarks(
         scale = table.columns["read_mpp"]
         coarse = scale[scale > 1.5 * finest]
         if coarse.size:
+            low, high = f"{coarse.min():.3g}", f"{coarse.max():.3g}"
             yield (
                 f"{coarse.size} of {len(scale)} objects of {name} are large and were read at "
-                f"{coarse.min():.3g} to {coarse.max():.3g} um per pixel; do not compare their "
-                "texture with others"
+                f"{low if low == high else f'{low} to {high}'} um per pixel; do not compare "
+                "their texture with that of others"
             )

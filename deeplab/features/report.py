@@ -28,7 +28,7 @@ from deeplab.report.words import NOTHING, as_mm2, as_percent, counted, described
 MOST_GROUPS = 20  # boxes one under the other
 MOST_KINDS = 8  # values of a label that make groups
 MOST_LABELS = 3  # columns of labels in the table of slides
-BOXED = 3  # figures beside each other
+BOXED = ("area_um2", "circularity", "haematoxylin_mean")  # beside each other
 STAININGS = {"he": "haematoxylin and eosin", "pas": "PAS and haematoxylin"}
 
 
@@ -124,8 +124,9 @@ def _class(facts: ReportFacts, name: str) -> Iterator[Piece]:
         image(histograms_png(drawn, colour), "png", f"histograms of {name}"),
         tag(
             "figcaption",
-            "How many objects have which value; the dashed line is the median. The last bar also "
-            "holds the 1 % beyond it.",
+            "How many objects have which value; the dashed line is the median. Where values "
+            "spread very far each mark of the scale is ten times the one before; else the last "
+            "bar also holds the 1 % beyond it.",
         ),
     )
     yield from _groups(facts, name, colour)
@@ -152,17 +153,15 @@ def _groups(facts: ReportFacts, name: str, colour: Rgb) -> Iterator[Piece]:
     by, groups = _grouped(facts, name)
     if len(groups) < 2:
         return
-    wanted = [figure for figure in FIGURES if figure.column in DRAWN]
     found: dict[str, dict[Figure, NDArray[np.float64]]] = {}
     for group, slides in groups.items():
-        values = {each: finite(pooled(slides, name, each.column)) for each in wanted}
+        some = (each for each in FIGURES if each.column in BOXED)
+        values = {each: finite(pooled(slides, name, each.column)) for each in some}
         found[group] = {each: numbers for each, numbers in values.items() if numbers.size}
-    kept = [each for each in wanted if any(each in group for group in found.values())][:BOXED]
-    shares = {g: {f: v for f, v in values.items() if f in kept} for g, values in found.items()}
     yield tag("h3", f"By {by}")
     yield tag(
         "figure",
-        image(boxes_png(shares, colour), "png", f"{name} by {by}"),
+        image(boxes_png(found, colour), "png", f"{name} by {by}"),
         tag(
             "figcaption",
             "A box holds the middle half of the objects, its line is the median; the lines beside "

@@ -8,6 +8,7 @@ import zipfile
 from xml.etree import ElementTree as ET
 
 import pytest
+from openpyxl import load_workbook
 
 from tests.stack.running_site import JOB_STATUS, log
 
@@ -265,3 +266,80 @@ def test_predicted_and_drawn_layers_of_a_slide_are_compared(site, segmented, fol
     added = [one for one in after if one["_id"] not in before]
     assert len(added) == len({one["annotation"]["name"] for one in added})
     assert site.leftovers() == []
+
+
+def draw(site, item_id, name, *boxes):
+    """A layer of rectangles x, y, width, height, as a person draws it in HistomicsUI."""
+    elements = [
+        {
+            "type": "rectangle",
+            "center": [x + width / 2, y + height / 2, 0],
+            "width": width,
+            "height": height,
+            "lineColor": "rgb(0,114,178)",
+        }
+        for x, y, width, height in boxes
+    ]
+    return site.girder.call(
+        "POST",
+        "annotation",
+        {"itemId": item_id},
+        body=json.dumps({"name": name, "elements": elements}).encode(),
+        headers={"Content-Type": "application/json"},
+    )["_id"]
+
+
+def test_objects_of_a_folder_are_measured_and_histomicsui_can_plot_them(site, folder_id, tmp_path):
+    slides = [site.upload_slide(f"s{number}.svs", folder_id) for number in range(3)]
+    own = draw(site, slides[0], "region", (400, 500, 200, 100), (900, 900, 300, 300))
+    draw(site, slides[1], "region", (400, 500, 100, 100))
+    (tmp_path / "labels.csv").write_text("slide,diagnosis\ns0,benign\n")
+    results = site.folder("measured")
+    asked = {
+        "inputImageFile": site.file_id(slides[1]),
+        "inputFolder": folder_id,
+        "slide_labels": site.girder.upload(tmp_path / "labels.csv", results)["_id"],
+    }
+    for name in ("workbook.xlsx", "report.html", "table.csv"):
+        parameter = f"output_{name.partition('.')[0]}"
+        asked |= {parameter: name, f"{parameter}_folder": results}
+    before = site.girder.get(f"annotation/{own}")
+    for _ in range(2):  # the second run replaces what it finds of the first
+        job, progress = site.run("ExtractFeaturesFromAnnotations", **asked)
+        assert progress, log(job)
+        assert "region: 3 objects" in log(job)
+        assert "left out: s2.svs: has no annotations" in log(job)
+        assert "labels.csv has no row for s1.svs" in log(job)
+        assert sorted(site.layers(slides[0])) == ["region", "region features"]
+        assert len(site.girder.get("annotation", itemId=slides[0], limit=0)) == 2
+    assert site.girder.get(f"annotation/{own}") == before
+    check_workbook(site, results)
+    user = site.layers(slides[0])["region features"]["elements"][0]["user"]
+    mpp = site.girder.get(f"item/{slides[0]}/tiles")["mm_x"] * 1000
+    assert user["area_um2"] == pytest.approx(200 * 100 * mpp**2, rel=1e-3)
+    assert user["nucleus_count"] >= 0
+    told = site.girder.get(f"item/{slides[0]}")["meta"]["deeplab_features"]
+    assert told["region count"] == 2
+    plotted = site.girder.post(
+        f"annotation/item/{slides[0]}/plot/list", annotations=["__all__"], adjacentItems="true"
+    )
+    columns = {each["key"]: each for each in plotted}
+    assert columns["data.deeplab_features.region count"]["type"] == "number"
+    assert columns["data.area_um2"]["count"] >= 2
+    assert site.leftovers() == []
+
+
+def check_workbook(site, results):
+    """The newest workbook in a folder: its sheets, the objects and the labels of their slides."""
+    items = site.girder.get("item", folderId=results, sort="created", sortdir=-1)
+    item_id = next(item["_id"] for item in items if item["name"].startswith("workbook"))
+    book = load_workbook(io.BytesIO(site.girder.get(f"item/{item_id}/download")))
+    assert book.sheetnames == ["slides", "region"]
+    head, *rows = book["region"].iter_rows(values_only=True)
+    objects = [dict(zip(head, row, strict=True)) for row in rows]
+    assert [(row["slide"], row["diagnosis"]) for row in objects] == [
+        ("s0.svs", "benign"),
+        ("s0.svs", "benign"),
+        ("s1.svs", None),
+    ]
+    assert objects[0]["centroid_x_level0"] == pytest.approx(500)
