@@ -18,13 +18,13 @@ HEAD = """\
 
 *Made from `slicer_cli_spec/` by `python docs/make_reference.py`; change the forms, not this page.*
 
-On the command line each parameter but the first ones takes its flag and exactly one value:
-`--flag value` or `--flag=value`; a yes-or-no parameter takes `true` or `false`, a list its values
-with commas between them, a name that has a comma itself in quotes:
-`'"other, unsure",tumour'`. All flags in one cell mean the same. `--config FILE` reads parameters
-from a TOML file, by the names of the first column; what the command line says goes before what
-the file says. Girder's REST interface knows the parameters by the same names. Those of DeepLab-WSI's forms
-and scripts that mean the same are among them; what to use for the others ends each task.
+On the command line each parameter but the first ones takes its flag and exactly one value: `--flag
+value` or `--flag=value`; a yes-or-no parameter takes `true` or `false`, a list its values with
+commas between them, a name that has a comma itself in quotes: `'"other, unsure",tumour'`. All
+flags in one cell mean the same. `--config FILE` reads parameters from a TOML file, by the names of
+the first column; what the command line says goes before what the file says. Girder's REST
+interface knows the parameters by the same names. Those of DeepLab-WSI's forms and scripts that
+mean the same are among them; what to use for the others ends each task.
 """
 
 
