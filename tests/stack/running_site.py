@@ -78,12 +78,14 @@ class Site:
     def leftovers(self, patience_s=30):
         """What jobs left on this machine for good: containers, and job folders of the worker.
 
-        The worker says that a job is done before it has tidied up after it.
+        The worker says that a job is done before it has tidied up after it. Of a job that neither
+        reads nor writes files it leaves an empty folder: that is girder_worker's way.
         """
         deadline = time.monotonic() + patience_s
         while True:
             left = running_containers(self.running.plan.image)
-            left += sorted(map(str, (self.running.plan.data / "tmp").glob("tmp*")))
+            folders = sorted((self.running.plan.data / "tmp").glob("tmp*"))
+            left += [str(folder) for folder in folders if any(folder.iterdir())]
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.5)
