@@ -121,6 +121,7 @@ class _Export:
         self._left_out: list[LeftOut] = []
         self._failed: list[str] = []
         self._names: set[str] = set()
+        self._zipped = request.output.suffix.lower() == ZIP
 
     def run(self, found: Found, put: Put, progress: Progress) -> None:
         samples = sorted(found.samples, key=lambda sample: (sample.name, sample.slide))
@@ -174,7 +175,7 @@ class _Export:
             self._written.append(
                 Written(
                     slide=sample.name,
-                    file=path.name,
+                    file=path.name if self._zipped else self._request.output.name,
                     counts=tuple(_counts(annotations)),
                     remarks=annotations.remarks,
                     lost=tuple(lost(annotations, self._format)),

@@ -269,7 +269,7 @@ def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
 def _slide_items(session: Session, any_id: str) -> list[Item]:
     """The slides of the folder of this id, or the one item of it or of its file."""
     try:
-        return large_image_items(session, any_id)
+        return [item for item in large_image_items(session, any_id) if not is_mask(item.name)]
     except UnknownIdError:
         item = item_with(session, any_id)
         return [item] if item.is_large_image else []

@@ -36,6 +36,7 @@ class ItemFile:
     id: str
     name: str
     size_bytes: int
+    item_id: str = ""
     created: str = ""
 
 
@@ -113,6 +114,7 @@ def item_files(session: Session, item_id: str) -> list[ItemFile]:
                 id=_id(told),
                 name=str(told["name"]),
                 size_bytes=int(told.get("size") or 0),
+                item_id=item_id,
                 created=str(told.get("created") or ""),
             )
             for told in files

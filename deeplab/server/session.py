@@ -203,7 +203,15 @@ class Session:
 
         self._patiently(ask, what)
 
-    def download(self, path: str, what: str, *, to: Path, limit_bytes: int) -> None:
+    def download(
+        self,
+        path: str,
+        what: str,
+        *,
+        to: Path,
+        limit_bytes: int,
+        params: Mapping[str, str] | None = None,
+    ) -> None:
         """Write what is at `path` to the file `to`; not whole where this raises.
 
         Raises:
@@ -213,7 +221,7 @@ class Session:
         """
 
         def ask() -> None:
-            with self._request("GET", path) as response:
+            with self._request("GET", path, params=params) as response:
                 _refuse(response, what)
                 _to_file(response, to, limit_bytes)
 

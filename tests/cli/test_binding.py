@@ -104,7 +104,10 @@ def test_names_in_a_file_of_settings_may_hold_commas_and_quotes(names):
 
 @pytest.mark.parametrize("text", ['"other, unsure",tumour', ' "other, unsure" , tumour'])
 def test_a_name_with_a_comma_stands_in_quotes(files: Path, text):
-    assert asked(TRAIN, "slides", "out.zip", "--classes", text).classes == ("other, unsure", "tumour")
+    assert asked(TRAIN, "slides", "out.zip", "--classes", text).classes == (
+        "other, unsure",
+        "tumour",
+    )
 
 
 def test_a_list_of_several_lines_is_one_sentence(files: Path):

@@ -129,12 +129,20 @@ def test_of_one_slide_the_file_itself_is_written(slide, export, tmp_path, suffix
     item = slide("a.svs", layer("tumour"))
     slide("b.svs", layer("other"))
     output = tmp_path / f"any{suffix}"
-    assert export(output, source=item)[0] == 0
+    code, said, _ = export(output, source=item)
+    assert (code, f"a.svs, in any{suffix}:" in said) == (0, True)
     format_ = next(each for each in FORMATS if suffix in each.suffixes)
     assert format_.read(output, Reading()).names == ("tumour",)
     code, _, error = export(tmp_path / "c.xml")
     assert (code, "must be a .zip, as there are 2 slides" in error) == (2, True)
     assert not (tmp_path / "c.xml").exists()
+
+
+def test_a_mask_of_which_the_server_has_made_an_image_is_no_slide(slide, export, tmp_path):
+    slide("a.svs", layer("tumour"))
+    slide("a.mask.tif")
+    code, said, _ = export(tmp_path / "a.zip")
+    assert (code, "a.mask.tif" in said) == (0, False)
 
 
 def test_only_the_layers_asked_for_are_written(slide, export, tmp_path):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from deeplab.errors import AccessDeniedError, ServerError
 from deeplab.server import folder_files
 from deeplab.server.folder_files import (
     check_folder_writable,
+    download_file,
     download_item,
     named_items,
     remove_item,
     upload_file,
 )
+from deeplab.server.items import ItemFile
 from deeplab.server.session import Patience, Session
-from tests.girder_for_tests import FOLDER, Shelf, fake_girder
+from tests.girder_for_tests import FOLDER, ITEM, Shelf, fake_girder, zipped
 
 CONTENT = bytes(range(256)) * 40
 QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
@@ -104,6 +108,36 @@ def test_a_download_that_breaks_is_begun_again(girder, session, tmp_path):
     girder.faults = [None, "half", "drop"]
     download_item(session, item, tmp_path / "b", limit_bytes=len(CONTENT))
     assert (tmp_path / "b").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("name", ["Größe.xml", "ø/x.xml", "1°.json"])
+def test_a_file_whose_name_girder_cannot_send_comes_in_a_zip(girder, session, tmp_path, name):
+    girder.routes["resource/download"] = lambda query: (
+        ("application/zip", zipped([("item/ß.xml", b"other"), (f"item/{name}", b"right")]))
+        if json.loads(query["resources"]) == {"item": [ITEM]}
+        else 400
+    )
+    file = ItemFile(id="7c" * 12, name=name, size_bytes=5, item_id=ITEM)
+    download_file(session, file, tmp_path / "b", limit_bytes=1000)
+    assert (tmp_path / "b").read_bytes() == b"right"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("sent", [b"no zip", b"PK", zipped([("item/ß.xml", b"longer")])])
+def test_a_zip_that_does_not_hold_the_file_is_an_error(girder, session, tmp_path, sent):
+    girder.routes["resource/download"] = ("application/zip", sent)
+    file = ItemFile(id="7c" * 12, name="ß.xml", size_bytes=5, item_id=ITEM)
+    with pytest.raises(ServerError, match="file ß.xml: "):
+        download_file(session, file, tmp_path / "b", limit_bytes=1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.xml", "Größe.xml".replace("ß", "ss"), "🔬 é.xml", "日本.xml"])
+def test_a_file_of_any_other_name_comes_as_it_is(girder, session, tmp_path, name):
+    girder.routes[f"file/{ITEM}/download"] = ("application/xml", b"right")
+    file = ItemFile(id=ITEM, name=name, size_bytes=5, item_id=ITEM)
+    download_file(session, file, tmp_path / "b", limit_bytes=1000)
+    assert (tmp_path / "b").read_bytes() == b"right"
 
 
 def test_what_is_removed_twice_is_gone(girder, session):

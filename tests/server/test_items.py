@@ -65,8 +65,8 @@ def test_the_files_of_an_item_are_listed():
         Session(girder.login) as session,
     ):
         assert items.item_files(session, ITEM) == [
-            ItemFile(id=ITEM, name="a.svs", size_bytes=12),
-            ItemFile(id=FOLDER, name="b.xml", size_bytes=0),
+            ItemFile(id=ITEM, name="a.svs", size_bytes=12, item_id=ITEM),
+            ItemFile(id=FOLDER, name="b.xml", size_bytes=0, item_id=ITEM),
         ]
 
 
