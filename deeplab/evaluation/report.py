@@ -14,8 +14,10 @@ from deeplab.config.evaluate_request import BACKGROUND
 from deeplab.evaluation.bootstrap import Interval
 from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.compared import Compared, limits
+from deeplab.evaluation.error_map import KINDS
 from deeplab.evaluation.figures import Figures
 from deeplab.evaluation.semantic import Confusion
+from deeplab.evaluation.slide_score import SlideScore
 from deeplab.files import whole_file
 from deeplab.report.page import Inside, Piece, image, joined, page, table, tag
 from deeplab.report.style import STYLE
@@ -30,10 +32,14 @@ from deeplab.report.words import (
     swatch,
 )
 
+MOST_MAPS = 4
 MOST_CARDS = 6  # more than that are read in the table
 OWN_STYLE = """
 .range { display: block; color: var(--quiet); font-size: 12.5px; }
-td:first-child { min-width: 9em; }
+td:first-child { min-width: 7em; }
+.maps { display: flex; flex-wrap: wrap; gap: 8px 24px; }
+.maps figure { margin: 8px 0; flex: 0 1 480px; }
+.maps img { border: 1px solid var(--line); }
 """
 NOTHING_DRAWN = SlideClass(BACKGROUND, (255, 255, 255))
 
@@ -55,6 +61,7 @@ def report(figures: Figures, compared: Compared) -> str:
         _opening(figures, compared),
         _areas(figures),
         _mistakes(figures),
+        _places(figures),
         _outlines(figures, compared),
         _objects(figures, compared),
         _slides(figures),
@@ -188,6 +195,29 @@ def _mistakes(figures: Figures) -> Iterator[Piece]:
     )
 
 
+def _places(figures: Figures) -> Iterator[Piece]:
+    shown = [
+        (score, score.error_map) for score in _worst_first(figures) if score.error_map is not None
+    ][:MOST_MAPS]
+    if not shown:
+        return
+    yield tag("h2", "Where the errors are")
+    yield tag("p", [(swatch(kind), "\N{EM SPACE}") for kind in KINDS], class_="note")
+    maps = []
+    for score, picture in shown:
+        iou = as_score(figures.of_slide(score.name, "mean_iou"))
+        said = f"{score.name}: mean IoU {iou}; {picture.width_mm:.3g} mm across"
+        seen = image(picture.png, "png", f"where the errors are on {score.name}")
+        maps.append(tag("figure", seen, tag("figcaption", said)))
+    yield tag("div", maps, class_="maps")
+    if len(figures.scores) > len(shown):
+        yield tag("p", f"These are the worst {len(shown)} slides.", class_="note")
+
+
+def _worst_first(figures: Figures) -> list[SlideScore]:
+    return sorted(figures.scores, key=lambda score: figures.of_slide(score.name, "mean_iou"))
+
+
 def _outlines(figures: Figures, compared: Compared) -> Iterator[Piece]:
     tolerance = f"{compared.request.border_um:g} µm"
     yield tag("h2", "How well the outlines agree")
@@ -230,7 +260,13 @@ def _objects(figures: Figures, compared: Compared) -> Iterator[Piece]:
     head = ["", "drawn", "predicted", "found", "F1", "PQ", "SQ", "AJI", "AJI+", "object Dice"]
     if compared.request.centroid_um:
         metrics.append("centroid_f1")
-        head.append(f"F1 of centroids within {compared.request.centroid_um:g} µm")
+        head.append("F1 of centroids")
+        yield tag(
+            "p",
+            f"F1 of centroids pairs objects whose middles are within"
+            f" {compared.request.centroid_um:g} µm, whatever their outlines.",
+            class_="note",
+        )
     counts = ("true_objects", "predicted_objects", "matched_objects")
     yield table(
         head,
@@ -250,7 +286,6 @@ def _slides(figures: Figures) -> Iterator[Piece]:
         return
     yield tag("h2", "Slide by slide, the worst first")
     names = figures.classes
-    order = sorted(figures.scores, key=lambda score: figures.of_slide(score.name, "mean_iou"))
     rows: list[list[Inside]] = [
         [
             score.name,
@@ -260,7 +295,7 @@ def _slides(figures: Figures) -> Iterator[Piece]:
             *(as_score(figures.of_slide(score.name, "object_f1", name)) for name in names),
             as_mm2(float(score.mm2.sum())),
         ]
-        for score in order
+        for score in _worst_first(figures)
     ]
     mean: list[Inside] = [
         tag("b", "mean over slides"),

@@ -13,6 +13,7 @@ from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.evaluation.boundary import BorderDistances, Points, border
 from deeplab.evaluation.distance_tally import BorderTally, DistanceTally
+from deeplab.evaluation.error_map import ErrorMap, ErrorPicture
 from deeplab.evaluation.field import BLOCK, Block, Field, classes_in
 from deeplab.evaluation.instances import (
     Agreement,
@@ -23,7 +24,7 @@ from deeplab.evaluation.instances import (
 )
 from deeplab.evaluation.mistakes import AreaErrors, Unmatched, object_layers
 from deeplab.evaluation.semantic import Confusion
-from deeplab.geometry.frames import Mpp
+from deeplab.geometry.frames import Level0Box, Mpp, WorkBox
 
 Polygons = NDArray[np.object_]
 
@@ -42,6 +43,7 @@ class SlideScore:
         centroids: of each class; none where they were not asked for.
         model: that predicted, where it is known.
         remarks: what reading had to mend or leave out.
+        error_map: a small picture of where the errors are; None: none was asked for.
     """
 
     name: str
@@ -53,6 +55,7 @@ class SlideScore:
     centroids: tuple[Detection, ...] = ()
     model: str = ""
     remarks: tuple[str, ...] = ()
+    error_map: ErrorPicture | None = None
 
     @property
     def mm2(self) -> NDArray[np.float64]:
@@ -106,6 +109,28 @@ class Case:
     regions: tuple[shapely.Polygon, ...] | None = None
     ignored: tuple[shapely.Polygon, ...] = ()
 
+    @property
+    def drawn_box(self) -> WorkBox:
+        """The work pixels within which anything is drawn and judged; all where nothing is."""
+        polygons = np.concatenate(
+            [
+                _polygons(side, name)
+                for side in (self.truth, self.prediction)
+                for name in self.classes
+            ]
+            or [np.empty(0, object)]
+        )
+        if not len(polygons):
+            return self.field.area
+        left, top, right, bottom = shapely.total_bounds(polygons).tolist()
+        drawn = self.field.frame.to_work(Level0Box(left, top, right - left, bottom - top))
+        margin = (drawn.width + drawn.height) // 50 + 1
+        wider = WorkBox(
+            drawn.x - margin, drawn.y - margin, drawn.width + 2 * margin, drawn.height + 2 * margin
+        )
+        shown = wider.intersection(self.field.area)
+        return self.field.area if shown.is_empty else shown
+
 
 def judge(
     case: Case,
@@ -123,14 +148,17 @@ def judge(
         told: is told how many pieces of how many are done.
     """
     pixels = _Pixels(len(case.classes))
-    errors = AreaErrors(case.field, request.error_width_um)
+    errors, picture = AreaErrors(case.field, request.error_width_um), ErrorMap(case.drawn_box)
     shows_areas = request.error_layers != "objects" and (request.output_annotation or request.posts)
     margin = max(1, 2 * errors.reach if shows_areas else 1)
     for done, each in enumerate(case.field.blocks(margin, block), start=1):
         pixels.add(each)
+        if request.output_report:
+            picture.add(each)
         if shows_areas:
             errors.add(each)
         told(done, case.field.block_count(block))
+    mpp_work = case.field.frame.mpp_work
     found = [_compare_objects(case, name, request) for name in case.classes]
     layers = list(errors.layers(case.classes, case.mpp)) if shows_areas else []
     if request.error_layers != "areas":
@@ -141,11 +169,12 @@ def judge(
             name=case.name,
             classes=case.classes,
             confusion=pixels.confusion,
-            mpp_work=case.field.frame.mpp_work,
-            borders=tuple(pixels.borders(case.field.frame.mpp_work)),
+            mpp_work=mpp_work,
+            borders=tuple(pixels.borders(mpp_work)),
             objects=tuple(each.agreement for each in found),
             centroids=tuple(each.centroids for each in found) if request.centroid_um else (),
             remarks=(*case.truth.remarks, *case.prediction.remarks),
+            error_map=picture.picture(mpp_work) if request.output_report else None,
         ),
         layers=tuple(layer for layer in layers if layer.shapes),
     )

@@ -240,7 +240,7 @@ def test_predicted_and_drawn_layers_of_a_slide_are_compared(site, segmented, fol
         job, _ = site.run(
             "EvaluateSegmentation",
             inputImageFile=site.file_id(slide_id),
-            classes=name,
+            classes=[name],
             region=json.loads("[200, 300, 900, 800]"),
             output_report="report.html",
             output_report_folder=folder_id,
