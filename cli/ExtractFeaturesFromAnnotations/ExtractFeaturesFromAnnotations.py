@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 from deeplab.config.features_request import FeaturesRequest
 from deeplab.config.progress import Progress
+from deeplab.errors import DeviceError
 from deeplab_cli.parser import Habits
 from deeplab_cli.task import Task, leave, run_task
 
@@ -13,6 +15,8 @@ from deeplab_cli.task import Task, leave, run_task
 def run(request: FeaturesRequest, progress: Progress) -> str:
     """Measure the objects and say in a few lines how many there were."""
     # A form, a help text and a wrong number are answered without NumPy.
+    if not find_spec("histomicstk"):
+        raise DeviceError("measuring needs HistomicsTK: pip install --no-deps histomicstk==1.4.0")
     from deeplab.features.extract import extract_features  # noqa: PLC0415
 
     return extract_features(request, progress).summary()

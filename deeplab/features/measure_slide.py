@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab import __version__
-from deeplab.annotations.girder_json import annotations_of, write_girder_json
+from deeplab.annotations.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.config.features_request import FeaturesRequest
 from deeplab.errors import AnnotationError
-from deeplab.exchange.label_images import LabelImages
-from deeplab.exchange.labelling import folded
-from deeplab.exchange.layers import ORIGIN
 from deeplab.exchange.samples import Sample
 from deeplab.features.feature_layers import TASK, feature_layers
 from deeplab.features.gallery import Picture, take_pictures
 from deeplab.features.slide_measures import SlideMeasures
 from deeplab.features.table import ObjectTable, measure
+from deeplab.features.wanted_layers import load_layers, wanted_layers
 from deeplab.features.windows import PixelReading, measure_windows
-from deeplab.files import scratch_folder
-from deeplab.server.annotations import item_annotations
-from deeplab.server.session import ServerLogin, Session
+from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import tissue_mask
 
@@ -54,8 +49,9 @@ class SlideMeasurer:
             AnnotationError: its annotations cannot, or have no layer that is asked for.
             ServerError: the server that has them refused or failed.
         """
-        drawn = self._load(sample)
-        annotations = _wanted(drawn, self.request.classes)
+        drawn, odd = load_layers(sample, self.request.classes, self.login)
+        annotations = wanted_layers(drawn, self.request.classes)
+        annotations = replace(annotations, remarks=(*annotations.remarks, *odd))
         if not annotations.layers:
             told = ", ".join(drawn.names[:NAMED]) or "none"
             raise AnnotationError(
@@ -68,16 +64,6 @@ class SlideMeasurer:
             objects = feature_layers(annotations, found.tables)
             write_girder_json(layers, replace(objects, attributes=self._origin(), mpp=found.mpp))
         return found
-
-    def _load(self, sample: Sample) -> Annotations:
-        """The layers of a slide, without those that an earlier run of this task put there."""
-        if self.login is None:
-            return sample.load()
-        with Session(self.login) as session, scratch_folder() as folder:
-            told = [each["annotation"] for each in item_annotations(session, sample.slide)]
-            others = [each for each in told if not _is_own(each)]
-            found = LabelImages(session, folder)
-            return annotations_of(others, sample.name, label_image=found)
 
     def _measured(
         self, sample: Sample, slide: Slide, annotations: Annotations, layers: Path
@@ -133,31 +119,6 @@ class SlideMeasurer:
             for name, value in told.items()
         }
         return {"cli": TASK, "version": __version__, "params": params}
-
-
-def _is_own(annotation: Mapping[str, Any]) -> bool:
-    """Whether this task made it: what it measured is not to be measured again."""
-    attributes = annotation.get("attributes")
-    mark = attributes.get(ORIGIN) if isinstance(attributes, dict) else None
-    return (
-        isinstance(mark, dict)
-        and mark.get("task") == TASK
-        and mark.get("name") == annotation.get("name")
-    )
-
-
-def _wanted(annotations: Annotations, classes: Sequence[str]) -> Annotations:
-    """The layers to measure, one for each class, called as the user calls it."""
-    asked = {folded(name): name for name in classes}
-    by_class: dict[str, list[Layer]] = {}
-    for layer in annotations.layers:
-        name = asked.get(folded(layer.name)) if classes else layer.name
-        if name:
-            by_class.setdefault(name, []).append(replace(layer, name=name))
-    names = [name for name in classes if name in by_class] or list(by_class)
-    layers = Annotations(tuple(layer for name in names for layer in by_class[name]))
-    joined = tuple(layers.layer(name) for name in names)
-    return replace(annotations, layers=joined)
 
 
 def _polygons(layer: Layer) -> NDArray[np.object_]:

@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from deeplab.annotations.shapes import Annotations, Layer, Shape
-from deeplab.features import neighbours, outline, pixels
+from deeplab.features import neighbours, outline, windows
 from deeplab.features.slide_summary import ClassSummary
 from deeplab.features.table import measure
 from deeplab.geometry.frames import Mpp
@@ -53,12 +53,12 @@ def test_the_page_of_the_features_names_each_column():
     page = PAGE.read_text(encoding="utf-8")
     summary = [field.name for field in fields(ClassSummary)]
     others = [neighbours.distance_column("CLASS")]
-    for name in (*outline.COLUMNS, *neighbours.COLUMNS, *others, *pixels.COLUMNS, *summary):
+    for name in (*outline.COLUMNS, *neighbours.COLUMNS, *others, *windows.COLUMNS, *summary):
         assert f"`{name}`" in page, name
 
 
 def test_the_page_of_the_features_names_no_column_that_is_none():
     known = {*outline.COLUMNS, *neighbours.COLUMNS, neighbours.distance_column("CLASS")}
-    known |= set(pixels.COLUMNS) | {field.name for field in fields(ClassSummary)}
+    known |= set(windows.COLUMNS) | {field.name for field in fields(ClassSummary)}
     rows = re.findall(r"^\| (`.+?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == known

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 import zipfile
 from xml.etree import ElementTree as ET
 
@@ -301,6 +302,33 @@ def test_a_second_run_measures_what_people_drew_and_takes_the_place_of_the_first
     # A run on one layer leaves what was measured of the other.
     assert in_girder(girder, *words, "--classes", "tubule", source=ITEM) == 0
     assert sorted(girder.board.named(ITEM)) == names
+
+
+def test_layers_that_say_something_of_others_are_measured_only_by_name(girder, tmp_path):
+    made = {"name": "missed tubule", "attributes": {"cli": "EvaluateSegmentation"}}
+    girder.board.put(ITEM, girder.board.named(ITEM)["tubule"]["annotation"] | made)
+    heatmap = {"type": "heatmap", "points": [[1, 1, 0, 1]], "radius": 5}
+    girder.board.put(ITEM, {"name": "tubule-heatmap", "elements": [heatmap]})
+    words = ("--pixels", "off", "--post_annotation", "off", "--csv", tmp_path / "o.csv")
+    assert in_girder(girder, *words) == 0
+    found = [row["class"] for row in table_of(tmp_path / "o.csv")]
+    assert found == ["glomerulus"] * 2 + ["tubule"] * 3
+    assert in_girder(girder, *words, "--classes", "missed tubule") == 0
+    assert len(table_of(tmp_path / "o.csv")) == 3
+
+
+def test_two_layers_of_one_name_are_said(girder, capsys):
+    girder.board.put(ITEM, dict(girder.board.named(ITEM)["tubule"]["annotation"]))
+    assert in_girder(girder, "--pixels", "off", "--post_annotation", "off") == 0
+    said = capsys.readouterr().out
+    assert "painted.svs: 2 layers are called tubule and were measured as one" in said
+    assert "2 layers are called glomerulus" not in said
+
+
+def test_what_is_missing_on_a_plain_install_is_said(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "histomicstk", None)
+    assert features(folder, "--csv", tmp_path / "o.csv") == 2
+    assert "pip install --no-deps histomicstk" in capsys.readouterr().err
 
 
 def test_a_folder_goes_before_the_slide_that_happens_to_be_open(girder):

@@ -1,0 +1,75 @@
+"""Which layers of a slide are measured: those asked for, or all that outline objects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from deeplab.annotations.girder_json import annotations_of
+from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.exchange.label_images import LabelImages
+from deeplab.exchange.labelling import folded
+from deeplab.exchange.samples import Sample
+from deeplab.features.feature_layers import TASK
+from deeplab.files import scratch_folder
+from deeplab.server.annotations import item_annotations
+from deeplab.server.session import ServerLogin, Session
+
+# Tasks whose layers say something of other layers.
+REMARKS = frozenset({TASK, "EvaluateSegmentation", "TrainNetwork"})
+HEATMAP = "-heatmap"  # end of the names of layers in which SegmentWSI outlines nothing
+
+
+def load_layers(
+    sample: Sample, classes: Sequence[str], login: ServerLogin | None
+) -> tuple[Annotations, list[str]]:
+    """The layers of a slide, and what is odd about them.
+
+    On a server those that a task made to say something of other layers are left out unless they
+    are asked for by name: what was measured once is not measured again.
+
+    Raises:
+        AnnotationError: they cannot be read.
+        ServerError: the server refused or failed.
+    """
+    if login is None:
+        return sample.load(), []
+    with Session(login) as session, scratch_folder() as folder:
+        told = [each["annotation"] for each in item_annotations(session, sample.slide)]
+        asked = {folded(name) for name in classes}
+        kept = [each for each in told if _outlines(each, asked)]
+        images = LabelImages(session, folder)
+        annotations = annotations_of(kept, sample.name, label_image=images)
+    counts = Counter(str(each.get("name")) for each in kept)
+    odd = [
+        f"{count} layers are called {name} and were measured as one"
+        for name, count in counts.items()
+        if count > 1 and (not asked or folded(name) in asked)
+    ]
+    return annotations, odd
+
+
+def _outlines(annotation: Mapping[str, Any], asked: Collection[str]) -> bool:
+    attributes = annotation.get("attributes")
+    cli = attributes.get("cli") if isinstance(attributes, dict) else None
+    return cli not in REMARKS or folded(str(annotation.get("name"))) in asked
+
+
+def wanted_layers(annotations: Annotations, classes: Sequence[str]) -> Annotations:
+    """The layers to measure, one for each class, called as the user calls it."""
+    asked = {folded(name): name for name in classes}
+    by_class: dict[str, list[Layer]] = {}
+    for layer in annotations.layers:
+        name = asked.get(folded(layer.name), "") if classes else _own_name(layer)
+        if name:
+            by_class.setdefault(name, []).append(replace(layer, name=name))
+    names = [name for name in classes if name in by_class] or list(by_class)
+    layers = Annotations(tuple(layer for name in names for layer in by_class[name]))
+    return replace(annotations, layers=tuple(layers.layer(name) for name in names))
+
+
+def _own_name(layer: Layer) -> str:
+    """The name of a layer; empty where it is only a heatmap of another."""
+    return "" if layer.name.endswith(HEATMAP) and not layer.shapes else layer.name
