@@ -130,7 +130,8 @@ class LayerGatherer:
     """
 
     def __init__(self, source: str | Path, *, spill: Path | None = None) -> None:
-        self._source, self._spill = source, spill
+        self.spill = spill
+        self._source = source
         self._shapes: dict[str, Store[Shape]] = {}
         self._marks: dict[str, Store[Mark]] = {}
         self._colours: dict[str, Rgb] = {}
@@ -141,8 +142,8 @@ class LayerGatherer:
     def open(self, name: str, colour: Rgb | None = None, description: str = "") -> None:
         """Makes a layer known, with or without shapes; what was said of it first stays."""
         if name not in self._shapes:
-            self._shapes[name] = store(Shape, self._spill)
-            self._marks[name] = store(Mark, self._spill)
+            self._shapes[name] = store(Shape, self.spill)
+            self._marks[name] = store(Mark, self.spill)
         if colour:
             self._colours.setdefault(name, colour)
         if description:

@@ -192,7 +192,7 @@ def _boxes(size: WorkBox) -> Iterator[WorkBox]:
 
 
 def _gather(path: Path, pieces: Pieces, place: _Place, reading: Reading) -> Annotations:
-    tracer = SeamTracer(place.frame, place.frame.box)
+    tracer = SeamTracer(place.frame, place.frame.box, reading.spill)
     present: set[int] = set()
     for box, labels in pieces:
         tracer.add(labels, None, box)

@@ -81,18 +81,21 @@ class Pixelmap:
             _matrix(element.get("transform"), where, source),
         )
 
-    def layers(self, path: Path) -> Iterator[tuple[Category, shapely.Polygon]]:
+    def layers(
+        self, path: Path, spill: Path | None = None
+    ) -> Iterator[tuple[Category, shapely.Polygon]]:
         """The outlines in a label image, in level-0 pixels.
 
         Args:
             path: a TIFF of one channel, or of three: red + 256 green + 65,536 blue is the number.
+            spill: a folder to keep outlines in instead of memory.
 
         Raises:
             AnnotationError: it is none, or is damaged or too large.
         """
         with open_mask_tiff(path, labels_of=self._labels, channels=(1, 3)) as tiff:
             frame = WorkFrame(1.0, 1.0, tiff.size.width, tiff.size.height, 1.0)
-            tracer = SeamTracer(frame, frame.box)
+            tracer = SeamTracer(frame, frame.box, spill)
             for box, labels in tiff.pieces():
                 tracer.add(labels, None, box)
         for traced in tracer.finish():
@@ -153,7 +156,7 @@ def take_pixelmap(
     pixelmap = Pixelmap.parse(element, where, source)
     for category in pixelmap.shown:
         gatherer.open(category.name, category.colour)
-    for category, polygon in pixelmap.layers(path):
+    for category, polygon in pixelmap.layers(path, gatherer.spill):
         gatherer.add(category.name, polygon)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.annotations.corners import Outlines, Ports
+from deeplab.errors import OutputError
 from deeplab.geometry.frames import WorkBox
 
 Integers = NDArray[np.int64]
@@ -42,11 +46,44 @@ class _Chain:
     touches: bool
 
 
-class RingStore:
-    """Gathers the outlines of tiles over `area` and makes rings of them."""
+class _CornerFile:
+    """Corners on disk, which are most of what rings are."""
 
-    def __init__(self, area: WorkBox) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path: Path | None = None
+
+    def append(self, corners: Corners) -> None:
+        try:
+            if self._path is None:
+                handle, name = tempfile.mkstemp(dir=self._folder, suffix=".corners")
+                os.close(handle)
+                self._path = Path(name)
+            with self._path.open("ab") as file:
+                file.write(np.ascontiguousarray(corners).tobytes())
+        except OSError as error:
+            raise OutputError(self._folder, error.strerror or str(error)) from error
+
+    def whole(self) -> Corners:
+        if self._path is None or not self._path.stat().st_size:
+            return np.zeros((0, 2), np.int32)
+        return np.asarray(np.memmap(self._path, np.int32, "r")).reshape(-1, 2)
+
+
+class RingStore:
+    """Gathers the outlines of tiles and makes rings of them.
+
+    Args:
+        area: what the tiles cover together.
+        spill: a folder to keep corners in instead of memory; it must outlive the rings.
+
+    Raises:
+        OutputError: there is no room for them.
+    """
+
+    def __init__(self, area: WorkBox, spill: Path | None = None) -> None:
         self._area = area
+        self._on_disk = _CornerFile(spill) if spill else None
         self._rings: list[Rings] = []
         self._chains: dict[int, _Chain] = {}
 
@@ -67,15 +104,16 @@ class RingStore:
         chains = len(outlines.enters)
         enters, leaves = self._keys(outlines.enters, box), self._keys(outlines.leaves, box)
         first = outlines.first
+        own = corners[: first[chains]].copy()  # else one chain would hold all corners of the tile
         for i in range(chains):
             self._chains[enters[i]] = _Chain(
-                corners[first[i] : first[i + 1]],
+                own[first[i] : first[i + 1]],
                 leaves[i],
                 int(owner[i]),
                 bool(outlines.touches[i]),
             )
         if len(owner) > chains:
-            self._rings.append(
+            self._keep(
                 Rings(
                     corners[first[chains] :].copy(),
                     np.diff(first[chains:]),
@@ -87,14 +125,21 @@ class RingStore:
     def finish(self) -> Rings:
         """All rings; the chains of all tiles are joined."""
         while self._chains:
-            self._rings.append(self._join())
+            self._keep(self._join())
         parts = self._rings
+        corners = [np.zeros((0, 2), np.int32), *(part.corners for part in parts)]
         return Rings(
-            np.concatenate([np.zeros((0, 2), np.int32), *(part.corners for part in parts)]),
+            self._on_disk.whole() if self._on_disk else np.concatenate(corners),
             np.concatenate([np.zeros(0, np.int64), *(part.length for part in parts)]),
             np.concatenate([np.zeros(0, np.int64), *(part.owner for part in parts)]),
             np.concatenate([np.zeros(0, np.bool_), *(part.touches for part in parts)]),
         )
+
+    def _keep(self, rings: Rings) -> None:
+        if self._on_disk:
+            self._on_disk.append(rings.corners)
+            rings = replace(rings, corners=rings.corners[:0].copy())
+        self._rings.append(rings)
 
     def _keys(self, ports: Ports, box: WorkBox) -> list[int]:
         """A number for each port that is the same seen from both of its tiles."""

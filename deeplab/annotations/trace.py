@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import shapely
@@ -74,9 +75,10 @@ class SeamTracer:
     Args:
         frame: the slide's work frame.
         area: what the tiles cover together, in work pixels.
+        spill: a folder to keep outlines in instead of memory; it must outlive the tracing.
     """
 
-    def __init__(self, frame: WorkFrame, area: WorkBox) -> None:
+    def __init__(self, frame: WorkFrame, area: WorkBox, spill: Path | None = None) -> None:
         self._frame, self._area = frame, area
         self._next = (area.x, area.y)
         self._row_height = 0
@@ -84,7 +86,7 @@ class SeamTracer:
         self._above, self._below = _Border(area.width + 1), _Border(area.width + 1)
         self._left = _Border(0)
         self._objects = ObjectTable()
-        self._rings = RingStore(area)
+        self._rings = RingStore(area, spill)
 
     def add(self, labels: Labels, confidence: NDArray[np.float32] | None, box: WorkBox) -> None:
         """Takes the next tile.

@@ -1,4 +1,6 @@
+import tempfile
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from deeplab.annotations.rasterize import draw
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.annotations.trace import SeamTracer, TracedShape, trace
+from deeplab.errors import OutputError
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
 SCALES = st.sampled_from([1.0, 0.5, 1.5, 2.0, 2.5, 3.7, 4.03, 7.0])
@@ -30,10 +33,10 @@ def redraw(traced: list[TracedShape], box: WorkBox, frame: WorkFrame) -> np.ndar
     return draw(Annotations(tuple(layers)), values, box, frame)
 
 
-def trace_tiled(labels, cuts_y, cuts_x, frame, x0=0, y0=0, confidence=None):
+def trace_tiled(labels, cuts_y, cuts_x, frame, x0=0, y0=0, confidence=None, spill=None):
     """Traces `labels`, which lie at (x0, y0), cut into tiles."""
     height, width = labels.shape
-    tracer = SeamTracer(frame, WorkBox(x0, y0, width, height))
+    tracer = SeamTracer(frame, WorkBox(x0, y0, width, height), spill)
     rows = [0, *sorted(c for c in set(cuts_y) if 0 < c < height), height]
     columns = [0, *sorted(c for c in set(cuts_x) if 0 < c < width), width]
     for top, bottom in pairwise(rows):
@@ -169,3 +172,22 @@ def test_tiles_out_of_order_are_refused():
         list(tracer.finish())
     with pytest.raises(ValueError, match="not those of"):
         tracer.add(tile[:2], None, WorkBox(4, 0, 4, 4))
+
+
+@settings(max_examples=100, deadline=None)
+@given(LABELS, st.lists(st.integers(1, 13)), st.lists(st.integers(1, 13)))
+def test_outlines_on_disk_are_those_in_memory(labels, cuts_y, cuts_x):
+    frame = WorkFrame(2.0, 2.0, labels.shape[1], labels.shape[0], 1.0)
+    with tempfile.TemporaryDirectory() as folder:
+        on_disk = trace_tiled(labels, cuts_y, cuts_x, frame, spill=Path(folder))
+    in_memory = trace_tiled(labels, cuts_y, cuts_x, frame)
+    assert [(each.label, each.polygon.wkt) for each in on_disk] == [
+        (each.label, each.polygon.wkt) for each in in_memory
+    ]
+
+
+def test_no_room_for_outlines_is_one_sentence(tmp_path):
+    with pytest.raises(OutputError, match="No such file"):
+        trace_tiled(
+            np.ones((2, 2), np.uint8), [], [], WorkFrame(1, 1, 2, 2, 1), spill=tmp_path / "gone"
+        )
