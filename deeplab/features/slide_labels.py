@@ -7,11 +7,11 @@ import datetime as dt
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
 
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
@@ -22,9 +22,15 @@ from deeplab.exchange.labelling import folded
 
 Cell = str | float | None
 
+EXCEL = (".xlsx", ".xlsm")
 NAMES = ("slide", "name")  # the column with the slides' names; where neither is there, the first
 MOST_BYTES = 256 * 2**20  # unpacked
 MOST_ROWS, MOST_COLUMNS = 100_000, 500
+# What zipfile, the XML parsers and openpyxl, which does not check what it reads, raise of one.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError,
+    SyntaxError, InvalidFileException, LookupError, ValueError, TypeError, AttributeError,
+)  # fmt: skip
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")  # 007 is a name
 
 
@@ -60,7 +66,7 @@ def read_slide_labels(path: Path) -> SlideLabels:
     Raises:
         SourceError: the file cannot be read, is too large, or names a slide twice.
     """
-    rows = _xlsx_rows(path) if path.suffix.lower() == ".xlsx" else _csv_rows(path)
+    rows = _xlsx_rows(path) if path.suffix.lower() in EXCEL else _csv_rows(path)
     head = [str(cell or "").strip() for cell in next(rows, [])]
     if not any(head):
         raise SourceError(f"{path.name} has no row with the names of its columns")
@@ -81,19 +87,14 @@ def read_slide_labels(path: Path) -> SlideLabels:
 
 def _xlsx_rows(path: Path) -> Iterator[list[Cell]]:
     try:
-        with zipfile.ZipFile(path) as packed:
-            if sum(part.file_size for part in packed.infolist()) > MOST_BYTES:
-                raise SourceError(f"{path.name} is larger than a table of slides can be")
-        book = load_workbook(path, read_only=True, data_only=True)
-        try:
+        with path.open("rb") as file:
+            with zipfile.ZipFile(file) as packed:
+                if sum(part.file_size for part in packed.infolist()) > MOST_BYTES:
+                    raise SourceError(f"{path.name} is larger than a table of slides can be")
+            book = load_workbook(file, read_only=True, data_only=True)
             rows = book.worksheets[0].iter_rows(max_col=MOST_COLUMNS, values_only=True)
             yield from _limited(([_cell(value) for value in row] for row in rows), path)
-        finally:
-            book.close()
-    except (
-        InvalidFileException, zipfile.BadZipFile, ParseError, OSError,
-        KeyError, ValueError, IndexError, TypeError, AttributeError,
-    ) as error:  # fmt: skip
+    except DAMAGED as error:
         raise SourceError(f"{path.name} cannot be read as an Excel table (.xlsx)") from error
 
 

@@ -185,3 +185,13 @@ def test_the_page_of_annotations_names_each_ending_and_each_field_that_a_person_
     for name in ("IngestAperioXML", "ExportAperioXML"):
         labels = re.findall(r"<label>(.+)</label>", spec_text(name))[1:4]
         assert all(f"**{label}**" in page for label in labels), labels
+
+
+def test_the_page_of_measuring_calls_each_field_as_the_panel_does():
+    page = (DOCS / "how-to/measure-objects.md").read_text(encoding="utf-8")
+    labels = re.findall(r"<label>(.+)</label>", spec_text("ExtractFeaturesFromAnnotations"))
+    panel = page.partition("## How to read")[0]
+    named = set(re.findall(r"(?<![*\w])\*{1,2}([A-Z][\w ]+)\*{1,2}(?![*\w])", panel))
+    others = {"Analyses", "ExtractFeaturesFromAnnotations", "Submit", "Metadata", "Metadata Plot"}
+    assert set(labels[1:4]) <= named
+    assert named <= {*labels, *others} | {"Include data from other items in the same\nfolder"}

@@ -98,6 +98,27 @@ def test_a_file_that_is_no_table_is_refused_in_a_sentence(tmp_path, name, conten
         read_slide_labels(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore:Workbook contains no stylesheet")
+@pytest.mark.parametrize(
+    "content", [b"", b"<a", b"<a/>", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'], ids=len
+)
+@pytest.mark.parametrize("part", ["workbook", "worksheets/sheet1", "sharedStrings", "styles"])
+def test_a_workbook_of_which_a_part_is_broken_is_refused_or_read_without_it(
+    tmp_path, part, content
+):
+    path = tmp_path / "l.xlsx"
+    written(path, ["slide", "x"], ["a", 1.5])
+    with zipfile.ZipFile(path) as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, own in parts.items():
+            packed.writestr(name, content if name == f"xl/{part}.xml" else own)
+    try:
+        assert read_slide_labels(path).of("b") is None
+    except SourceError as error:
+        assert "l.xlsx" in str(error)  # noqa: PT017  either is right, but nothing else
+
+
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(slide_labels, "MOST_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "l.xlsx", "w", zipfile.ZIP_DEFLATED) as packed:
