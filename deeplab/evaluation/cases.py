@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from deeplab.annotations.shapes import Annotations, Layer, polygon_parts
 from deeplab.config.evaluate_request import BACKGROUND, EvaluateRequest
@@ -74,6 +75,7 @@ class Reader:
         )
         sides = pair.load(reading)
         place = _checked(place, sides, pair.name, self._request)
+        _check_on_slide(place, sides, pair.name)
         self._learn(sides)
         return self._case(pair, sides, place), sides.model
 
@@ -122,12 +124,11 @@ class Reader:
 
     def _meant(self, side: Annotations) -> Annotations:
         """The layers that mean something, under the names of what they mean."""
-        layers = tuple(
-            Layer(meaning, layer.colour, layer.shapes)
-            for layer in side.layers
-            if (meaning := self._rules.meaning(layer.name))
-        )
-        return replace(side, layers=layers)
+        meant = [(self._rules.meaning(layer.name), layer) for layer in side.layers]
+        layers = tuple(Layer(name, layer.colour, layer.shapes) for name, layer in meant if name)
+        marks = sum(len(layer.marks) for name, layer in meant if name)
+        more = (f"{marks} points and lines have no area and were left out",) if marks else ()
+        return replace(side, layers=layers, remarks=(*side.remarks, *more))
 
     def _regions(self, truth: Annotations, name: str) -> tuple[shapely.Polygon, ...] | None:
         """Where is judged: within what was asked for and, where there is one, within the layer."""
@@ -216,6 +217,19 @@ def _check_masks(place: _Place, sides: Sides, name: str) -> None:
         )
 
 
+def _check_on_slide(place: _Place, sides: Sides, name: str) -> None:
+    """Raise AnnotationError where all of a side lies beyond the slide."""
+    for who, side in (("reference", sides.reference), ("prediction", sides.prediction)):
+        polygons = _array(_all_polygons((side,)))
+        if not (place.width_level0 and len(polygons)):
+            continue
+        left, top, right, bottom = shapely.total_bounds(polygons).tolist()
+        if left >= place.width_level0 or top >= place.height_level0 or right <= 0 or bottom <= 0:
+            raise AnnotationError(
+                name, f"all of the {who} lies beyond the slide; is it of another one?"
+            )
+
+
 def _size(place: _Place, sides: Sides) -> tuple[int, int]:
     """Of the slide, level-0 pixels; where it is not known, as far as anything is drawn."""
     if place.width_level0:
@@ -224,11 +238,15 @@ def _size(place: _Place, sides: Sides) -> tuple[int, int]:
         width, height = (side.attributes.get(each) for each in SIZE)
         if isinstance(width, int) and isinstance(height, int):
             return width, height
-    polygons = list(_all_polygons((sides.reference, sides.prediction)))
-    if not polygons:
+    polygons = _array(_all_polygons((sides.reference, sides.prediction)))
+    if not len(polygons):
         return 1, 1
-    _, _, right, bottom = shapely.total_bounds(np.array([*polygons, None], object)[:-1]).tolist()
+    _, _, right, bottom = shapely.total_bounds(polygons).tolist()
     return max(1, math.ceil(right)), max(1, math.ceil(bottom))
+
+
+def _array(polygons: Iterable[shapely.Polygon]) -> NDArray[np.object_]:
+    return np.array([*polygons, None], object)[:-1]
 
 
 def _all_polygons(sides: Iterable[Annotations]) -> Iterable[shapely.Polygon]:

@@ -37,6 +37,7 @@ MOST_CARDS = 6  # more than that are read in the table
 OWN_STYLE = """
 .range { display: block; color: var(--quiet); font-size: 12.5px; }
 td:first-child { min-width: 7em; }
+.kind { margin-right: 20px; }
 .maps { display: flex; flex-wrap: wrap; gap: 8px 24px; }
 .maps figure { margin: 8px 0; flex: 0 1 480px; }
 .maps img { border: 1px solid var(--line); }
@@ -202,7 +203,7 @@ def _places(figures: Figures) -> Iterator[Piece]:
     if not shown:
         return
     yield tag("h2", "Where the errors are")
-    yield tag("p", [(swatch(kind), "\N{EM SPACE}") for kind in KINDS], class_="note")
+    yield tag("p", [tag("span", swatch(kind), class_="kind") for kind in KINDS], class_="note")
     maps = []
     for score, picture in shown:
         iou = as_score(figures.of_slide(score.name, "mean_iou"))

@@ -253,13 +253,15 @@ def _polygons(side: Annotations, name: str) -> Polygons:
 
 def _judged_objects(polygons: Polygons, case: Case) -> Polygons:
     """The objects whose centroid lies where is judged: each is in or out as a whole."""
-    inside = np.ones(len(polygons), bool)
     middles = shapely.centroid(polygons)
+    area = case.field.frame.to_level0(case.field.area)
+    x, y = shapely.get_x(middles) - area.x0, shapely.get_y(middles) - area.y0
+    inside = (x >= 0) & (y >= 0) & (x <= area.width) & (y <= area.height)
     if case.regions is not None:
         inside &= _within_any(middles, case.regions)
     if case.ignored:
         inside &= ~_within_any(middles, case.ignored)
-    return polygons[inside]
+    return np.asarray(polygons[inside], object)
 
 
 def _within_any(points: Polygons, polygons: Sequence[shapely.Polygon]) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """One slide judged: closed forms, the same whatever the blocks, cut to where is judged."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,6 +10,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deeplab.annotations.shapes import Mark
 from deeplab.errors import AnnotationError, ConfigError, ScaleError, SlideError, SourceError
 from deeplab.evaluation.boundary import BorderDistances
 from deeplab.evaluation.cases import Reader
@@ -132,6 +134,19 @@ def test_each_empty_case_is_as_the_page_of_metrics_says():
     assert math.isnan(silent.borders[0].hausdorff_um())
     assert math.isnan(silent.objects[0].panoptic_quality)
     assert silent.confusion.accuracy == 1
+
+
+def test_objects_beyond_the_slide_are_in_no_figure():
+    reference = sizes(side(a=[square(10, 10, 20), square(300, 10, 20), square(-30, 10, 20)]))
+    found = score(reference, sizes(side(a=[square(10, 10, 20)])))
+    assert (found.objects[0].true_objects, found.objects[0].f1) == (1, 1)
+
+
+def test_points_are_counted_as_left_out():
+    drawn = side(a=[square(10, 10, 20)])
+    marks = (Mark(shapely.Point(5, 5)), Mark(shapely.Point(6, 5)))
+    marked = replace(drawn, layers=(replace(drawn.layers[0], marks=marks),))
+    assert score(marked, drawn).remarks == ("2 points and lines have no area and were left out",)
 
 
 def test_errors_are_shown_where_they_are_but_not_slivers():

@@ -175,6 +175,9 @@ def test_the_slide_beside_the_reference_says_size_and_scale(evaluate, tmp_path):
     assert table("area_mm2", "background", predicted_as="background") == pytest.approx(
         (8000 - 1600) * 0.25e-6
     )
+    write(tmp_path / "far/x.anot", drawn(None, a=[(900, 20, 40, 40)]))
+    said = evaluate(tmp_path / "ref", tmp_path / "far")[1]
+    assert "all of the prediction lies beyond the slide; is it of another one?" in said
     (tmp_path / "slides").mkdir()
     shutil.move(tmp_path / "ref/x.tiff", tmp_path / "slides/x.tiff")
     assert "give slide_mpp" in evaluate(tmp_path / "ref", tmp_path / "found")[1]
