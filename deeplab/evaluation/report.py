@@ -339,7 +339,9 @@ def _origin(figures: Figures, compared: Compared) -> Iterator[Piece]:
             or "layers made by a task",
             "slides": ", ".join(score.name for score in figures.scores),
             "classes, a later one over the earlier": ", ".join(figures.classes),
-            "not judged": f"within {request.ignore_class!r}" if request.ignore_class else "nothing",
+            "not judged": f"under the layer {request.ignore_class}"
+            if request.ignore_class
+            else NOTHING,
             "judged": _where(compared),
             "µm per pixel of the comparison": ", ".join(scales),
         }
