@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from deeplab.errors import ServerError, UnknownIdError
+from deeplab.server.folder_files import upload_to_item
+from deeplab.server.items import item_files
 from deeplab.server.session import Session, girder_id
+
+# Girder takes 100 MB at once unless its server.max_request_body_size says more.
+MOST_BYTES_AT_ONCE = 95_000_000
+WAIT_S, ASK_EVERY_S = 60.0, 1.0  # until the server has made annotations of an uploaded file
+TAKEN_BYTES_PER_S = 2e5  # the least it does meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +98,44 @@ def post_annotations(session: Session, item_id: str, annotations: Sequence[dict[
 
 
 def post_annotation_file(session: Session, item_id: str, path: Path) -> None:
-    """Add the annotations in a file of HistomicsUI JSON to an item, all in one request.
+    """Add the annotations in a file of HistomicsUI JSON to an item.
 
     Raises:
         AccessDeniedError: the token may not write to the item.
         ServerError: the server refused them or failed; it may have stored some.
         OSError: the file cannot be read.
     """
-    # Girder takes 100 MB at once unless its server.max_request_body_size says more.
-    what = f"new annotation of {path.stat().st_size / 1e6:.1f} MB for item {item_id}"
-    session.post_file(f"annotation/item/{girder_id('item', item_id)}", what, path)
+    size_bytes = path.stat().st_size
+    what = f"new annotation of {size_bytes / 1e6:.1f} MB for item {item_id}"
+    if size_bytes <= MOST_BYTES_AT_ONCE:
+        session.post_file(f"annotation/item/{girder_id('item', item_id)}", what, path)
+    else:
+        _post_in_pieces(session, item_id, path, what)
+
+
+def _post_in_pieces(session: Session, item_id: str, path: Path, what: str) -> None:
+    """Upload a file as HistomicsUI does: the server makes its annotations and removes the file."""
+    me = session.get_json("user/me", "the token's user")
+    images = item_files(session, item_id)
+    if not isinstance(me, dict) or not images:
+        raise ServerError(what, "the server says neither who asks nor of which image")
+    before = {head.id for head in annotation_heads(session, item_id)}
+    # No other file of the item has this name, so that it is clear when it is gone.
+    name = f"layer-{uuid4().hex}.json"
+    reference = {
+        "identifier": "LargeImageAnnotationUpload",
+        "itemId": item_id,
+        "fileId": images[0].id,
+        "userId": girder_id("user", str(me.get("_id"))),
+    }
+    upload_to_item(session, item_id, path, name=name, reference=reference)
+    deadline_s = time.monotonic() + WAIT_S + path.stat().st_size / TAKEN_BYTES_PER_S
+    while any(file.name == name for file in item_files(session, item_id)):
+        if time.monotonic() > deadline_s:
+            raise ServerError(what, f"the server has not yet made it of its file {name}")
+        time.sleep(ASK_EVERY_S)
+    if not {head.id for head in annotation_heads(session, item_id)} - before:
+        raise ServerError(what, "the server could not make it of its file; its log says why")
 
 
 def delete_annotation(session: Session, annotation_id: str) -> None:

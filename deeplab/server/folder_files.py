@@ -7,7 +7,7 @@ import shutil
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,33 @@ def upload_file(
         ServerError: the server refused it or failed again and again.
         OSError: the file cannot be read.
     """
-    what, size_bytes = f"upload of {name}", path.stat().st_size
+    size_bytes = path.stat().st_size
     parent = {"parentType": "folder", "parentId": girder_id("folder", folder_id)}
-    told = session.post("file", what, params={**parent, "name": name, "size": str(size_bytes)})
+    told = _send(session, path, {**parent, "name": name}, after_piece)
+    return _uploaded(session, folder_id, told, name, size_bytes)
+
+
+def upload_to_item(
+    session: Session, item_id: str, path: Path, *, name: str, reference: Mapping[str, str]
+) -> None:
+    """Put a file that is not empty into an item; `reference` tells the server what to do with it.
+
+    Raises:
+        AccessDeniedError: the token may not write to the item.
+        ServerError: the server refused it or failed again and again.
+        OSError: the file cannot be read.
+    """
+    parent = {"parentType": "item", "parentId": girder_id("item", item_id)}
+    told_of_it = {"name": name, "reference": json.dumps(dict(reference))}
+    _send(session, path, {**parent, **told_of_it}, lambda: None)
+
+
+def _send(
+    session: Session, path: Path, begin: Mapping[str, str], after_piece: Callable[[], None]
+) -> object:
+    """Send a file in pieces, where an upload is begun with `begin`; what the last one answers."""
+    what, size_bytes = f"upload of {begin['name']}", path.stat().st_size
+    told = session.post("file", what, params={**begin, "size": str(size_bytes)})
     upload_id = _id_in(told, "_id", what)
     sent_bytes, failures = 0, 0
     with path.open("rb") as file:
@@ -87,7 +111,7 @@ def upload_file(
             else:
                 sent_bytes, failures = sent_bytes + len(piece), 0
             after_piece()
-    return _uploaded(session, folder_id, told, name, size_bytes)
+    return told
 
 
 def _received(session: Session, upload_id: str, what: str, *, all_bytes: int) -> int:
