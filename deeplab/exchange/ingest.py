@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deeplab import __version__
 from deeplab.annotations.format import Format, Reading
-from deeplab.annotations.formats import format_of, named
+from deeplab.annotations.formats import FORMATS, format_of, named
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.convert_request import AUTO
 from deeplab.config.ingest_request import IngestRequest
@@ -26,7 +26,7 @@ from deeplab.exchange.beside import split_name
 from deeplab.exchange.choice import Choice
 from deeplab.exchange.files_on_server import FileOfSlide, FilesFound, find_files
 from deeplab.exchange.label_images import LabelImages
-from deeplab.exchange.layers import Origin, Replaced, replace_layers
+from deeplab.exchange.layers import Fact, Origin, Replaced, layers_in_place, replace_layers
 from deeplab.files import safe_name, scratch_folder
 from deeplab.server.folder_files import check_folder_writable, download_file
 from deeplab.server.session import ServerLogin, Session
@@ -188,6 +188,8 @@ class _Ingestion:
 
     def _take(self, source: FileOfSlide) -> TakenIn | None:
         """Puts the layers of a file on its slide; None where the file is of another format."""
+        if in_place := self._in_place(source):
+            return in_place
         with scratch_folder() as folder:
             path = folder / safe_name(source.file.name)
             self._fetch(source, path)
@@ -200,7 +202,7 @@ class _Ingestion:
                 self._session,
                 source.slide.id,
                 _with_task(annotations),
-                _origin(source, path, format_, self._request.value_names),
+                _origin(source, path, format_, self._request.value_names, annotations.names),
                 only=only,
             )
             return TakenIn(
@@ -210,6 +212,29 @@ class _Ingestion:
                 replaced=replaced,
                 remarks=annotations.remarks,
             )
+
+    def _in_place(self, source: FileOfSlide) -> TakenIn | None:
+        """What a file brought before, where it is the same and all of that is still there."""
+        if self._request.value_names or self._request.source_format != AUTO:
+            return None
+        origin = Origin(task=TASK, source=_place(source), facts=_facts(source))
+        told = layers_in_place(self._session, source.slide.id, origin)
+        titles = {each.name: each.title for each in FORMATS}
+        names = told[0].get("layers") if told else None
+        title = titles.get(str(told[0].get("format"))) if told else None
+        if not isinstance(names, list) or title is None:
+            return None
+        only = self._choice.of(map(str, names))
+        wanted = tuple(name for name in map(str, names) if not only or name in only)
+        if not {str(each.get("layer")) for each in told}.issuperset(wanted):
+            return None
+        return TakenIn(
+            source=source,
+            title=title,
+            counts={},
+            replaced=Replaced(present=wanted),
+            remarks=(),
+        )
 
     def _fetch(self, source: FileOfSlide, path: Path) -> None:
         try:
@@ -265,22 +290,36 @@ def _with_task(annotations: Annotations) -> Annotations:
     )
 
 
-def _origin(source: FileOfSlide, path: Path, format_: Format, names: Sequence[str]) -> Origin:
+def _place(source: FileOfSlide) -> str:
+    return f"{source.item.name}/{source.file.name}"
+
+
+def _facts(source: FileOfSlide) -> dict[str, Fact]:
+    """What Girder says of a file; other content is never of the same time."""
+    return {
+        "file": source.file.name,
+        "file_id": source.file.id,
+        "file_bytes": source.file.size_bytes,
+        "file_created": source.file.created,
+    }
+
+
+def _origin(
+    source: FileOfSlide,
+    path: Path,
+    format_: Format,
+    value_names: Sequence[str],
+    layers: tuple[str, ...],
+) -> Origin:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     if format_.name in BY_NUMBER:
-        digest.update("\n".join(names).encode())
+        digest.update("\n".join(value_names).encode())
     return Origin(
         task=TASK,
-        source=f"{source.item.name}/{source.file.name}",
+        source=_place(source),
         digest=digest.hexdigest(),
-        facts={
-            "file": source.file.name,
-            "file_id": source.file.id,
-            "file_bytes": source.file.size_bytes,
-            "file_created": source.file.created,
-            "format": format_.name,
-        },
+        facts={**_facts(source), "format": format_.name, "layers": layers},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 from deeplab import __version__
 from deeplab.annotations.girder_json import write_girder_json
@@ -21,6 +21,7 @@ from deeplab.server.items import item_with
 from deeplab.server.session import ServerLogin, Session
 
 ORIGIN = "deeplab"  # the attribute by which a task knows its own layers again
+Fact = str | int | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Origin:
     task: str
     source: str
     digest: str = ""
-    facts: Mapping[str, str | int] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,20 @@ def post_layers(
         path = folder / "layers.json"
         write_girder_json(path, annotations, heatmaps=heatmaps)
         post_annotation_file(session, item_with(session, slide).id, path)
+
+
+def layers_in_place(session: Session, item_id: str, origin: Origin) -> Sequence[Mapping[str, Any]]:
+    """What the layers say that a task made of a source on a slide.
+
+    None is told where some of them say other facts than `origin`: then there is something to do.
+
+    Raises:
+        AccessDeniedError, ServerError: the server refuses or fails.
+    """
+    own = _own(annotation_heads(session, item_id), item_id, origin)
+    told = [each.head.attributes[ORIGIN] for each in own if each.source == origin.source]
+    same = all(each.get(key) == fact for each in told for key, fact in origin.facts.items())
+    return told if same else []
 
 
 def replace_layers(
@@ -159,7 +174,7 @@ def _own(heads: Iterable[AnnotationHead], item_id: str, origin: Origin) -> Itera
     return filter(None, (_Own.of(head, item_id, origin) for head in heads))
 
 
-def _marked(origin: Origin, item_id: str, layer: str, name: str) -> dict[str, str | int]:
+def _marked(origin: Origin, item_id: str, layer: str, name: str) -> dict[str, Fact]:
     """What a layer says of its making."""
     return {
         **origin.facts,

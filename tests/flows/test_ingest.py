@@ -129,13 +129,48 @@ def test_files_of_every_format_are_taken_in(folder, slide, board, ingest, tmp_pa
     assert shapely.Polygon([p[:2] for p in element["points"]]).area == pytest.approx(2000, rel=0.05)
 
 
-def test_a_second_run_has_nothing_to_do(folder, slide, board, ingest, tmp_path):
+def test_a_layer_that_is_missing_is_put_there_again(folder, slide, board, ingest, tmp_path):
+    folder.file("TCGA.01.xml", written(tmp_path, drawn("tumour", "stroma")))
+    ingest("--classes", "stroma")
+    assert set(made(board, slide)) == {"stroma"}
+    assert "there already: stroma" in ingest("--classes", "Stroma ")[1]
+    ingest()
+    assert set(made(board, slide)) == {"stroma", "tumour"}
+
+
+@pytest.mark.parametrize(
+    "told", [{"layers": 5}, {"format": ["x"]}, {"format": "word"}, {"layers": [{}]}, {"layer": [1]}]
+)
+def test_what_a_layer_says_is_not_trusted(folder, slide, board, ingest, tmp_path, told):
+    folder.file("TCGA.01.xml", written(tmp_path, drawn("tumour")))
+    ingest()
+    made(board, slide)["tumour"]["attributes"][ORIGIN] |= told
+    code, _, error = ingest()
+    assert (code, error) == (0, "")
+
+
+def test_a_file_that_came_anew_with_the_same_content_brings_nothing(
+    folder, slide, board, ingest, tmp_path
+):
+    item = folder.file("TCGA.01.xml", written(tmp_path, drawn("tumour")))
+    ingest()
+    before = json.dumps(board.layers)
+    folder.replace(item, written(tmp_path, drawn("tumour")))
+    assert "there already: tumour" in ingest()[1]
+    assert json.dumps(board.layers) == before
+
+
+def test_a_second_run_has_nothing_to_do(girder, folder, slide, board, ingest, tmp_path):
     folder.file("TCGA.01.xml", written(tmp_path, drawn("tumour", "stroma")))
     folder.file("TCGA.01.json", written(tmp_path, drawn("b"), "histomicsui"))
     ingest()
     before = json.dumps(board.layers)
+    girder.asked.clear()
     code, said, _ = ingest()
     assert (code, json.dumps(board.layers)) == (0, before)
+    assert not [path for path, _ in girder.asked if path.endswith("/download")], (
+        "nothing is fetched"
+    )
     assert "0 new layers" in said
     assert "there already: tumour, stroma" in said
 
