@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from deeplab.server.session import ServerLogin, Session
 SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 # Of several files of a slide the first is its annotation; a picture alone is a mask.
 PREFERENCE = (MASK + ".png", *ANNOTATIONS[:-1], *sorted(SUFFIXES - set(ANNOTATIONS)), ".png")
+ONLY = ""  # no slide is called so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +74,13 @@ def find_pairs(request: EvaluateRequest, login: ServerLogin | None) -> Pairs:
 def _of_girder(request: EvaluateRequest, login: ServerLogin) -> Pairs:
     session = Session(login)
     items = _items(session, request)
-    predictions = _predictions(request, len(items) == 1)
+    predictions = _predictions(request, items)
     found = Pairs()
     for item in items:
-        if request.prediction and not (len(items) == 1 and "" in predictions):
-            path = predictions.get(_key(item.name))
-            if path is None:
-                found.left_out[item.name] = "has no prediction"
-                continue
-        else:
-            path = predictions.get("")
+        path = predictions.get(_key(item.name), predictions.get(ONLY))
+        if request.prediction and path is None:
+            found.left_out[item.name] = "has no prediction"
+            continue
         names = {pair.name for pair in found.pairs}
         name = item.name if item.name not in names else f"{item.name} ({item.id})"
         load = _live(session, item, path, request)
@@ -99,16 +97,16 @@ def _items(session: Session, request: EvaluateRequest) -> list[Item]:
     return items
 
 
-def _predictions(request: EvaluateRequest, one: bool) -> dict[str, Path]:  # noqa: FBT001
-    """Files of predictions by the slide they are of; by "" the one for the only slide."""
+def _predictions(request: EvaluateRequest, items: Sequence[Item]) -> dict[str, Path]:
+    """Files of predictions by the slide they are of; a single one is by ONLY."""
     if not request.prediction:
         return {}
     path = Path(request.prediction)
     if path.is_dir():
         return _files(path)
-    if not one:
+    if len(items) > 1:
         raise ConfigError("prediction", request.prediction, "a folder where several slides are")
-    return {"": path}
+    return {ONLY: path}
 
 
 def _live(

@@ -58,6 +58,16 @@ def test_pooled_distances_are_those_of_all_borders_side_by_side(scores):
     assert found.high == pytest.approx(scores[1].borders[0].hausdorff_um(), rel=0.005)
 
 
+def test_a_class_that_a_slide_misses_has_figures_and_bounds_all_the_same(scores):
+    missed = score("missed", [square(20, 20, 40)], [])
+    figures = Figures(scores=(*scores, missed), border_um=1.0)
+    assert figures.pooled("hausdorff_95_um", "a").value == math.inf
+    assert figures.pooled("hausdorff_95_um", "a").high == math.inf
+    assert figures.mean("mean_surface_distance_um", "a").value == math.inf
+    assert figures.mean("hausdorff_95_um", "a").low < math.inf
+    assert 0 < figures.pooled("boundary_f1", "a").value < 1
+
+
 def test_slides_of_other_scales_count_by_their_area():
     fine = score("fine", [square(20, 20, 40)], [square(20, 20, 40)], mpp=Mpp.square(0.5))
     coarse = score("coarse", [square(20, 20, 40)], [], mpp=Mpp.square(1.0))

@@ -1,0 +1,86 @@
+"""Which layers are the reference and which the prediction: by name, else by who made them."""
+
+import pytest
+
+from deeplab.errors import SourceError
+from deeplab.evaluation.sides import only, reference_of_documents, sides_of_documents
+from tests.evaluation.cases_for_tests import request, side
+
+
+def layer(name, *, made=False, model="m.zip", marker=0):
+    """A layer, by whose number of points its side is recognised."""
+    points = [[0, 0, 0], [9, 0, 0], [9, 9 + marker, 0]]
+    element = {"type": "polyline", "closed": True, "points": points}
+    attributes = {"cli": "SegmentWSI", "model": {"name": model, "sha256": model}} if made else {}
+    return {"name": name, "attributes": attributes, "elements": [element]}
+
+
+def names(documents, **settings):
+    found = sides_of_documents(documents, request(**settings), "s.svs")
+    return found.reference.names, found.prediction.names
+
+
+MINE, FOUND = layer("a"), layer("a", made=True, marker=5)
+OTHER, COPY = layer("b"), layer("copy of a")
+
+
+@pytest.mark.parametrize(
+    ("documents", "settings", "reference", "prediction"),
+    [
+        ([MINE, FOUND], {}, ("a",), ("a",)),
+        ([MINE, OTHER, FOUND], {"reference_layers": ("b",)}, ("b",), ("a",)),
+        ([MINE, COPY], {"prediction_layers": ("Copy of A",)}, ("a",), ("copy of a",)),
+        ([MINE, COPY, FOUND], {"prediction_layers": ("copy of a",)}, ("a",), ("copy of a",)),
+        ([FOUND, layer("b", made=True)], {"reference_layers": ("a",)}, ("a",), ("b",)),
+        ([MINE, OTHER], {"reference_layers": ("a",), "prediction_layers": ("b",)}, ("a",), ("b",)),
+        ([MINE, FOUND], {"reference_layers": ("a",), "prediction_layers": ("a",)}, ("a",), ("a",)),
+        ([MINE, FOUND], {"reference_layers": ("a",)}, ("a",), ("a",)),
+    ],
+)
+def test_names_go_before_who_made_a_layer(documents, settings, reference, prediction):
+    assert names(documents, **settings) == (reference, prediction)
+
+
+def test_of_two_layers_of_one_name_each_goes_to_its_own_side():
+    for documents in ([MINE, FOUND], [FOUND, MINE]):
+        found = sides_of_documents(documents, request(reference_layers=("a",)), "s.svs")
+        areas = [
+            each.layers[0].shapes[0].polygon.area for each in (found.reference, found.prediction)
+        ]
+        assert areas == [9 * 9 / 2, 9 * 14 / 2]
+        assert (found.model, len(found.reference.layers)) == ("m.zip", 1)
+
+
+@pytest.mark.parametrize(
+    ("documents", "settings", "sentence"),
+    [
+        ([FOUND], {}, "s.svs has no layer that a person drew; name the layers of the reference"),
+        ([MINE], {}, "s.svs has no layer that a task made; name the layers of the prediction"),
+        ([MINE, FOUND], {"reference_layers": ("x",)}, "called x; correct reference_layers"),
+        (
+            [MINE, FOUND],
+            {"prediction_layers": ("x", "y")},
+            "called x or y; correct prediction_layers",
+        ),
+        ([MINE, FOUND, layer("a", made=True, model="n.zip")], {}, "layers of 2 models"),
+        ([], {}, "no layer that a person drew"),
+        (["strange", None, 3], {}, "no layer that a task made"),
+    ],
+)
+def test_a_side_without_layers_is_one_clear_sentence(documents, settings, sentence):
+    with pytest.raises(SourceError, match=sentence):
+        sides_of_documents(documents, request(**settings), "s.svs")
+
+
+def test_the_reference_alone_is_what_people_drew():
+    assert reference_of_documents([MINE, FOUND, OTHER], request(), "s.svs").names == ("a", "b")
+    with pytest.raises(SourceError, match="that a person drew"):
+        reference_of_documents([FOUND], request(), "s.svs")
+
+
+def test_layers_of_a_file_are_chosen_by_name_whatever_its_writing():
+    drawn = side(Tumour=[], stroma=[])
+    assert only(drawn, ("tumour ",), "f").names == ("Tumour",)
+    assert only(drawn, (), "f") is drawn
+    with pytest.raises(SourceError, match="f has no layer 'x', only Tumour, stroma"):
+        only(drawn, ("x",), "f")
