@@ -7,11 +7,12 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from deeplab.annotations.girder_json import read_girder_json
+from deeplab.annotations.shapes import Annotations
 from deeplab.config.features_request import SEVERAL, FeaturesRequest
 from deeplab.config.progress import Progress
 from deeplab.errors import (
@@ -27,7 +28,13 @@ from deeplab.exchange.labelling import nearest
 from deeplab.exchange.layers import Origin, replace_layers
 from deeplab.exchange.samples import LeftOut, Sample, find_samples
 from deeplab.features.csv_table import write_objects
-from deeplab.features.feature_layers import METADATA, TASK, layer_name, slide_metadata
+from deeplab.features.feature_layers import (
+    METADATA,
+    MOST_OBJECTS,
+    TASK,
+    layer_name,
+    slide_metadata,
+)
 from deeplab.features.measure_slide import SlideMeasurer
 from deeplab.features.report import ReportFacts, write_report
 from deeplab.features.slide_labels import SlideLabels, read_slide_labels
@@ -183,6 +190,18 @@ def _remarks(
         for sheet in sheets_of(slides):
             if sheet.first:
                 yield f"objects of {sheet.class_name} go on in the sheet {sheet.name}"
+    if request.posts and request.post_annotation == "auto":
+        yield from _too_many(slides)
+
+
+def _too_many(slides: Sequence[SlideMeasures]) -> Iterator[str]:
+    for slide in slides:
+        for name in slide.tables:
+            if slide.count(name) > MOST_OBJECTS:
+                yield (
+                    f"{slide.name}: {name} has more than the {MOST_OBJECTS:,} objects that "
+                    "HistomicsUI plots; their features are not put on the slide"
+                )
 
 
 def _writers(
@@ -224,13 +243,19 @@ def _write_layers(path: Path, slides: Sequence[SlideMeasures]) -> None:
             packed.write(slide.layers, f"{number:02d} {safe}.anot")
 
 
+def _plotted(annotations: Annotations) -> Annotations:
+    """The layers that HistomicsUI plots."""
+    few = tuple(each for each in annotations.layers if len(each.shapes) <= MOST_OBJECTS)
+    return replace(annotations, layers=few)
+
+
 def _post(request: FeaturesRequest, slides: Sequence[SlideMeasures], login: ServerLogin) -> None:
     """Put layers and numbers on the items, in the place of those of an earlier run."""
     origin = Origin(task=TASK, source="features")
     with Session(login) as session:
         for slide in slides:
             if request.post_annotation == "auto":
-                layers = read_girder_json(slide.layers)
+                layers = _plotted(read_girder_json(slide.layers))
                 only = [layer_name(name) for name in request.classes]
                 replace_layers(session, slide.slide, layers, origin, only=only)
             if request.post_metadata == "auto":

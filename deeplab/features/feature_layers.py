@@ -15,6 +15,7 @@ TASK = "ExtractFeaturesFromAnnotations"
 METADATA = "deeplab_features"  # the one key of an item's metadata that this task writes
 LEFT_OUT = ("haralick_", "red_", "green_", "blue_", "grey_")  # they stay in the tables
 DIGITS = 6
+MOST_OBJECTS = 25_000  # of a layer that HistomicsUI plots; more would also make too large a request
 # What is compared from slide to slide, besides counts and areas.
 MEDIANS = (
     "circularity",

@@ -155,7 +155,10 @@ def _remarks(
         yield f"its pixels are {slide.kind}; colours are those of its picture"
     finest = slide.frame(max(request.work_mpp, slide.mpp.mean)).mpp_work
     if finest > 1.06 * request.work_mpp:
-        yield f"it was scanned at {finest:.3g} um per pixel, coarser than {request.work_mpp:g}"
+        yield (
+            f"it was scanned and is read at {finest:.3g} um per pixel, coarser than "
+            f"{request.work_mpp:g}"
+        )
     for name, table in tables.items():
         scale = table.columns["read_mpp"]
         coarse = scale[scale > 1.5 * finest]

@@ -119,6 +119,7 @@ def test_the_sheet_of_the_slides_sums_up(folder, tmp_path, capsys):
     assert "glomerulus: 2 objects" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_labels_of_slides_are_merged_and_slides_without_are_said(folder, tmp_path, capsys):
     paint(folder, "b.tiff", {"tubule": [(200, 200, 40)]})
     paint(folder, "c.tiff", {"tubule": [(200, 200, 20)]})
@@ -138,6 +139,7 @@ def test_labels_of_slides_are_merged_and_slides_without_are_said(folder, tmp_pat
     assert "By diagnosis" in (tmp_path / "o.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_report_is_a_page_that_says_what_was_measured(folder, tmp_path):
     marks = Layer("tubule", BLUE, (), marks=(Mark(disc(5, 5).centroid),))
     paint(folder, "<b> & 2.tiff", DISCS, layers=(marks,))
@@ -161,8 +163,19 @@ def test_the_features_are_in_the_user_fields_of_new_layers(folder, tmp_path):
     user = first["elements"][1]["user"]
     assert user["object"] == 2
     assert user["area_um2"] == pytest.approx(math.pi * 20**2, rel=1e-3)
-    assert user["eosin_mean"] == pytest.approx(user["eosin_mean"])
+    assert {"eosin_mean", "nucleus_count", "to_tubule_um"} <= set(user)
     assert not [name for name in user if name.startswith(("haralick", "red"))]
+
+
+def test_one_slide_or_those_of_a_list_are_measured(folder, tmp_path):
+    paint(folder, "b.tiff")
+    words = ("--csv", tmp_path / "o.csv", "--pixels", "off")
+    assert features(folder / "b.tiff", *words) == 0
+    assert {row["slide"] for row in table_of(tmp_path / "o.csv")} == {"b.tiff"}
+    (folder / "list.csv").write_text("slide,annotation,mpp\na.tiff,b.json,1\n")
+    assert features(folder / "list.csv", *words, "--classes", "tubule") == 0
+    areas = [float(row["area_um2"]) for row in table_of(tmp_path / "o.csv")]
+    assert areas == pytest.approx([math.pi * r**2 for *_, r in DISCS["tubule"]], rel=1e-3)
 
 
 def test_of_several_slides_the_layers_are_files_in_a_zip(folder, tmp_path, capsys):
@@ -234,6 +247,7 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(folder, words, sentence, m
 HOSTILE = ["=cmd|' /C calc'!A0", "a/b[1]:*?\\" + "x" * 40, "<script>alert(1)</script>", "../../up"]
 
 
+@pytest.mark.slow
 def test_hostile_names_of_layers_do_no_harm(folder, tmp_path):
     discs = {name: [(100 + 80 * n, 100, 30)] for n, name in enumerate(HOSTILE)}
     paint(folder, "a.tiff", discs)
@@ -290,6 +304,7 @@ def test_in_girder_layers_and_metadata_are_put_on_the_slides(girder, capsys):
     assert not [key for key in told if "." in key or key.startswith("$")]
 
 
+@pytest.mark.slow
 def test_a_second_run_measures_what_people_drew_and_takes_the_place_of_the_first(girder, tmp_path):
     words = ("--pixels", "off", "--csv", tmp_path / "o.csv")
     assert in_girder(girder, *words) == 0
@@ -315,6 +330,13 @@ def test_layers_that_say_something_of_others_are_measured_only_by_name(girder, t
     assert found == ["glomerulus"] * 2 + ["tubule"] * 3
     assert in_girder(girder, *words, "--classes", "missed tubule") == 0
     assert len(table_of(tmp_path / "o.csv")) == 3
+
+
+def test_what_histomicsui_cannot_plot_is_not_put_on_the_slide(girder, monkeypatch, capsys):
+    monkeypatch.setattr(extract, "MOST_OBJECTS", 2)
+    assert in_girder(girder, "--pixels", "off") == 0
+    assert sorted(girder.board.named(ITEM)) == ["glomerulus", "glomerulus features", "tubule"]
+    assert "tubule has more than the 2 objects that HistomicsUI plots" in capsys.readouterr().out
 
 
 def test_two_layers_of_one_name_are_said(girder, capsys):
