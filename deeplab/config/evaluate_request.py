@@ -12,6 +12,7 @@ from deeplab.errors import ConfigError
 
 ErrorLayers = Literal["areas", "objects", "both"]
 BACKGROUND = "background"
+FINEST_UM = 0.05  # per pixel: light shows nothing finer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +81,13 @@ class EvaluateRequest:
             check_girder_id("folder", self.folder, "a folder")
             if not self.api_url:
                 raise ConfigError("folder", self.folder, "empty where no Girder server is given")
-        for name in ("slide_mpp", "work_mpp", "border_um", "centroid_um", "error_width_um"):
+        for name in ("slide_mpp", "work_mpp", "border_um"):
             check_at_least(name, getattr(self, name), 0)
+        if self.work_mpp:
+            check_at_least("work_mpp", self.work_mpp, FINEST_UM)
+        # Beyond these, what is compared is no longer one place with another.
+        check_range("centroid_um", self.centroid_um, 0, 200)
+        check_range("error_width_um", self.error_width_um, 0, 100)
         check_range("min_iou", self.min_iou, 0, 0.99)
         check_choice("error_layers", self.error_layers, get_args(ErrorLayers))
         check_choice("post_annotation", self.post_annotation, get_args(Posting))

@@ -264,6 +264,7 @@ def test_a_region_bounds_what_is_judged(evaluate, tmp_path):
         (("r.anot", "p.anot", "--classes", "b"), "must be the name of a layer (there are: a)"),
         (("r.anot", "p.anot", "--prediction_layers", "b"), "p.anot has no layer 'b', only a"),
         (("r.anot", "p.anot", "--slide_mpp", "-1"), "slide_mpp must be at least 0"),
+        (("r.anot", "p.anot", "--work_mpp", "0.001"), "work_mpp must be at least 0.05"),
         (("r.anot", "p.anot", "--slide_mpp", "1e9"), "between 0.001 and 1000 um per pixel"),
         (("r.anot", "q.anot"), "0.5 um per pixel by its reference and 0.25 by its prediction"),
         (("ref", "found", "--annotation", "e.anot"), "a file .zip where 2 slides are compared"),
