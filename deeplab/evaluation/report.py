@@ -15,7 +15,7 @@ from deeplab.evaluation.bootstrap import Interval
 from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.compared import Compared, limits
 from deeplab.evaluation.error_map import KINDS
-from deeplab.evaluation.figures import Figures
+from deeplab.evaluation.figures import DISTANCES, Figures
 from deeplab.evaluation.semantic import Confusion
 from deeplab.evaluation.slide_score import SlideScore
 from deeplab.files import whole_file
@@ -32,6 +32,13 @@ from deeplab.report.words import (
     swatch,
 )
 
+MOST_CLASSES = 3  # of which more than Dice is shown slide by slide
+SLIDE_COLUMNS = {
+    "mean_iou": "mean IoU",
+    "dice": "Dice {}",
+    "hausdorff_95_um": "95 % Hausdorff {}, µm",
+    "object_f1": "object F1 {}",
+}
 MOST_MAPS = 4
 MOST_CARDS = 6  # more than that are read in the table
 OWN_STYLE = """
@@ -286,43 +293,41 @@ def _slides(figures: Figures) -> Iterator[Piece]:
     if len(figures.scores) == 1:
         return
     yield tag("h2", "Slide by slide, the worst first")
-    names = figures.classes
+    columns = [
+        ("mean_iou", ""),
+        *((metric, n) for metric in _of_slides(figures) for n in figures.classes),
+    ]
     rows: list[list[Inside]] = [
         [
             score.name,
-            as_score(figures.of_slide(score.name, "mean_iou")),
-            *(as_score(figures.of_slide(score.name, "dice", name)) for name in names),
-            *(as_um(figures.of_slide(score.name, "hausdorff_95_um", name)) for name in names),
-            *(as_score(figures.of_slide(score.name, "object_f1", name)) for name in names),
+            *(_of_metric(metric, figures.of_slide(score.name, metric, n)) for metric, n in columns),
             as_mm2(float(score.mm2.sum())),
         ]
         for score in _worst_first(figures)
     ]
-    mean: list[Inside] = [
-        tag("b", "mean over slides"),
-        _ranged(figures.mean("mean_iou")),
-        *(_ranged(figures.mean("dice", name)) for name in names),
-        *(_ranged_um(figures.mean("hausdorff_95_um", name)) for name in names),
-        *(_ranged(figures.mean("object_f1", name)) for name in names),
-        "",
-    ]
-    yield table(
-        [
-            "slide",
-            "mean IoU",
-            *(f"Dice {name}" for name in names),
-            *(f"95 % Hausdorff {name}, µm" for name in names),
-            *(f"object F1 {name}" for name in names),
-            "judged, mm²",
-        ],
-        [*rows, mean],
-    )
+    mean: list[Inside] = [tag("b", "mean over slides")]
+    for metric, name in columns:
+        of = figures.mean(metric, name)
+        mean.append(_ranged_um(of) if metric in DISTANCES else _ranged(of))
+    heads = [SLIDE_COLUMNS[metric].format(name) for metric, name in columns]
+    yield table(["slide", *heads, "judged, mm²"], [*rows, [*mean, ""]])
     yield tag(
         "p",
         "In the mean each slide counts the same, whatever is on it; all slides together, as above,"
-        " each area, outline or object counts the same.",
+        " each area, outline or object counts the same. The table (CSV) has all figures of each"
+        " slide.",
         class_="note",
     )
+
+
+def _of_slides(figures: Figures) -> list[str]:
+    """What is shown of each class on each slide: a page has room for so many columns."""
+    shown = ["dice", "hausdorff_95_um", "object_f1"]
+    return shown if len(figures.classes) <= MOST_CLASSES else shown[:1]
+
+
+def _of_metric(metric: str, value: float) -> str:
+    return as_um(value) if metric in DISTANCES else as_score(value)
 
 
 def _origin(figures: Figures, compared: Compared) -> Iterator[Piece]:

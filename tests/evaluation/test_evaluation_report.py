@@ -84,6 +84,15 @@ def test_the_worst_slide_comes_first_and_the_mean_last(many):
     assert page.index(f">{rows[-1]}</td>") < page.index("mean over slides")
 
 
+def test_of_many_classes_only_the_dice_of_each_is_shown_slide_by_slide():
+    for names, shown in (("abc", True), ("abcd", False)):
+        slides = [(n, {c: [square(20, 20, 9)] for c in names}, {}) for n in ("one", "two")]
+        page = report(figures(*slides, classes=tuple(names)), compared())
+        part = page.split("Slide by slide")[1]
+        assert "Dice c" in part
+        assert ("object F1 c" in part) is shown
+
+
 def test_nothing_is_loaded_and_names_are_shown_as_they_are():
     name = "<img src=http://x>"
     page = report(
