@@ -273,9 +273,10 @@ def _method(facts: ReportFacts) -> Iterator[Piece]:
         "outlines": "lengths and areas are those of the outlines themselves, in µm; holes are "
         "not part of an object",
         "neighbours": "distances are from edge to edge; objects that touch are 0 µm apart",
-        "source": request.folder or request.source,
         "programme": f"histomics-deeplab {__version__}, with HistomicsTK 1.4",
     }
+    if not request.api_url:  # there it is an id, which tells nobody anything
+        told["source"] = request.source
     if request.pixels == "auto":
         side = math.sqrt(MAX_PIXELS) * request.work_mpp
         told["pixels"] = (
