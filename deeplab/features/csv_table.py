@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from deeplab.config.features_request import Pixels
 from deeplab.features.slide_labels import Cell, SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, columns_of
 from deeplab.files import whole_file
@@ -16,7 +17,7 @@ STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_objects(
-    path: Path, slides: Sequence[SlideMeasures], labels: SlideLabels, *, pixels: bool
+    path: Path, slides: Sequence[SlideMeasures], labels: SlideLabels, *, pixels: Pixels
 ) -> None:
     """One row an object: slide, class, number of the object in its class, features, labels.
 

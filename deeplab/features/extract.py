@@ -209,7 +209,7 @@ def _writers(
 ) -> dict[Path, Callable[[Path], None]]:
     """What is to be written where."""
     writers: dict[Path, Callable[[Path], None]] = {}
-    slides, pixels = result.slides, request.pixels == "auto"
+    slides, pixels = result.slides, request.pixels
     if request.output_workbook:
         writers[request.output_workbook] = lambda path: write_workbook(
             path, slides, labels, pixels=pixels

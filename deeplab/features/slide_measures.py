@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.config.classes import Rgb
+from deeplab.config.features_request import Pixels
 from deeplab.features import neighbours, outline, windows
 from deeplab.features.gallery import Picture
 from deeplab.features.neighbours import distance_column
@@ -81,14 +82,14 @@ def pooled(slides: Iterable[SlideMeasures], class_name: str, column: str) -> Flo
     return np.concatenate([np.zeros(0), *(slide.column(class_name, column) for slide in slides)])
 
 
-def columns_of(class_name: str | None, classes: Sequence[str], *, pixels: bool) -> list[str]:
+def columns_of(class_name: str | None, classes: Sequence[str], *, pixels: Pixels) -> list[str]:
     """The columns of a class, or of all classes together, the same whatever the slides hold.
 
     Args:
         class_name: None for all: every class has a column of distances to it.
         classes: of all slides.
-        pixels: whether pixels were measured.
+        pixels: "off" where none were measured.
     """
     others = [distance_column(name) for name in classes if len(classes) > 1 and name != class_name]
-    seen = windows.COLUMNS if pixels else ()
+    seen = windows.COLUMNS if pixels == "auto" else ()
     return list(dict.fromkeys([*outline.COLUMNS, *neighbours.COLUMNS, *others, *seen]))

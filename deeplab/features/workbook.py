@@ -15,6 +15,7 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
+from deeplab.config.features_request import Pixels
 from deeplab.features.csv_table import STARTS_FORMULA, joined
 from deeplab.features.slide_labels import SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, columns_of
@@ -69,7 +70,7 @@ def sheet_names(names: Iterable[str]) -> Iterator[str]:
 
 
 def write_workbook(
-    path: Path, slides: Sequence[SlideMeasures], labels: SlideLabels, *, pixels: bool
+    path: Path, slides: Sequence[SlideMeasures], labels: SlideLabels, *, pixels: Pixels
 ) -> None:
     """Write the workbook row by row; what was not measured is an empty cell, text never a formula.
 

@@ -18,7 +18,7 @@ NONE = SlideLabels()
 
 
 def book_of(path, slides, labels=NONE):
-    write_workbook(path / "o.xlsx", slides, labels, pixels=False)
+    write_workbook(path / "o.xlsx", slides, labels, pixels="off")
     return load_workbook(path / "o.xlsx")
 
 
@@ -28,7 +28,7 @@ def rows_of(sheet):
 
 
 def table_of(path, slides, labels=NONE):
-    write_objects(path / "o.csv", slides, labels, pixels=False)
+    write_objects(path / "o.csv", slides, labels, pixels="off")
     with (path / "o.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -97,7 +97,7 @@ def test_text_is_never_a_formula(tmp_path, text):
     cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
     assert {cell.data_type for cell in cells} <= {"s", "n"}
     assert any(cell.value == text for cell in cells)
-    write_objects(tmp_path / "o.csv", slides, labels, pixels=False)
+    write_objects(tmp_path / "o.csv", slides, labels, pixels="off")
     with (tmp_path / "o.csv").open(encoding="utf-8", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t"))]

@@ -366,6 +366,35 @@ def test_nothing_goes_to_the_server_where_it_is_switched_off(girder, tmp_path):
     assert in_girder(girder, *off) == 2, "then a file must be asked for"
 
 
+@pytest.fixture
+def with_another(girder):
+    """A second slide in the folder, drawn on, whose tiles the server does not have."""
+    other = "8d" * 12
+    girder.routes[f"item/{other}"] = girder.routes[f"item/{ITEM}"] | {"_id": other, "name": "z"}
+    girder.routes["item"].append(girder.routes[f"item/{other}"])
+    board = Board(girder, ITEM, other)
+    for layer in girder.board.layers.values():
+        board.put(ITEM, layer["annotation"])
+    board.put(other, layer["annotation"])
+    girder.board, girder.other = board, other
+    return girder
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_slide_that_the_server_cannot_show_is_left_out_and_named(with_another, status, capsys):
+    with_another.routes[f"item/{with_another.other}/tiles"] = status
+    assert in_girder(with_another, "--pixels", "off") == 0
+    assert "left out: z: " in capsys.readouterr().out
+    assert [path for path, _ in with_another.put] == [f"item/{ITEM}/metadata"]
+
+
+def test_a_slide_that_is_not_for_this_user_ends_the_job(with_another, tmp_path, capsys):
+    with_another.routes[f"item/{with_another.other}/tiles"] = 403
+    assert in_girder(with_another, "--pixels", "off", "--csv", tmp_path / "o.csv") == 2
+    assert "refuses it" in capsys.readouterr().err
+    assert (with_another.put, list(tmp_path.glob("*.csv"))) == ([], [])
+
+
 def test_a_folder_that_is_read_only_is_refused_before_anything_is_measured(girder, capsys):
     girder.routes[f"folder/{FOLDER}"]["_accessLevel"] = 0
     assert in_girder(girder) == 2

@@ -309,7 +309,7 @@ def test_objects_of_a_folder_are_measured_and_histomicsui_can_plot_them(site, fo
         assert progress, log(job)
         assert "region: 3 objects" in log(job)
         assert "left out: s2.svs: has no annotations" in log(job)
-        assert "labels.csv has no row for s1.svs" in log(job)
+        assert "has no row for s1.svs" in log(job)
         assert sorted(site.layers(slides[0])) == ["region", "region features"]
         assert len(site.girder.get("annotation", itemId=slides[0], limit=0)) == 2
     after = site.girder.get(f"annotation/{own}")
