@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from deeplab.config.progress import Progress
 from deeplab.config.requests import AverageRequest
 from deeplab.device import choose_device
 from deeplab.errors import ConfigError, TrainingError
-from deeplab.files import check_writable, scratch_folder
+from deeplab.files import check_writable, safe_name, scratch_folder
 from deeplab.server.folder_files import download_item, named_items
 from deeplab.server.session import ServerLogin, Session
 
@@ -82,7 +81,7 @@ def _fetched(request: AverageRequest, scratch: Path, progress: Progress) -> list
         for number, name in enumerate(names):
             progress("fetch models", number, len(names))
             # Its name for messages and the card; a folder of its own, for names may be alike.
-            path = scratch / str(number) / re.sub(r"[^\w.-]", "_", name)[-100:]
+            path = scratch / str(number) / safe_name(name)
             path.parent.mkdir()
             download_item(session, found[name], path, limit_bytes=MAX_BYTES)
             paths.append(path)
