@@ -11,10 +11,9 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.errors import SourceError
 from deeplab.exchange.labelling import folded
+from deeplab.exchange.maker import is_remark, maker
 
 CLI = "EvaluateSegmentation"
-# Tasks whose layers say something of other layers.
-REMARKS = frozenset({CLI, "TrainNetwork", "ExtractFeaturesFromAnnotations"})
 WITHOUT_OUTLINES = frozenset({"heatmap", "griddata", "image", "pixelmap"})
 HEATMAP = "-heatmap"
 
@@ -46,8 +45,8 @@ class _Entry:
 
     @property
     def made(self) -> bool:
-        """Whether a task made it: such layers have its name, by a custom of HistomicsTK."""
-        return bool(self.attributes.get("cli"))
+        """Whether a task made it."""
+        return bool(maker(self.attributes))
 
     @property
     def model(self) -> tuple[str, str]:
@@ -133,7 +132,7 @@ def _entries(documents: object) -> Iterable[_Entry]:
 
 def _is_compared(entry: _Entry) -> bool:
     """Whether it outlines something, and does not only say how good other layers are."""
-    if entry.attributes.get("cli") in REMARKS:
+    if is_remark(entry.attributes):
         return False
     elements = entry.document.get("elements")
     if not elements:

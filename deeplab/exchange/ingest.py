@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deeplab import __version__
 from deeplab.annotations.format import Format, Reading
 from deeplab.annotations.formats import FORMATS, format_of, named
 from deeplab.annotations.shapes import Annotations
@@ -201,7 +200,7 @@ class _Ingestion:
             replaced = replace_layers(
                 self._session,
                 source.slide.id,
-                _with_task(annotations),
+                annotations,
                 _origin(source, path, format_, self._request.value_names, annotations.names),
                 only=only,
             )
@@ -281,13 +280,6 @@ def _format(path: Path, asked: str) -> Format | None:
     except AnnotationError:
         return wanted  # which may be one that cannot be told by the content
     return wanted if found == wanted else None
-
-
-def _with_task(annotations: Annotations) -> Annotations:
-    """What the file says of its making goes before that we took it in."""
-    return replace(
-        annotations, attributes={"cli": TASK, "version": __version__, **annotations.attributes}
-    )
 
 
 def _place(source: FileOfSlide) -> str:

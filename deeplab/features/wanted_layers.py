@@ -11,14 +11,12 @@ from deeplab.annotations.girder_json import annotations_of
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.labelling import folded
+from deeplab.exchange.maker import is_remark
 from deeplab.exchange.samples import Sample
-from deeplab.features.feature_layers import TASK
 from deeplab.files import scratch_folder
 from deeplab.server.annotations import item_annotations
 from deeplab.server.session import ServerLogin, Session
 
-# Tasks whose layers say something of other layers.
-REMARKS = frozenset({TASK, "EvaluateSegmentation", "TrainNetwork"})
 HEATMAP = "-heatmap"  # end of the names of layers in which SegmentWSI outlines nothing
 
 
@@ -52,9 +50,8 @@ def load_layers(
 
 
 def _outlines(annotation: Mapping[str, Any], asked: Collection[str]) -> bool:
-    attributes = annotation.get("attributes")
-    cli = attributes.get("cli") if isinstance(attributes, dict) else None
-    return cli not in REMARKS or folded(str(annotation.get("name"))) in asked
+    name = folded(str(annotation.get("name")))
+    return name in asked or not is_remark(annotation.get("attributes"))
 
 
 def wanted_layers(annotations: Annotations, classes: Sequence[str]) -> Annotations:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import re
 import typing
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -120,6 +121,14 @@ def test_the_form_is_one_that_slicer_cli_web_reads_without_a_warning(task, caplo
     assert not caplog.records
     assert all(p.description and p.label for p in module.parameters())
     assert module.version == __version__
+
+
+@WITH_FORM
+def test_a_result_has_a_suffix_before_a_person_gives_it_a_name(task):
+    # HistomicsUI makes up a name with the first of the suffixes, which a bar stands between.
+    for parameter in form_of(task.name).iterfind("parameters/*[channel='output']"):
+        suffixes = parameter.get("fileExtensions", "").split("|")
+        assert all(re.fullmatch(r"\.[a-z]+", suffix) for suffix in suffixes), suffixes
 
 
 @WITH_FORM

@@ -14,6 +14,7 @@ from deeplab.annotations.format import Writing
 from deeplab.annotations.formats import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.exchange.layers import ORIGIN
+from deeplab.exchange.maker import maker
 from deeplab_cli.forms import read_spec
 from deeplab_cli.main import main
 from tests.annotations.girder_schema import load_schema
@@ -94,6 +95,7 @@ def test_the_layers_of_each_file_are_put_on_its_slide_and_say_where_they_come_fr
     assert set(layers) == {"tumour", "stroma", "necrosis"}
     origin = layers["stroma"]["attributes"][ORIGIN]
     assert (origin["task"], origin["version"]) == ("IngestAperioXML", __version__)
+    assert maker(layers["stroma"]["attributes"]) == ""  # it was drawn in another program
     assert (origin["file"], origin["format"]) == ("TCGA.01.xml", "imagescope")
     assert len(origin["file_id"]) == 24
     assert len(origin["digest"]) == 64
