@@ -57,6 +57,8 @@ class Evaluated:
             )
             far = as_um(self.figures.pooled("hausdorff_95_um", name).value)
             yield f"  {name}: Dice {dice}, border F1 {border}, 95 % Hausdorff {far} um, PQ {pq}"
+        for score in self.figures.scores:
+            yield from (f"{score.name}: {remark}" for remark in score.remarks)
         for slide, why in self.compared.left_out.items():
             yield f"not compared: {slide} {why}"
         if self.compared.unused:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deeplab.annotations.girder_json import annotations_of
@@ -81,9 +82,10 @@ def sides_of_documents(documents: object, request: EvaluateRequest, source: str)
     if not prediction:
         raise SourceError(f"{source} {_missing(second, 'prediction', 'that a task made')}")
     prediction, model = _of_one_model(prediction, request, source)
+    predicted = annotations_of([entry.document for entry in prediction], source)
     return Sides(
         reference=annotations_of([entry.document for entry in reference], source),
-        prediction=annotations_of([entry.document for entry in prediction], source),
+        prediction=replace(predicted, remarks=(*predicted.remarks, *_repeated(prediction))),
         model=model,
     )
 
@@ -154,6 +156,16 @@ def _missing(asked: Sequence[str], side: str, kind: str) -> str:
     if asked:
         return f"has no layer called {' or '.join(asked)}; correct {side}_layers"
     return f"has no layer {kind}; name the layers of the {side} with {side}_layers"
+
+
+def _repeated(entries: Iterable[_Entry]) -> Iterator[str]:
+    """Names that several predicted layers have: of several regions, or of several runs."""
+    for name, count in Counter(entry.name for entry in entries).items():
+        if count > 1:
+            yield (
+                f"{count} predicted layers are called {name}; where they are of the same place,"
+                " remove the older ones, as their objects count twice"
+            )
 
 
 def _of_one_model(

@@ -51,6 +51,14 @@ def test_of_two_layers_of_one_name_each_goes_to_its_own_side():
         assert (found.model, len(found.reference.layers)) == ("m.zip", 1)
 
 
+def test_layers_of_two_runs_are_said():
+    found = sides_of_documents([MINE, MINE, FOUND, FOUND], request(), "s.svs")
+    assert [each.partition(";")[0] for each in found.prediction.remarks] == [
+        "2 predicted layers are called a"
+    ]
+    assert found.reference.remarks == ()
+
+
 @pytest.mark.parametrize(
     ("documents", "settings", "sentence"),
     [
