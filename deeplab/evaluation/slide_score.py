@@ -27,6 +27,7 @@ from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Level0Box, Mpp, WorkBox
 
 Polygons = NDArray[np.object_]
+Places = NDArray[np.int32]  # (border pixels, 2): x and y, work pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,8 +186,8 @@ class _Pixels:
 
     def __init__(self, class_count: int) -> None:
         self.confusion = Confusion(class_count + 1)
-        self._true: list[list[Points]] = [[] for _ in range(class_count)]
-        self._predicted: list[list[Points]] = [[] for _ in range(class_count)]
+        self._true: list[list[Places]] = [[] for _ in range(class_count)]
+        self._predicted: list[list[Places]] = [[] for _ in range(class_count)]
 
     def add(self, block: Block) -> None:
         """Take one more block; it has a margin of a pixel at least."""
@@ -199,7 +200,8 @@ class _Pixels:
         for labels, points in ((block.truth, self._true), (block.prediction, self._predicted)):
             for label in classes_in(labels):
                 y, x = np.nonzero(border(labels == label)[inner])
-                points[label - 1].append(np.column_stack([x + block.core.x, y + block.core.y]))
+                places = np.column_stack([x + block.core.x, y + block.core.y])
+                points[label - 1].append(places.astype(np.int32))  # the most that is kept of pixels
 
     def borders(self, mpp_work: float) -> list[BorderTally]:
         """The distances between the borders of each class."""
