@@ -22,8 +22,7 @@ class Converted:
         output: the file.
         source_format: title of the format that was read.
         output_format: title of the format that was written.
-        shapes: number of shapes by layer.
-        marks: number of points and lines by layer.
+        layers: what is in each, in words.
         remarks: what reading had to mend or leave out.
         lost: what the annotations had and the new format cannot carry.
     """
@@ -31,8 +30,7 @@ class Converted:
     output: Path
     source_format: str
     output_format: str
-    shapes: dict[str, int]
-    marks: dict[str, int]
+    layers: dict[str, str]
     remarks: tuple[str, ...]
     lost: tuple[Trait, ...]
 
@@ -42,9 +40,7 @@ class Converted:
 
     def _lines(self) -> Iterator[str]:
         yield f"{self.source_format} to {self.output_format}: {self.output}"
-        for name, count in self.shapes.items():
-            marks = f", {self.marks[name]} points and lines" if self.marks[name] else ""
-            yield f"  {name}: {count} shapes{marks}"
+        yield from (f"  {name}: {contents}" for name, contents in self.layers.items())
         yield from self.remarks
         if self.lost:
             yield f"not in it, as {self.output_format} cannot carry them: {', '.join(self.lost)}"
@@ -66,13 +62,11 @@ def convert(request: ConvertRequest) -> Converted:
         if mpp:
             annotations = replace(annotations, mpp=mpp)
         output.write(request.output, annotations, _writing(request))
-        layers = annotations.layers
         return Converted(
             output=request.output,
             source_format=source.title,
             output_format=output.title,
-            shapes={layer.name: len(layer.shapes) for layer in layers},
-            marks={layer.name: len(layer.marks) for layer in layers},
+            layers={layer.name: layer.contents for layer in annotations.layers},
             remarks=annotations.remarks,
             lost=tuple(lost(annotations, output)),
         )

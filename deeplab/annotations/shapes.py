@@ -10,6 +10,7 @@ import shapely
 from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError
 from deeplab.geometry.frames import Mpp
+from deeplab.report.words import counted
 
 Property = float | int | str
 
@@ -42,6 +43,12 @@ class Layer:
     shapes: Collection[Shape]
     description: str = ""
     marks: Collection[Mark] = ()
+
+    @property
+    def contents(self) -> str:
+        """What is in it, for people: "2 shapes, 3 points and lines"."""
+        marks = f", {len(self.marks):,} points and lines" if self.marks else ""
+        return counted(len(self.shapes), "shape") + marks
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from deeplab.exchange.layers import ORIGIN
 from deeplab.exchange.samples import Found, LeftOut, Sample, find_samples
 from deeplab.files import check_writable, safe_name, scratch_folder, whole_file
 from deeplab.geometry.frames import Mpp
+from deeplab.report.words import counted
 from deeplab.server.session import ServerLogin
 from deeplab.slides.facts import slide_facts
 
@@ -76,7 +77,7 @@ class Exported:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"annotations of {len(self.written)} slides as {self.title}: {self.output}"
+        yield f"annotations of {counted(len(self.written), 'slide')} as {self.title}: {self.output}"
         for each in self.written:
             yield f"{each.slide}, in {each.file}:"
             yield from (f"  {count}" for count in each.counts)
@@ -176,7 +177,7 @@ class _Export:
                 Written(
                     slide=sample.name,
                     file=path.name if self._zipped else self._request.output.name,
-                    counts=tuple(_counts(annotations)),
+                    counts=tuple(f"{layer.name}: {layer.contents}" for layer in annotations.layers),
                     remarks=annotations.remarks,
                     lost=tuple(lost(annotations, self._format)),
                 )
@@ -240,9 +241,3 @@ def _add(archive: zipfile.ZipFile, path: Path) -> None:
     entry.external_attr = READABLE
     with path.open("rb") as file, archive.open(entry, "w", force_zip64=True) as to:
         shutil.copyfileobj(file, to, PIECE_BYTES)
-
-
-def _counts(annotations: Annotations) -> Iterator[str]:
-    for layer in annotations.layers:
-        marks = f", {len(layer.marks)} points and lines" if layer.marks else ""
-        yield f"{layer.name}: {len(layer.shapes)} shapes{marks}"

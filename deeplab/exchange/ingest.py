@@ -27,6 +27,7 @@ from deeplab.exchange.files_on_server import FileOfSlide, FilesFound, find_files
 from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.layers import Fact, Origin, Replaced, layers_in_place, replace_layers
 from deeplab.files import safe_name, scratch_folder
+from deeplab.report.words import counted
 from deeplab.server.folder_files import check_folder_writable, download_file
 from deeplab.server.session import ServerLogin, Session
 from deeplab.slides.facts import item_facts
@@ -97,8 +98,9 @@ class Ingested:
 
     def _lines(self) -> Iterator[str]:
         new = sum(len(each.replaced.posted) for each in self.taken)
-        slides = len(self.found.slides)
-        yield f"{slides} slides, {len(self.found.files)} files of annotations, {new} new layers"
+        slides = counted(len(self.found.slides), "slide")
+        files = counted(len(self.found.files), "file")
+        yield f"{slides}, {files} of annotations, {counted(new, 'new layer')}"
         for each in self.taken:
             yield from each.lines()
         yield from self.found.unclear
@@ -207,7 +209,7 @@ class _Ingestion:
             return TakenIn(
                 source=source,
                 title=format_.title,
-                counts={name: _count(annotations, name) for name in replaced.posted},
+                counts={name: annotations.layer(name).contents for name in replaced.posted},
                 replaced=replaced,
                 remarks=annotations.remarks,
             )
@@ -313,9 +315,3 @@ def _origin(
         digest=digest.hexdigest(),
         facts={**_facts(source), "format": format_.name, "layers": layers},
     )
-
-
-def _count(annotations: Annotations, name: str) -> str:
-    layer = annotations.layer(name)
-    marks = f", {len(layer.marks)} points and lines" if layer.marks else ""
-    return f"{len(layer.shapes)} shapes{marks}"

@@ -41,6 +41,7 @@ from deeplab.features.slide_labels import SlideLabels, read_slide_labels
 from deeplab.features.slide_measures import SlideMeasures, class_names
 from deeplab.features.workbook import sheets_of, write_workbook
 from deeplab.files import all_or_none, check_writable, scratch_folder
+from deeplab.report.words import counted
 from deeplab.server.folder_files import check_folder_writable
 from deeplab.server.items import get_item, put_metadata
 from deeplab.server.session import Patience, ServerLogin, Session
@@ -62,7 +63,7 @@ class FeaturesResult:
 
     def summary(self) -> str:
         """A few lines for a person."""
-        lines = [f"{len(self.slides)} slides measured"]
+        lines = [f"{counted(len(self.slides), 'slide')} measured"]
         for name in class_names(self.slides):
             some = [s for slide in self.slides for s in slide.summaries if s.class_name == name]
             objects, area = sum(s.count for s in some), sum(s.total_area_mm2 for s in some)

@@ -45,7 +45,7 @@ def test_a_file_becomes_one_of_each_other_format_and_what_is_lost_is_said(anot, 
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.splitlines() == [
         "HistomicsUI to GeoJSON: b.geojson",
-        "  Tumor, Übergang/🔬: 1 shapes",
+        "  Tumor, Übergang/🔬: 1 shape",
         "  empty: 0 shapes, 1 points and lines",
         "not in it, as GeoJSON cannot carry them: the descriptions of layers",
     ]
@@ -102,7 +102,7 @@ def test_of_a_file_about_several_pictures_one_is_read(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(document))
     refused = convert("a.json", "b.xml", cwd=tmp_path)
     assert (refused.returncode, "choose one of 1.png, 2.png" in refused.stderr) == (2, True)
-    assert "a: 1 shapes" in convert("a.json", "b.xml", "--image", "2.png", cwd=tmp_path).stdout
+    assert "a: 1 shape" in convert("a.json", "b.xml", "--image", "2.png", cwd=tmp_path).stdout
 
 
 def test_crossing_outlines_are_mended_counted_and_said(tmp_path):

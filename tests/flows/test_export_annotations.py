@@ -88,7 +88,7 @@ def test_each_slide_becomes_an_imagescope_file_with_its_um_per_pixel(slide, expo
     assert float(root.get("MicronsPerPixel")) == 0.5
     assert [each.get("Name") for each in root] == ["tumour", "stroma"]
     assert "annotations of 2 slides as ImageScope XML" in said
-    assert "TCGA.01.svs, in TCGA.01.svs.xml:\n  tumour: 1 shapes\n  stroma: 1 shapes" in said
+    assert "TCGA.01.svs, in TCGA.01.svs.xml:\n  tumour: 1 shape\n  stroma: 1 shape" in said
     assert "bare.svs has no annotations" in said
 
 
@@ -251,7 +251,7 @@ def test_local_slides_are_written_with_their_annotations(tmp_path, capsys):
     (slides / "a.json").write_text(json.dumps([layer("tumour")]))
     assert main(["export-annotations", str(slides), str(tmp_path / "a.zip"), "--to", "mask"]) == 0
     said = capsys.readouterr().out
-    assert "a.png, in a.png.mask.tif:\n  tumour: 1 shapes" in said
+    assert "a.png, in a.png.mask.tif:\n  tumour: 1 shape" in said
     assert "b.png has no annotation beside it" in said
     again = read(tmp_path / "a.zip", "a.png.mask.tif", tmp_path, named("mask"))
     assert again.attributes == {"width_level0": 100, "height_level0": 80}

@@ -89,8 +89,8 @@ def test_the_layers_of_each_file_are_put_on_its_slide_and_say_where_they_come_fr
     folder.file("TCGA.xml", b"another's")
     code, said, _ = ingest()
     assert code == 0
-    assert "1 slides, 2 files of annotations, 3 new layers" in said
-    assert "TCGA.01.svs, from TCGA.01.xml (ImageScope XML):\n  tumour: 1 shapes" in said
+    assert "1 slide, 2 files of annotations, 3 new layers" in said
+    assert "TCGA.01.svs, from TCGA.01.xml (ImageScope XML):\n  tumour: 1 shape" in said
     layers = made(board, slide)
     assert set(layers) == {"tumour", "stroma", "necrosis"}
     origin = layers["stroma"]["attributes"][ORIGIN]
@@ -200,7 +200,7 @@ def test_a_layer_that_somebody_corrected_is_kept_and_said(folder, slide, board, 
         assert "from the earlier file, but changed since, so kept: a" in said
         assert set(made(board, slide)) == {"a", "a (2)"}
         assert board.layers[number]["annotation"]["elements"] == []
-    assert 'a: 1 shapes, called "a (2)"' not in said
+    assert 'a: 1 shape, called "a (2)"' not in said
 
 
 def test_one_slide_is_taken_in_alone(folder, slide, board, ingest, tmp_path, girder):
@@ -209,7 +209,7 @@ def test_one_slide_is_taken_in_alone(folder, slide, board, ingest, tmp_path, gir
     for name in ("TCGA.01.xml", "other.xml"):
         folder.file(name, written(tmp_path, drawn("a")))
     code, said, _ = ingest(source=slide)
-    assert (code, "1 slides, 1 files" in said) == (0, True)
+    assert (code, "1 slide, 1 file" in said) == (0, True)
     assert set(made(board, slide)) == {"a"}
     assert len(board.of(other)) == 1
 
@@ -242,7 +242,7 @@ def test_a_failing_file_is_named_and_the_others_are_taken(folder, slide, board, 
         "TCGA.01.svs.xml: is XML of no kind that is known",
     ):
         assert sentence in last
-    assert "a: 1 shapes" in error, "what became of the others is said, too"
+    assert "a: 1 shape" in error, "what became of the others is said, too"
     assert "deeplab-" not in last, "no path of a work folder"
 
 

@@ -81,7 +81,7 @@ def test_a_file_of_girder_is_converted_beside_the_one_that_stays(site, drawn, fo
         outputFile="converted.xml",
         outputFile_folder=folder_id,
     )
-    assert f"{LAYER}: 1 shapes" in log(job)
+    assert f"{LAYER}: 1 shape" in log(job)
     found = site.girder.get("item", folderId=folder_id)
     items = {item["name"]: item["_id"] for item in found}
     assert sorted(items) == ["converted.xml", "drawn.geojson"]
