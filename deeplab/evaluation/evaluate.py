@@ -127,7 +127,7 @@ class _Run:
             if slides == 1:
                 raise
             log.warning("%s is left out: %s", pair.name, error)
-            self._left_out[pair.name] = f"cannot be compared: {error}"
+            self._left_out[pair.name] = _why(pair.name, error)
             self._fault = self._fault or error
             return
         self._scores.append(replace(judged.score, model=model))
@@ -183,6 +183,12 @@ class _Run:
         }
         write_girder_json(path, Annotations(judged.layers, attributes, mpp))
         self.marked.append(_Marked(name=pair.name, item=pair.item, path=path))
+
+
+def _why(name: str, error: DeeplabError) -> str:
+    """Why a slide is left out, as the end of a sentence about it."""
+    said = str(error)
+    return said[len(name) + 1 :] if said.startswith(f"{name} ") else f"cannot be compared: {said}"
 
 
 def _check_annotation(request: EvaluateRequest, found: Pairs) -> None:
