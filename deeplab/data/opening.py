@@ -23,7 +23,6 @@ from deeplab.data.census import Census, take_census
 from deeplab.data.split import Claim, Side, sides
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import (
-    AccessDeniedError,
     AnnotationError,
     DeeplabError,
     ServerError,
@@ -31,15 +30,13 @@ from deeplab.errors import (
     TrainingError,
 )
 from deeplab.exchange.labelling import Labelling, nearest
-from deeplab.exchange.samples import LeftOut, Sample, find_samples
-from deeplab.server.items import get_item
-from deeplab.server.session import Patience, ServerLogin, Session
+from deeplab.exchange.samples import LeftOut, Sample, find_samples, raise_unless_alone
+from deeplab.server.session import ServerLogin
 
 log = logging.getLogger(__name__)
 
 OPENED_AT_ONCE = 4  # slides: what opening waits for is the disk or the server, more than a core
 NAMED = 3  # slides that are named in a sentence
-ALIVE = Patience(total_s=5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,19 +147,9 @@ class _Opener:
             )
         except (SlideError, AnnotationError, ServerError) as error:
             if isinstance(error, ServerError):
-                self._raise_unless_alone(sample, error)
+                raise_unless_alone(sample, self.login, error)
             why = error.problem if isinstance(error, SlideError) else str(error)
             return _Fault(LeftOut(sample.name, why), error)
-
-    def _raise_unless_alone(self, sample: Sample, error: ServerError) -> None:
-        """Raise `error` unless the server is well and only has trouble with this slide."""
-        if self.login is None or isinstance(error, AccessDeniedError):
-            raise error
-        with Session(self.login, patience=ALIVE) as session:
-            try:
-                get_item(session, sample.slide)
-            except ServerError:
-                raise error from None
 
 
 def _open_all(

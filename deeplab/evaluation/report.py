@@ -18,8 +18,7 @@ from deeplab.evaluation.error_map import KINDS
 from deeplab.evaluation.figures import DISTANCES, Figures
 from deeplab.evaluation.semantic import Confusion
 from deeplab.evaluation.slide_score import SlideScore
-from deeplab.files import whole_file
-from deeplab.report.page import Inside, Piece, image, joined, page, table, tag
+from deeplab.report.page import Inside, Piece, image, joined, mind, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (
     NOTHING,
@@ -58,9 +57,7 @@ def write_report(path: Path, figures: Figures, compared: Compared) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = report(figures, compared)
-    with whole_file(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    write_page(path, report(figures, compared))
 
 
 def report(figures: Figures, compared: Compared) -> str:
@@ -116,14 +113,7 @@ def _opening(figures: Figures, compared: Compared) -> Iterator[Piece]:
         for each in list(_classes(figures))[:MOST_CARDS]
     ]
     yield tag("div", cards, class_="cards")
-    said = limits(figures, compared)
-    if said:
-        yield tag(
-            "section",
-            tag("h2", "What limits these figures"),
-            tag("ul", [tag("li", sentence) for sentence in said]),
-            class_="limits",
-        )
+    yield mind("What limits these figures", limits(figures, compared))
 
 
 def _card(words: str, of: Interval, each: SlideClass | None) -> Piece:

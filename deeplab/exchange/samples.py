@@ -17,7 +17,14 @@ from deeplab.annotations.format import IGNORE_LAYER, Reading
 from deeplab.annotations.girder_json import annotations_of, read_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
-from deeplab.errors import AnnotationError, ConfigError, SourceError, UnknownIdError
+from deeplab.errors import (
+    AccessDeniedError,
+    AnnotationError,
+    ConfigError,
+    ServerError,
+    SourceError,
+    UnknownIdError,
+)
 from deeplab.exchange.beside import PICTURES, SLIDES, is_mask, names_beside, plain_name
 from deeplab.exchange.label_images import LabelImages
 from deeplab.server.annotations import (
@@ -25,8 +32,8 @@ from deeplab.server.annotations import (
     download_annotations,
     item_annotations,
 )
-from deeplab.server.items import Item, item_with, large_image_items
-from deeplab.server.session import ServerLogin, Session
+from deeplab.server.items import Item, get_item, item_with, large_image_items
+from deeplab.server.session import Patience, ServerLogin, Session
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +42,8 @@ ANNOTATIONS = (".xml", ".geojson", ".json", ".anot", ".png")
 COLUMNS = {"slide", "annotation", "mpp", "patient", "split"}
 
 MAX_BYTES = 8 * 2**30  # of the live annotations of a slide, as JSON
+
+ALIVE = Patience(total_s=5.0)  # to see whether a server is well
 
 Split = Literal["", "train", "validation"]
 
@@ -149,6 +158,17 @@ def find_samples(
             f"{source} holds no slide with annotations{beside}, but {len(entries)} without"
         )
     return found
+
+
+def raise_unless_alone(sample: Sample, login: ServerLogin | None, error: ServerError) -> None:
+    """Raise `error` unless the server is well and only has trouble with this slide."""
+    if login is None or isinstance(error, AccessDeniedError):
+        raise error
+    with Session(login, patience=ALIVE) as session:
+        try:
+            get_item(session, sample.slide)
+        except ServerError:
+            raise error from None
 
 
 def _kinds() -> str:

@@ -16,7 +16,6 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.features_request import SEVERAL, FeaturesRequest
 from deeplab.config.progress import Progress
 from deeplab.errors import (
-    AccessDeniedError,
     AnnotationError,
     ConfigError,
     DeeplabError,
@@ -26,7 +25,7 @@ from deeplab.errors import (
 )
 from deeplab.exchange.labelling import nearest
 from deeplab.exchange.layers import Origin, replace_layers
-from deeplab.exchange.samples import LeftOut, Sample, find_samples
+from deeplab.exchange.samples import LeftOut, Sample, find_samples, raise_unless_alone
 from deeplab.features.csv_table import write_objects
 from deeplab.features.feature_layers import (
     METADATA,
@@ -44,13 +43,12 @@ from deeplab.files import all_or_none, check_writable, scratch_folder
 from deeplab.report.words import counted
 from deeplab.server.folder_files import check_folder_writable
 from deeplab.server.items import get_item, put_metadata
-from deeplab.server.session import Patience, ServerLogin, Session
+from deeplab.server.session import ServerLogin, Session
 
 log = logging.getLogger(__name__)
 
 STEPS = 1000  # of the progress, for each slide
 NAMED = 5  # slides that are named in a sentence
-ALIVE = Patience(total_s=5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +139,7 @@ def _measure_all(
             slides.append(measurer.measure(sample, folder / f"{number:06d}.anot"))
         except (SlideError, AnnotationError, ServerError) as error:
             if isinstance(error, ServerError):
-                _raise_unless_alone(sample, login, error)
+                raise_unless_alone(sample, login, error)
             why = error.problem
             log.warning("%s is left out: %s", sample.name, why)
             faults.append((LeftOut(sample.name, why), error))
@@ -149,17 +147,6 @@ def _measure_all(
         raise _nothing_left([error for _, error in faults])
     progress("measure", len(samples) * STEPS, len(samples) * STEPS)
     return slides, [left_out for left_out, _ in faults]
-
-
-def _raise_unless_alone(sample: Sample, login: ServerLogin | None, error: ServerError) -> None:
-    """Raise `error` unless the server is well and only has trouble with this slide."""
-    if login is None or isinstance(error, AccessDeniedError):
-        raise error
-    with Session(login, patience=ALIVE) as session:
-        try:
-            get_item(session, sample.slide)
-        except ServerError:
-            raise error from None
 
 
 def _nothing_left(errors: Sequence[DeeplabError]) -> DeeplabError:

@@ -20,8 +20,7 @@ from deeplab.features.gallery import Picture, chosen
 from deeplab.features.slide_labels import SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, pooled
 from deeplab.features.windows import MAX_PIXELS
-from deeplab.files import whole_file
-from deeplab.report.page import Inside, Piece, image, page, table, tag
+from deeplab.report.page import Inside, Piece, image, mind, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import NOTHING, as_mm2, as_percent, counted, described, listed, swatch
 
@@ -50,9 +49,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = report(facts)
-    with whole_file(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    write_page(path, report(facts))
 
 
 def report(facts: ReportFacts) -> str:
@@ -84,17 +81,8 @@ def _opening(facts: ReportFacts, names: Sequence[str]) -> Iterator[Piece]:
     on = counted(len(facts.slides), "slide")
     yield tag("p", f"Outlined objects that were measured on {on}: {said}.", class_="lead")
     yield tag("div", [_card(facts, name) for name in names[:6]], class_="cards")
-    if facts.remarks or facts.left_out:
-        yield tag(
-            "section",
-            tag("h2", "Mind"),
-            tag(
-                "ul",
-                [tag("li", f"{each.name} is left out: {each.why}.") for each in facts.left_out],
-                [tag("li", f"{remark}.") for remark in facts.remarks],
-            ),
-            class_="limits",
-        )
+    left_out = [f"{each.name} is left out: {each.why}." for each in facts.left_out]
+    yield mind("Mind", [*left_out, *(f"{remark}." for remark in facts.remarks)])
 
 
 def _card(facts: ReportFacts, name: str) -> Piece:

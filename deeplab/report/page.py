@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
+
+from deeplab.files import whole_file
 
 VOID = frozenset({"img", "meta", "br"})
 
@@ -63,6 +66,24 @@ def image(content: bytes, kind: str, words: str) -> Piece:
     """A picture inside the page; `words` say what it shows to who does not see it."""
     data = base64.b64encode(content).decode("ascii")
     return tag("img", src=f"data:image/{kind};base64,{data}", alt=words)
+
+
+def mind(title: str, sentences: Sequence[Inside]) -> Piece:
+    """A box of what a reader must know before trusting the figures; nothing where that is none."""
+    if not sentences:
+        return Piece()
+    listed = tag("ul", [tag("li", sentence) for sentence in sentences])
+    return tag("section", tag("h2", title), listed, class_="limits")
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def page(title: str, style: str, *inside: Inside) -> str:

@@ -12,8 +12,7 @@ from PIL import Image
 from deeplab.config.classes import ClassList, SlideClass, hex_colour
 from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.semantic import Confusion
-from deeplab.files import whole_file
-from deeplab.report.page import Inside, Piece, image, joined, page, table, tag
+from deeplab.report.page import Inside, Piece, image, joined, mind, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (
     NOTHING,
@@ -46,9 +45,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = report(facts)
-    with whole_file(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    write_page(path, report(facts))
 
 
 def report(facts: ReportFacts) -> str:
@@ -75,14 +72,7 @@ def _opening(facts: ReportFacts) -> Iterator[Piece]:
     yield tag("p", _lead(facts), class_="lead")
     if facts.validation and facts.validation.slides:
         yield _cards(facts, facts.validation.pooled)
-    said = limits(facts)
-    if said:
-        yield tag(
-            "section",
-            tag("h2", "What limits these figures" if facts.validation else "Mind"),
-            tag("ul", [tag("li", sentence) for sentence in said]),
-            class_="limits",
-        )
+    yield mind("What limits these figures" if facts.validation else "Mind", limits(facts))
 
 
 def _lead(facts: ReportFacts) -> str:

@@ -16,7 +16,7 @@ from deeplab.exchange.layers import ORIGIN, Origin, replace_layers
 from deeplab.server.session import Session
 from deeplab_cli.forms import read_spec
 from deeplab_cli.main import main
-from tests.girder_for_tests import FOLDER, TOKEN, Board, SlideFolder, fake_girder
+from tests.girder_for_tests import FOLDER, TOKEN, Board
 
 POINTS = [[10, 10, 0], [60, 10, 0], [60, 50, 0], [10, 50, 0]]
 HOLE = [[20, 20, 0], [30, 20, 0], [30, 30, 0], [20, 30, 0]]
@@ -25,17 +25,6 @@ HOLE = [[20, 20, 0], [30, 20, 0], [30, 30, 0], [20, 30, 0]]
 def layer(name, **more):
     element = {"type": "polyline", "closed": True, "points": POINTS, "holes": [HOLE]}
     return {"name": name, "elements": [element], **more}
-
-
-@pytest.fixture
-def girder():
-    with fake_girder() as girder:
-        yield girder
-
-
-@pytest.fixture
-def folder(girder):
-    return SlideFolder(girder)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from deeplab.exchange.maker import maker
 from deeplab_cli.forms import read_spec
 from deeplab_cli.main import main
 from tests.annotations.girder_schema import load_schema
-from tests.girder_for_tests import FOLDER, TOKEN, Board, SlideFolder, fake_girder
+from tests.girder_for_tests import FOLDER, TOKEN, Board, SlideFolder
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/annotations-in-and-out.md"
 RING = shapely.box(10, 10, 60, 50) - shapely.box(20, 20, 30, 30)
@@ -34,17 +34,6 @@ def written(tmp_path, annotations, name="imagescope", suffix=""):
     path = tmp_path / f"written{suffix or format_.suffixes[0]}"
     format_.write(path, annotations, Writing(width_level0=1000, height_level0=800))
     return path.read_bytes()
-
-
-@pytest.fixture
-def girder():
-    with fake_girder() as girder:
-        yield girder
-
-
-@pytest.fixture
-def folder(girder):
-    return SlideFolder(girder)
 
 
 @pytest.fixture
