@@ -1,14 +1,17 @@
 """HistomicsUI in a real browser, used as a pathologist uses it."""
 
 import io
+import json
 import os
 import shutil
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from PIL import Image, ImageChops
 from playwright.sync_api import sync_playwright
 
+from deeplab_cli.forms import list_text, spec_text
 from local_stack.girder_site import ADMIN, COLLECTION
 from local_stack.plan import admin_password
 from tests.stack.running_site import JOB_STATUS, log
@@ -76,17 +79,53 @@ def test_analysis_run_from_the_panel_draws_its_layers_on_the_slide(page, site, m
     show_layers(page, names, shots)
 
 
-def test_the_panel_of_a_training_shows_three_fields_first(page, site):
+@pytest.mark.parametrize("task", sorted(json.loads(list_text())))
+def test_the_panel_of_each_task_shows_three_fields_first(page, site, task):
+    form = ET.fromstring(spec_text(task))
+    plain = [group for group in form.iter("parameters") if group.get("advanced") != "true"]
+    fields = [name.text for group in plain for name in group.iterfind("*/name")]
     shots = site.running.plan.home / "screenshots"
     shots.mkdir(exist_ok=True)
     page.goto(f"{site.girder.url}/histomics#?image={site.running.slide_id}")
-    choose_analysis(page, "TrainNetwork", "inputFolder", shots)
+    choose_analysis(page, task, fields[0], shots)
     page.wait_for_timeout(1000)
-    page.screenshot(path=shots / "4-training.png")
+    page.screenshot(path=shots / f"4-{task}.png")
     controls = page.locator("[data-control-id]:visible").all()
-    shown = [control.get_attribute("data-control-id") for control in controls]
-    assert shown == ["inputFolder", "classes", "output_model"]
+    assert [control.get_attribute("data-control-id") for control in controls] == fields
     assert page.locator(".s-info-panel-submit").is_visible()
+
+
+def test_drawn_and_predicted_layers_are_compared_and_measured_from_the_panel(page, site, model_id):
+    slide_id = site.running.slide_id
+    site.clear(slide_id)
+    region = [200, 300, 900, 800]
+    site.run(
+        "SegmentWSI",
+        inputImageFile=site.file_id(slide_id),
+        inputModelFile=model_id,
+        region=region,
+    )
+    ((name, layer),) = site.layers(slide_id).items()
+    drawn = {"name": name, "elements": layer["elements"][::2]}
+    for element in drawn["elements"]:
+        del element["id"]
+    body = json.dumps(drawn).encode()
+    head = {"Content-Type": "application/json"}
+    site.girder.call("POST", "annotation", {"itemId": slide_id}, body, head)
+    shots = site.running.plan.home / "screenshots"
+    for task in ("EvaluateSegmentation", "ExtractFeaturesFromAnnotations"):
+        page.goto(f"{site.girder.url}/histomics#?image={slide_id}")
+        page.reload()
+        choose_analysis(page, task, "inputImageFile", shots)
+        page.wait_for_timeout(1000)
+        with page.expect_response(lambda reply: reply.url.endswith("/run")) as answer:
+            page.click(".s-info-panel-submit")  # the fields are as they come: nothing else is asked
+        job, _ = site.wait(answer.value.json())
+        assert JOB_STATUS[job["status"]] == "success", log(job)
+    names = sorted(site.layers(slide_id))
+    assert names == [f"false {name}", name, f"{name} features"]
+    show_layers(page, names, shots)
+    site.clear(slide_id)
 
 
 def choose_analysis(page, task, first_field, shots):
