@@ -262,10 +262,10 @@ def _value(text: str) -> Property:
     for kind in (int, float):
         try:
             value: int | float = kind(text)
-        except ValueError:
+            if str(value) == text and math.isfinite(value):
+                return value
+        except (ValueError, OverflowError):  # a whole number may be too large for a float
             continue
-        if str(value) == text and math.isfinite(value):
-            return value
     return text
 
 

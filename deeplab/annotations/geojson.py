@@ -83,6 +83,8 @@ def _head(path: Path) -> tuple[str, Mpp | None]:
             return "", None
         if prefix == f"{UM_PER_PIXEL}.item":
             scale.append(number(value, UM_PER_PIXEL, path))
+        elif prefix == UM_PER_PIXEL and event in ("number", "string"):
+            raise AnnotationError(path, f"{UM_PER_PIXEL} is no list of two scales, x and y")
         if (prefix, event) == ("features", "start_array"):
             return "features.item", _mpp(scale, path)
     raise AnnotationError(path, "is not a GeoJSON feature collection")
@@ -91,9 +93,11 @@ def _head(path: Path) -> tuple[str, Mpp | None]:
 def _mpp(scale: Sequence[float], path: Path) -> Mpp | None:
     if not scale:
         return None
+    if len(scale) != 2:
+        raise AnnotationError(path, f"{UM_PER_PIXEL} is not two scales but {len(scale)}")
     try:
         return Mpp(*scale)
-    except (ConfigError, TypeError) as error:
+    except ConfigError as error:
         raise AnnotationError(path, f"{UM_PER_PIXEL} is not two scales: {error}") from error
 
 
@@ -189,7 +193,7 @@ def _parts(
         members = geometry.get("geometries")
         for member in members if isinstance(members, list) else []:
             yield from _parts(member, gatherer, where, source)
-    elif kind not in SINGLE and kind not in SEVERAL:
+    elif kind not in (*SINGLE, *SEVERAL):  # compared one by one: it may be a list
         gatherer.skip(f"geometry of type {kind}")
     elif given == []:  # section 3.1: as good as none
         gatherer.skip(f"{kind} without coordinates")

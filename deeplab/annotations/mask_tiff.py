@@ -53,11 +53,11 @@ class MaskTiff:
 
     def mpp(self) -> Mpp | None:
         """The um per pixel that its resolution tells, if it tells any."""
-        unit = UM_PER_UNIT.get(int(self.page.resolutionunit))
-        x, y = self.page.resolution
         try:
+            unit = UM_PER_UNIT.get(int(self.page.resolutionunit))
+            x, y = self.page.resolution
             return Mpp(unit / x, unit / y) if unit and x and y else None
-        except ConfigError:
+        except (ConfigError, *DAMAGE):  # a damaged tag may hold several values, or none
             return None
 
     def pieces(self) -> Iterator[tuple[WorkBox, Labels]]:

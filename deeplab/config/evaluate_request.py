@@ -13,6 +13,8 @@ from deeplab.errors import ConfigError
 ErrorLayers = Literal["areas", "objects", "both"]
 BACKGROUND = "background"
 FINEST_UM = 0.05  # per pixel: light shows nothing finer
+COARSEST_UM = 1000.0  # per pixel: no scale is coarser
+MOST_CLASSES = 254  # labels are bytes: 0 is background, 255 is not judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class EvaluateRequest:
         for name in ("slide_mpp", "work_mpp", "border_um"):
             check_at_least(name, getattr(self, name), 0)
         if self.work_mpp:
-            check_at_least("work_mpp", self.work_mpp, FINEST_UM)
+            check_range("work_mpp", self.work_mpp, FINEST_UM, COARSEST_UM)
         # Beyond these, what is compared is no longer one place with another.
         check_range("centroid_um", self.centroid_um, 0, 200)
         check_range("error_width_um", self.error_width_um, 0, 100)
@@ -95,6 +97,15 @@ class EvaluateRequest:
         for region in self.regions:
             if len(region) < 3:
                 raise ConfigError("regions", region, "a rectangle or polygons of 3 points or more")
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        places = [path.resolve() for path in self.outputs]
+        if len(set(places)) < len(places):
+            raise ConfigError("outputs", ", ".join(map(str, self.outputs)), "different files")
+        for name in ("reference", "prediction", "slide"):
+            if Path(getattr(self, name)).resolve() in places:
+                raise ConfigError(name, getattr(self, name), "another file than those written")
         if not self.outputs and not self.posts:
             raise ConfigError("outputs", "none", "at least one file to write, as output_report")
 
@@ -123,7 +134,8 @@ class EvaluateRequest:
             raise ConfigError("region_layer", self.region_layer, "not the ignored layer")
         for alias in self.aliases:
             other, _, name = (part.strip() for part in alias.partition("="))
-            if not other or not name or (self.classes and name not in self._meanings):
+            is_class = name in self._meanings if self.classes else name != BACKGROUND
+            if not other or not name or not is_class:
                 raise ConfigError("aliases", alias, "name=class, with one of the classes")
 
     @property

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deeplab.annotations.shapes import Annotations, Layer, polygon_parts
-from deeplab.config.evaluate_request import BACKGROUND, EvaluateRequest
+from deeplab.config.evaluate_request import BACKGROUND, MOST_CLASSES, EvaluateRequest
 from deeplab.errors import AnnotationError, ConfigError, ScaleError, SourceError
 from deeplab.evaluation.field import Field
 from deeplab.evaluation.sides import Sides
@@ -65,6 +65,7 @@ class Reader:
         Raises:
             SlideError: its scale is not known or its slide cannot be read.
             AnnotationError, SourceError, ServerError: its layers cannot be read or told apart.
+            ConfigError: there are more classes than labels.
         """
         place = _place(pair, self._request, self._login)
         reading = replace(
@@ -103,6 +104,8 @@ class Reader:
                     met[meaning] = None
                 elif not meaning:
                     self.unused[name] = None
+        if len(self.classes) > MOST_CLASSES:
+            raise ConfigError("classes", len(self.classes), f"at most {MOST_CLASSES}; name them")
 
     def _case(self, pair: Pair, sides: Sides, place: _Place) -> Case:
         if place.mpp is None:  # checked before; for the types

@@ -58,6 +58,7 @@ def find_pairs(request: EvaluateRequest, login: ServerLogin | None) -> Pairs:
         ConfigError: one side is a folder and the other is not.
         ServerError: the server refuses or fails.
     """
+    _check_kept(request)
     found = _of_girder(request, login) if login else _of_disk(request)
     if not found.pairs:
         raise SourceError(
@@ -69,6 +70,17 @@ def find_pairs(request: EvaluateRequest, login: ServerLogin | None) -> Pairs:
             "regions", f"given for {len(found.pairs)} slides", "left away; draw a region_layer"
         )
     return found
+
+
+def _check_kept(request: EvaluateRequest) -> None:
+    """Raise ConfigError where an output would take the place of a file that is compared."""
+    given = {Path(each).resolve() for each in (request.reference, request.prediction) if each}
+    for output in request.outputs:
+        is_annotation = output.suffix.lower() in PREFERENCE and output.exists()
+        if is_annotation and output.resolve().parent in given:
+            raise ConfigError(
+                "outputs", str(output), "a new file or in a folder that is not compared"
+            )
 
 
 def _of_girder(request: EvaluateRequest, login: ServerLogin) -> Pairs:

@@ -348,6 +348,13 @@ def test_region_attributes_are_called_by_their_header(tmp_path):
     assert shape.properties == {"Description": "cortex"}
 
 
+def test_a_number_that_is_too_large_for_one_stays_a_word(tmp_path):
+    path = tmp_path / "a.xml"
+    write_aperio_xml(path, Annotations((Layer("a", (1, 2, 3), (Shape(RING, {"id": "9" * 400}),)),)))
+    (shape,) = read_aperio_xml(path).layer("a").shapes
+    assert shape.properties == {"id": "9" * 400}
+
+
 @pytest.mark.parametrize("scale", ["", "0", "0.000000"])
 def test_a_scale_that_is_not_known_is_none(tmp_path, scale):
     (tmp_path / "a.xml").write_text(f"<Annotations MicronsPerPixel='{scale}'/>")

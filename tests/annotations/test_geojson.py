@@ -122,6 +122,7 @@ def test_features_without_a_place_are_counted_and_collections_taken_apart(tmp_pa
     features = [
         feature(None),
         feature({"type": "Polygon", "coordinates": []}),
+        feature({"type": ["Polygon"], "coordinates": SQUARE}),
         feature({"type": "GeometryCollection", "geometries": [square, inner]}, name="a"),
     ]
     read = read_geojson(write(tmp_path / "a.geojson", features))
@@ -130,6 +131,7 @@ def test_features_without_a_place_are_counted_and_collections_taken_apart(tmp_pa
     assert read.remarks == (
         "1 left out: Polygon without coordinates",
         "1 left out: feature without a place",
+        "1 left out: geometry of type ['Polygon']",
     )
 
 
@@ -148,6 +150,26 @@ def test_features_without_a_place_are_counted_and_collections_taken_apart(tmp_pa
 def test_nonsense_is_refused_in_one_sentence(tmp_path, features, sentence):
     with pytest.raises(AnnotationError, match=sentence):
         read_geojson(write(tmp_path / "a.geojson", features))
+
+
+@pytest.mark.parametrize(
+    ("scale", "sentence"),
+    [
+        ([0.5], "not two scales but 1"),
+        ([0.5, 0.5, 0.5], "not two scales but 3"),
+        ([0, 0.5], "between 0.001 and 1000"),
+        (0.5, "no list of two scales"),
+        ("0.5", "no list of two scales"),
+    ],
+)
+def test_a_scale_that_is_none_is_refused_in_words(tmp_path, scale, sentence):
+    path = tmp_path / "a.geojson"
+    path.write_text(
+        json.dumps({"type": "FeatureCollection", "um_per_pixel": scale, "features": []})
+    )
+    with pytest.raises(AnnotationError, match=sentence) as caught:
+        read_geojson(path)
+    assert "__init__" not in str(caught.value)
 
 
 def test_a_measurement_that_is_no_number_is_refused_and_nothing_written(tmp_path):

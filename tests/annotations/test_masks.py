@@ -280,3 +280,14 @@ def test_a_mask_of_a_gigapixel_is_written_and_read_in_bounded_memory(tmp_path):
     tracemalloc.stop()
     assert again.shape_count == 1024
     assert peak < 300_000_000
+
+
+def test_a_unit_of_several_values_is_none(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, SQUARES, resolution=(9980, 9980), resolutionunit="CENTIMETER")
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags["ResolutionUnit"].offset
+    content = bytearray(path.read_bytes())
+    content[place + 4] = 2  # how many values there are
+    path.write_bytes(content)
+    assert read_mask(path).mpp is None

@@ -264,7 +264,13 @@ def test_a_region_bounds_what_is_judged(evaluate, tmp_path):
         (("r.anot", "p.anot", "--classes", "b"), "must be the name of a layer (there are: a)"),
         (("r.anot", "p.anot", "--prediction_layers", "b"), "p.anot has no layer 'b', only a"),
         (("r.anot", "p.anot", "--slide_mpp", "-1"), "slide_mpp must be at least 0"),
-        (("r.anot", "p.anot", "--work_mpp", "0.001"), "work_mpp must be at least 0.05"),
+        (("r.anot", "p.anot", "--work_mpp", "0.001"), "work_mpp must be from 0.05 to 1000"),
+        (("r.anot", "p.anot", "--work_mpp", "1e300"), "work_mpp must be from 0.05 to 1000"),
+        (("r.anot", "p.anot", "--annotation", "./p.anot"), "another file than those written"),
+        (("r.anot", "p.anot", "--annotation", "found/../r.html"), "must be different files"),
+        (("ref", "found", "--annotation", "ref/one.anot"), "in a folder that is not compared"),
+        (("many.anot", "many.anot"), "classes must be at most 254; name them, but is 255"),
+        (("r.anot", "p.anot", "--aliases", "a=background"), "must be name=class"),
         (("r.anot", "p.anot", "--slide_mpp", "1e9"), "between 0.001 and 1000 um per pixel"),
         (("r.anot", "q.anot"), "0.5 um per pixel by its reference and 0.25 by its prediction"),
         (("ref", "found", "--annotation", "e.anot"), "a file .zip where 2 slides are compared"),
@@ -282,6 +288,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     write(tmp_path / "r.anot", drawn(a=[(20, 20, 40, 40)]))
     write(tmp_path / "p.anot", drawn(a=[(20, 20, 40, 40)]))
     write(tmp_path / "q.anot", drawn(0.25, a=[(20, 20, 40, 40)]))
+    write(tmp_path / "many.anot", drawn(**{f"c{n}": [] for n in range(255)}))
     (tmp_path / "bad.png").write_bytes(b"no picture")
     (tmp_path / "empty").mkdir()
     write(tmp_path / "strange/z.anot", drawn(a=[]))
