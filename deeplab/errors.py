@@ -38,7 +38,8 @@ class ConfigError(DeeplabError, ValueError):
         self.name, self.value, self.must = name, value, must
 
     def __str__(self) -> str:
-        return f"{self.name} must be {self.must}, but is {self.value!r}"
+        value = str(self.value) if isinstance(self.value, Path) else self.value
+        return f"{self.name} must be {self.must}, but is {value!r}"
 
 
 class SlideError(DeeplabError):

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -77,6 +77,18 @@ def check_writable(path: Path) -> None:
         raise OutputError(path, f"{folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(path, f"the folder {folder} is not yours to write to")
+
+
+def check_spared(outputs: Iterable[Path], read: Iterable[Path]) -> None:
+    """Refuse to put a result in the place of a file that is read for it.
+
+    Raises:
+        OutputError: an output is such a file.
+    """
+    taken = {path.resolve() for path in read}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise OutputError(path, "it is read for the result; name another file")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deeplab.errors import OutputError
-from deeplab.files import check_writable, safe_name, scratch_folder, whole_file
+from deeplab.files import check_spared, check_writable, safe_name, scratch_folder, whole_file
 
 
 def test_a_file_appears_when_the_block_ends_well(tmp_path):
@@ -66,6 +66,13 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
         check_writable(tmp_path / "file/a.txt")
     with pytest.raises(OutputError, match="it is a folder"):
         check_writable(tmp_path)
+
+
+def test_a_file_that_is_read_is_refused_for_a_result_by_whatever_path(tmp_path):
+    (tmp_path / "a").mkdir()
+    check_spared([tmp_path / "b.json"], [tmp_path / "a.json"])
+    with pytest.raises(OutputError, match="it is read for the result"):
+        check_spared([tmp_path / "a/../a.json"], [tmp_path / "a.json"])
 
 
 @pytest.mark.parametrize(

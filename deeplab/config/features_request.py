@@ -75,9 +75,10 @@ class FeaturesRequest:
         check_range("work_mpp", self.work_mpp, 0.05, 20)
         check_range("radius_um", self.radius_um, 1, 5000)
         check_at_least("slide_mpp", self.slide_mpp, 0)
-        if len(set(self.outputs)) < len(self.outputs):
+        files = {path.resolve() for path in self.outputs}
+        if len(files) < len(self.outputs):
             raise ConfigError("outputs", ", ".join(map(str, self.outputs)), "different files")
-        if self.slide_labels in self.outputs:
+        if self.slide_labels and self.slide_labels.resolve() in files:
             raise ConfigError("slide_labels", self.slide_labels, "another file than those written")
         if not self.outputs and not self.posts:
             raise ConfigError(

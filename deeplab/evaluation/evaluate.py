@@ -24,7 +24,7 @@ from deeplab.evaluation.sides import CLI
 from deeplab.evaluation.slide_score import Judged, SlideScore, judge
 from deeplab.evaluation.sources import Pair, Pairs, find_pairs
 from deeplab.exchange.layers import Origin, replace_layers
-from deeplab.files import all_or_none, check_writable, scratch_folder
+from deeplab.files import all_or_none, check_spared, check_writable, scratch_folder
 from deeplab.geometry.frames import Mpp
 from deeplab.report.words import counted
 from deeplab.server.session import ServerLogin, Session
@@ -84,6 +84,8 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluated:
     """
     for path in request.outputs:
         check_writable(path)
+    read = (request.reference, request.prediction, request.slide)
+    check_spared(request.outputs, [Path(each) for each in read if each])
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     found = find_pairs(request, login)
     _check_annotation(request, found)

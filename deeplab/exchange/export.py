@@ -20,7 +20,7 @@ from deeplab.exchange.beside import MASK
 from deeplab.exchange.choice import Choice
 from deeplab.exchange.layers import ORIGIN
 from deeplab.exchange.samples import Found, LeftOut, Sample, find_samples
-from deeplab.files import check_writable, safe_name, scratch_folder, whole_file
+from deeplab.files import check_spared, check_writable, safe_name, scratch_folder, whole_file
 from deeplab.geometry.frames import Mpp
 from deeplab.report.words import counted
 from deeplab.server.session import ServerLogin
@@ -104,6 +104,7 @@ def export_annotations(request: ExportAnnotationsRequest, progress: Progress) ->
     format_ = _format(request)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     found = find_samples(request.source, classes=request.value_names, login=login)
+    check_spared([request.output], [*found.files, Path(request.source)])
     export = _Export(request, format_, login)
     with _place(request.output, found) as put:
         export.run(found, put, progress)
@@ -143,7 +144,7 @@ class _Export:
         unknown = tuple(self._choice.unknown())
         if self._failed:
             raise SourceError(
-                f"nothing was written, as {len(self._failed)} slides cannot be: "
+                f"nothing was written, as {counted(len(self._failed), 'slide')} cannot be: "
                 + "; ".join(self._failed)
             )
         if not self._written:

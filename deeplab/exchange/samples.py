@@ -71,6 +71,7 @@ class Sample:
         mpp: um per level-0 pixel that overrides the slide's own; 0: its own.
         patient: slides of one patient stay on one side of a split.
         split: the side, where the user has chosen it.
+        files: on the disk, of which all this is read.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Sample:
     mpp: float = 0.0
     patient: str = ""
     split: Split = ""
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,13 @@ class LeftOut:
         name: of the slide.
         why: as the end of a sentence about it.
         drawn: number of objects by layer, where that was seen.
+        files: the slide, where it lies on the disk.
     """
 
     name: str
     why: str
     drawn: Mapping[str, int] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,14 @@ class Found:
 
     samples: list[Sample] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def files(self) -> Iterator[Path]:
+        """All on the disk that belong to the source."""
+        for sample in self.samples:
+            yield from sample.files
+        for left in self.left_out:
+            yield from left.files
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +201,14 @@ def _in_folder(folder: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
         beside = (by_name.get(name) for name in names_beside(path.name, ANNOTATIONS))
         taken = next((found for found in beside if found not in (None, path)), None)
         if taken:
-            yield Sample(name=path.name, slide=str(path), load=_reader(taken, names))
+            yield Sample(
+                name=path.name,
+                slide=str(path),
+                load=_reader(taken, names),
+                files=(path, taken),
+            )
         else:
-            yield LeftOut(path.name, "has no annotation beside it")
+            yield LeftOut(path.name, "has no annotation beside it", files=(path,))
 
 
 def _in_list(path: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
@@ -229,7 +246,7 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
     if not slide.is_file():
         raise SourceError(f"{where}: there is no file {slide}")
     if not cells["annotation"]:
-        return LeftOut(slide.name, "has no annotation in the list")
+        return LeftOut(slide.name, "has no annotation in the list", files=(slide,))
     if not annotation.is_file():
         raise SourceError(f"{where}: there is no file {annotation}")
     sample = Sample(
@@ -238,6 +255,7 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
         load=_reader(annotation, names),
         mpp=_mpp(cells.get("mpp", ""), where),
         patient=cells.get("patient", ""),
+        files=(slide, annotation),
     )
     return _with_split(sample, cells.get("split", ""), where)
 

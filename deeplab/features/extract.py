@@ -39,7 +39,7 @@ from deeplab.features.report import ReportFacts, write_report
 from deeplab.features.slide_labels import SlideLabels, read_slide_labels
 from deeplab.features.slide_measures import SlideMeasures, class_names
 from deeplab.features.workbook import sheets_of, write_workbook
-from deeplab.files import all_or_none, check_writable, scratch_folder
+from deeplab.files import all_or_none, check_spared, check_writable, scratch_folder
 from deeplab.report.words import counted
 from deeplab.server.folder_files import check_folder_writable
 from deeplab.server.items import get_item, put_metadata
@@ -65,7 +65,7 @@ class FeaturesResult:
         for name in class_names(self.slides):
             some = [s for slide in self.slides for s in slide.summaries if s.class_name == name]
             objects, area = sum(s.count for s in some), sum(s.total_area_mm2 for s in some)
-            lines.append(f"  {name}: {objects:,} objects, {area:.4g} mm2")
+            lines.append(f"  {name}: {counted(objects, 'object')}, {area:.4g} mm2")
         lines += [f"left out: {each.name}: {each.why}" for each in self.left_out]
         return "\n".join([*lines, *(f"note: {remark}" for remark in self.remarks)])
 
@@ -85,6 +85,7 @@ def extract_features(request: FeaturesRequest, progress: Progress) -> FeaturesRe
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     labels = read_slide_labels(request.slide_labels) if request.slide_labels else SlideLabels()
     found = find_samples(request.folder or request.source, classes=request.classes, login=login)
+    check_spared(request.outputs, [*found.files, Path(request.source)])
     _check_one_file(request, found.samples)
     if login and request.posts:
         _check_may_write(login, found.samples[0].slide)

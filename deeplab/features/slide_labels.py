@@ -67,7 +67,7 @@ def read_slide_labels(path: Path) -> SlideLabels:
         SourceError: the file cannot be read, is too large, or names a slide twice.
     """
     rows = _xlsx_rows(path) if path.suffix.lower() in EXCEL else _csv_rows(path)
-    head = [str(cell or "").strip() for cell in next(rows, [])]
+    head = [_text(cell) for cell in next(rows, [])]
     if not any(head):
         raise SourceError(f"{path.name} has no row with the names of its columns")
     lower = [name.lower() for name in head]

@@ -21,7 +21,7 @@ from deeplab.bundles.read import read_card
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
 from deeplab.exchange.layers import post_layers
-from deeplab.files import all_or_none, check_writable
+from deeplab.files import all_or_none, check_spared, check_writable
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.collect import Collector
@@ -67,6 +67,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
     # All that can be refused is looked at before the network, the slowest to get, is loaded.
     for path in request.outputs:
         check_writable(path)
+    check_spared(request.outputs, [Path(request.slide)])
     card = read_card(request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:

@@ -72,6 +72,10 @@ def test_two_slides_that_differ_in_their_suffix_are_told_apart(tmp_path):
     assert (labels.of("a.svs"), labels.of("a.ndpi")) == ((1.0,), (2.0,))
 
 
+def test_a_column_may_be_called_by_a_year(tmp_path):
+    assert written(tmp_path / "l.xlsx", ["slide", 2024], ["a", 1]).columns == ("2024",)
+
+
 def test_columns_of_one_name_are_told_apart_and_nameless_ones_left_out(tmp_path):
     assert told(tmp_path, "slide,x,,X\na,1,2,3\n").columns == ("x", "X (2)")
     assert told(tmp_path, "slide,x,,X\na,1,2,3\n").of("a") == (1.0, 3.0)

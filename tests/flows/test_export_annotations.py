@@ -9,7 +9,7 @@ import pytest
 import shapely
 from PIL import Image
 
-from deeplab.annotations.format import Reading
+from deeplab.annotations.format import Reading, Writing
 from deeplab.annotations.formats import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.exchange.layers import ORIGIN, Origin, replace_layers
@@ -270,3 +270,15 @@ def test_the_form_offers_each_format():
         p.choices for p in read_spec("ExportAperioXML").parameters if p.name == "output_format"
     )
     assert offered == ("auto", *(each.name for each in FORMATS))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.geojson", "bare.png"])
+def test_no_slide_and_no_annotation_of_a_folder_is_written_over(tmp_path, capsys, name):
+    for picture in ("a.png", "bare.png"):
+        Image.new("RGB", (30, 20)).save(tmp_path / picture)
+    drawn = Annotations((Layer("tumour", (1, 2, 3), ()),))
+    named("geojson").write(tmp_path / "a.geojson", drawn, Writing())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["export-annotations", str(tmp_path), str(tmp_path / name)]) == 2
+    assert "it is read for the result" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

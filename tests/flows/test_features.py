@@ -407,3 +407,19 @@ def test_no_file_appears_where_the_server_refuses_the_layers(girder, tmp_path, c
     assert in_girder(girder, "--csv", tmp_path / "o.csv", "--pixels", "off") == 2
     assert "refuses it" in capsys.readouterr().err
     assert not (tmp_path / "o.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.tiff", "bare.tiff", "../slides/a.json"])
+def test_no_slide_and_no_annotation_of_the_folder_is_written_over(folder, name, capsys):
+    (folder / "bare.tiff").write_bytes((folder / "a.tiff").read_bytes())
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert features(folder, "--output_annotation", folder / name) == 2
+    assert "it is read for the result" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_two_outputs_in_one_file_are_refused_by_whatever_path(folder, tmp_path, capsys):
+    other = tmp_path / "slides" / ".." / "o.xlsx"
+    assert features(folder, "--xlsx", tmp_path / "o.xlsx", "--csv", other) == 2
+    assert "must be different files" in capsys.readouterr().err
+    assert not (tmp_path / "o.xlsx").exists()
