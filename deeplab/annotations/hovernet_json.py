@@ -150,7 +150,7 @@ def _mpp(mag: object, gatherer: LayerGatherer) -> Mpp | None:
         return None
     try:
         return Mpp.square(UM_AT_1X / float(str(mag)))
-    except (ValueError, ConfigError):
+    except (ValueError, ArithmeticError, ConfigError):
         gatherer.skip_scale(f"of mag {mag}")
         return None
 

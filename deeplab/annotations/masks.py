@@ -26,6 +26,7 @@ from deeplab.label_map import LabelRow, LabelTable, write_label_map
 
 MOST_LAYERS = 254  # 0 is background, 255 not to be looked at
 COARSEST_UM = 40.0  # a resolution of 600 dots per inch or less is of a printer, not of a slide
+SAME_SHAPE = 0.02  # by which the sides of a mask may be unlike those of its slide
 GREY = (128, 128, 128)
 Pieces = Iterable[tuple[WorkBox, Labels]]
 
@@ -48,15 +49,24 @@ class _Place:
 
     @classmethod
     def of(
-        cls, size: WorkBox, table: LabelTable | None, mpp: Mpp | None, reading: Reading
+        cls,
+        path: Path,
+        size: WorkBox,
+        table: LabelTable | None,
+        mpp: Mpp | None,
+        reading: Reading,
     ) -> _Place:
         """What the mask itself says goes before the slide's size, that before its um per pixel.
 
         Args:
+            path: of the mask, for sentences.
             size: of the mask.
             table: of the mask, where it has one.
             mpp: um per pixel of the mask, where it says it.
             reading: may tell the size and um per pixel of the slide.
+
+        Raises:
+            AnnotationError: the mask has not the shape of the slide.
         """
         if mpp and not table and max(mpp.x, mpp.y) > COARSEST_UM:
             mpp = None
@@ -67,6 +77,7 @@ class _Place:
             level0 = (table.width_level0, table.height_level0)
         elif all(known):
             scale, level0 = (known[0] / size.width, known[1] / size.height), known
+            _check_shape(path, size, known, reading.mpp)
         elif mpp and reading.mpp:
             given = (mpp.x / reading.mpp.x, mpp.y / reading.mpp.y)
             scale = (snap(given[0]) or given[0], snap(given[1]) or given[1])
@@ -97,10 +108,10 @@ def read_mask(path: Path, reading: Reading = Reading()) -> Annotations:
         labels, description, mpp = read_png_mask(path)
         size = WorkBox(0, 0, labels.shape[1], labels.shape[0])
         pieces = ((box, labels[box.within(size)]) for box in _boxes(size))
-        place = _Place.of(size, LabelTable.parse(description), mpp, reading)
+        place = _Place.of(path, size, LabelTable.parse(description), mpp, reading)
         return _gather(path, pieces, place, reading)
     with open_mask_tiff(path) as tiff:
-        place = _Place.of(tiff.size, LabelTable.parse(tiff.description), tiff.mpp(), reading)
+        place = _Place.of(path, tiff.size, LabelTable.parse(tiff.description), tiff.mpp(), reading)
         return _gather(path, tiff.pieces(), place, reading)
 
 
@@ -132,6 +143,20 @@ def write_mask(path: Path, annotations: Annotations, writing: Writing = Writing(
             height=frame.height,
             mpp=mpp,
             table=table,
+        )
+
+
+def _check_shape(path: Path, size: WorkBox, slide: tuple[int, int], mpp: Mpp | None) -> None:
+    """Raise AnnotationError where a mask would have to be stretched to lie over its slide."""
+    stretched = slide[0] * size.height / (slide[1] * size.width)
+    # A side that was divided and rounded is off by a pixel; pixels may be square in um instead.
+    off = SAME_SHAPE + 1 / size.width + 1 / size.height
+    right = (1.0, mpp.y / mpp.x if mpp else 1.0)
+    if not any(abs(stretched / each - 1) <= off for each in right):
+        raise AnnotationError(
+            path,
+            f"has {size.width} x {size.height} pixels, which is not the shape of the slide of"
+            f" {slide[0]} x {slide[1]}; is it of another one?",
         )
 
 

@@ -15,6 +15,7 @@ from large_image_source_pil import PILFileTileSource
 from large_image_source_tiff import TiffFileTileSource
 from large_image_source_tifffile import TifffileFileTileSource
 from numpy.typing import NDArray
+from openslide import OpenSlideError
 
 from deeplab.errors import ConfigError, SlideNotFoundError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
@@ -26,7 +27,10 @@ from deeplab.slides.tiff_check import TiffFacts, tiff_facts
 logger = logging.getLogger(__name__)
 
 # What large_image and the libraries below it raise on a file that is not what it claims to be.
-READ_FAULTS = (TileGeneralError, OSError, ValueError, TypeError, LookupError, RuntimeError)
+READ_FAULTS = (
+    *(TileGeneralError, OpenSlideError, OSError, ValueError, TypeError, LookupError),
+    RuntimeError,
+)
 # Where large_image's sources keep open files, which they do not close themselves.
 HANDLES = ("_openslide", "_tf", "_pilImage")
 MAX_SINGLE_PIXELS = 16384  # side of an image without tiles; it is held in memory whole

@@ -37,6 +37,13 @@ def test_points_are_middles_of_pixels_and_mag_tells_the_scale(tmp_path):
     assert format_of(path).name == "hovernet"
 
 
+@pytest.mark.parametrize("mag", [1e-320, -40, "x", 1e300])
+def test_a_magnification_that_can_be_none_is_left_out_and_said(tmp_path, mag):
+    read = read_hovernet_json(write(tmp_path / "a.json", {"mag": mag, "nuc": {"1": NUCLEUS}}))
+    assert read.mpp is None
+    assert any("which is no scale" in remark for remark in read.remarks)
+
+
 @pytest.mark.parametrize("document", [{"7": NUCLEUS}, {"mag": None, "nuc": {"7": NUCLEUS}}])
 def test_the_older_form_and_one_without_mag_are_read(tmp_path, document):
     again = read_hovernet_json(write(tmp_path / "a.json", document))

@@ -119,6 +119,29 @@ def test_the_slide_tells_the_scale_of_another_programs_mask(tmp_path, reading):
     assert again.layer("class 7").shapes[0].polygon.equals(shapely.box(1240, 840, 1280, 880))
 
 
+@pytest.mark.parametrize(
+    ("size", "mpp", "is_right"),
+    [
+        ((20, 10), None, True),
+        ((20, 10), Mpp(0.5, 0.25), True),
+        ((20, 20), Mpp(0.25, 0.5), True),  # square in um
+        ((133, 67), None, True),  # a fifteenth, rounded up
+        ((20, 20), None, False),
+        ((10, 20), Mpp.square(0.5), False),
+    ],
+)
+def test_a_mask_that_has_not_the_shape_of_the_slide_is_of_another(tmp_path, size, mpp, is_right):
+    path = tmp_path / "a.png"
+    Image.new("L", size, 1).save(path)
+    reading = Reading(width_level0=2000, height_level0=1000, mpp=mpp)
+    if is_right:
+        (shape,) = read_mask(path, reading).layers[0].shapes
+        assert shape.polygon.bounds == (0, 0, 2000, 1000)
+    else:
+        with pytest.raises(AnnotationError, match="not the shape of the slide of 2000 x 1000"):
+            read_mask(path, reading)
+
+
 KINDS = [
     {"tile": (64, 128), "compression": "lzw"},
     {"tile": (16, 16)},

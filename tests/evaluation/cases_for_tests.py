@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import shapely
 
 from deeplab.annotations.shapes import Annotations, Layer, Shape
@@ -36,7 +38,7 @@ def square(x, y, width, height=None):
 
 
 def request(**settings):
-    settings = {"reference": "here", "output_annotation": "e.anot", **settings}
+    settings = {"reference": "here", "output_annotation": Path("e.anot"), **settings}
     return EvaluateRequest(**settings)
 
 

@@ -220,6 +220,22 @@ def test_layers_are_told_apart_by_name_in_any_format(evaluate, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("elements", "code", "sentence"),
+    [
+        (5, 2, "both.anot: "),
+        ("x", 2, "both.anot: "),
+        ([{"type": ["polyline"]}], 0, "1 left out: element of type ['polyline']"),
+    ],
+)
+def test_elements_that_are_none_are_said(evaluate, tmp_path, elements, code, sentence):
+    path = tmp_path / "both.anot"
+    strange = {"name": "a", "attributes": {"cli": "SegmentWSI"}, "elements": elements}
+    path.write_text(json.dumps([annotation("a", (20, 20, 40, 40)), strange]))
+    found, said, _ = evaluate(path, "--slide_mpp", "0.5")
+    assert (found, sentence in said) == (code, True), said
+
+
+@pytest.mark.parametrize(
     ("reference", "prediction", "dice", "far"),
     [
         ([], [(1, 1, 9, 9)], 0, math.inf),
