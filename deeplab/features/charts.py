@@ -87,6 +87,7 @@ def boxes_png(groups: Mapping[str, Mapping[Figure, Floats]], colour: Rgb) -> byt
         axes.grid(axis="x", color="#e3e7ea")
         axes.tick_params(labelsize=8)
         axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.ticklabel_format(axis="x", useOffset=False)
     first = all_axes[0]  # the others share its ticks
     first.set_yticks(range(1, len(labels) + 1), labels, fontsize=8.5, color=INK)
     for text in first.get_yticklabels():
@@ -110,6 +111,7 @@ def scatter_png(x: Figure, y: Figure, classes: Mapping[str, tuple[Floats, Rgb]])
             label=short(name),
         )  # fmt: skip
     axes.set_xscale("log")
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_xlabel(x.label, color=QUIET, parse_math=False)
     axes.set_ylabel(y.label, color=QUIET, parse_math=False)
     plain(axes)

@@ -34,8 +34,8 @@ table { border-collapse: collapse; font-size: 15px; }
 th, td { padding: 7px 14px 7px 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
 th { color: var(--quiet); font-weight: 600; font-size: 13.5px; vertical-align: bottom; }
-td { overflow-wrap: anywhere; }
-.number { text-align: right; padding-left: 14px; font-variant-numeric: tabular-nums;
+td { overflow-wrap: anywhere; min-width: 6.5em; }
+.number { text-align: right; min-width: 0; padding-left: 14px; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 th.number { white-space: normal; }
 .swatch { display: inline-block; width: 12px; height: 12px; margin-right: 8px; border-radius: 3px;
@@ -60,6 +60,10 @@ code { font: 14px/1.5 "DejaVu Sans Mono", Menlo, Consolas, monospace; background
 details { margin: 12px 0; }
 summary { cursor: pointer; color: var(--deep); }
 @media (max-width: 700px) { main { padding: 24px 18px; } }
-@media print { body { background: white; font-size: 11pt; } main { max-width: none; padding: 0; }
-  h2 { break-after: avoid; } tr { break-inside: avoid; } }
+@media print { * { print-color-adjust: exact; }
+  body { background: white; font-size: 11pt; } main { max-width: none; padding: 0; }
+  .table { overflow: visible; } table { font-size: 8.5pt; } th, .number span { font-size: 8pt; }
+  th, td { padding-right: 5px; } .number { padding-left: 5px; }
+  h2, h3 { break-after: avoid; } tr, .card, .limits { break-inside: avoid; }
+  details::details-content { content-visibility: visible; } }
 """

@@ -57,3 +57,8 @@ def test_of_all_slides_the_extremes_and_the_median_are_chosen():
         70,
     ]
     assert chosen([], math.nan) == {}
+
+
+def test_no_object_is_shown_twice():
+    assert list(chosen(taken(50), 1.0)) == ["only one"]
+    assert list(chosen(taken(50, 10), 1.0)) == ["smallest", "largest"]
