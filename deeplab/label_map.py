@@ -21,6 +21,8 @@ Draw = Callable[[WorkBox, int], Labels]  # the labels of a box of pixels of a le
 
 TILE = 256  # pixels; what viewers expect of a tiled TIFF
 UM_PER_CM = 1e4
+MOST_SIDE = 10**8  # level-0 pixels; the largest slides have about 10**6
+MOST_SCALE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,16 @@ class LabelTable:
             found = json.loads(text)
             rows = tuple(_row(**row) for row in found.pop("labels"))
             table = cls(rows=rows, **found)
-            good = 0 < table.scale_x < math.inf and 0 < table.scale_y < math.inf
+            good = all(1 / MOST_SCALE <= each <= MOST_SCALE for each in table.scales)
             size = (table.width_level0, table.height_level0)
-            return table if good and all(isinstance(side, int) for side in size) else None
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return table if good and all(_is_side(side) for side in size) else None
+        except (ValueError, ArithmeticError, TypeError, KeyError, AttributeError, RecursionError):
             return None
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Level-0 pixels per pixel along x and y."""
+        return self.scale_x, self.scale_y
 
     def palette(self) -> Labels:
         """Red, green and blue of each value, uint8 (256, 3)."""
@@ -128,7 +135,13 @@ def _row(value: int, name: str, colour: Any, description: str = "") -> LabelRow:
     red, green, blue = (int(part) for part in colour)
     if not (0 <= value <= 255 and min(red, green, blue) >= 0 and max(red, green, blue) <= 255):
         raise ValueError("no such label")
-    return LabelRow(int(value), str(name), (red, green, blue), str(description))
+    called, said = (str(text).encode(errors="replace").decode() for text in (name, description))
+    called = called if called.strip() else f"class {value}"
+    return LabelRow(int(value), called, (red, green, blue), said)
+
+
+def _is_side(side: object) -> bool:
+    return type(side) is int and 0 <= side <= MOST_SIDE
 
 
 def _level_box(width: int, height: int, level: int) -> WorkBox:

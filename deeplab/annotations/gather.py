@@ -181,7 +181,7 @@ class LayerGatherer:
         """All layers; what was mended or left out is counted in the remarks and the log."""
         layers = tuple(
             Layer(
-                name,
+                name if name.strip() else f"layer {index + 1}",  # people could not choose it
                 self._colours.get(name, PALETTE[index % len(PALETTE)]),
                 shapes.whole(),
                 self._descriptions.get(name, ""),

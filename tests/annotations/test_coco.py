@@ -99,7 +99,7 @@ def test_slanted_outlines_with_many_holes_come_back_but_for_rounding(tmp_path):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.text(min_size=1), min_size=1, max_size=3, unique=True),
+    st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=3, unique=True),
     st.dictionaries(
         st.text(),
         st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

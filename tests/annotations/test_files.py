@@ -56,3 +56,12 @@ def test_a_folder_and_an_unknown_suffix_are_refused(tmp_path):
         read_annotations(tmp_path / "a.json")
     with pytest.raises(AnnotationError, match=r"type \.csv are not read"):
         read_annotations(tmp_path / "a.csv")
+
+
+def test_a_layer_whose_name_is_blank_is_called_by_its_place(tmp_path):
+    blank = Annotations((*ANNOTATIONS.layers, Layer(" ", (1, 2, 3), ANNOTATIONS.layers[0].shapes)))
+    write_geojson(tmp_path / "a.geojson", blank)
+    again = read_annotations(tmp_path / "a.geojson")
+    assert again.names == ("a", "layer 2")
+    write_girder_json(tmp_path / "a.anot", again)
+    assert read_annotations(tmp_path / "a.anot").names == ("a", "layer 2")

@@ -25,7 +25,7 @@ LABELS = hnp.arrays(
     st.tuples(st.integers(1, 14), st.integers(1, 14)),
     elements=st.sampled_from([0, 0, 1, 1, 2, 3]),
 )
-NAMES = st.lists(st.text(min_size=1), min_size=3, max_size=3, unique=True)
+NAMES = st.lists(st.text(min_size=1).filter(str.strip), min_size=3, max_size=3, unique=True)
 SQUARES = np.zeros((600, 700), np.uint8)
 SQUARES[100:520, 30:690] = 1
 SQUARES[200:300, 300:400] = 0
@@ -279,9 +279,20 @@ def test_what_is_ignored_keeps_its_value(tmp_path):
 
 def test_a_table_that_is_none_is_passed_over(tmp_path):
     path = tmp_path / "a.tif"
-    for text in ("[1]", '{"labels": [{"value": 1}]}', '{"labels": 5}', "words", "[" * 5000):
+    row = '{"labels": [{"value": 1, "name": "a", "colour": [0, 0, %s]}], "scale_x": %s%s}'
+    odd = [row % ("1e999", 1, ""), row % (0, "1e308", ""), row % (0, "9" * 400, "")]
+    odd += [row % (0, 1, f', "width_level0": {width}') for width in (-5, "9" * 400, "true")]
+    for text in ("[1]", '{"labels": [{"value": 1}]}', '{"labels": 5}', "words", "[" * 5000, *odd):
         tifffile.imwrite(path, SQUARES, description=text, metadata=None)
         assert read_mask(path).names == ("class 1", "class 7")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\ud800"])
+def test_a_name_in_a_table_that_nothing_can_be_called_is_replaced(tmp_path, name):
+    path = tmp_path / "a.tif"
+    text = json.dumps({"labels": [{"value": 1, "name": name, "colour": [0, 0, 0]}]})
+    tifffile.imwrite(path, SQUARES, description=text, metadata=None)
+    assert read_mask(path).names[0] == ("a?" if name.strip() else "class 1")
 
 
 @pytest.mark.slow
