@@ -64,11 +64,15 @@ def take_pictures(
 def chosen(pictures: Iterable[Picture], median_um2: float) -> dict[str, Picture]:
     """Those of all slides that are smallest, nearest to the median and largest, each once."""
     some = sorted(pictures, key=lambda picture: picture.area_um2)
-    if len(some) < 2:
-        return {"only one": each for each in some}
-    between = sorted(some[1:-1], key=lambda picture: abs(picture.area_um2 - median_um2))
-    middle = {"middle": each for each in between[:1]}
-    return {"smallest": some[0], **middle, "largest": some[-1]}
+    if not some:
+        return {}
+    if len(some) == 1:
+        return {"only one": some[0]}
+    first, *between, last = some
+    if not between:
+        return {"smallest": first, "largest": last}
+    middle = min(between, key=lambda picture: abs(picture.area_um2 - median_um2))
+    return {"smallest": first, "middle": middle, "largest": last}
 
 
 def _take(
