@@ -103,9 +103,6 @@ class EvaluateRequest:
         places = [path.resolve() for path in self.outputs]
         if len(set(places)) < len(places):
             raise ConfigError("outputs", ", ".join(map(str, self.outputs)), "different files")
-        for name in ("reference", "prediction", "slide"):
-            if Path(getattr(self, name)).resolve() in places:
-                raise ConfigError(name, getattr(self, name), "another file than those written")
         if not self.outputs and not self.posts:
             raise ConfigError("outputs", "none", "at least one file to write, as output_report")
 

@@ -15,6 +15,7 @@ from deeplab.errors import AnnotationError, ConfigError, SourceError
 from deeplab.evaluation.sides import Sides, only, reference_of_documents, sides_of_documents
 from deeplab.exchange.beside import MASK, SLIDES
 from deeplab.exchange.samples import ANNOTATIONS
+from deeplab.files import check_spared
 from deeplab.server.annotations import item_annotations
 from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session
@@ -57,8 +58,8 @@ def find_pairs(request: EvaluateRequest, login: ServerLogin | None) -> Pairs:
         SourceError: there is nothing of that name, or nothing that belongs together.
         ConfigError: one side is a folder and the other is not.
         ServerError: the server refuses or fails.
+        OutputError: a file to write is one that is compared.
     """
-    _check_kept(request)
     found = _of_girder(request, login) if login else _of_disk(request)
     if not found.pairs:
         raise SourceError(
@@ -70,17 +71,6 @@ def find_pairs(request: EvaluateRequest, login: ServerLogin | None) -> Pairs:
             "regions", f"given for {len(found.pairs)} slides", "left away; draw a region_layer"
         )
     return found
-
-
-def _check_kept(request: EvaluateRequest) -> None:
-    """Raise ConfigError where an output would take the place of a file that is compared."""
-    given = {Path(each).resolve() for each in (request.reference, request.prediction) if each}
-    for output in request.outputs:
-        is_annotation = output.suffix.lower() in PREFERENCE and output.exists()
-        if is_annotation and output.resolve().parent in given:
-            raise ConfigError(
-                "outputs", str(output), "a new file or in a folder that is not compared"
-            )
 
 
 def _of_girder(request: EvaluateRequest, login: ServerLogin) -> Pairs:
@@ -115,7 +105,9 @@ def _predictions(request: EvaluateRequest, items: Sequence[Item]) -> dict[str, P
         return {}
     path = Path(request.prediction)
     if path.is_dir():
-        return _files(path)
+        files = _files(path)
+        check_spared(request.outputs, files.values())
+        return files
     if len(items) > 1:
         raise ConfigError("prediction", request.prediction, "a folder where several slides are")
     return {ONLY: path}
@@ -152,6 +144,7 @@ def _of_disk(request: EvaluateRequest) -> Pairs:
         )
     if not reference.is_dir():
         slide = request.slide or _slide_beside(reference)
+        check_spared(request.outputs, [Path(slide)] if slide else [])
         load = _of_files(reference, prediction, request)
         return Pairs([Pair(name=reference.name, slide=slide, item="", load=load)])
     return _of_folders(reference, prediction, request)
@@ -161,6 +154,8 @@ def _of_folders(reference: Path, prediction: Path, request: EvaluateRequest) -> 
     references, predictions = _files(reference), _files(prediction)
     slides = _slides(Path(request.slide)) if request.slide else {}
     slides |= {key: path for key, path in _slides(reference).items() if key not in slides}
+    taken = (references, predictions, slides)
+    check_spared(request.outputs, [path for side in taken for path in side.values()])
     found = Pairs()
     for key, path in sorted(references.items()):
         if key not in predictions:
