@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from deeplab.annotations.formats import FORMATS
@@ -21,6 +22,7 @@ from deeplab.server.session import Session
 
 # What may be a picture is one of labels only where its name says so.
 SUFFIXES = tuple(dict.fromkeys(s for each in FORMATS for s in each.suffixes if s not in MASKS))
+NUMBER = re.compile(r" \(\d+\)$")  # what Girder adds to the name of a second file of one name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,7 @@ class FilesFound:
     Attributes:
         slides: by name.
         files: those of a slide together.
-        unclear: sentences about items that may be about several slides.
+        unclear: sentences about files that are not taken, though they may be about these slides.
     """
 
     slides: Sequence[Item]
@@ -80,14 +82,39 @@ def find_files(session: Session, any_id: str) -> FilesFound:
     fitting = _fitting([item for item in items if _is_slide(item)])
     holders: dict[str, list[Item]] = defaultdict(list)
     unclear: list[str] = []
-    for item in items:
-        slides = [] if _is_slide(item) else fitting.get(plain_name(item.name), [])
+    for item in (each for each in items if not _is_slide(each)):
+        slides = fitting.get(plain_name(item.name), [])
+        first = NUMBER.sub("", item.name)
         if len(slides) == 1:
             holders[slides[0].id].append(item)
         elif any(slide in asked for slide in slides):
             unclear.append(_unclear(item.name, [slide.name for slide in slides]))
+        elif first != item.name and any(s in asked for s in fitting.get(plain_name(first), [])):
+            unclear.append(_second(item.name, first))
     files = [file for slide in asked for file in _files_of(session, slide, holders[slide.id])]
-    return FilesFound(slides=asked, files=files, unclear=unclear)
+    newest = list(_newest(files))
+    unclear += [_older(each.name) for each in files if each not in newest]
+    return FilesFound(slides=asked, files=newest, unclear=unclear)
+
+
+def _newest(files: Sequence[FileOfSlide]) -> Iterator[FileOfSlide]:
+    """Of files of one name in one place, which Girder allows, the one that came last."""
+    by_place: dict[tuple[str, str, str], list[FileOfSlide]] = defaultdict(list)
+    for each in files:
+        by_place[each.slide.id, each.item.name, each.file.name].append(each)
+    for several in by_place.values():
+        yield max(several, key=lambda each: (each.file.created, each.file.id))
+
+
+def _older(name: str) -> str:
+    return f"an older {name} was not taken, as there is a newer one; remove the older"
+
+
+def _second(name: str, first: str) -> str:
+    return (
+        f"{name} was not taken; the server calls a file so that is put beside another {first}:"
+        f" remove the one that is out of date and call the other {first}"
+    )
 
 
 def _unclear(name: str, slides: Sequence[str]) -> str:

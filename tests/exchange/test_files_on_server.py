@@ -77,6 +77,31 @@ def test_a_name_that_fits_two_slides_is_not_guessed_about(girder, folder):
     assert sentence.endswith("in full, as a.ndpi.xml")
 
 
+def test_a_second_upload_of_a_name_is_not_passed_over_in_silence(girder, folder):
+    folder.slide("a.svs")
+    for name in ("a.xml", "a.xml (1)", "b.xml (1)", "a (1).xml"):
+        folder.file(name, b"x", file_name=name.removesuffix(" (1)"))
+    files, pairs = found(girder)
+    assert pairs == {("a.svs", "a.xml")}
+    (sentence,) = files.unclear
+    assert sentence.startswith("a.xml (1) was not taken;")
+    assert sentence.endswith("remove the one that is out of date and call the other a.xml")
+
+
+def test_of_two_files_of_one_name_in_an_item_the_newer_counts(girder, folder):
+    slide = folder.slide("a.svs")
+    for _ in range(2):
+        folder.file("x.xml", b"x", item=slide)
+    newer = girder.routes[f"item/{slide}/files"][-1]
+    newer["created"] = "2026-01-02"
+    girder.routes[f"item/{slide}/files"].reverse()
+    files, _ = found(girder)
+    assert [each.file.id for each in files.files] == [newer["_id"]]
+    assert files.unclear == [
+        "an older a.svs/x.xml was not taken, as there is a newer one; remove the older"
+    ]
+
+
 def test_what_is_no_slide_is_one_clear_sentence(girder, folder):
     xml = folder.file("a.xml", b"x")
     with pytest.raises(SourceError, match="holds no slide, only 1 other items"):
