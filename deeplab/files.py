@@ -68,11 +68,17 @@ def check_writable(path: Path) -> None:
     """Refuse a place for a result before the work for it begins; nothing is made.
 
     Raises:
-        OutputError: `path` is a folder, or its folder cannot be made or written.
+        OutputError: `path` is a folder or no plain file, or its folder cannot be made or written.
     """
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        is_there = path.exists()
+    except OSError as error:  # a name that is too long
+        raise OutputError(path, error.strerror or str(error)) from error
     if path.is_dir():
         raise OutputError(path, "it is a folder; name a file in it")
+    if is_there and not path.is_file():  # a device would be gone, as a result takes its place
+        raise OutputError(path, "it is no plain file; name another")
     if not folder.is_dir():
         raise OutputError(path, f"{folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -66,6 +66,11 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
         check_writable(tmp_path / "file/a.txt")
     with pytest.raises(OutputError, match="it is a folder"):
         check_writable(tmp_path)
+    with pytest.raises(OutputError, match="File name too long"):
+        check_writable(tmp_path / ("a" * 300))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="no plain file"):
+        check_writable(tmp_path / "pipe")
 
 
 def test_a_file_that_is_read_is_refused_for_a_result_by_whatever_path(tmp_path):

@@ -24,6 +24,7 @@ from deeplab.geometry.frames import Mpp
 DECIMALS = 2  # a hundredth of a level-0 pixel
 UNNAMED = "unclassified"
 UM_PER_PIXEL = "um_per_pixel"
+NO_LIST = ("number", "string", "boolean", "start_map")
 SINGLE = ("Polygon", "Point", "LineString")
 SEVERAL = {f"Multi{kind}": kind for kind in SINGLE}
 NAME = "name"  # of an object, beside its class
@@ -83,7 +84,7 @@ def _head(path: Path) -> tuple[str, Mpp | None]:
             return "", None
         if prefix == f"{UM_PER_PIXEL}.item":
             scale.append(number(value, UM_PER_PIXEL, path))
-        elif prefix == UM_PER_PIXEL and event in ("number", "string"):
+        elif prefix == UM_PER_PIXEL and event in NO_LIST:
             raise AnnotationError(path, f"{UM_PER_PIXEL} is no list of two scales, x and y")
         if (prefix, event) == ("features", "start_array"):
             return "features.item", _mpp(scale, path)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 # What large_image and the libraries below it raise on a file that is not what it claims to be.
 READ_FAULTS = (
     *(TileGeneralError, OpenSlideError, OSError, ValueError, TypeError, LookupError),
-    RuntimeError,
+    *(RuntimeError, ArithmeticError),
 )
 # Where large_image's sources keep open files, which they do not close themselves.
 HANDLES = ("_openslide", "_tf", "_pilImage")

@@ -160,6 +160,7 @@ def test_nonsense_is_refused_in_one_sentence(tmp_path, features, sentence):
         ([0, 0.5], "between 0.001 and 1000"),
         (0.5, "no list of two scales"),
         ("0.5", "no list of two scales"),
+        ({"x": 0.5, "y": 0.5}, "no list of two scales"),
     ],
 )
 def test_a_scale_that_is_none_is_refused_in_words(tmp_path, scale, sentence):

@@ -6,6 +6,7 @@ import large_image
 import numpy as np
 import pytest
 import tifffile
+from openslide import OpenSlideError
 from PIL import Image
 
 from deeplab.errors import ScaleError, SlideNotFoundError, UnreadableSlideError
@@ -53,6 +54,17 @@ def test_where_the_tiff_source_differs_openslide_is_taken(svs, monkeypatch):
     with open_slide(svs) as slide:
         assert slide.reader == "large_image openslide"
         slide.read(slide.frame(1.0), WorkBox(0, 0, 100, 100))
+
+
+@pytest.mark.parametrize("fault", [OpenSlideError("damaged"), ZeroDivisionError()])
+def test_a_reader_that_fails_on_a_file_is_passed_over(svs, monkeypatch, fault):
+    def fail(*_, **__):
+        raise fault
+
+    fail.name = "openslide"
+    monkeypatch.setattr(large_image_slide, "OpenslideFileTileSource", fail)
+    with open_slide(svs) as slide:
+        assert slide.reader == "large_image tiff"
 
 
 def test_one_wrong_pixel_is_a_difference(svs, monkeypatch):
