@@ -1,9 +1,12 @@
 # make demo          segment a real slide; results in demo/
 # make test          all tests: fast ones, the Girder plugin, the real stack (skipped without Docker)
-# make check         format, lint, types, contracts and fast tests, in about a minute
+# make check         format, lint, types, contracts and the tests of less than a second
 # make histomicsui   the whole real stack on this machine, with the slide and the model in it
 PYTHON ?= python3
 PORT ?= 8080
+# Processes that run fast tests; each that meets TensorFlow takes some 3 GB.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist worksteal
 VENV := .venv/bin
 STACK := PYTHONPATH=docker $(PYTHON) -m local_stack --port $(PORT)
 
@@ -29,7 +32,7 @@ demo: env
 test: test-fast test-plugin test-stack
 
 test-fast: env
-	$(VENV)/pytest -m "not stack"
+	$(VENV)/pytest -m "not stack" $(PARALLEL)
 
 # Girder and TensorFlow do not share an environment, so the plugin has its own run.
 test-plugin:
@@ -47,7 +50,7 @@ lint: env
 	$(VENV)/typos
 
 check: lint
-	$(VENV)/pytest -q -m "not stack and not slow"
+	$(VENV)/pytest -q -m "not stack and not slow" $(PARALLEL)
 
 histomicsui:
 	$(STACK) up

@@ -66,6 +66,7 @@ setup(
             "playwright>=1.50",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "ruff==0.17.5",
             "scikit-learn>=1.5",
             "tf2onnx>=1.17",
