@@ -29,4 +29,4 @@ class Choice:
                 near = nearest(name, tuple(self._met))
                 hint = f'; did you mean "{near}"?' if near else ""
                 there = ", ".join(self._met) or "none at all"
-                yield f'no layer is called "{name}"{hint} There are: {there}'
+                yield f'no layer is called "{name}"{hint} (there are: {there})'

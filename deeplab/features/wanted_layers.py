@@ -14,6 +14,7 @@ from deeplab.exchange.labelling import folded
 from deeplab.exchange.maker import is_remark
 from deeplab.exchange.samples import Sample
 from deeplab.files import scratch_folder
+from deeplab.report.words import listed
 from deeplab.server.annotations import item_annotations
 from deeplab.server.session import ServerLogin, Session
 
@@ -58,13 +59,24 @@ def wanted_layers(annotations: Annotations, classes: Sequence[str]) -> Annotatio
     """The layers to measure, one for each class, called as the user calls it."""
     asked = {folded(name): name for name in classes}
     by_class: dict[str, list[Layer]] = {}
+    called: dict[str, list[str]] = {}
     for layer in annotations.layers:
         name = asked.get(folded(layer.name), "") if classes else _own_name(layer)
         if name:
             by_class.setdefault(name, []).append(replace(layer, name=name))
+            called.setdefault(name, []).append(layer.name)
     names = [name for name in classes if name in by_class] or list(by_class)
     layers = Annotations(tuple(layer for name in names for layer in by_class[name]))
-    return replace(annotations, layers=tuple(layers.layer(name) for name in names))
+    odd = [
+        f"the layers {listed(several)} were measured as one, {name}"
+        for name, several in called.items()
+        if len(several) > 1
+    ]
+    return replace(
+        annotations,
+        layers=tuple(layers.layer(name) for name in names),
+        remarks=(*annotations.remarks, *odd),
+    )
 
 
 def _own_name(layer: Layer) -> str:

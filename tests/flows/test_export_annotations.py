@@ -143,7 +143,7 @@ def test_only_the_layers_asked_for_are_written(slide, export, tmp_path):
         assert archive.namelist() == ["a.svs.xml"]
         assert b"stroma" not in archive.read("a.svs.xml")
     assert "b.svs has none of these layers" in said
-    assert 'no layer is called "none" There are: Tumour, stroma' in said
+    assert 'no layer is called "none" (there are: Tumour, stroma)' in said
     code, _, error = export(tmp_path / "b.zip", "--classes", "tumuor")
     assert (code, 'did you mean "Tumour"?' in error) == (2, True)
     assert not (tmp_path / "b.zip").exists()

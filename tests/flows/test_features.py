@@ -347,6 +347,16 @@ def test_two_layers_of_one_name_are_said(girder, capsys):
     assert "2 layers are called glomerulus" not in said
 
 
+def test_layers_that_one_name_asks_for_are_said(tmp_path, capsys):
+    paint(tmp_path, layers=layers_of({"Tubule": [(60, 60, 20)]}))
+    words = (tmp_path / "a.tiff", "--pixels", "off", "--csv", tmp_path / "o.csv")
+    assert features(*words, "--classes", "TUBULE") == 0
+    assert "the layers tubule and Tubule were measured as one, TUBULE" in capsys.readouterr().out
+    assert len(table_of(tmp_path / "o.csv")) == 4
+    assert features(*words) == 0
+    assert "as one" not in capsys.readouterr().out
+
+
 def test_what_is_missing_on_a_plain_install_is_said(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "histomicstk", None)
     assert features(folder, "--csv", tmp_path / "o.csv") == 2

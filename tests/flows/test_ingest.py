@@ -209,7 +209,7 @@ def test_only_the_layers_asked_for_are_taken_whatever_their_case(
     folder.file("TCGA.01.xml", written(tmp_path, drawn("Tumour ", "stroma")))
     code, said, _ = ingest("--classes", "tumour,necrosis")
     assert (code, [name.strip() for name in made(board, slide)]) == (0, ["Tumour"])
-    assert 'no layer is called "necrosis" There are: ' in said
+    assert 'no layer is called "necrosis" (there are: ' in said
     assert ingest()[0] == 0
     assert len(made(board, slide)) == 2
     code, _, error = ingest("--classes", "stromma")
