@@ -154,6 +154,9 @@ class LayerGatherer:
     ) -> None:
         """Puts a shape into a layer that is open; an outline that crosses itself is mended."""
         shapes, mended = mend([Shape(polygon, properties or {})])
+        if mended and not shapes:
+            self.skip("outline that encloses nothing")
+            return
         self._mended += mended
         for shape in shapes:
             self._shapes[name].append(shape)
@@ -196,7 +199,7 @@ class LayerGatherer:
 
     def _remarks(self) -> Iterator[str]:
         if self._mended:
-            yield f"{self._mended} outlines crossed themselves or enclosed nothing and were mended"
+            yield f"{self._mended} outlines crossed themselves and were mended"
         for kind, count in sorted(self._skipped.items()):
             yield f"{count} left out: {kind}"
 
