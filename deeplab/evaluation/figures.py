@@ -186,8 +186,9 @@ def _parts(scores: Sequence[SlideScore], border_um: float) -> Iterator[_Part]:
     yield _of_objects("", objects.sum(axis=1))
     for place, name in enumerate(classes):
         yield _of_objects(name, objects[:, place])
-    if scores[0].centroids:
-        centroids = np.array([[each.row for each in score.centroids] for score in scores])
+    found = [score.centroids for score in scores if score.centroids is not None]
+    if found:  # of all slides or of none
+        centroids = np.array([[each.row for each in of_slide] for of_slide in found])
         for place, name in enumerate(classes):
             yield _Part(
                 centroids[:, place], ((name, "centroid_f1"),), lambda row: np.array([_f_d(row)])

@@ -41,7 +41,7 @@ class SlideScore:
         mpp_work: um per work pixel.
         borders: of each class.
         objects: of each class, areas in um2.
-        centroids: of each class; none where they were not asked for.
+        centroids: of each class; None where they were not asked for.
         model: that predicted, where it is known.
         remarks: what reading had to mend or leave out.
         error_map: a small picture of where the errors are; None: none was asked for.
@@ -53,7 +53,7 @@ class SlideScore:
     mpp_work: float
     borders: tuple[BorderTally, ...]
     objects: tuple[Agreement, ...]
-    centroids: tuple[Detection, ...] = ()
+    centroids: tuple[Detection, ...] | None = None
     model: str = ""
     remarks: tuple[str, ...] = ()
     error_map: ErrorPicture | None = None
@@ -74,7 +74,7 @@ class SlideScore:
             confusion=Confusion.of(np.pad(self.confusion.counts, (0, more))),
             borders=self.borders + (BorderTally.nothing(),) * more,
             objects=self.objects + (Agreement(),) * more,
-            centroids=self.centroids + ((Detection(),) * more if self.centroids else ()),
+            centroids=None if self.centroids is None else self.centroids + (Detection(),) * more,
         )
 
 
@@ -173,7 +173,7 @@ def judge(
             mpp_work=mpp_work,
             borders=tuple(pixels.borders(mpp_work)),
             objects=tuple(each.agreement for each in found),
-            centroids=tuple(each.centroids for each in found) if request.centroid_um else (),
+            centroids=tuple(each.centroids for each in found) if request.centroid_um else None,
             remarks=(*case.truth.remarks, *case.prediction.remarks),
             error_map=picture.picture(mpp_work) if request.output_report else None,
         ),

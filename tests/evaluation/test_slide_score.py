@@ -176,7 +176,7 @@ def test_objects_without_a_partner_are_shown_whole():
 
 def test_centroids_are_paired_in_um_where_asked_for():
     reference, prediction = side(a=[square(10, 10, 6)]), side(a=[square(15, 10, 6)])
-    assert score(reference, prediction).centroids == ()
+    assert score(reference, prediction).centroids is None
     for radius_um, matched in ((2.6, 1), (2.4, 0)):
         found = score(reference, prediction, centroid_um=radius_um)
         assert found.centroids[0].matched == matched

@@ -219,6 +219,16 @@ def test_layers_are_told_apart_by_name_in_any_format(evaluate, tmp_path):
     assert (code, table("dice", "a")) == (0, 0.75)
 
 
+def test_a_slide_without_any_class_may_come_first(evaluate, tmp_path):
+    for folder in ("ref", "found"):
+        write(tmp_path / folder / "one.anot", drawn())
+        write(tmp_path / folder / "two.anot", drawn(a=[(20, 20, 40, 40)]))
+    words = (tmp_path / "ref", tmp_path / "found", "--report", tmp_path / "r.html")
+    code, said, table = evaluate(*words, "--centroid_um", "3")
+    assert code == 0, said
+    assert (table("centroid_f1", "a"), table("dice", "a", "mean")) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("elements", "code", "sentence"),
     [
