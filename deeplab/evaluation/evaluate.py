@@ -84,10 +84,9 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluated:
     """
     for path in request.outputs:
         check_writable(path)
-    read = (request.reference, request.prediction, request.slide)
-    check_spared(request.outputs, [Path(each) for each in read if each])
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     found = find_pairs(request, login)
+    _check_spared(request, found)
     _check_annotation(request, found)
     with scratch_folder() as folder:
         run = _Run(request, login, found, folder)
@@ -100,6 +99,12 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluated:
                 _post(run.marked, evaluated.compared, login)
         progress("write", 1, 1)
     return evaluated
+
+
+def _check_spared(request: EvaluateRequest, found: Pairs) -> None:
+    named = [request.reference, request.prediction, *(pair.slide for pair in found.pairs)]
+    files = [file for pair in found.pairs for file in pair.files]
+    check_spared(request.outputs, [*map(Path, filter(None, named)), *files])
 
 
 class _Run:

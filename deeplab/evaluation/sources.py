@@ -35,12 +35,14 @@ class Pair:
         slide: path, or id of a Girder item; "": there is none at hand.
         item: id of the Girder item to put layers on; "": there is none.
         load: reads both sides.
+        files: on the disk, of which both are read.
     """
 
     name: str
     slide: str
     item: str
     load: Callable[[Reading], Sides]
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def _of_girder(request: EvaluateRequest, login: ServerLogin) -> Pairs:
         names = {pair.name for pair in found.pairs}
         name = item.name if item.name not in names else f"{item.name} ({item.id})"
         load = _live(session, item, path, request)
-        found.pairs.append(Pair(name=name, slide=item.id, item=item.id, load=load))
+        files = (path,) if path else ()
+        found.pairs.append(Pair(name=name, slide=item.id, item=item.id, load=load, files=files))
     return found
 
 
@@ -165,7 +168,10 @@ def _of_folders(reference: Path, prediction: Path, request: EvaluateRequest) -> 
         is_own = slide is None or slide in (path, predictions[key])  # a mask is no slide
         load = _of_files(path, predictions[key], request)
         name = path.name if is_own else str(slide.name)  # type: ignore[union-attr]
-        found.pairs.append(Pair(name=name, slide="" if is_own else str(slide), item="", load=load))
+        files = (path, predictions[key])
+        found.pairs.append(
+            Pair(name=name, slide="" if is_own else str(slide), item="", load=load, files=files)
+        )
     for key, path in sorted(predictions.items()):
         if key not in references:
             found.left_out[path.name] = "has no reference"

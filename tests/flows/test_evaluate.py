@@ -473,3 +473,17 @@ def test_where_the_server_refuses_the_layers_no_file_appears(on_girder, board, g
     code, said, table = on_girder()
     assert (code, table.rows) == (2, [])
     assert "error: " in said
+
+
+@pytest.mark.parametrize("name", ["drawn/a.anot", "found/a.anot", "found/../drawn/a.anot"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_compared_is_not_written_over(evaluate, tmp_path, name, whole):
+    for side in ("drawn", "found"):
+        write(tmp_path / side / "a.anot", drawn(a=[(20, 20, 40, 40)]))
+    sides = [
+        tmp_path / side if whole else tmp_path / side / "a.anot" for side in ("drawn", "found")
+    ]
+    before = (tmp_path / name).read_bytes()
+    code, said, _ = evaluate(*sides, "--annotation", tmp_path / name)
+    assert (code, "it is read for the result" in said) == (2, True)
+    assert (tmp_path / name).read_bytes() == before
