@@ -97,7 +97,7 @@ class Reader:
                 meaning = self._rules.meaning(name)
                 is_new = meaning not in self._rules.asked and folded(name) != BACKGROUND
                 if is_new and not self._request.classes:
-                    meaning = meaning or name
+                    meaning = meaning or name.strip()
                     classes = (*self._rules.classes, meaning)
                     self._rules = replace(self._rules, classes=classes)
                 if meaning in self._rules.classes:

@@ -219,6 +219,14 @@ def test_layers_are_told_apart_by_name_in_any_format(evaluate, tmp_path):
     assert (code, table("dice", "a")) == (0, 0.75)
 
 
+def test_blanks_around_the_name_of_a_layer_are_of_no_class(evaluate, tmp_path):
+    path = write(tmp_path / "a.anot", drawn(**{"a ": [(20, 20, 40, 40)], "\tb\n": []}))
+    code, said, table = evaluate(path, path, "--report", tmp_path / "r.html")
+    assert code == 0, said
+    assert table("dice", "a") == 1
+    assert {row["class"] for row in table.rows} == {"", "background", "a", "b"}
+
+
 def test_a_slide_without_any_class_may_come_first(evaluate, tmp_path):
     for folder in ("ref", "found"):
         write(tmp_path / folder / "one.anot", drawn())
