@@ -126,7 +126,8 @@ def _area(name: str, frame: WorkFrame, regions: Sequence[shapely.Polygon] | None
     """The work pixels that hold all regions on the slide."""
     if regions is None:
         return frame.box
-    left, top, right, bottom = shapely.total_bounds(np.asarray(regions, object)).tolist()
+    whole = shapely.GeometryCollection(list(regions))  # none where those asked for do not meet
+    left, top, right, bottom = shapely.total_bounds(whole).tolist()
     area = WorkBox(0, 0, 0, 0)
     if right > left and bottom > top:
         area = frame.to_work(Level0Box(left, top, right - left, bottom - top)).intersection(

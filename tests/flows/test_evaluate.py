@@ -310,6 +310,10 @@ def test_a_region_bounds_what_is_judged(evaluate, tmp_path):
         (("ref", "found", "--annotation", "e.anot"), "a file .zip where 2 slides are compared"),
         (("ref", "found", "--region", "0,0,9,9"), "left away; draw a region_layer"),
         (("r.anot", "p.anot", "--region", "900,900,9,9"), "has no region to judge in"),
+        (
+            ("r.anot", "p.anot", "--region", "0,0,9,9", "--region_layer", "a"),
+            "has no region to judge in",
+        ),
         (("r.anot", "p.anot", "--aliases", "b"), "must be name=class"),
         (("r.anot", "bad.png"), "bad.png"),
         (("empty", "found"), "holds no annotations"),
