@@ -17,6 +17,7 @@ from deeplab.annotations.store import Store, store
 from deeplab.config.classes import PALETTE, Rgb, parse_colour
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.geometry.frames import Mpp
+from deeplab.report.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ class LayerGatherer:
 
     def _remarks(self) -> Iterator[str]:
         if self._mended:
-            yield f"{self._mended} outlines crossed themselves and were mended"
+            yield f"{counted(self._mended, 'outline')} mended: self-crossing"
         for kind, count in sorted(self._skipped.items()):
             yield f"{count} left out: {kind}"
 
