@@ -26,6 +26,7 @@ from deeplab.evaluation.instances import Agreement, Detection
 from deeplab.evaluation.semantic import Confusion
 from deeplab.evaluation.slide_score import SlideScore
 from deeplab.files import whole_file
+from deeplab.report.cells import safe_cell
 
 COLUMNS = ("level", "slide", "class", "predicted_as", "metric", "value", "low", "high")
 OF_LABELS = ("dice", "iou", "precision", "recall", "mcc")
@@ -63,7 +64,8 @@ class Figure:
         """The cells of the table; what is not known is empty."""
         numbers = (self.interval.value, self.interval.low, self.interval.high)
         cells = ("" if np.isnan(number) else f"{number:.10g}" for number in numbers)
-        return self.level, self.slide, self.class_name, self.predicted_as, self.metric, *cells
+        names = map(safe_cell, (self.slide, self.class_name, self.predicted_as))
+        return self.level, *names, self.metric, *cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

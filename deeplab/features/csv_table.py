@@ -11,9 +11,9 @@ from deeplab.config.features_request import Pixels
 from deeplab.features.slide_labels import Cell, SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, columns_of
 from deeplab.files import whole_file
+from deeplab.report.cells import safe_cell
 
 FIRST = ("slide", "class", "object")
-STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_objects(
@@ -31,12 +31,12 @@ def write_objects(
     blank = [""] * len(labels.columns)
     with whole_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow([*FIRST, *map(_safe, [*columns, *joined(labels, columns)])])
+        rows.writerow([*FIRST, *map(safe_cell, [*columns, *joined(labels, columns)])])
         for slide in slides:
             known = labels.of(slide.name)
             last = [_text(cell) for cell in known] if known else blank
             for name in slide.tables:
-                first = [_safe(slide.name), _safe(name)]
+                first = [safe_cell(slide.name), safe_cell(name)]
                 for number, row in enumerate(slide.rows(name, columns), start=1):
                     rows.writerow([*first, number, *map(_number, row), *last])
 
@@ -52,8 +52,4 @@ def _number(value: float) -> str:
 
 
 def _text(cell: Cell) -> str:
-    return f"{cell:.15g}" if isinstance(cell, float) else _safe(cell or "")
-
-
-def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(STARTS_FORMULA) else text
+    return f"{cell:.15g}" if isinstance(cell, float) else safe_cell(cell or "")

@@ -16,11 +16,12 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from deeplab.config.features_request import Pixels
-from deeplab.features.csv_table import STARTS_FORMULA, joined
+from deeplab.features.csv_table import joined
 from deeplab.features.slide_labels import SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, columns_of
 from deeplab.features.slide_summary import ClassSummary
 from deeplab.files import whole_file
+from deeplab.report.cells import STARTS_FORMULA
 
 MAX_ROWS = 1_048_576  # of a sheet, as Excel has it
 MAX_TEXT = 32_767  # letters in a cell

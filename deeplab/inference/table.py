@@ -8,6 +8,7 @@ from pathlib import Path
 from deeplab.annotations.shapes import Annotations
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
+from deeplab.report.cells import safe_cell
 
 COLUMNS = (
     "class", "x_level0", "y_level0", "area_um2", "perimeter_um", "confidence",
@@ -29,7 +30,7 @@ def write_table(path: Path, annotations: Annotations, mpp: Mpp) -> None:
                 centre, bounds = shape.polygon.centroid, shape.polygon.bounds
                 rows.writerow(
                     [
-                        layer.name,
+                        safe_cell(layer.name),
                         f"{centre.x:.2f}",
                         f"{centre.y:.2f}",
                         shape.properties["area_um2"],

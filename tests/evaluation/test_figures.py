@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deeplab.evaluation.bootstrap import Interval
 from deeplab.evaluation.boundary import BorderDistances
-from deeplab.evaluation.figures import COLUMNS, Figures, write_table
+from deeplab.evaluation.figures import COLUMNS, Figure, Figures, write_table
 from deeplab.evaluation.slide_score import judge
 from deeplab.geometry.frames import Mpp
 from tests.evaluation.cases_for_tests import HALF, read, request, side, sized, square
@@ -108,3 +109,10 @@ def test_the_page_explains_each_metric_of_the_table():
     assert explained == {figure.metric for figure in figures.all_figures}
     for column in COLUMNS:
         assert f"`{column}`" in section
+
+
+def test_names_in_the_table_are_no_formulas():
+    figure = Figure(
+        level="slide", metric="dice", interval=Interval(-0.5, -1, 1), class_name="=a", slide="-b"
+    )
+    assert figure.row == ("slide", "'-b", "'=a", "", "dice", "-0.5", "-1", "1")
