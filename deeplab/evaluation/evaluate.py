@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from deeplab.evaluation.sides import CLI
 from deeplab.evaluation.slide_score import Judged, SlideScore, judge
 from deeplab.evaluation.sources import Pair, Pairs, find_pairs
 from deeplab.exchange.layers import Origin, replace_layers
+from deeplab.exchange.packed import ZIP, pack_all
 from deeplab.files import all_or_none, check_spared, check_writable, scratch_folder
 from deeplab.geometry.frames import Mpp
 from deeplab.report.words import counted
@@ -32,7 +31,6 @@ from deeplab.server.session import ServerLogin, Session
 log = logging.getLogger(__name__)
 
 STEPS = 100  # of the progress, a slide
-ZIP = ".zip"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +220,7 @@ def _writers(
     if request.output_annotation:
         packed = request.output_annotation.suffix.lower() == ZIP
         writers[request.output_annotation] = (
-            (lambda path: _pack(path, marked))
+            (lambda path: pack_all(path, ((each.name, each.path) for each in marked)))
             if packed
             else (lambda path: _copy(marked[0].path, path))
         )
@@ -231,14 +229,6 @@ def _writers(
 
 def _copy(source: Path, path: Path) -> None:
     shutil.copyfile(source, path)
-
-
-def _pack(path: Path, marked: list[_Marked]) -> None:
-    """A zip with the layers of each slide; what a name cannot have in a file's is left out."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for number, each in enumerate(marked, start=1):
-            safe = re.sub(r"[^\w.-]+", "_", each.name)[:100]
-            file.write(each.path, f"{number:02d} {safe}.anot")
 
 
 def _post(marked: list[_Marked], compared: Compared, login: ServerLogin) -> None:

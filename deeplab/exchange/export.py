@@ -19,6 +19,7 @@ from deeplab.errors import AnnotationError, ConfigError, SlideError, SourceError
 from deeplab.exchange.beside import MASK
 from deeplab.exchange.choice import Choice
 from deeplab.exchange.layers import ORIGIN
+from deeplab.exchange.packed import ZIP, pack
 from deeplab.exchange.samples import Found, LeftOut, Sample, find_samples
 from deeplab.files import check_spared, check_writable, safe_name, scratch_folder, whole_file
 from deeplab.geometry.frames import Mpp
@@ -26,11 +27,7 @@ from deeplab.report.words import counted
 from deeplab.server.session import ServerLogin
 from deeplab.slides.facts import slide_facts
 
-ZIP = ".zip"
 USUAL = "imagescope"  # in a zip, where nothing else is asked for
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of all files in a zip: the same content is the same zip
-READABLE = 0o644 << 16  # rights of a file, where a zip keeps them
-PIECE_BYTES = 1 << 20
 
 Put = Callable[[Path], object]  # puts a file in its place
 
@@ -232,13 +229,4 @@ def _place(output: Path, found: Found) -> Iterator[Put]:
             yield lambda path: shutil.copyfile(path, part)
         return
     with whole_file(output) as part, zipfile.ZipFile(part, "w") as archive:
-        yield lambda path: _add(archive, path)
-
-
-def _add(archive: zipfile.ZipFile, path: Path) -> None:
-    entry = zipfile.ZipInfo(path.name, EPOCH)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.create_system = 3  # the same wherever it is made
-    entry.external_attr = READABLE
-    with path.open("rb") as file, archive.open(entry, "w", force_zip64=True) as to:
-        shutil.copyfileobj(file, to, PIECE_BYTES)
+        yield lambda path: pack(archive, path, path.name)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,6 +23,7 @@ from deeplab.errors import (
 )
 from deeplab.exchange.labelling import nearest
 from deeplab.exchange.layers import Origin, replace_layers
+from deeplab.exchange.packed import pack_all
 from deeplab.exchange.samples import LeftOut, Sample, find_samples, raise_unless_alone
 from deeplab.features.csv_table import write_objects
 from deeplab.features.feature_layers import (
@@ -226,10 +225,7 @@ def _write_layers(path: Path, slides: Sequence[SlideMeasures]) -> None:
     if path.suffix.lower() != SEVERAL:
         shutil.copyfile(slides[0].layers, path)
         return
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-        for number, slide in enumerate(slides, start=1):
-            safe = re.sub(r"[^\w.-]+", "_", slide.name)
-            packed.write(slide.layers, f"{number:02d} {safe}.anot")
+    pack_all(path, ((slide.name, slide.layers) for slide in slides))
 
 
 def _plotted(annotations: Annotations) -> Annotations:

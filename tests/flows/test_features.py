@@ -184,8 +184,8 @@ def test_of_several_slides_the_layers_are_files_in_a_zip(folder, tmp_path, capsy
     assert (done, "a .zip where there are several slides" in capsys.readouterr().err) == (2, True)
     assert features(folder, "--annotation", tmp_path / "o.zip", "--pixels", "off") == 0
     with zipfile.ZipFile(tmp_path / "o.zip") as packed:
-        assert packed.namelist() == ["01 a.tiff.anot", "02 x_y_z_.tiff.anot"]
-        assert len(json.loads(packed.read("02 x_y_z_.tiff.anot"))) == 2
+        assert packed.namelist() == ["01 a.tiff.anot", "02 x y;$(z).tiff.anot"]
+        assert len(json.loads(packed.read("02 x y;$(z).tiff.anot"))) == 2
 
 
 def test_only_the_layers_asked_for_are_measured_and_unknown_ones_are_said(folder, tmp_path, capsys):

@@ -1,0 +1,32 @@
+"""Files of several slides in one zip, which is the same for the same content."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from deeplab.files import safe_name
+
+ZIP = ".zip"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of all files in a zip: the same content is the same zip
+READABLE = 0o644 << 16  # rights of a file, where a zip keeps them
+PIECE_BYTES = 1 << 20
+
+
+def pack(archive: zipfile.ZipFile, path: Path, name: str) -> None:
+    """Put a file into a zip, piece by piece, under a name that files can have."""
+    entry = zipfile.ZipInfo(safe_name(name), EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = 3  # the same wherever it is made
+    entry.external_attr = READABLE
+    with path.open("rb") as file, archive.open(entry, "w", force_zip64=True) as to:
+        shutil.copyfileobj(file, to, PIECE_BYTES)
+
+
+def pack_all(to: Path, files: Iterable[tuple[str, Path]]) -> None:
+    """Write a zip of files, each called after its slide and numbered, as names may be alike."""
+    with zipfile.ZipFile(to, "w") as archive:
+        for number, (slide, path) in enumerate(files, start=1):
+            pack(archive, path, f"{number:02d} {safe_name(slide)}{path.suffix}")
