@@ -13,8 +13,6 @@ from deeplab.errors import ConfigError
 Pixels = Literal["auto", "off"]
 Staining = Literal["he", "pas"]
 
-SEVERAL = ".zip"  # suffix of a file that holds one for each slide
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeaturesRequest:

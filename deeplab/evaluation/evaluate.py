@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +21,8 @@ from deeplab.evaluation.sides import CLI
 from deeplab.evaluation.slide_score import Judged, SlideScore, judge
 from deeplab.evaluation.sources import Pair, Pairs, find_pairs
 from deeplab.exchange.layers import Origin, replace_layers
-from deeplab.exchange.packed import ZIP, pack_all
-from deeplab.files import all_or_none, check_spared, check_writable, scratch_folder
+from deeplab.exchange.packed import ZIP, write_all
+from deeplab.files import all_or_none, check_writable, scratch_folder
 from deeplab.geometry.frames import Mpp
 from deeplab.report.words import counted
 from deeplab.server.session import ServerLogin, Session
@@ -84,7 +83,6 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluated:
         check_writable(path)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     found = find_pairs(request, login)
-    _check_spared(request, found)
     _check_annotation(request, found)
     with scratch_folder() as folder:
         run = _Run(request, login, found, folder)
@@ -97,12 +95,6 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluated:
                 _post(run.marked, evaluated.compared, login)
         progress("write", 1, 1)
     return evaluated
-
-
-def _check_spared(request: EvaluateRequest, found: Pairs) -> None:
-    named = [request.reference, request.prediction, *(pair.slide for pair in found.pairs)]
-    files = [file for pair in found.pairs for file in pair.files]
-    check_spared(request.outputs, [*map(Path, filter(None, named)), *files])
 
 
 class _Run:
@@ -218,17 +210,10 @@ def _writers(
     if request.output_table:
         writers[request.output_table] = lambda path: write_table(path, evaluated.figures)
     if request.output_annotation:
-        packed = request.output_annotation.suffix.lower() == ZIP
-        writers[request.output_annotation] = (
-            (lambda path: pack_all(path, ((each.name, each.path) for each in marked)))
-            if packed
-            else (lambda path: _copy(marked[0].path, path))
+        writers[request.output_annotation] = lambda path: write_all(
+            path, [(each.name, each.path) for each in marked]
         )
     return writers
-
-
-def _copy(source: Path, path: Path) -> None:
-    shutil.copyfile(source, path)
 
 
 def _post(marked: list[_Marked], compared: Compared, login: ServerLogin) -> None:

@@ -35,14 +35,12 @@ class Pair:
         slide: path, or id of a Girder item; "": there is none at hand.
         item: id of the Girder item to put layers on; "": there is none.
         load: reads both sides.
-        files: on the disk, of which both are read.
     """
 
     name: str
     slide: str
     item: str
     load: Callable[[Reading], Sides]
-    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +60,8 @@ def find_pairs(request: EvaluateRequest, login: ServerLogin | None) -> Pairs:
         ServerError: the server refuses or fails.
         OutputError: a file to write is one that is compared.
     """
+    named = (request.reference, request.prediction, request.slide)
+    check_spared(request.outputs, map(Path, filter(None, named)))
     found = _of_girder(request, login) if login else _of_disk(request)
     if not found.pairs:
         raise SourceError(
@@ -88,8 +88,7 @@ def _of_girder(request: EvaluateRequest, login: ServerLogin) -> Pairs:
         names = {pair.name for pair in found.pairs}
         name = item.name if item.name not in names else f"{item.name} ({item.id})"
         load = _live(session, item, path, request)
-        files = (path,) if path else ()
-        found.pairs.append(Pair(name=name, slide=item.id, item=item.id, load=load, files=files))
+        found.pairs.append(Pair(name=name, slide=item.id, item=item.id, load=load))
     return found
 
 
@@ -168,10 +167,7 @@ def _of_folders(reference: Path, prediction: Path, request: EvaluateRequest) -> 
         is_own = slide is None or slide in (path, predictions[key])  # a mask is no slide
         load = _of_files(path, predictions[key], request)
         name = path.name if is_own else str(slide.name)  # type: ignore[union-attr]
-        files = (path, predictions[key])
-        found.pairs.append(
-            Pair(name=name, slide="" if is_own else str(slide), item="", load=load, files=files)
-        )
+        found.pairs.append(Pair(name=name, slide="" if is_own else str(slide), item="", load=load))
     for key, path in sorted(predictions.items()):
         if key not in references:
             found.left_out[path.name] = "has no reference"

@@ -1,10 +1,10 @@
-"""Files of several slides in one zip, which is the same for the same content."""
+"""Files of slides: one as it is, several in a zip, which is the same for the same content."""
 
 from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab.files import safe_name
@@ -16,8 +16,8 @@ PIECE_BYTES = 1 << 20
 
 
 def pack(archive: zipfile.ZipFile, path: Path, name: str) -> None:
-    """Put a file into a zip, piece by piece, under a name that files can have."""
-    entry = zipfile.ZipInfo(safe_name(name), EPOCH)
+    """Put a file into a zip, piece by piece, under a name that is safe."""
+    entry = zipfile.ZipInfo(name, EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = 3  # the same wherever it is made
     entry.external_attr = READABLE
@@ -25,8 +25,14 @@ def pack(archive: zipfile.ZipFile, path: Path, name: str) -> None:
         shutil.copyfileobj(file, to, PIECE_BYTES)
 
 
-def pack_all(to: Path, files: Iterable[tuple[str, Path]]) -> None:
-    """Write a zip of files, each called after its slide and numbered, as names may be alike."""
+def write_all(to: Path, files: Sequence[tuple[str, Path]]) -> None:
+    """Write a zip of files, each called after its slide and numbered, as names may be alike.
+
+    Where `to` is not called a zip it becomes the first file, of the one slide there is.
+    """
+    if to.suffix.lower() != ZIP:
+        shutil.copyfile(files[0][1], to)
+        return
     with zipfile.ZipFile(to, "w") as archive:
         for number, (slide, path) in enumerate(files, start=1):
             pack(archive, path, f"{number:02d} {safe_name(slide)}{path.suffix}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from deeplab.annotations.girder_json import read_girder_json
 from deeplab.annotations.shapes import Annotations
-from deeplab.config.features_request import SEVERAL, FeaturesRequest
+from deeplab.config.features_request import FeaturesRequest
 from deeplab.config.progress import Progress
 from deeplab.errors import (
     AnnotationError,
@@ -23,7 +22,7 @@ from deeplab.errors import (
 )
 from deeplab.exchange.labelling import nearest
 from deeplab.exchange.layers import Origin, replace_layers
-from deeplab.exchange.packed import pack_all
+from deeplab.exchange.packed import ZIP, write_all
 from deeplab.exchange.samples import LeftOut, Sample, find_samples, raise_unless_alone
 from deeplab.features.csv_table import write_objects
 from deeplab.features.feature_layers import (
@@ -105,9 +104,9 @@ def extract_features(request: FeaturesRequest, progress: Progress) -> FeaturesRe
 
 def _check_one_file(request: FeaturesRequest, samples: Sequence[Sample]) -> None:
     path = request.output_annotation
-    if path and len(samples) > 1 and path.suffix.lower() != SEVERAL:
+    if path and len(samples) > 1 and path.suffix.lower() != ZIP:
         raise ConfigError(
-            "output_annotation", path, f"a {SEVERAL} where there are several slides to measure"
+            "output_annotation", path, f"a {ZIP} where there are several slides to measure"
         )
 
 
@@ -217,15 +216,10 @@ def _writers(
         )
         writers[request.output_report] = lambda path: write_report(path, facts)
     if request.output_annotation:
-        writers[request.output_annotation] = lambda path: _write_layers(path, slides)
+        writers[request.output_annotation] = lambda path: write_all(
+            path, [(slide.name, slide.layers) for slide in slides]
+        )
     return writers
-
-
-def _write_layers(path: Path, slides: Sequence[SlideMeasures]) -> None:
-    if path.suffix.lower() != SEVERAL:
-        shutil.copyfile(slides[0].layers, path)
-        return
-    pack_all(path, ((slide.name, slide.layers) for slide in slides))
 
 
 def _plotted(annotations: Annotations) -> Annotations:

@@ -1,13 +1,13 @@
 import zipfile
 
-from deeplab.exchange.packed import pack_all
+from deeplab.exchange.packed import write_all
 
 
 def test_files_are_called_after_their_slides_and_lead_nowhere(tmp_path):
     (tmp_path / "0.anot").write_text("a")
     (tmp_path / "1.anot").write_text("b")
     files = [("../../ä, 🔬.svs", tmp_path / "0.anot"), ("a.svs", tmp_path / "1.anot")]
-    pack_all(tmp_path / "all.zip", files)
+    write_all(tmp_path / "all.zip", files)
     with zipfile.ZipFile(tmp_path / "all.zip") as packed:
         first, second = packed.namelist()
         assert packed.read(second) == b"b"
@@ -21,5 +21,5 @@ def test_the_same_files_are_the_same_zip(tmp_path):
     (tmp_path / "0.anot").write_text("a")
     for name in ("one.zip", "two.zip"):
         (tmp_path / "0.anot").touch()
-        pack_all(tmp_path / name, [("a.svs", tmp_path / "0.anot")])
+        write_all(tmp_path / name, [("a.svs", tmp_path / "0.anot")])
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
