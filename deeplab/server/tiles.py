@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from deeplab.errors import ServerError
+from deeplab.errors import ConfigError, ServerError
+from deeplab.geometry.frames import Mpp
 from deeplab.server.session import Reply, Session, girder_id
 
 Encoding = Literal["JPEG", "PNG"]
@@ -42,6 +43,16 @@ class TilesInfo:
     mpp_y: float | None
     bands: int | None = None
     dtype: str = ""
+
+    @property
+    def mpp(self) -> Mpp | None:
+        """The um per pixel that the server states, where that can be one."""
+        if self.mpp_x is None or self.mpp_y is None:
+            return None
+        try:
+            return Mpp(self.mpp_x, self.mpp_y)
+        except ConfigError:
+            return None
 
 
 def tiles_info(session: Session, item_id: str) -> TilesInfo:

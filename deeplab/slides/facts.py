@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeplab.errors import ConfigError
 from deeplab.geometry.frames import Mpp
 from deeplab.server.items import item_with
 from deeplab.server.session import ServerLogin, Session
@@ -52,12 +51,10 @@ def item_facts(session: Session, item_id: str) -> SlideFacts:
         ServerError: there is no such item, or it is no large image, or the server failed.
     """
     info = tiles_info(session, item_id)
-    try:
-        mpp = Mpp(info.mpp_x, info.mpp_y) if info.mpp_x and info.mpp_y else None
-    except ConfigError:
-        mpp = None
     return SlideFacts(
-        width_level0=info.width_level0, height_level0=info.height_level0, mpp=_of_a_scanner(mpp)
+        width_level0=info.width_level0,
+        height_level0=info.height_level0,
+        mpp=_of_a_scanner(info.mpp),
     )
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from deeplab.errors import ConfigError
 from deeplab.geometry.frames import Mpp
 from deeplab.server.session import Session
 from deeplab.server.tiles import Encoding, TilesInfo, fetch_tile, full_levels
@@ -72,12 +71,7 @@ class GirderTiles:
     @property
     def stated_mpp(self) -> Mpp | None:
         """The um per pixel that the server states."""
-        if self._info.mpp_x is None or self._info.mpp_y is None:
-            return None
-        try:
-            return Mpp(self._info.mpp_x, self._info.mpp_y)
-        except ConfigError:
-            return None
+        return self._info.mpp
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
         """The pixels of `tiles`, fetched together.
