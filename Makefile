@@ -1,3 +1,4 @@
+# Each does all of its set-up, on Debian with root's rights or sudo the system's packages too.
 # make demo          segment a real slide; results in demo/
 # make test          all tests: fast ones, the Girder plugin, the real stack (skipped without Docker)
 # make check         format, lint, types, contracts and the tests of less than a second
@@ -7,21 +8,30 @@ PORT ?= 8080
 # Processes that run fast tests; each that meets TensorFlow takes some 3 GB.
 WORKERS ?= 2
 PARALLEL := -n $(WORKERS) --dist worksteal
+# Fast tests to run: make test-fast TESTS=tests/slides
+TESTS ?= tests
 VENV := .venv/bin
+PIP := $(VENV)/pip install --quiet --disable-pip-version-check
 STACK := PYTHONPATH=docker $(PYTHON) -m local_stack --port $(PORT)
 
-.PHONY: env demo test test-fast test-plugin test-stack lint check histomicsui histomicsui-stop clean
+.PHONY: env env-test demo test test-fast test-plugin test-stack lint check histomicsui histomicsui-stop clean
 
 env: .venv/.installed
 
-.venv/.installed: setup.py pyproject.toml
+env-test: .venv/.installed-test
+
+.venv/.installed: setup.py
+	PYTHON=$(PYTHON) docker/install_missing run
 	$(PYTHON) -m venv .venv
-	$(VENV)/pip install --quiet --disable-pip-version-check -e ".[cpu,test]"
-# Of the server's annotation package the tests only take the schema; it requires a whole Girder.
-	$(VENV)/pip install --quiet --disable-pip-version-check --no-deps \
-	  girder-large-image-annotation==1.35.6
+	$(PIP) -e ".[cpu]"
 # Features are HistomicsTK's, without what it requires for slides and for work that we do not do.
-	$(VENV)/pip install --quiet --disable-pip-version-check --no-deps histomicstk==1.4.0
+	$(PIP) --no-deps histomicstk==1.4.0
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(PIP) -e ".[test]"
+# Of the server's annotation package the tests only take the schema; it requires a whole Girder.
+	$(PIP) --no-deps girder-large-image-annotation==1.35.6
 	@touch $@
 
 demo: env
@@ -31,18 +41,20 @@ demo: env
 
 test: test-fast test-plugin test-stack
 
-test-fast: env
-	$(VENV)/pytest -m "not stack" $(PARALLEL)
+test-fast: env-test
+	$(VENV)/pytest -m "not stack" $(PARALLEL) $(TESTS)
 
 # Girder and TensorFlow do not share an environment, so the plugin has its own run.
-test-plugin:
+test-plugin: env
 	$(STACK) environment
 	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml tests/plugin
 
-test-stack: env
-	$(VENV)/pytest -m stack tests/stack
+# Without a daemon, a broker or a browser they are skipped and say so; in CI they fail.
+test-stack: env-test
+	docker/install_missing stack || true
+	docker/with_docker $(VENV)/pytest -m stack tests/stack
 
-lint: env
+lint: env-test
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
@@ -52,7 +64,8 @@ lint: env
 check: lint
 	$(VENV)/pytest -q -m "not stack and not slow" $(PARALLEL)
 
-histomicsui:
+histomicsui: env
+	docker/install_missing stack
 	$(STACK) up
 
 histomicsui-stop:
