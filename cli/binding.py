@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from deeplab.config.checks import is_girder_id
 from deeplab.config.requests import Points
 from deeplab.errors import ConfigError, SlideNotFoundError
+from deeplab.files import without_surrogates
 from deeplab_cli.forms import Parameter, Spec
 from deeplab_cli.parser import UsageError
 
@@ -56,7 +57,7 @@ def bind(
         text = given.get(parameter.name, "").strip()
         if text:
             path = Path in (types[field], *typing.get_args(types[field]))
-            values[field] = Path(text) if path else value_of(parameter, text)
+            values[field] = Path(text) if path else value_of(parameter, _readable(parameter, text))
         elif field in needed:
             raise UsageError(f"{parameter.name} is missing: {parameter.help}")
         elif parameter.name in given and parameter.kind.endswith("-vector"):
@@ -69,6 +70,11 @@ def bind(
         raise ConfigError(names.get(error.name, error.name), error.value, error.must) from None
 
 
+def _readable(parameter: Parameter, text: str) -> str:
+    """A text as UTF-8 whatever the locale; one that names a file keeps that file's bytes."""
+    return text if parameter.kind in _FILE_KINDS else without_surrogates(text)
+
+
 def _check_inputs(spec: Spec, given: Mapping[str, str]) -> None:
     """Raise unless each file to read is there; an id on a server is the engine's to look up."""
     on_server = bool(given.get("girderApiUrl"))
@@ -76,11 +82,9 @@ def _check_inputs(spec: Spec, given: Mapping[str, str]) -> None:
         text = given.get(parameter.name, "").strip()
         if parameter.is_output or parameter.kind not in _FILE_KINDS or not text:
             continue
-        if (parameter.is_id and on_server) or Path(text).exists():
+        if (parameter.is_id and on_server) or _is_there(text):
             continue
-        if Path(
-            f"{text}.index"
-        ).exists():  # a TensorFlow 1 checkpoint, by the beginning of its name
+        if _is_there(f"{text}.index"):  # a TensorFlow 1 checkpoint, by the beginning of its name
             continue
         if parameter.is_id and is_girder_id(text):
             raise UsageError(
@@ -90,6 +94,13 @@ def _check_inputs(spec: Spec, given: Mapping[str, str]) -> None:
         if parameter.is_id:
             raise SlideNotFoundError(text, "does not exist")
         raise ConfigError(parameter.name, text, "a file that exists")
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # no file can have a name that is so long
+        return False
 
 
 def texts_of(

@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
-from deeplab_cli.parser import UsageError
+from deeplab_cli.hidden import Secrets
+from deeplab_cli.parser import SentenceParser
 from deeplab_cli.task import at_the_edge, logged
 
 Request = TypeVar("Request")
 
 
-class CommandParser(argparse.ArgumentParser):
-    """Parses a command's words; what is wrong with them is one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise the sentence instead of printing the usage and ending the process."""
-        raise UsageError(f"{message}; see {self.prog} --help")
+class CommandParser(SentenceParser):
+    """Parses a command's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +49,10 @@ def parser_of(command: Command[Request]) -> CommandParser:
 def run_command(command: Command[Request], argv: Sequence[str]) -> int:
     """Run `command` on its words and return the exit code, which is as a task's."""
 
-    def work() -> None:
-        request = command.request(parser_of(command).parse_args(argv))
+    def work(_: Secrets) -> None:
+        request = command.request(parser_of(command).parsed(argv))
         with logged():
             summary = command.run(request)
         print(summary, flush=True)
 
-    return at_the_edge(work, given={}, when_cancelled="nothing was written")
+    return at_the_edge(work, argv=argv, when_cancelled="nothing was written")

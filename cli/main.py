@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from deeplab import __version__
+from deeplab.errors import OutputError
 from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
 from deeplab_cli.command import Command, run_command
 from deeplab_cli.ConvertAnnotations.ConvertAnnotations import TASK as CONVERT
@@ -20,6 +22,7 @@ from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
 from deeplab_cli.IngestAperioXML.IngestAperioXML import TASK as INGEST
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
+from deeplab_cli.streams import speaking
 from deeplab_cli.task import FAILED, Task, leave, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
@@ -39,6 +42,17 @@ COMMANDS: tuple[Command[Any], ...] = (IMPORT_CHECKPOINT, EXPORT)
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer `argv` (the process's own words by default) and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    with speaking(words):
+        try:
+            code = _answer(words)
+            sys.stdout.flush()
+        except OutputError as error:  # nobody takes what is printed
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+        return code
+
+
+def _answer(words: Sequence[str]) -> int:
     word = words[0] if words else ""
     if word == "--list_cli":
         print(list_text(), end="")
@@ -65,7 +79,11 @@ def _run(word: str, words: Sequence[str]) -> int:
             return run_command(command, words)
     names = [f"{task.command} ({task.name})" for task in TASKS]
     names += [command.name for command in COMMANDS]
-    print(f"error: there is no task {word!r}; the tasks are {', '.join(names)}", file=sys.stderr)
+    known = [name for task in TASKS for name in (task.command, task.name)]
+    known += [command.name for command in COMMANDS]
+    # A word that is like no task may be a token that stands in a wrong place.
+    said = f" {word!r}" if get_close_matches(word, known) else " of that name"
+    print(f"error: there is no task{said}; the tasks are {', '.join(names)}", file=sys.stderr)
     return FAILED
 
 

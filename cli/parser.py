@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import NoReturn
 
 from deeplab.errors import DeeplabError
 from deeplab_cli.forms import Parameter, Spec, spec_text
+from deeplab_cli.hidden import bare_flag, is_harmless
 
 CONFIG = "config"
+_EXPLICIT = re.compile(r"ignored explicit argument .*", re.DOTALL)
+_FLAG = re.compile(r"--[A-Za-z][\w-]*|-[A-Za-z]")
 
 
 class UsageError(DeeplabError):
@@ -37,7 +42,27 @@ class Habits:
     more_words: str = ""
 
 
-class TaskParser(argparse.ArgumentParser):
+class SentenceParser(argparse.ArgumentParser):
+    """A parser that raises one sentence, and repeats no value in it that may be a secret."""
+
+    def parsed(self, argv: Sequence[str]) -> argparse.Namespace:
+        """What the words give.
+
+        Raises:
+            UsageError: they are not as they must be.
+        """
+        asked, unknown = self.parse_known_args(argv)
+        if unknown:
+            self.error(unknown_words(unknown, self._option_string_actions))
+        return asked
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the sentence instead of printing the usage and ending the process."""
+        said = _EXPLICIT.sub("takes no value", message)
+        raise UsageError(f"{said}; see {self.prog} --help")
+
+
+class TaskParser(SentenceParser):
     """Parses one task's command line; each option takes exactly one value.
 
     One that is true or false is true without: at the end, or before another. `--flag=value` and
@@ -84,20 +109,16 @@ class TaskParser(argparse.ArgumentParser):
             UsageError: an option is unknown, without counterpart or lacks its value.
         """
         options, words = self._sorted(argv)
-        given: dict[str, str] = vars(self.parse_args(options))
+        given: dict[str, str] = vars(self.parsed(options))
         places = [name for name in self._places if name not in given]
         given |= zip(places, words, strict=False)
         left = words[len(places) :]
         if left and not self._habits.more_words:
-            self.error(f"unrecognized arguments: {' '.join(left)}")
+            self.error(unknown_words(left, ()))
         if left:
             before = given.get(self._habits.more_words)
             given[self._habits.more_words] = ",".join([before, *left] if before else left)
         return given
-
-    def error(self, message: str) -> NoReturn:
-        """Raise the sentence instead of printing the usage and ending the process."""
-        raise UsageError(f"{message}; see {self.prog} --help")
 
     def _sorted(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
         """The options of `argv`, each made one word with its value, and the words without one."""
@@ -153,6 +174,24 @@ class _PrintForm(argparse.Action):
     ) -> None:
         print(spec_text(str(self.const)), end="")
         parser.exit()
+
+
+def unknown_words(words: Sequence[str], flags: Iterable[str]) -> str:
+    """What is wrong with words that are understood by nobody, the flag that may be meant named.
+
+    Values are not repeated, and words only where they could be names of files: what stands in a
+    wrong place may be a token.
+    """
+    known, said = list(flags), []
+    for word in words:
+        flag = _FLAG.match(word)
+        if flag:
+            shown = bare_flag(flag.group())
+            near = get_close_matches(shown, known, 1)
+            said.append(shown + (f" (did you mean {near[0]}?)" if near else ""))
+        else:
+            said.append(word if is_harmless(word) else "a word that is not repeated here")
+    return f"unrecognized arguments: {' '.join(said)}"
 
 
 def places_of(spec: Spec, habits: Habits) -> list[str]:

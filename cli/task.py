@@ -20,13 +20,14 @@ from deeplab.errors import DeeplabError
 from deeplab_cli import progress
 from deeplab_cli.binding import bind, texts_of
 from deeplab_cli.forms import Spec, read_spec
+from deeplab_cli.hidden import Secrets
 from deeplab_cli.parser import CONFIG, Habits, TaskParser
+from deeplab_cli.streams import speaking
 
 Request = TypeVar("Request")
 
 FAILED = 2
 DEFECT = 1
-TOKEN = "girderToken"  # noqa: S105  the name of the parameter
 
 
 class Cancelled(BaseException):
@@ -69,39 +70,47 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
     0: done. 1: a defect, shown with its traceback. 2: the input or the world is not as it must
     be, one line on standard error. 130, 143: cancelled by SIGINT, SIGTERM.
     """
-    given: dict[str, str] = {}
 
-    def work() -> None:
+    def work(secrets: Secrets) -> None:
         spec = read_spec(task.name)
-        given.update(TaskParser(spec, task.habits, prog=prog or task.name).values(argv))
-        request = bind(spec, task.request, task.fields, _with_config(spec, task, given))
+        given = TaskParser(spec, task.habits, prog=prog or task.name).values(argv)
+        settings = _with_config(spec, task, given)
+        secrets.learn(settings)
+        request = bind(spec, task.request, task.fields, settings)
         with progress.shown() as report, logged():
             summary = task.run(request, report)
         print(summary, flush=True)
 
-    return at_the_edge(work, given=given, when_cancelled=task.when_cancelled)
+    return at_the_edge(work, argv=argv, when_cancelled=task.when_cancelled)
 
 
-def at_the_edge(work: Callable[[], None], *, given: Mapping[str, str], when_cancelled: str) -> int:
+def at_the_edge(
+    work: Callable[[Secrets], None], *, argv: Sequence[str], when_cancelled: str
+) -> int:
     """Do the work of a process, say in one line what stopped it, and return the exit code.
 
     Args:
-        work: parses, computes and prints.
-        given: what it was given, filled in while it runs; its token is never shown.
+        work: parses, computes and prints; tells what else must not be shown.
+        argv: what it was given; secrets of it are never shown.
         when_cancelled: what is left then.
     """
+    with speaking(argv) as secrets:
+        return _run_and_report(lambda: work(secrets), when_cancelled)
+
+
+def _run_and_report(work: Callable[[], None], when_cancelled: str) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks on this CPU help nobody here
     try:
         with _signals_cancel():
             work()
     except Cancelled as cancelled:
-        _complain(f"cancelled; {when_cancelled}", given)
+        _complain(f"cancelled; {when_cancelled}")
         return cancelled.exit_code
     except DeeplabError as error:
-        _complain("error: " + " ".join(str(error).split()), given)
+        _complain("error: " + " ".join(str(error).split()))
         return FAILED
-    except Exception:  # noqa: BLE001  the edge: a defect is shown whole, but without the token
-        _complain(traceback.format_exc().rstrip(), given)
+    except Exception:  # noqa: BLE001  the edge: a defect is shown whole
+        _complain(traceback.format_exc().rstrip())
         return DEFECT
     return 0
 
@@ -112,8 +121,11 @@ def leave(code: int) -> NoReturn:
     The interpreter would wait for its threads, and one of them may be asking a dead server again
     and again; what a run leaves behind is cleaned up before its exit code is known.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except OSError:  # nobody reads it any more, which the interpreter would complain of again
+        os._exit(code or FAILED)
     if code:
         os._exit(code)
     sys.exit(0)
@@ -167,6 +179,5 @@ def _signals_cancel() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _complain(text: str, given: Mapping[str, str]) -> None:
-    token = given.get(TOKEN, "")
-    print(text.replace(token, "[token]") if token else text, file=sys.stderr, flush=True)
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

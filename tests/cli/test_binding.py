@@ -261,7 +261,7 @@ def test_a_field_called_differently_is_named_as_in_the_form(files: Path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--modell=x"], "unrecognized arguments: --modell=x"),
+        (["--modell=x"], "unrecognized arguments: --modell (did you mean --model?)"),
         (["other.svs"], "unrecognized arguments: other.svs"),
         (["--gpu"], "--gpu needs a value"),
         (["--work_mpp", "--gpu", "0"], "--work_mpp needs a value"),
