@@ -9,28 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from large_image.exceptions import TileGeneralError
 from large_image_source_openslide import OpenslideFileTileSource
 from large_image_source_pil import PILFileTileSource
 from large_image_source_tiff import TiffFileTileSource
 from large_image_source_tifffile import TifffileFileTileSource
 from numpy.typing import NDArray
-from openslide import OpenSlideError
 
-from deeplab.errors import ConfigError, SlideNotFoundError, UnreadableSlideError
+from deeplab.errors import ConfigError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
+from deeplab.slides.admission import Admitted, admit
 from deeplab.slides.colours import ALPHA_BANDS, channels_to_rgb, kind_of, to_rgb, top_of
+from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.ome import ome_mpp
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
 from deeplab.slides.tiff_check import TiffFacts, tiff_facts
 
 logger = logging.getLogger(__name__)
 
-# What large_image and the libraries below it raise on a file that is not what it claims to be.
-READ_FAULTS = (
-    *(TileGeneralError, OpenSlideError, OSError, ValueError, TypeError, LookupError),
-    *(RuntimeError, ArithmeticError),
-)
 # Where large_image's sources keep open files, which they do not close themselves.
 HANDLES = ("_openslide", "_tf", "_pilImage")
 MAX_SINGLE_PIXELS = 16384  # side of an image without tiles; it is held in memory whole
@@ -140,6 +135,19 @@ class LargeImageTiles:
         self._source = None
 
 
+class TifffileSource(TifffileFileTileSource):  # type: ignore[misc]  # large_image has no types
+    """The tifffile source, which opens further files only where it may `follow` their names."""
+
+    cacheName = "tilesource"  # noqa: N815  large_image asks for it
+
+    def __init__(self, path: str, *, follow: bool = False, **options: Any) -> None:  # noqa: ANN401
+        self._follow = follow
+        super().__init__(path, **options)
+
+    def _checkForOmeBinaryonly(self) -> None:  # noqa: N802  called before a name is followed
+        self._tf._multifile = self._follow  # noqa: SLF001
+
+
 class _NoCache:
     """Stands in for large_image's cache of tiles and keeps none."""
 
@@ -175,13 +183,12 @@ def open_file(path: Path) -> OpenedFile:
         SlideNotFoundError: there is no such file.
         UnreadableSlideError: it is no image, or cut short, or damaged.
     """
-    if not path.exists():
-        raise SlideNotFoundError(path, "is not there")
-    if path.is_dir():
+    admitted = admit(path)
+    if admitted.kind == "zarr":
         raise UnreadableSlideError(path, "is a folder; give the slide's file")
-    facts = tiff_facts(path)
-    openslide = _try(OpenslideFileTileSource, path)
-    chosen = _choose(path, facts, openslide)
+    facts = tiff_facts(path) if admitted.kind == "tiff" else TiffFacts(is_tiff=False)
+    openslide = _try(OpenslideFileTileSource, path) if admitted.kind != "picture" else None
+    chosen = _choose(path, facts, openslide, admitted)
     if chosen is None:
         raise UnreadableSlideError(
             path.name, "is not an image that can be read here, or it is damaged"
@@ -195,13 +202,13 @@ def open_file(path: Path) -> OpenedFile:
 
 
 def _choose(
-    path: Path, facts: TiffFacts, openslide: LargeImageTiles | None
+    path: Path, facts: TiffFacts, openslide: LargeImageTiles | None, admitted: Admitted
 ) -> LargeImageTiles | None:
     if facts.has_empty_tiles:
         # OpenSlide paints a tile that the scanner left out as glass, the others paint it black.
         return openslide
     if facts.channels != "colour":
-        return _choose_channels(path, facts)
+        return _choose_channels(path, facts, admitted)
     # A file that is no TIFF is kept from the TIFF readers, which would leave it open.
     tiff = _try(TiffFileTileSource, path) if facts.is_tiff else None
     if tiff is not None and openslide is not None and not _same(tiff, openslide):
@@ -209,16 +216,18 @@ def _choose(
         tiff = None
     chosen = tiff or openslide
     if chosen is None and facts.is_tiff:
-        chosen = _try(TifffileFileTileSource, path)
-    return chosen or _try(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
+        chosen = _try(TifffileSource, path, follow=bool(admitted.parts))
+    if chosen is None and admitted.kind in ("tiff", "picture"):
+        chosen = _try(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
+    return chosen
 
 
-def _choose_channels(path: Path, facts: TiffFacts) -> LargeImageTiles | None:
+def _choose_channels(path: Path, facts: TiffFacts, admitted: Admitted) -> LargeImageTiles | None:
     """A reader of channels: OpenSlide shows the first of them only."""
     chosen = None
     if facts.channels == "interleaved":
         chosen = _try(TiffFileTileSource, path)
-    chosen = chosen or _try(TifffileFileTileSource, path)
+    chosen = chosen or _try(TifffileSource, path, follow=bool(admitted.parts))
     if chosen is not None:
         chosen.take_as_channels()
     return chosen

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import tifffile
 from lxml import etree
 
 from deeplab.errors import ConfigError
 from deeplab.geometry.frames import Mpp
+from deeplab.slides.faults import READ_FAULTS
 
 MAX_CHARACTERS = 16 * 2**20  # of the XML; that of a large plate has a few
 # Units of length by the OME schema (2016-06), in um; it writes um where none is named.
@@ -16,26 +18,38 @@ UM = {"nm": 1e-3, "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "
 
 
 def ome_mpp(path: Path) -> Mpp | None:
-    """The um per level-0 pixel of the first image of an OME-TIFF; None where it states none."""
+    """Return the um per level-0 pixel of the first image of an OME-TIFF; None if not stated."""
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(path, _multifile=False) as file:
             text = file.ome_metadata
-    except (OSError, ValueError, LookupError):
+        return _stated(parse_xml(text)) if text else None
+    except READ_FAULTS:
         return None
-    return _stated(text) if text and len(text) <= MAX_CHARACTERS else None
 
 
-def _stated(text: str) -> Mpp | None:
+def parse_xml(text: str) -> Any:  # noqa: ANN401  lxml has no types
+    """Return the root of an XML that a slide holds; nothing outside of it is looked up.
+
+    Raises:
+        ValueError: it has more than `MAX_CHARACTERS`.
+        SyntaxError: it is no XML.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"has {len(text):,} characters of XML")
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    return etree.fromstring(text.encode(), parser)
+
+
+def _stated(root: Any) -> Mpp | None:  # noqa: ANN401  lxml has no types
+    pixels = root.find(".//{*}Pixels")
+    if pixels is None:
+        return None
     try:
-        pixels = etree.fromstring(text.encode(), parser).find(".//{*}Pixels")
-        if pixels is None:
-            return None
         x, y = (
             float(pixels.get(f"PhysicalSize{axis}"))
             * UM[pixels.get(f"PhysicalSize{axis}Unit", "µm")]
             for axis in "XY"
         )
         return Mpp(x, y)
-    except (etree.XMLSyntaxError, TypeError, ValueError, KeyError, ConfigError):
+    except (TypeError, ValueError, KeyError, ConfigError):
         return None
