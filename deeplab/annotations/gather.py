@@ -138,6 +138,7 @@ class LayerGatherer:
         self._colours: dict[str, Rgb] = {}
         self._descriptions: dict[str, str] = {}
         self._skipped: Counter[str] = Counter()
+        self._said: dict[str, None] = {}
         self._mended = 0
 
     def open(self, name: str, colour: Rgb | None = None, description: str = "") -> None:
@@ -175,6 +176,10 @@ class LayerGatherer:
         """Counts something that is neither a shape nor a mark."""
         self._skipped[kind] += 1
 
+    def say(self, remark: str) -> None:
+        """Keep a sentence on what the file was taken for, once."""
+        self._said[remark] = None
+
     def skip_scale(self, scale: object) -> None:
         """Counts what stands for a um per pixel and can be none."""
         self.skip(f"um per pixel {_short(scale)}, which is no scale")
@@ -199,6 +204,7 @@ class LayerGatherer:
         return Annotations(layers, attributes or {}, mpp, remarks)
 
     def _remarks(self) -> Iterator[str]:
+        yield from self._said
         if self._mended:
             yield f"{counted(self._mended, 'outline')} mended: self-crossing"
         for kind, count in sorted(self._skipped.items()):

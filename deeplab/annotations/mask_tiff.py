@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
 from deeplab.annotations.gather import check_is_file
+from deeplab.annotations.mask_values import CHANNELS, Pixels, ValueReader
 from deeplab.annotations.rasterize import Labels
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.geometry.frames import Mpp, WorkBox
@@ -33,7 +32,6 @@ DAMAGE = (
     *(struct.error, tifffile.TiffFileError),
 )
 
-Pixels = NDArray[Any]  # (height, width, channels) of any whole type
 LabelsOf = Callable[[Pixels, Path], Labels]
 
 
@@ -95,29 +93,16 @@ class MaskTiff:
         return self.labels_of(out, self.path)
 
 
-def plain_labels(values: Pixels, path: Path) -> Labels:
-    """The values of one channel as uint8 (height, width).
-
-    Raises:
-        AnnotationError: one is below 0 or above 255.
-    """
-    if values.dtype not in (np.uint8, np.bool_) and values.size:
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 255:
-            wrong = low if low < 0 else high
-            raise AnnotationError(path, f"holds the value {wrong}; labels go from 0 to 255")
-    return np.ascontiguousarray(values[:, :, 0]).astype(np.uint8, copy=False)
-
-
 @contextmanager
 def open_mask_tiff(
-    path: Path, *, labels_of: LabelsOf = plain_labels, channels: Sequence[int] = (1,)
+    path: Path, *, labels_of: LabelsOf | None = None, channels: Sequence[int] = CHANNELS
 ) -> Iterator[MaskTiff]:
     """The mask in a TIFF, checked before any memory is taken for it.
 
     Args:
         path: the file.
-        labels_of: uint8 (height, width) of pixels (height, width, channels) as they are in it.
+        labels_of: uint8 (height, width) of pixels (height, width, channels) as they are in it;
+            without it their values are the labels.
         channels: the numbers of channels that it may have.
 
     Raises:
@@ -135,7 +120,7 @@ def open_mask_tiff(
                 raise AnnotationError(path, "is cut short: it has no picture")
             page = max(pages, key=lambda each: each.imagewidth * each.imagelength)
             _check(page, size, path, channels)
-            mask = MaskTiff(path, page, str(pages[0].description), labels_of)
+            mask = MaskTiff(path, page, str(pages[0].description), labels_of or ValueReader())
         except DAMAGE as error:
             raise AnnotationError(path, f"is cut short or damaged: {error}") from error
         yield mask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ import numpy as np
 from deeplab.annotations.edge_bands import EdgeBands
 from deeplab.annotations.format import IGNORE_LAYER, Reading, Writing
 from deeplab.annotations.gather import LayerGatherer
-from deeplab.annotations.label_mask import MAX_PIXELS as MAX_PNG_PIXELS
-from deeplab.annotations.label_mask import read_png_mask, write_png_mask
+from deeplab.annotations.label_mask import MAX_BYTES, open_png_mask, write_png_mask
 from deeplab.annotations.mask_tiff import MAX_PIXELS, MAX_SIDE, open_mask_tiff
+from deeplab.annotations.mask_values import meanings_of
 from deeplab.annotations.rasterize import Labels
 from deeplab.annotations.shapes import Annotations
-from deeplab.annotations.trace import TILE, SeamTracer
-from deeplab.config.classes import IGNORE, PALETTE
+from deeplab.annotations.trace import SeamTracer
+from deeplab.config.classes import IGNORE
 from deeplab.errors import AnnotationError
 from deeplab.files import scratch_folder
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame, snap
@@ -26,8 +26,8 @@ from deeplab.label_map import LabelRow, LabelTable, write_label_map
 
 MOST_LAYERS = 254  # 0 is background, 255 not to be looked at
 COARSEST_UM = 40.0  # a resolution of 600 dots per inch or less is of a printer, not of a slide
+FINER = 4  # pixels of a mask on one of its slide, at most; what was drawn on a slide has one
 SAME_SHAPE = 0.02  # by which the sides of a mask may be unlike those of its slide
-GREY = (128, 128, 128)
 Pieces = Iterable[tuple[WorkBox, Labels]]
 
 
@@ -105,13 +105,13 @@ def read_mask(path: Path, reading: Reading = Reading()) -> Annotations:
         AnnotationError: it is not such a picture, is damaged or too large.
     """
     if path.suffix.lower() == ".png":
-        labels, description, mpp = read_png_mask(path)
-        size = WorkBox(0, 0, labels.shape[1], labels.shape[0])
-        pieces = ((box, labels[box.within(size)]) for box in _boxes(size))
-        place = _Place.of(path, size, LabelTable.parse(description), mpp, reading)
-        return _gather(path, pieces, place, reading)
+        with open_png_mask(path) as png:
+            table = LabelTable.parse(png.description)
+            place = _Place.of(path, png.size, table, png.mpp, reading)
+            return _gather(path, png.pieces(), place, reading)
     with open_mask_tiff(path) as tiff:
-        place = _Place.of(path, tiff.size, LabelTable.parse(tiff.description), tiff.mpp(), reading)
+        table = LabelTable.parse(tiff.description)
+        place = _Place.of(path, tiff.size, table, tiff.mpp(), reading)
         return _gather(path, tiff.pieces(), place, reading)
 
 
@@ -147,7 +147,16 @@ def write_mask(path: Path, annotations: Annotations, writing: Writing = Writing(
 
 
 def _check_shape(path: Path, size: WorkBox, slide: tuple[int, int], mpp: Mpp | None) -> None:
-    """Raise AnnotationError where a mask would have to be stretched to lie over its slide."""
+    """Raise AnnotationError where a mask would have to be stretched to lie over its slide.
+
+    Also where it has many times the pixels of the slide: nothing of it is decoded yet.
+    """
+    if size.width * size.height > FINER * slide[0] * slide[1]:
+        raise AnnotationError(
+            path,
+            f"has {size.width} x {size.height} pixels, many more than the slide of {slide[0]} x"
+            f" {slide[1]}; is it of another one?",
+        )
     stretched = slide[0] * size.height / (slide[1] * size.width)
     # A side that was divided and rounded is off by a pixel; pixels may be square in um instead.
     off = SAME_SHAPE + 1 / size.width + 1 / size.height
@@ -169,7 +178,7 @@ def _plan(path: Path, annotations: Annotations, writing: Writing) -> tuple[WorkF
                 path, "a scale was asked for, but the slide's um per pixel is not known"
             )
         frame = WorkFrame.over(width, height, annotations.mpp, writing.mask_mpp)
-    limit = MAX_PNG_PIXELS if path.suffix.lower() == ".png" else MAX_PIXELS
+    limit = MAX_BYTES if path.suffix.lower() == ".png" else MAX_PIXELS
     if frame.width * frame.height > limit or max(frame.width, frame.height) > MAX_SIDE:
         raise AnnotationError(
             path, f"{frame.width} x {frame.height} pixels are more than a mask may have, {limit}"
@@ -210,12 +219,6 @@ def _coarser(frame: WorkFrame, level: int) -> WorkFrame:
     )
 
 
-def _boxes(size: WorkBox) -> Iterator[WorkBox]:
-    for y in range(0, size.height, TILE):
-        for x in range(0, size.width, TILE):
-            yield WorkBox(x, y, TILE, TILE).intersection(size)
-
-
 def _gather(path: Path, pieces: Pieces, place: _Place, reading: Reading) -> Annotations:
     tracer = SeamTracer(place.frame, place.frame.box, reading.spill)
     present: set[int] = set()
@@ -223,24 +226,14 @@ def _gather(path: Path, pieces: Pieces, place: _Place, reading: Reading) -> Anno
         tracer.add(labels, None, box)
         counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256]).ravel()
         present.update(np.flatnonzero(counts).tolist())
+    meanings = meanings_of(place.table, present, reading, path)
     gatherer = LayerGatherer(path, spill=reading.spill)
     names: dict[int, str] = {}
-    for row in _rows_of(place.table, present - {0}, reading):
+    for row in meanings.rows:
         names[row.value] = row.name
         gatherer.open(row.name, row.colour, row.description)
+    for remark in meanings.remarks:
+        gatherer.say(remark)
     for traced in tracer.finish():
         gatherer.add(names[traced.label], traced.polygon)
     return gatherer.annotations(place.attributes, place.mpp)
-
-
-def _rows_of(table: LabelTable | None, present: set[int], reading: Reading) -> list[LabelRow]:
-    """A row for each value that is there or named, those of the table first."""
-    rows = {row.value: row for row in table.rows} if table else {}
-    named = range(1, len(reading.classes) + 1) if not table else range(0)
-    for value in sorted(present.union(named) - rows.keys()):
-        colour = PALETTE[(value - 1) % len(PALETTE)]
-        name = reading.classes[value - 1] if value in named else f"class {value}"
-        if value == IGNORE and value not in named:
-            name, colour = reading.ignore, GREY
-        rows[value] = LabelRow(value, name, colour)
-    return list(rows.values())

@@ -33,7 +33,8 @@ class Amount:
 class SlideCount:
     """One slide of a census; `amounts` has all names asked for, `patient` "" is not known.
 
-    `kind` says what the pixels are where they are not RGB bytes, as "5 channels, 16 bit".
+    `kind` says what the pixels are where they are not RGB bytes, as "5 channels, 16 bit";
+    `remarks` what reading what is drawn took for what, mended or left out.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SlideCount:
     patient: str
     side: Side
     amounts: Mapping[str, Amount]
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, slide: AnnotatedSlide, side: Side, rules: Labelling) -> SlideCount:
@@ -61,6 +63,7 @@ class SlideCount:
             patient=slide.patient,
             side=side,
             amounts=amounts,
+            remarks=slide.remarks,
         )
 
 
@@ -160,6 +163,7 @@ class Census:
         """What a person should look at before a training: left out, odd or missing."""
         return [
             *(f"left out: {entry.name} {entry.why}" for entry in self.left_out),
+            *(f"{slide.name}: {remark}" for slide in self.slides for remark in slide.remarks),
             *(f"{name} is smaller than a patch" for name in self.smaller_than_patch),
             *(odd.sentence() for odd in self.odd_names),
             *(f"nobody drew {name}{self._hint(name)}" for name in self.undrawn),

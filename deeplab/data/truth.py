@@ -61,6 +61,7 @@ class AnnotatedSlide:
         tissue: where there is some.
         patient: "" where it is not known.
         source: path, or id of the Girder item, from which it was opened.
+        remarks: what reading what is drawn took for what, mended or left out.
     """
 
     name: str
@@ -72,6 +73,7 @@ class AnnotatedSlide:
     tissue: TissueMask
     patient: str = ""
     source: str = ""
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -111,6 +113,7 @@ class AnnotatedSlide:
             tissue=tissue,
             patient=sample.patient,
             source=sample.slide,
+            remarks=annotations.remarks,
         )
 
     def shapes_of(self, label: int) -> Polygons:

@@ -177,6 +177,19 @@ def test_of_several_pictures_the_largest_is_read_and_255_is_ignored(tmp_path):
     assert again.attributes["width_level0"] == 700
 
 
+def test_grey_in_colours_and_white_of_sixteen_bits_are_masks(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.dstack([SQUARES] * 3), photometric="rgb", tile=(64, 64))
+    assert read_mask(path).names == ("class 1", "class 7")
+    tifffile.imwrite(path, (SQUARES > 0) * np.uint16(65535), rowsperstrip=7)
+    again = read_mask(path)
+    assert again.names == ("class 1",)
+    assert "255 is taken for class 1" in again.remarks[0]
+    tifffile.imwrite(path, SQUARES.astype(np.uint16) * 300, rowsperstrip=7)
+    with pytest.raises(AnnotationError, match="mask that numbers objects must be made one of"):
+        read_mask(path)
+
+
 def test_a_mask_of_two_values_is_one(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", SQUARES == 1)
     assert read_mask(tmp_path / "a.tif").names == ("class 1",)
@@ -185,9 +198,14 @@ def test_a_mask_of_two_values_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("pixels", "options", "sentence"),
     [
-        (np.zeros((30, 30, 3), np.uint8), {"photometric": "rgb"}, "a picture of 3 channels"),
+        (np.zeros((30, 30, 5), np.uint8), {"photometric": "rgb"}, "a picture of 5 channels"),
+        (np.eye(3, dtype=np.uint8)[None], {"photometric": "rgb"}, "3 channels in colours"),
         (np.zeros((30, 30), np.float32), {}, "pixels of type float32"),
-        (np.full((30, 30), 300, np.uint16), {}, "holds the value 300; labels go from 0 to 255"),
+        (
+            np.array([[300, 1]], np.uint16),
+            {},
+            "holds the value 300 beside others; labels go from 0 to 255",
+        ),
         (np.full((30, 30), -3, np.int16), {}, "holds the value -3"),
         (np.zeros((32, 32), np.uint8), {"compression": "jpeg"}, "compressed as JPEG"),
     ],

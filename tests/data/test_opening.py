@@ -326,3 +326,19 @@ def test_a_token_without_rights_ends_the_run():
         asked = request("6a" * 12, "lesion", api_url=girder.url, token=girder.login.token)
         with pytest.raises(ServerError, match="sign in again"):
             count_slides(asked, silent)
+
+
+def test_a_mask_of_black_and_white_is_the_class_and_the_census_says_so(tmp_path):
+    write_slide(tmp_path / "a.tiff")
+    labels = np.zeros((128, 128), np.uint8)
+    labels[10:30, 10:30] = 255
+    Image.fromarray(labels).save(tmp_path / "a.mask.png")
+    census = count_slides(request(tmp_path, "lesion"), silent)
+    assert census.total("lesion").objects == 1
+    assert census.remarks() == [
+        "a.tiff: the value 255 is taken for lesion, as it is the only one of the mask beside 0"
+    ]
+    write_slide(tmp_path / "b.tiff", lesion=LESION, vessel=LESION)
+    census = count_slides(request(tmp_path, "lesion", "vessel"), silent)
+    assert census.total("lesion").objects == 1
+    assert any("255 is taken for ignore" in remark for remark in census.remarks())

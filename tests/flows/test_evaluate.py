@@ -84,6 +84,20 @@ class Table:
         return float(row["value"] or "nan")
 
 
+@pytest.mark.parametrize("classes", [(), ("--classes", "tumour")])
+@pytest.mark.parametrize("white", [1, 128, 255])
+def test_a_mask_of_black_and_one_other_value_is_one_class(evaluate, tmp_path, classes, white):
+    labels = np.zeros((60, 80), np.uint8)
+    labels[10:30, 20:60] = 1
+    mask(tmp_path / "drawn" / "a.mask.png", labels)
+    mask(tmp_path / "found" / "a.mask.png", labels * np.uint8(white))
+    sides = (tmp_path / "drawn", tmp_path / "found")
+    code, said, table = evaluate(*sides, *classes, "--slide_mpp", "0.5")
+    assert code == 0
+    assert table("dice", classes[1] if classes else "class 1") == 1
+    assert (f"the value {white} is taken for" in said) == (white > 1)
+
+
 def test_two_files_give_a_table_a_report_and_layers_of_errors(evaluate, tmp_path):
     reference = write(tmp_path / "drawn.geojson", drawn(a=[(20, 20, 40, 40)]), "geojson")
     prediction = write(tmp_path / "found.anot", drawn(a=[(30, 20, 40, 40)]))
