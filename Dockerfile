@@ -20,6 +20,8 @@ RUN touch README.md && mkdir -p cli slicer_cli_spec \
  # It requires gdal, mapnik and dask, which nothing that we call of it needs.
  && /opt/venv/bin/pip install --no-cache-dir --no-deps histomicstk==1.4.0 \
  && /opt/venv/bin/pip uninstall --yes --quiet histomics-deeplab \
+ # OpenVINO requires it to tell its maker of every conversion, and does without it.
+ && /opt/venv/bin/pip uninstall --yes --quiet openvino-telemetry \
  # TensorFlow's C++ headers (0.3 GB) only serve those who build upon it.
  && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include build
 

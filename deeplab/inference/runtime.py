@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from deeplab.config.requests import Runtime, SegmentRequest
 from deeplab.config.views import View
 from deeplab.device import choose_device
 from deeplab.errors import DeviceError
+from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.models.family import Family
 from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
 
@@ -102,7 +102,7 @@ def make_predictor(
         return Predictor("TensorFlow", reference)
     if find_spec("openvino"):
         wanted = np.asarray(graph(sample, training=False)[LABELS])
-        converted = _OpenVino(graph)
+        converted = OpenVino(graph)
         for precision in ("bf16", "f32"):  # the faster first; a CPU may have no bfloat16
             found = converted.compiled(sample.shape[1], precision)(sample)
             agreement = float(np.mean(found[LABELS] == wanted))
@@ -130,33 +130,3 @@ def tensorflow_predict(graph: keras.Model) -> Predict:
         return {name: values.numpy() for name, values in maps.items()}
 
     return predict
-
-
-class _OpenVino:
-    """A graph converted once, to be compiled for tiles of several sizes."""
-
-    def __init__(self, graph: keras.Model) -> None:
-        import openvino  # noqa: PLC0415  an optional package
-
-        self._core = openvino.Core()
-        with warnings.catch_warnings():
-            # The converter hands over the tile in a tuple, which Keras takes but remarks on.
-            warnings.simplefilter("ignore")
-            self._model = openvino.convert_model(graph)
-        self._names = [next(iter(output.names)) for output in self._model.outputs]
-
-    def compiled(self, side: int, precision: str) -> Predict:
-        model = self._model.clone()  # a shape once set cannot be set anew
-        model.reshape([1, side, side, 3])
-        settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        compiled = self._core.compile_model(model, "CPU", settings)
-
-        def predict(tiles: Tiles) -> Answers:
-            # One by one: on a CPU a batch gains nothing and takes memory.
-            answers = [compiled(tiles[i : i + 1]) for i in range(len(tiles))]
-            return {
-                name: np.concatenate([answer[place] for answer in answers])
-                for place, name in enumerate(self._names)
-            }
-
-        return predict

@@ -1,5 +1,4 @@
 import dataclasses
-import warnings
 
 import keras
 import numpy as np
@@ -7,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab.errors import ConfigError
+from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.models.deeplabv3plus.decode import labels_of, predictor
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.deeplabv3plus.targets import encode
@@ -131,7 +131,7 @@ def test_later_cells_of_a_nas_backbone_drop_more_paths():
 
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "mobilenet_v3_small_seg", "resnet_v1_18"])
 def test_openvino_takes_the_predictor_and_gives_its_labels(backbone: str):
-    openvino = pytest.importorskip("openvino", reason="OpenVINO is an optional runtime")
+    pytest.importorskip("openvino", reason="OpenVINO is an optional runtime")
     tiles = noise_tile(97)
     multiplier = 1.0 if backbone == "resnet_v1_18" else TINY.depth_multiplier
     config = dataclasses.replace(
@@ -139,11 +139,7 @@ def test_openvino_takes_the_predictor_and_gives_its_labels(backbone: str):
     )
     network = tiny_network(config, seed=2)  # one that finds every label
     graph = predictor(network, tile=97, maps=("labels", "confidence", "probabilities"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras remarks on how the converter calls it
-        converted = openvino.convert_model(graph)
-    compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    answers = {next(iter(out.names)): value for out, value in compiled(tiles).items()}
+    answers = OpenVino(graph).compiled(97, "f32")(tiles)
     expected = graph(tiles)
     assert answers["labels"].dtype == np.uint8
     assert len(np.unique(answers["labels"])) == 3

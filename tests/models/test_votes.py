@@ -1,14 +1,12 @@
 """Several views of a tile vote: scales and mirror images, with corners on corners."""
 
-import warnings
-
 import keras
 import numpy as np
-import openvino
 import pytest
 
 from deeplab.config.views import views_of
 from deeplab.errors import ConfigError
+from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.models.deeplabv3plus.decode import predictor
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import noise_tile, tiny_network
@@ -88,13 +86,8 @@ def test_the_mirror_image_gets_the_mirror_image_of_the_answer_to_the_last_bit(ne
 @pytest.mark.slow
 def test_openvino_takes_the_votes_and_gives_their_labels(network):
     graph = predictor(network, maps=ALL, views=views_of((1.25,), mirrored=(False, True)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras remarks on how the converter calls it
-        converted = openvino.convert_model(graph)
-    converted.reshape([1, SIDE, SIDE, 3])
-    compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     tiles = noise_tile(SIDE)
-    answers = {next(iter(out.names)): value for out, value in compiled(tiles).items()}
+    answers = OpenVino(graph).compiled(SIDE, "f32")(tiles)
     expected = graph(tiles)
     assert np.mean(answers["labels"] == expected["labels"]) > 0.999
     np.testing.assert_allclose(answers["probabilities"], expected["probabilities"], atol=2e-3)

@@ -1,0 +1,74 @@
+"""OpenVINO as what computes: loaded without its telemetry, a graph converted once for it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import keras
+
+TELEMETRY = "openvino_telemetry"
+
+
+def load_openvino() -> ModuleType:
+    """The package `openvino`, which from here on asks no server and writes no id.
+
+    It imports `openvino_telemetry`, which it requires, and with that tells an analytics server of
+    every import and conversion. Where that package is absent, OpenVINO takes a stub of its own:
+    so it is made absent in this process. Somebody who has loaded it before us gets the stub, too.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    loaded = sys.modules.get(TELEMETRY)
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # Python's way to say "absent"
+    import openvino  # noqa: PLC0415  an optional package, and not before the line above
+
+    if loaded is not None:
+        from openvino.tools.ovc import telemetry_stub  # noqa: PLC0415
+
+        loaded.Telemetry = telemetry_stub.Telemetry  # type: ignore[attr-defined]
+    package: ModuleType = openvino
+    return package
+
+
+class OpenVino:
+    """A graph converted once, to be compiled for tiles of several sizes."""
+
+    def __init__(self, graph: keras.Model) -> None:
+        openvino = load_openvino()
+        self._core = openvino.Core()
+        with warnings.catch_warnings():
+            # The converter hands over the tile in a tuple, which Keras takes but remarks on.
+            warnings.simplefilter("ignore")
+            self._model = openvino.convert_model(graph)
+        self._names = [next(iter(output.names)) for output in self._model.outputs]
+
+    def compiled(self, side: int, precision: str) -> _Compiled:
+        """The graph for tiles of `side`; `precision` is "bf16" or "f32"."""
+        model = self._model.clone()  # a shape once set cannot be set anew
+        model.reshape([1, side, side, 3])
+        settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        return _Compiled(self._core.compile_model(model, "CPU", settings), self._names)
+
+
+class _Compiled:
+    """A graph for tiles of one size."""
+
+    def __init__(self, model: Any, names: list[str]) -> None:  # noqa: ANN401  it has no types
+        self._model, self._names = model, names
+
+    def __call__(self, tiles: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """The maps of uint8 RGB tiles (n, side, side, 3)."""
+        # One by one: on a CPU a batch gains nothing and takes memory.
+        answers = [self._model(tiles[i : i + 1]) for i in range(len(tiles))]
+        return {
+            name: np.concatenate([answer[place] for answer in answers])
+            for place, name in enumerate(self._names)
+        }
