@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from deeplab.config.checks import is_girder_id
 from deeplab.config.requests import Points
 from deeplab.errors import ConfigError, SlideNotFoundError
-from deeplab.files import without_surrogates
+from deeplab.names import without_surrogates
 from deeplab_cli.forms import Parameter, Spec
 from deeplab_cli.parser import UsageError
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO, cast
 
 from deeplab.errors import OutputError
-from deeplab.files import without_surrogates
+from deeplab.names import without_surrogates
 from deeplab_cli.hidden import Secrets
 
 

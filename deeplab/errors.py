@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deeplab.names import shown_name, without_surrogates
+
 
 class DeeplabError(Exception):
     """Anything this library raises on purpose."""
@@ -49,7 +51,7 @@ class SlideError(DeeplabError):
 
     def __init__(self, slide: str | Path, problem: str) -> None:
         super().__init__(slide, problem)
-        self.slide, self.problem = str(slide), problem
+        self.slide, self.problem = shown_name(str(slide)), without_surrogates(problem)
 
     def __str__(self) -> str:
         return f"{self.slide} {self.problem}"
@@ -72,7 +74,7 @@ class AnnotationError(DeeplabError):
 
     def __init__(self, source: str | Path, problem: str) -> None:
         super().__init__(source, problem)
-        self.source, self.problem = str(source), problem
+        self.source, self.problem = shown_name(str(source)), without_surrogates(problem)
 
     def __str__(self) -> str:
         return f"{self.source}: {self.problem}"
@@ -83,7 +85,7 @@ class BundleError(DeeplabError):
 
     def __init__(self, bundle: str | Path, problem: str) -> None:
         super().__init__(bundle, problem)
-        self.bundle, self.problem = str(bundle), problem
+        self.bundle, self.problem = shown_name(str(bundle)), without_surrogates(problem)
 
     def __str__(self) -> str:
         return f"model {self.bundle} {self.problem}"
@@ -129,7 +131,7 @@ class OutputError(DeeplabError, OSError):
 
     def __init__(self, path: str | Path, problem: str) -> None:
         super().__init__(str(path), problem)
-        self.path, self.problem = str(path), problem
+        self.path, self.problem = shown_name(str(path)), without_surrogates(problem)
 
     def __str__(self) -> str:
         return f"cannot write {self.path}: {self.problem}"

@@ -12,13 +12,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deeplab.errors import OutputError
+from deeplab.names import without_surrogates
 
 LONGEST_BYTES = 160  # of a name in UTF-8; file systems take 255, of which suffixes want some
 LONGEST_SUFFIX = 12
 _NO_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+_BROKEN = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # halves of letters
 _NO_LETTERS = '<>:"/\\|?*'
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates of no byte: broken JSON has them
 
 
 @contextmanager
@@ -64,6 +64,14 @@ def all_or_none(writers: Mapping[Path, Callable[[Path], None]]) -> Iterator[None
         for draft, write in drafts:
             write(draft)
         yield
+
+
+def is_plain_file(path: Path) -> bool:
+    """Return whether `path` is a file that can be asked for; no pipe, device or link to nowhere."""
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be looked into, a name that is too long
+        return False
 
 
 def check_writable(path: Path) -> None:
@@ -122,7 +130,7 @@ def safe_name(name: str) -> str:
     Letters of all languages, blanks, commas and emoji stay; what leads to another folder, is not
     printed or is refused by some system becomes `_`.
     """
-    text = unicodedata.normalize("NFC", without_surrogates(_NO_BYTE.sub("_", name)))
+    text = unicodedata.normalize("NFC", without_surrogates(_BROKEN.sub("_", name)))
     text = "".join(c if c.isprintable() and c not in _NO_LETTERS else "_" for c in text)
     stem, dot, suffix = text.strip(" ").rstrip(". ").rpartition(".")
     if not stem or len(suffix) > LONGEST_SUFFIX:
@@ -131,29 +139,3 @@ def safe_name(name: str) -> str:
     if text.startswith("."):  # hidden, or another folder
         text = "_" + text[1:]
     return f"_{text}" if not text or _NO_NAME.fullmatch(text) else text
-
-
-def shown_name(name: str) -> str:
-    r"""The name of a file as people and files read it: one line of characters that all can write.
-
-    A byte that is no UTF-8 and a control character are written as their numbers: "m\xfcller.svs".
-    Names are shown so everywhere: in messages, tables and reports.
-    """
-    return _CONTROL.sub(_escaped, without_surrogates(name))
-
-
-def without_surrogates(text: str) -> str:
-    """A text as `shown_name` writes it, but its lines and tabs stay.
-
-    Python keeps bytes of a name that it cannot read as surrogates, which no file and no terminal
-    takes; under an ASCII locale these are the bytes of good UTF-8.
-    """
-    if text.isascii():
-        return text
-    whole = _NO_BYTE.sub(_escaped, text)
-    return whole.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found.group())
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

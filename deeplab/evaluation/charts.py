@@ -7,11 +7,12 @@ from matplotlib.figure import Figure
 
 from deeplab.config.classes import ClassList
 from deeplab.evaluation.semantic import Confusion
-from deeplab.report.charts import DPI, INK, QUIET, percent, png, short
+from deeplab.report.charts import DPI, INK, QUIET, chart_style, percent, png, short
 
 MOST_NUMBERS = 12  # labels; the cells of a larger matrix are too small for numbers
 
 
+@chart_style()
 def confusion_png(confusion: Confusion, classes: ClassList) -> bytes:
     """Where the pixels of each true class went: shares of a row, in colour and in numbers."""
     names = ["background", *classes.names]
@@ -27,8 +28,6 @@ def confusion_png(confusion: Confusion, classes: ClassList) -> bytes:
     shortened = [short(name) for name in names]
     axes.set_xticks(range(count), shortened, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(count), shortened)
-    for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        tick.set_parse_math(False)
     axes.set_xlabel("predicted", color=QUIET)
     axes.set_ylabel("drawn", color=QUIET)
     axes.tick_params(length=0, colors=INK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,16 +13,28 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.errors import AnnotationError, ConfigError, SourceError
 from deeplab.evaluation.sides import Sides, only, reference_of_documents, sides_of_documents
-from deeplab.exchange.beside import MASK, SLIDES
-from deeplab.exchange.samples import ANNOTATIONS
+from deeplab.exchange.beside import (
+    MASK,
+    MASKS,
+    SLIDES,
+    is_mask,
+    is_picture,
+    names_beside,
+    plain_name,
+    slides_by_file,
+    split_name,
+    unclear,
+)
+from deeplab.exchange.samples import ANNOTATIONS, files_in
 from deeplab.files import check_spared
+from deeplab.names import shown_name
 from deeplab.server.annotations import item_annotations
 from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session
 
-SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
+KNOWN = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 # Of several files of a slide the first is its annotation; a picture alone is a mask.
-PREFERENCE = (MASK + ".png", *ANNOTATIONS[:-1], *sorted(SUFFIXES - set(ANNOTATIONS)), ".png")
+SUFFIXES = (*ANNOTATIONS[:-1], *sorted(KNOWN - {*ANNOTATIONS}), ".png")
 ONLY = ""  # no slide is called so
 
 
@@ -78,10 +90,10 @@ def find_pairs(request: EvaluateRequest, login: ServerLogin | None) -> Pairs:
 def _of_girder(request: EvaluateRequest, login: ServerLogin) -> Pairs:
     session = Session(login)
     items = _items(session, request)
-    predictions = _predictions(request, items)
     found = Pairs()
+    predictions = _predictions(request, items, found.left_out)
     for item in items:
-        path = predictions.get(_key(item.name), predictions.get(ONLY))
+        path = predictions.get(item.name, predictions.get(ONLY))
         if request.prediction and path is None:
             found.left_out[item.name] = "has no prediction"
             continue
@@ -101,15 +113,18 @@ def _items(session: Session, request: EvaluateRequest) -> list[Item]:
     return items
 
 
-def _predictions(request: EvaluateRequest, items: Sequence[Item]) -> dict[str, Path]:
+def _predictions(
+    request: EvaluateRequest, items: Sequence[Item], left_out: dict[str, str]
+) -> dict[str, Path]:
     """Files of predictions by the slide they are of; a single one is by ONLY."""
     if not request.prediction:
         return {}
     path = Path(request.prediction)
     if path.is_dir():
-        files = _files(path)
-        check_spared(request.outputs, files.values())
-        return files
+        files = _annotations_in(path)
+        check_spared(request.outputs, files)
+        about = slides_by_file([item.name for item in items], SUFFIXES)
+        return _by_slide(files, about, left_out)
     if len(items) > 1:
         raise ConfigError("prediction", request.prediction, "a folder where several slides are")
     return {ONLY: path}
@@ -136,7 +151,9 @@ def _of_disk(request: EvaluateRequest) -> Pairs:
         if reference.is_dir():
             raise ConfigError("prediction", "", "given: the file or folder to compare with it")
         load = _of_one_file(reference, request)
-        return Pairs([Pair(name=reference.name, slide=request.slide, item="", load=load)])
+        return Pairs(
+            [Pair(name=shown_name(reference.name), slide=request.slide, item="", load=load)]
+        )
     prediction = Path(request.prediction)
     if not prediction.exists():
         raise SourceError(f"there is no file or folder {prediction}")
@@ -148,29 +165,32 @@ def _of_disk(request: EvaluateRequest) -> Pairs:
         slide = request.slide or _slide_beside(reference)
         check_spared(request.outputs, [Path(slide)] if slide else [])
         load = _of_files(reference, prediction, request)
-        return Pairs([Pair(name=reference.name, slide=slide, item="", load=load)])
+        return Pairs([Pair(name=shown_name(reference.name), slide=slide, item="", load=load)])
     return _of_folders(reference, prediction, request)
 
 
 def _of_folders(reference: Path, prediction: Path, request: EvaluateRequest) -> Pairs:
-    references, predictions = _files(reference), _files(prediction)
-    slides = _slides(Path(request.slide)) if request.slide else {}
-    slides |= {key: path for key, path in _slides(reference).items() if key not in slides}
-    taken = (references, predictions, slides)
-    check_spared(request.outputs, [path for side in taken for path in side.values()])
+    drawn, predicted = _annotations_in(reference), _annotations_in(prediction)
+    slides = _slides(reference, drawn, request)
+    check_spared(request.outputs, [*drawn, *predicted, *slides.values()])
+    drawn, predicted = (
+        [path for path in side if path not in slides.values()] for side in (drawn, predicted)
+    )
+    about = slides_by_file([*slides, *_without_slide([*drawn, *predicted], slides)], SUFFIXES)
     found = Pairs()
-    for key, path in sorted(references.items()):
-        if key not in predictions:
-            found.left_out[path.name] = "has no prediction"
+    references = _by_slide(drawn, about, found.left_out)
+    predictions = _by_slide(predicted, about, found.left_out)
+    for name, path in references.items():
+        if name not in predictions:
+            found.left_out[shown_name(path.name)] = "has no prediction"
             continue
-        slide = slides.get(key)
-        is_own = slide is None or slide in (path, predictions[key])  # a mask is no slide
-        load = _of_files(path, predictions[key], request)
-        name = path.name if is_own else str(slide.name)  # type: ignore[union-attr]
-        found.pairs.append(Pair(name=name, slide="" if is_own else str(slide), item="", load=load))
-    for key, path in sorted(predictions.items()):
-        if key not in references:
-            found.left_out[path.name] = "has no reference"
+        slide = str(slides.get(name, ""))
+        load = _of_files(path, predictions[name], request)
+        shown = shown_name(name if slide else path.name)
+        found.pairs.append(Pair(name=shown, slide=slide, item="", load=load))
+    for name, path in predictions.items():
+        if name not in references:
+            found.left_out[shown_name(path.name)] = "has no reference"
     return found
 
 
@@ -220,51 +240,78 @@ def _read(path: Path, reading: Reading) -> Annotations:
     return format_of(path).read(path, reading)
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """The annotation of each slide in a folder, by the slide's name without suffix."""
-    found: dict[str, tuple[int, Path]] = {}
-    for path in sorted(_visible(folder)):
-        suffix = MASK + ".png" if path.name.lower().endswith(MASK + ".png") else path.suffix.lower()
-        if suffix not in PREFERENCE:
-            continue
-        key, rank = _key(path.name[: -len(suffix)]), PREFERENCE.index(suffix)
-        if key not in found or rank < found[key][0]:
-            found[key] = (rank, path)
+def _annotations_in(folder: Path) -> list[Path]:
+    """The files of annotations in a folder, by name."""
+    found = [path for path in files_in(folder) if path.suffix.lower() in KNOWN]
     if not found:
-        raise SourceError(
-            f"the folder {folder} holds no annotations: {', '.join(sorted(SUFFIXES))}"
-        )
-    return {key: path for key, (_, path) in found.items()}
+        raise SourceError(f"the folder {folder} holds no annotations: {', '.join(sorted(KNOWN))}")
+    return found
 
 
-def _slides(place: Path) -> dict[str, Path]:
-    """The slides in a folder, or the one slide, by name without suffix; a scan before a picture."""
-    if not place.exists():
-        raise SourceError(f"there is no file or folder {place}")
-    paths = _visible(place) if place.is_dir() else iter([place])
+def _slides(reference: Path, drawn: Sequence[Path], request: EvaluateRequest) -> dict[str, Path]:
+    """The slides at hand by name: those asked for, and those in the folder of the reference."""
+    asked = Path(request.slide) if request.slide else None
+    if asked and not asked.exists():
+        raise SourceError(f"there is no file or folder {asked}")
+    there = files_in(asked) if asked and asked.is_dir() else [asked] if asked else []
+    # What could be a mask is one, unless something is drawn for it.
+    names = {plain_name(path.name) for path in drawn}
+    there += [
+        path
+        for path in files_in(reference)
+        if not (is_picture(path.name) or path.suffix.lower() in MASKS)
+        or names & {*names_beside(path.name, SUFFIXES)} - {plain_name(path.name)}
+    ]
+    slides = [p for p in there if p.suffix.lower() in SLIDES and not is_mask(p.name)]
+    return dict(sorted((path.name, path) for path in reversed(slides)))
+
+
+def _without_slide(files: Sequence[Path], slides: Collection[str]) -> list[str]:
+    """What slides that are not at hand are called, as far as their files of annotations tell."""
+    about = slides_by_file(slides, SUFFIXES)
+    names = {_stem(path.name) for path in files if plain_name(path.name) not in about}
+    # `a.svs.xml` tells more than `a.xml`.
+    told = {split_name(name)[0] for name in names if split_name(name)[1] in SLIDES}
+    return sorted(names - told)
+
+
+def _stem(name: str) -> str:
+    """The name of a file of annotations without what says that it is one."""
+    stem, _ = split_name(name)
+    return stem.removesuffix(MASK) if is_mask(name) else stem
+
+
+def _by_slide(
+    files: Sequence[Path], about: Mapping[str, list[str]], left_out: dict[str, str]
+) -> dict[str, Path]:
+    """The file about each slide, of several the preferred; what is unclear is left out."""
+    by_name = {plain_name(path.name): path for path in reversed(files)}
+    for name, path in by_name.items():
+        if len(about.get(name, ())) > 1:
+            others = [shown_name(slide) for slide in about[name]]
+            left_out[shown_name(path.name)] = f"has none: {unclear(shown_name(path.name), others)}"
+    clear = {slide for several in about.values() for slide in several}
     found: dict[str, Path] = {}
-    for path in sorted(paths, key=lambda each: (each.suffix.lower() == ".png", each.name)):
-        if path.suffix.lower() in SLIDES and not path.stem.endswith(MASK):
-            found.setdefault(_key(path.name), path)
+    for slide in sorted(clear):
+        for name in names_beside(slide, SUFFIXES):
+            if name in by_name and about.get(name) == [slide]:
+                found.setdefault(slide, by_name[name])
     return found
 
 
 def _slide_beside(annotation: Path) -> str:
-    """The slide of an annotation's name beside it; "": there is none."""
-    name = annotation.name.removesuffix(MASK + ".png")
-    key = _key(name if name != annotation.name else annotation.stem)
-    slide = _slides(annotation.parent).get(key)
-    return str(slide) if slide and slide != annotation else ""
+    """The slide of an annotation's name beside it; "": there is none.
 
-
-def _visible(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-
-
-def _key(name: str) -> str:
-    """The name of a slide without the suffix of one: "a.b.svs" and "a.b" are one slide."""
-    path = Path(name)
-    return path.stem if path.suffix.lower() in SLIDES else name
+    Raises:
+        ConfigError: there are several.
+    """
+    names = [p.name for p in files_in(annotation.parent) if p.suffix.lower() in SLIDES]
+    slides = [name for name in names if not is_mask(name) and name != annotation.name]
+    found = slides_by_file(slides, SUFFIXES).get(plain_name(annotation.name), [])
+    if len(found) > 1:
+        told = " or ".join(map(shown_name, found))
+        raise ConfigError("slide", "", f"named: {shown_name(annotation.name)} may be about {told}")
+    return str(annotation.with_name(found[0])) if found else ""
 
 
 def reading_of(request: EvaluateRequest) -> Reading:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 PICTURES = {".png", ".jpg", ".jpeg"}
@@ -44,3 +45,39 @@ def names_beside(slide: str, suffixes: Sequence[str]) -> list[str]:
     names = [stem, slide] if suffix in SLIDES else [slide]
     beside = [name + MASK + each for name in names for each in MASKS]
     return beside + [name + each for name in names for each in suffixes]
+
+
+def slides_by_file(slides: Iterable[str], suffixes: Sequence[str]) -> Mapping[str, list[str]]:
+    """Return the slides that a file may be about, by its plain name; several where it is unclear.
+
+    A file that is called after a slide in full is about that one. A picture of a slide, which has
+    its name too, is not meant where there is the slide.
+
+    Args:
+        slides: their names.
+        suffixes: of the files besides masks.
+    """
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    in_full: dict[str, list[str]] = defaultdict(list)
+    for slide in dict.fromkeys(slides):
+        for name in names_beside(slide, suffixes):
+            if name != plain_name(slide):  # a picture can be a mask, but not its own
+                (in_full if name.startswith(slide) else by_stem)[name].append(slide)
+    for name, several in by_stem.items():
+        by_stem[name] = [each for each in several if not is_picture(each)] or several
+    return {**by_stem, **in_full}
+
+
+def is_picture(name: str) -> bool:
+    """Return whether a file of this name may be a picture of a slide rather than the slide."""
+    return split_name(name)[1] in PICTURES
+
+
+def unclear(file: str, slides: Sequence[str]) -> str:
+    """Return the sentence on a file that may be about several slides."""
+    _, suffix = split_name(file)
+    ending = MASK + suffix if is_mask(file) else suffix
+    return (
+        f"{file} was not taken, as it may be about {' or '.join(slides)}; name it after one of"
+        f" them in full, as {slides[0]}{ending}"
+    )

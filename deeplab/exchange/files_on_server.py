@@ -11,12 +11,12 @@ from deeplab.annotations.formats import FORMATS
 from deeplab.errors import SourceError, UnknownIdError
 from deeplab.exchange.beside import (
     MASKS,
-    PICTURES,
     is_mask,
-    names_beside,
     plain_name,
+    slides_by_file,
     split_name,
 )
+from deeplab.exchange.beside import unclear as unclear_sentence
 from deeplab.server.items import Item, ItemFile, folder_items, item_files, item_with
 from deeplab.server.session import Session
 
@@ -88,7 +88,7 @@ def find_files(session: Session, any_id: str) -> FilesFound:
         if len(slides) == 1:
             holders[slides[0].id].append(item)
         elif any(slide in asked for slide in slides):
-            unclear.append(_unclear(item.name, [slide.name for slide in slides]))
+            unclear.append(unclear_sentence(item.name, [slide.name for slide in slides]))
         elif first != item.name and any(s in asked for s in fitting.get(plain_name(first), [])):
             unclear.append(_second(item.name, first))
     files = [file for slide in asked for file in _files_of(session, slide, holders[slide.id])]
@@ -117,30 +117,17 @@ def _second(name: str, first: str) -> str:
     )
 
 
-def _unclear(name: str, slides: Sequence[str]) -> str:
-    _, suffix = split_name(name)
-    return (
-        f"{name} was not taken, as it may be about {' or '.join(slides)}; name it after one of"
-        f" them in full, as {slides[0]}{suffix}"
-    )
-
-
 def _is_slide(item: Item) -> bool:
     return item.is_large_image and not is_mask(item.name)
 
 
 def _fitting(slides: Sequence[Item]) -> dict[str, list[Item]]:
     """The slides that a file may be about, by its plain name."""
-    fitting: dict[str, list[Item]] = defaultdict(list)
-    whole: dict[str, list[Item]] = defaultdict(list)
+    called: dict[str, list[Item]] = defaultdict(list)
     for slide in slides:
-        for name in names_beside(slide.name, SUFFIXES):
-            (whole if name.startswith(slide.name) else fitting)[name].append(slide)
-    for name, several in fitting.items():
-        # A picture of a slide has its name, too.
-        scans = [slide for slide in several if split_name(slide.name)[1] not in PICTURES]
-        fitting[name] = scans or several
-    return {**fitting, **whole}
+        called[slide.name].append(slide)
+    by_file = slides_by_file(called, SUFFIXES)
+    return {file: [s for name in names for s in called[name]] for file, names in by_file.items()}
 
 
 def _files_of(session: Session, slide: Item, holders: Sequence[Item]) -> list[FileOfSlide]:

@@ -25,8 +25,18 @@ from deeplab.errors import (
     SourceError,
     UnknownIdError,
 )
-from deeplab.exchange.beside import PICTURES, SLIDES, is_mask, names_beside, plain_name
+from deeplab.exchange.beside import (
+    SLIDES,
+    is_mask,
+    is_picture,
+    names_beside,
+    plain_name,
+    slides_by_file,
+    unclear,
+)
 from deeplab.exchange.label_images import LabelImages
+from deeplab.files import is_plain_file
+from deeplab.names import shown_name
 from deeplab.server.annotations import (
     annotation_heads,
     download_annotations,
@@ -149,7 +159,9 @@ def find_samples(
     if path.is_dir():
         entries = list(_in_folder(path, names))
     elif path.suffix.lower() in SLIDES and path.is_file():
-        entries = [each for each in _in_folder(path.parent, names) if each.name == path.name]
+        entries = [
+            each for each in _in_folder(path.parent, names) if each.name == shown_name(path.name)
+        ]
     elif path.is_file():
         entries = list(_in_list(path, names))
     elif login and is_girder_id(source):
@@ -188,27 +200,46 @@ def _kinds() -> str:
 
 
 def _in_folder(folder: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
-    files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    files = files_in(folder)
     # A suffix may be written in capitals; the rest of a name is taken to the letter.
-    by_name = {plain_name(p.name): p for p in sorted(files, reverse=True)}
-    slides = [p for p in sorted(files) if p.suffix.lower() in SLIDES and not is_mask(p.name)]
-    scans = {p.stem: p for p in reversed(slides) if p.suffix.lower() not in PICTURES}
+    by_name = {plain_name(p.name): p for p in reversed(files)}
+    slides = [p for p in files if p.suffix.lower() in SLIDES and not is_mask(p.name)]
+    about = slides_by_file([p.name for p in slides], ANNOTATIONS)
+    scans = {p.stem: p for p in reversed(slides) if not is_picture(p.name)}
     for path in slides:
-        scan = scans.get(path.stem, path)
-        if scan != path and path.suffix.lower() in PICTURES:
-            log.info("%s is not taken for a slide: %s has its name", path.name, scan.name)
+        name, scan = shown_name(path.name), scans.get(path.stem, path)
+        if scan != path and is_picture(path.name):
+            log.info("%s is not taken for a slide: %s has its name", name, shown_name(scan.name))
             continue
-        beside = (by_name.get(name) for name in names_beside(path.name, ANNOTATIONS))
-        taken = next((found for found in beside if found not in (None, path)), None)
+        there = [each for each in names_beside(path.name, ANNOTATIONS) if each in by_name]
+        beside = [each for each in there if by_name[each] != path]
+        taken = next((by_name[each] for each in beside if about[each] == [path.name]), None)
         if taken:
             yield Sample(
-                name=path.name,
+                name=name,
                 slide=str(path),
                 load=_reader(taken, names),
                 files=(path, taken),
             )
+        elif beside:
+            others = [shown_name(each) for each in about[beside[0]]]
+            why = f"has none: {unclear(shown_name(by_name[beside[0]].name), others)}"
+            yield LeftOut(name, why, files=(path,))
         else:
-            yield LeftOut(path.name, "has no annotation beside it", files=(path,))
+            yield LeftOut(name, "has no annotation beside it", files=(path,))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the visible files in a folder by name; pipes, devices and links to nowhere are none.
+
+    Raises:
+        SourceError: the folder cannot be read.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise SourceError(f"{folder} cannot be read: {error.strerror or error}") from error
+    return [path for path in paths if not path.name.startswith(".") and is_plain_file(path)]
 
 
 def _in_list(path: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
@@ -246,11 +277,11 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
     if not slide.is_file():
         raise SourceError(f"{where}: there is no file {slide}")
     if not cells["annotation"]:
-        return LeftOut(slide.name, "has no annotation in the list", files=(slide,))
+        return LeftOut(shown_name(slide.name), "has no annotation in the list", files=(slide,))
     if not annotation.is_file():
         raise SourceError(f"{where}: there is no file {annotation}")
     sample = Sample(
-        name=slide.name,
+        name=shown_name(slide.name),
         slide=str(slide),
         load=_reader(annotation, names),
         mpp=_mpp(cells.get("mpp", ""), where),

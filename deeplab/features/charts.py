@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import figure as plots
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from deeplab.config.classes import Rgb, hex_colour
 from deeplab.features.figures import Figure
-from deeplab.report.charts import DPI, INK, QUIET, plain, png, short
+from deeplab.report.charts import DPI, INK, QUIET, chart_style, plain, png, short
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,7 @@ ALIKE = 0.01  # values that differ by less are one bar
 MOST_POINTS = 5000  # of a scatter plot, drawn at even steps
 
 
+@chart_style()
 def histograms_png(values: Mapping[Figure, Floats], colour: Rgb) -> bytes:
     """How the values of each figure are spread, with a line at the median."""
     rows = math.ceil(len(values) / ACROSS)
@@ -34,7 +35,7 @@ def histograms_png(values: Mapping[Figure, Floats], colour: Rgb) -> bytes:
         axes.set_axis_off()
     for axes, (each, numbers) in zip(all_axes, values.items(), strict=False):
         _histogram(axes, numbers, hex_colour(colour))
-        axes.set_title(each.label, fontsize=9, color=INK, loc="left", parse_math=False)
+        axes.set_title(each.label, fontsize=9, color=INK, loc="left")
     return png(figure)
 
 
@@ -42,7 +43,7 @@ def _histogram(axes: Axes, values: Floats, colour: str) -> None:
     if values.min() > 0 and np.quantile(values, TAIL) > SKEWED * np.median(values):
         edges = np.geomspace(values.min(), values.max(), BINS + 1)
         axes.hist(values, bins=edges.tolist(), color=colour, edgecolor="white", linewidth=0.4)
-        axes.set_xscale("log")
+        _by_factors(axes)
     else:
         _even_bars(axes, values, colour)
         axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -50,6 +51,13 @@ def _histogram(axes: Axes, values: Floats, colour: str) -> None:
     plain(axes)
     axes.tick_params(labelsize=8, which="both")
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def _by_factors(axes: Axes) -> None:
+    """A scale of factors of ten, its numbers written without formulas."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(LogFormatter())
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
 
 
 def _even_bars(axes: Axes, values: Floats, colour: str) -> None:
@@ -61,6 +69,7 @@ def _even_bars(axes: Axes, values: Floats, colour: str) -> None:
     axes.hist(shown, bins=BINS, range=(low, high), color=colour, edgecolor="white", linewidth=0.4)
 
 
+@chart_style()
 def boxes_png(groups: Mapping[str, Mapping[Figure, Floats]], colour: Rgb) -> bytes:
     """Medians, quartiles and ranges of figures, a box for each group."""
     names = list(dict.fromkeys(figure for group in groups.values() for figure in group))
@@ -82,7 +91,7 @@ def boxes_png(groups: Mapping[str, Mapping[Figure, Floats]], colour: Rgb) -> byt
             box.set(facecolor=hex_colour(colour), alpha=0.55, edgecolor=INK)
         for line in parts["medians"]:
             line.set(color=INK, linewidth=1.6)
-        axes.set_title(each.label, fontsize=9, color=INK, loc="left", parse_math=False)
+        axes.set_title(each.label, fontsize=9, color=INK, loc="left")
         plain(axes)
         axes.grid(axis="x", color="#e3e7ea")
         axes.tick_params(labelsize=8)
@@ -90,8 +99,6 @@ def boxes_png(groups: Mapping[str, Mapping[Figure, Floats]], colour: Rgb) -> byt
         axes.ticklabel_format(axis="x", useOffset=False)
     first = all_axes[0]  # the others share its ticks
     first.set_yticks(range(1, len(labels) + 1), labels, fontsize=8.5, color=INK)
-    for text in first.get_yticklabels():
-        text.set_parse_math(False)
     first.invert_yaxis()
     return png(figure)
 
@@ -100,24 +107,26 @@ def _count(group: Mapping[Figure, Floats]) -> str:
     return f"{max((len(values) for values in group.values()), default=0):,}"
 
 
+@chart_style()
 def scatter_png(x: Figure, y: Figure, classes: Mapping[str, tuple[Floats, Rgb]]) -> bytes:
     """Two figures of each object against each other, (n, 2) for each class."""
     figure = plots.Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    for name, (points, colour) in classes.items():
+    dots = []
+    for points, colour in classes.values():
         some = points[:: math.ceil(len(points) / MOST_POINTS)]
-        axes.scatter(
+        dots.append(axes.scatter(
             some[:, 0], some[:, 1], s=9, alpha=0.55, color=hex_colour(colour), linewidths=0,
-            label=short(name),
-        )  # fmt: skip
-    axes.set_xscale("log")
+        ))  # fmt: skip
+    _by_factors(axes)
     axes.ticklabel_format(axis="y", useOffset=False)
-    axes.set_xlabel(x.label, color=QUIET, parse_math=False)
-    axes.set_ylabel(y.label, color=QUIET, parse_math=False)
+    axes.set_xlabel(x.label, color=QUIET)
+    axes.set_ylabel(y.label, color=QUIET)
     plain(axes)
     legend = axes.legend(
-        loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, labelcolor=INK
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+        dots, [str(number) for number in range(len(dots))],
+        loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, labelcolor=INK,
+    )  # fmt: skip
+    for text, name in zip(legend.get_texts(), classes, strict=True):
+        text.set_text(short(name))  # as a label, what begins with `_` would not be shown
     return png(figure)

@@ -11,7 +11,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from deeplab.config.classes import ClassList, hex_colour
-from deeplab.report.charts import DPI, INK, QUIET, percent, plain, png, short
+from deeplab.report.charts import (
+    DPI,
+    INK,
+    QUIET,
+    chart_style,
+    drawable,
+    percent,
+    plain,
+    png,
+    short,
+)
 from deeplab.training.examples import Example
 from deeplab.training.history import History
 
@@ -19,6 +29,7 @@ LOSS, RATE, SCORE, KEPT = "#9aa7b1", "#0072b2", "#1f2a33", "#d55e00"
 SMOOTHING = 30  # the loss is averaged over this part of its course to both sides
 
 
+@chart_style()
 def curves_png(history: History, classes: ClassList, *, kept_step: int | None) -> bytes:
     """Loss and learning rate over the steps; below what held-out slides said of each class."""
     rows = 2 if history.checks else 1
@@ -31,6 +42,7 @@ def curves_png(history: History, classes: ClassList, *, kept_step: int | None) -
     return png(figure)
 
 
+@chart_style()
 def examples_png(examples: Sequence[Example]) -> bytes:
     """Each example in a row, under the names of the panels."""
     rows = max(1, len(examples))
@@ -40,10 +52,11 @@ def examples_png(examples: Sequence[Example]) -> bytes:
         axes.set_axis_off()
     for axes, example in zip(all_axes, examples, strict=False):
         axes.imshow(example.panels)
+        wrong = percent(example.error_share)
         axes.set_title(
-            f"{example.kind}: {example.slide}, {percent(example.error_share)} of its pixels wrong"
+            f"{example.kind}: {drawable(example.slide)}, {wrong} of its pixels wrong"
             f" (as scanned, as drawn, as predicted; bar {example.bar_um:g} µm)",
-            fontsize=9, color=INK, loc="left", parse_math=False,
+            fontsize=9, color=INK, loc="left",
         )  # fmt: skip
     return png(figure)
 
@@ -66,7 +79,7 @@ def _loss(axes: Axes, history: History) -> None:
         linestyle=(0, (4, 3)),
     )  # fmt: skip
     rate.set_ylabel("learning rate (dashed)", color=RATE)
-    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     rate.tick_params(colors=RATE, length=0)
     rate.set_ylim(bottom=0)
     rate.spines[:].set_visible(False)
@@ -91,11 +104,9 @@ def _scores(axes: Axes, history: History, classes: ClassList, kept_step: int | N
     axes.set_ylabel("held-out slides", color=INK)
     plain(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend = axes.legend(
+    axes.legend(
         loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, labelcolor=INK
     )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
