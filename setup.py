@@ -29,8 +29,7 @@ setup(
     entry_points={"console_scripts": ["deeplab = deeplab_cli.main:entry"]},
     # TensorFlow is an extra, so that a machine with a GPU does not get the CPU build as well.
     install_requires=[
-        "ctk-cli>=1.5",
-        "girder-client>=3.2",
+        "girder-client>=5",  # 3 needs an old setuptools
         "girder-slicer-cli-web>=1.5",
         "h5py>=3.11",
         "ijson>=3.3",
@@ -40,16 +39,21 @@ setup(
         "large-image-source-tiff>=1.35,<2",
         "large-image-source-tifffile>=1.35,<2",
         "lxml>=5",
+        "markupsafe>=2.1",
         "matplotlib>=3.10",
         "numpy>=2",
         "opencv-python-headless>=4.10",
         "openpyxl>=3.1",
+        "openslide-python>=1.3",
         "pillow>=11",
+        "requests>=2.32",
         "rich>=13",
         "scikit-image>=0.24,<2",  # HistomicsTK uses names that 2 takes away
         "scipy>=1.15",
         "shapely>=2.0.6",
         "simplejpeg>=1.8",
+        "tifffile>=2024.8",
+        "urllib3>=2.2",
     ],
     extras_require={
         "cpu": ["tensorflow-cpu==2.21.*", "openvino>=2026.4"],

@@ -17,6 +17,7 @@ from typing import Generic, NoReturn, TypeVar
 from deeplab.config.progress import Progress
 from deeplab.config.toml import read_settings
 from deeplab.errors import DeeplabError
+from deeplab.names import shown_name
 from deeplab_cli import progress
 from deeplab_cli.binding import bind, texts_of
 from deeplab_cli.forms import Spec, read_spec
@@ -79,7 +80,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
         request = bind(spec, task.request, task.fields, settings)
         with progress.shown() as report, logged():
             summary = task.run(request, report)
-        print(summary, flush=True)
+        print(_harmless(summary), flush=True)
 
     return at_the_edge(work, argv=argv, when_cancelled=task.when_cancelled)
 
@@ -148,7 +149,7 @@ def logged() -> Iterator[None]:
     """
     log = logging.getLogger("deeplab")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_OnALog("%(levelname)s: %(message)s"))
     level, propagate = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -179,5 +180,17 @@ def _signals_cancel() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _OnALog(logging.Formatter):
+    """Lines that tell a terminal nothing but letters, whatever names are in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _harmless(super().format(record))
+
+
+def _harmless(text: str) -> str:
+    """Lines of text with control characters as their numbers: a name may hold such."""
+    return "\n".join(map(shown_name, text.split("\n")))
+
+
 def _complain(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(_harmless(text), file=sys.stderr, flush=True)

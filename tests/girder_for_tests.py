@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -28,10 +29,19 @@ class Bodied:
 
 
 @dataclass
+class Raw:
+    """A reply as its bytes, head and all: in parts, with a pause after each; then the end."""
+
+    parts: list
+    pause_s: float = 0.0
+
+
+@dataclass
 class FakeGirder:
     """`routes` maps a path below the API, or "DELETE path", to its reply: JSON, (content type, bytes), a status, or a function
     of the query that gives either. `faults` are taken, one a request, before any route: a status, or
     "drop" (no answer), "half" (dies midway), "garbage" (bytes that are no image).
+    `change` takes a path and its Raw reply and returns what is sent instead.
     """
 
     routes: dict = field(default_factory=dict)
@@ -42,10 +52,19 @@ class FakeGirder:
     deleted: list = field(default_factory=list)
     connections: set = field(default_factory=set)
     url: str = ""
+    change: Callable | None = None
 
     @property
     def login(self):
         return ServerLogin(self.url, TOKEN)
+
+
+def raw(body, kind="application/json", status=200, *, length=None, **headers):
+    """A reply of these bytes; headers are written with _ for -."""
+    lines = [f"HTTP/1.1 {status} OK", f"Content-Type: {kind}", "Connection: close"]
+    lines += [f"Content-Length: {len(body) if length is None else length}"]
+    lines += [f"{key.replace('_', '-')}: {value}" for key, value in headers.items()]
+    return Raw(["\r\n".join([*lines, "", ""]).encode("latin-1"), body])
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -100,6 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(reply, fault)
 
     def answer(self, reply, fault):
+        if isinstance(reply, Raw):
+            self.send(reply)
+            return
         status, kind = 200, "application/json"
         if isinstance(reply, int):
             status, body = reply, json.dumps({"message": "said\nno", "type": "rest"}).encode()
@@ -109,6 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps(reply).encode()
         if fault == "garbage":
             body = b"\x00garbage\xff" * 10
+        if self.girder.change:
+            self.send(self.girder.change(self.path, raw(body, kind, status)))
+            return
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -116,6 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "half":
             body, self.close_connection = body[: len(body) // 2], True
         self.wfile.write(body)
+
+    def send(self, reply):
+        self.close_connection = True
+        for part in reply.parts:
+            self.wfile.write(part)
+            self.wfile.flush()
+            if reply.pause_s:
+                time.sleep(reply.pause_s)
 
 
 class _Server(ThreadingHTTPServer):

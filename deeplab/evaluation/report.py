@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from deeplab import __version__
 from deeplab.config.classes import ClassList, SlideClass, hex_colour
@@ -18,7 +19,7 @@ from deeplab.evaluation.error_map import KINDS
 from deeplab.evaluation.figures import DISTANCES, Figures
 from deeplab.evaluation.semantic import Confusion
 from deeplab.evaluation.slide_score import SlideScore
-from deeplab.report.page import Inside, Piece, image, joined, mind, page, table, tag, write_page
+from deeplab.report.page import Inside, image, joined, mind, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (
     NOTHING,
@@ -93,7 +94,7 @@ def _title(compared: Compared) -> str:
     return f"How well {compared.model or 'the prediction'} agrees with what was drawn"
 
 
-def _opening(figures: Figures, compared: Compared) -> Iterator[Piece]:
+def _opening(figures: Figures, compared: Compared) -> Iterator[Markup]:
     yield tag("header", tag("h1", _title(compared)), tag("p", f"histomics-deeplab {__version__}"))
     on = counted(len(figures.scores), "slide")
     if len(figures.scores) == 1:
@@ -116,7 +117,7 @@ def _opening(figures: Figures, compared: Compared) -> Iterator[Piece]:
     yield mind("What limits these figures", limits(figures, compared))
 
 
-def _card(words: str, of: Interval, each: SlideClass | None) -> Piece:
+def _card(words: str, of: Interval, each: SlideClass | None) -> Markup:
     inside = [tag("b", as_score(of.value)), tag("span", words)]
     if not math.isnan(of.low):
         inside.append(tag("span", f", {as_score(of.low)} to {as_score(of.high)}"))
@@ -125,7 +126,7 @@ def _card(words: str, of: Interval, each: SlideClass | None) -> Piece:
     return tag("div", *inside, class_="card", style=f"border-top-color: {hex_colour(each.colour)}")
 
 
-def _areas(figures: Figures) -> Iterator[Piece]:
+def _areas(figures: Figures) -> Iterator[Markup]:
     yield tag("h2", "How well the areas agree")
     yield tag(
         "p",
@@ -164,7 +165,7 @@ def _areas(figures: Figures) -> Iterator[Piece]:
     yield described({name: as_interval(figures.pooled(key)) for name, key in words.items()})
 
 
-def _mistakes(figures: Figures) -> Iterator[Piece]:
+def _mistakes(figures: Figures) -> Iterator[Markup]:
     yield tag("h2", "What is mistaken for what")
     names = (BACKGROUND, *figures.classes)
     confusion = Confusion.of(np.rint(figures.mm2 * 1e6))  # um2
@@ -193,7 +194,7 @@ def _mistakes(figures: Figures) -> Iterator[Piece]:
     )
 
 
-def _places(figures: Figures) -> Iterator[Piece]:
+def _places(figures: Figures) -> Iterator[Markup]:
     shown = [
         (score, score.error_map) for score in _worst_first(figures) if score.error_map is not None
     ][:MOST_MAPS]
@@ -216,7 +217,7 @@ def _worst_first(figures: Figures) -> list[SlideScore]:
     return sorted(figures.scores, key=lambda score: figures.of_slide(score.name, "mean_iou"))
 
 
-def _outlines(figures: Figures, compared: Compared) -> Iterator[Piece]:
+def _outlines(figures: Figures, compared: Compared) -> Iterator[Markup]:
     tolerance = f"{compared.request.border_um:g} µm"
     yield tag("h2", "How well the outlines agree")
     yield tag(
@@ -243,7 +244,7 @@ def _outlines(figures: Figures, compared: Compared) -> Iterator[Piece]:
     )
 
 
-def _objects(figures: Figures, compared: Compared) -> Iterator[Piece]:
+def _objects(figures: Figures, compared: Compared) -> Iterator[Markup]:
     yield tag("h2", "How well single objects agree")
     yield tag(
         "p",
@@ -279,7 +280,7 @@ def _objects(figures: Figures, compared: Compared) -> Iterator[Piece]:
     )
 
 
-def _slides(figures: Figures) -> Iterator[Piece]:
+def _slides(figures: Figures) -> Iterator[Markup]:
     if len(figures.scores) == 1:
         return
     yield tag("h2", "Slide by slide, the worst first")
@@ -320,7 +321,7 @@ def _of_metric(metric: str, value: float) -> str:
     return as_um(value) if metric in DISTANCES else as_score(value)
 
 
-def _origin(figures: Figures, compared: Compared) -> Iterator[Piece]:
+def _origin(figures: Figures, compared: Compared) -> Iterator[Markup]:
     yield tag("h2", "What was compared")
     request = compared.request
     scales = sorted({f"{score.mpp_work:.3g}" for score in figures.scores})
@@ -363,17 +364,17 @@ def _classes(figures: Figures) -> ClassList:
     return ClassList.named(figures.classes)
 
 
-def _ranged(of: Interval) -> Piece:
+def _ranged(of: Interval) -> Markup:
     if math.isnan(of.low):
         return joined(as_score(of.value))
     return _with_range(as_score(of.value), as_score(of.low), as_score(of.high))
 
 
-def _ranged_um(of: Interval) -> Piece:
+def _ranged_um(of: Interval) -> Markup:
     if math.isnan(of.low):
         return joined(as_um(of.value))
     return _with_range(as_um(of.value), as_um(of.low), as_um(of.high))
 
 
-def _with_range(value: str, low: str, high: str) -> Piece:
+def _with_range(value: str, low: str, high: str) -> Markup:
     return joined(value, tag("span", f"{low}–{high}", class_="range"))

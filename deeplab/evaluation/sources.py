@@ -134,7 +134,7 @@ def _live(
     session: Session, item: Item, prediction: Path | None, request: EvaluateRequest
 ) -> Callable[[Reading], Sides]:
     def load(reading: Reading) -> Sides:
-        documents = [told["annotation"] for told in item_annotations(session, item.id)]
+        documents = item_annotations(session, item.id)
         if prediction is None:
             return sides_of_documents(documents, request, item.name)
         reference = reference_of_documents(documents, request, item.name)

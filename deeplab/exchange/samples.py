@@ -347,8 +347,7 @@ def _slide_items(session: Session, any_id: str) -> list[Item]:
 def _live(session: Session, item_id: str, name: str) -> Load:
     def load(spill: Path | None = None) -> Annotations:
         if spill is None:
-            documents = [told["annotation"] for told in item_annotations(session, item_id)]
-            return annotations_of(documents, name)
+            return annotations_of(item_annotations(session, item_id), name)
         path = spill / "live.json"
         download_annotations(session, item_id, path, limit_bytes=MAX_BYTES)
         try:

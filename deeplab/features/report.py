@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from deeplab import __version__
@@ -20,7 +21,7 @@ from deeplab.features.gallery import Picture, chosen
 from deeplab.features.slide_labels import SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, pooled
 from deeplab.features.windows import MAX_PIXELS
-from deeplab.report.page import Inside, Piece, image, mind, page, table, tag, write_page
+from deeplab.report.page import Inside, image, mind, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import NOTHING, as_mm2, as_percent, counted, described, listed, swatch
 
@@ -74,7 +75,7 @@ def _title(facts: ReportFacts) -> str:
     )
 
 
-def _opening(facts: ReportFacts, names: Sequence[str]) -> Iterator[Piece]:
+def _opening(facts: ReportFacts, names: Sequence[str]) -> Iterator[Markup]:
     yield tag("header", tag("h1", _title(facts)), tag("p", f"histomics-deeplab · {facts.finished}"))
     totals = {name: sum(slide.count(name) for slide in facts.slides) for name in names}
     said = listed([f"{count:,} of {name}" for name, count in totals.items()])
@@ -85,7 +86,7 @@ def _opening(facts: ReportFacts, names: Sequence[str]) -> Iterator[Piece]:
     yield mind("Mind", [*left_out, *(f"{remark}." for remark in facts.remarks)])
 
 
-def _card(facts: ReportFacts, name: str) -> Piece:
+def _card(facts: ReportFacts, name: str) -> Markup:
     areas = finite(pooled(facts.slides, name, "area_um2"))
     colour = _colour(facts, name)
     middle = shown(float(np.median(areas))) if areas.size else NOTHING
@@ -98,7 +99,7 @@ def _card(facts: ReportFacts, name: str) -> Piece:
     )
 
 
-def _class(facts: ReportFacts, name: str) -> Iterator[Piece]:
+def _class(facts: ReportFacts, name: str) -> Iterator[Markup]:
     colour = _colour(facts, name)
     yield tag("h2", swatch(SlideClass(name, colour)))
     figures = measured_figures(facts.slides, name)
@@ -121,7 +122,7 @@ def _class(facts: ReportFacts, name: str) -> Iterator[Piece]:
     yield from _gallery(facts, name, figures)
 
 
-def _spreads(figures: Mapping[Figure, NDArray[np.float64]]) -> Piece:
+def _spreads(figures: Mapping[Figure, NDArray[np.float64]]) -> Markup:
     rows = []
     for figure, values in figures.items():
         spread = Spread.of(values)
@@ -137,7 +138,7 @@ def _spreads(figures: Mapping[Figure, NDArray[np.float64]]) -> Piece:
     return table(["", "median", "middle half", "smallest to largest", "objects"], rows)
 
 
-def _groups(facts: ReportFacts, name: str, colour: Rgb) -> Iterator[Piece]:
+def _groups(facts: ReportFacts, name: str, colour: Rgb) -> Iterator[Markup]:
     by, groups = _grouped(facts, name)
     if len(groups) < 2:
         return
@@ -180,7 +181,7 @@ def _grouped(facts: ReportFacts, name: str) -> tuple[str, dict[str, list[SlideMe
 
 def _gallery(
     facts: ReportFacts, name: str, figures: Mapping[Figure, NDArray[np.float64]]
-) -> Iterator[Piece]:
+) -> Iterator[Markup]:
     some = [picture for slide in facts.slides for picture in slide.pictures.get(name, ())]
     areas = next(values for figure, values in figures.items() if figure.column == "area_um2")
     found = chosen(some, float(np.median(areas)))
@@ -189,7 +190,7 @@ def _gallery(
         yield tag("div", [_picture(words, each) for words, each in found.items()], class_="gallery")
 
 
-def _picture(words: str, picture: Picture) -> Piece:
+def _picture(words: str, picture: Picture) -> Markup:
     told = (
         f"{picture.slide}, object {picture.number}, at ({picture.x_level0:,.0f}, "
         f"{picture.y_level0:,.0f}); the picture is {shown(picture.side_um)} µm wide"
@@ -206,7 +207,7 @@ def _picture(words: str, picture: Picture) -> Piece:
     )
 
 
-def _together(facts: ReportFacts, names: Sequence[str]) -> Iterator[Piece]:
+def _together(facts: ReportFacts, names: Sequence[str]) -> Iterator[Markup]:
     x, y = (each for each in FIGURES if each.column in ("area_um2", "circularity"))
     classes = {}
     for name in names:
@@ -223,7 +224,7 @@ def _together(facts: ReportFacts, names: Sequence[str]) -> Iterator[Piece]:
         )
 
 
-def _slides(facts: ReportFacts) -> Iterator[Piece]:
+def _slides(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("h2", "Slide by slide")
     columns = facts.labels.columns[:MOST_LABELS]
     head = ["slide", "class", *columns, "objects", "area, mm²", "tissue, mm²"]
@@ -254,7 +255,7 @@ def _slides(facts: ReportFacts) -> Iterator[Piece]:
     )
 
 
-def _method(facts: ReportFacts) -> Iterator[Piece]:
+def _method(facts: ReportFacts) -> Iterator[Markup]:
     request = facts.request
     yield tag("h2", "How it was measured")
     told = {

@@ -36,9 +36,9 @@ def load_layers(
     if login is None:
         return sample.load(), []
     with Session(login) as session, scratch_folder() as folder:
-        told = [each["annotation"] for each in item_annotations(session, sample.slide)]
         asked = {folded(name) for name in classes}
-        kept = [each for each in told if _outlines(each, asked)]
+        drawn = item_annotations(session, sample.slide)
+        kept = [each for each in drawn if _outlines(each, asked)]
         images = LabelImages(session, folder)
         annotations = annotations_of(kept, sample.name, label_image=images)
     counts = Counter(str(each.get("name")) for each in kept)

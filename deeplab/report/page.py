@@ -1,57 +1,47 @@
-"""Pieces of an HTML page, escaped unless they are pieces themselves."""
+"""Pieces of an HTML page; what is not markup is escaped."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
+
+from markupsafe import Markup
 
 from deeplab.files import whole_file
 
 VOID = frozenset({"img", "meta", "br"})
-
-
-class Piece(str):
-    """Text that is HTML already."""
-
-    __slots__ = ()
-
-
 Inside = str | Iterable["Inside"]
 
 
-def tag(name: str, /, *inside: Inside, **attributes: str) -> Piece:
+def tag(name: str, /, *inside: Inside, **attributes: str) -> Markup:
     """An element; `_` stands for `-` in the names of attributes, and one at the end is dropped."""
-    opened = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_escaped(value)}"'
+    opened = Markup("").join(
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _shown(value))
         for key, value in attributes.items()
     )
     if name in VOID:
-        return Piece(f"<{name}{opened}/>")
-    return Piece(f"<{name}{opened}>{joined(*inside)}</{name}>")
+        return Markup("<{}{}/>").format(name, opened)
+    return Markup("<{}{}>{}</{}>").format(name, opened, joined(*inside), name)
 
 
-def joined(*inside: Inside) -> Piece:
-    """Pieces as they are and texts escaped, one after the other."""
-    texts = (
-        (part if isinstance(part, Piece) else _escaped(part))
-        if isinstance(part, str)
-        else joined(*part)
-        for part in inside
-    )
-    return Piece("".join(texts))
+def joined(*inside: Inside) -> Markup:
+    """Markup as it is and texts escaped, one after the other."""
+    parts = (_shown(part) if isinstance(part, str) else joined(*part) for part in inside)
+    return Markup("").join(parts)
 
 
-def _escaped(text: str) -> str:
-    """Text that shows as it is; what cannot be shown, as a control character, is a blank."""
-    return escape("".join(each if each.isprintable() else " " for each in text))
+def _shown(text: str) -> str:
+    """Text as it can be shown; what cannot, as a control character, is a blank."""
+    if isinstance(text, Markup) or text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
-def table(head: Sequence[Inside], rows: Iterable[Sequence[Inside]], *, words: int = 1) -> Piece:
+def table(head: Sequence[Inside], rows: Iterable[Sequence[Inside]], *, words: int = 1) -> Markup:
     """A table whose first `words` columns are words and whose others are numbers."""
 
-    def cells(kind: str, row: Sequence[Inside]) -> list[Piece]:
+    def cells(kind: str, row: Sequence[Inside]) -> list[Markup]:
         return [
             tag(kind, cell) if place < words else tag(kind, cell, class_="number")
             for place, cell in enumerate(row)
@@ -62,16 +52,16 @@ def table(head: Sequence[Inside], rows: Iterable[Sequence[Inside]], *, words: in
     return tag("div", whole, class_="table")
 
 
-def image(content: bytes, kind: str, words: str) -> Piece:
+def image(content: bytes, kind: str, words: str) -> Markup:
     """A picture inside the page; `words` say what it shows to who does not see it."""
     data = base64.b64encode(content).decode("ascii")
     return tag("img", src=f"data:image/{kind};base64,{data}", alt=words)
 
 
-def mind(title: str, sentences: Sequence[Inside]) -> Piece:
+def mind(title: str, sentences: Sequence[Inside]) -> Markup:
     """A box of what a reader must know before trusting the figures; nothing where that is none."""
     if not sentences:
-        return Piece()
+        return Markup()
     listed = tag("ul", [tag("li", sentence) for sentence in sentences])
     return tag("section", tag("h2", title), listed, class_="limits")
 
@@ -95,6 +85,7 @@ def page(title: str, style: str, *inside: Inside) -> str:
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", title),
-        tag("style", Piece(style)),
+        tag("style", Markup(style)),  # noqa: S704  a sheet of ours
     )
-    return "<!DOCTYPE html>\n" + tag("html", head, tag("body", tag("main", *inside)), lang="en")
+    body = tag("body", tag("main", *inside))
+    return Markup("<!DOCTYPE html>\n") + tag("html", head, body, lang="en")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup
+
 from deeplab.config.classes import SlideClass, hex_colour
-from deeplab.report.page import Piece, joined, tag
+from deeplab.report.page import joined, tag
 
 NOTHING = "–"
 
@@ -38,12 +40,12 @@ def as_mm2(area_mm2: float) -> str:
     return f"{area_mm2:.3g}" if area_mm2 < 100 else f"{area_mm2:,.0f}"
 
 
-def described(words: Mapping[str, str]) -> Piece:
+def described(words: Mapping[str, str]) -> Markup:
     """A list of names and what they are."""
     return tag("dl", [(tag("dt", name), tag("dd", text)) for name, text in words.items()])
 
 
-def swatch(of: SlideClass) -> Piece:
+def swatch(of: SlideClass) -> Markup:
     """The name of a class behind a spot of its colour."""
     return joined(
         tag("span", class_="swatch", style=f"background: {hex_colour(of.colour)}"), of.name

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from deeplab.errors import ServerError, UnknownIdError
+from deeplab.errors import AccessDeniedError, ServerError, UnknownIdError
 from deeplab.server.folder_files import upload_to_item
 from deeplab.server.items import item_files
-from deeplab.server.session import Session, girder_id
+from deeplab.server.replies import Told, each_told, parse_json
+from deeplab.server.session import Patience, Session, girder_id
 
 # Girder takes 100 MB at once unless its server.max_request_body_size says more.
 MOST_BYTES_AT_ONCE = 95_000_000
+MOST_BYTES_HELD = 512 * 2**20  # an annotation of 500,000 outlines has about 350 MB
+HURRIED = Patience(total_s=5.0)  # for a server that has just failed
+ANNOTATIONS = "annotations"  # what a list should be of
 WAIT_S, ASK_EVERY_S = 60.0, 1.0  # until the server has made annotations of an uploaded file
 TAKEN_BYTES_PER_S = 2e5  # the least it does meanwhile
 
@@ -42,26 +47,12 @@ def annotation_heads(session: Session, item_id: str) -> list[AnnotationHead]:
     """
     what = f"annotations of item {item_id}"
     query = {"itemId": girder_id("item", item_id), "limit": "0"}
-    try:
-        return [_head(told) for told in _dicts(session.get_json("annotation", what, query), what)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ServerError(what, "the server's answer is not a list of annotations") from error
-
-
-def get_annotation(session: Session, annotation_id: str) -> dict[str, Any]:
-    """One annotation whole, its elements under `annotation`.
-
-    Raises:
-        AccessDeniedError: the token may not read it.
-        ServerError: the server refused or failed.
-    """
-    what = f"annotation {annotation_id}"
-    told = session.get_json(f"annotation/{girder_id('annotation', annotation_id)}", what)
-    return _dicts([told], what)[0]
+    told = session.get_json("annotation", what, query)
+    return [_head(each) for each in each_told(told, what, ANNOTATIONS)]
 
 
 def item_annotations(session: Session, item_id: str) -> list[dict[str, Any]]:
-    """All annotations of an item, whole.
+    """All annotations of an item with their elements, as HistomicsUI keeps them in a file.
 
     Raises:
         AccessDeniedError: the token may not read them.
@@ -69,7 +60,8 @@ def item_annotations(session: Session, item_id: str) -> list[dict[str, Any]]:
     """
     what = f"annotations of item {item_id}"
     path = f"annotation/item/{girder_id('item', item_id)}"
-    return _dicts(session.get_json(path, what), what)
+    told = session.get(path, what, limit_bytes=MOST_BYTES_HELD, check=parse_json)
+    return [dict(each.part("annotation").parts) for each in each_told(told, what, ANNOTATIONS)]
 
 
 def download_annotations(session: Session, item_id: str, to: Path, *, limit_bytes: int) -> None:
@@ -86,39 +78,73 @@ def download_annotations(session: Session, item_id: str, to: Path, *, limit_byte
 
 
 def post_annotations(session: Session, item_id: str, annotations: Sequence[dict[str, Any]]) -> None:
-    """Add annotations to an item, all in one request.
+    """Add annotations to an item in one request, all of them or none as `post_annotation_file`.
 
     Raises:
         AccessDeniedError: the token may not write to the item.
-        ServerError: the server refused them or failed; it may have stored some.
+        ServerError: the server refused them or failed.
     """
     what = f"new annotations of item {item_id}"
     path = f"annotation/item/{girder_id('item', item_id)}"
-    session.post_json(path, what, list(annotations))
+    with _all_or_none(session, item_id, what):
+        session.post_json(path, what, list(annotations))
 
 
 def post_annotation_file(session: Session, item_id: str, path: Path) -> None:
-    """Add the annotations in a file of HistomicsUI JSON to an item.
+    """Add the annotations in a file of HistomicsUI JSON to an item, all of them or none.
+
+    Where that is broken off, what has arrived is taken back; where that is not known, the error
+    says so.
 
     Raises:
         AccessDeniedError: the token may not write to the item.
-        ServerError: the server refused them or failed; it may have stored some.
+        ServerError: the server refused them or failed.
         OSError: the file cannot be read.
     """
     size_bytes = path.stat().st_size
     what = f"new annotation of {size_bytes / 1e6:.1f} MB for item {item_id}"
-    if size_bytes <= MOST_BYTES_AT_ONCE:
-        session.post_file(f"annotation/item/{girder_id('item', item_id)}", what, path)
-    else:
-        _post_in_pieces(session, item_id, path, what)
+    with _all_or_none(session, item_id, what):
+        if size_bytes <= MOST_BYTES_AT_ONCE:
+            session.post_file(f"annotation/item/{girder_id('item', item_id)}", what, path)
+        else:
+            _post_in_pieces(session, item_id, path, what)
+
+
+@contextmanager
+def _all_or_none(session: Session, item_id: str, what: str) -> Iterator[None]:
+    """Take back what a post in the block has left on an item, where it is broken off."""
+    before = {head.id for head in annotation_heads(session, item_id)}
+    try:
+        yield
+    except AccessDeniedError:
+        raise
+    except ServerError as error:
+        problem = f"{error.problem}; {_take_back(session, item_id, before)}"
+        raise ServerError(what, problem) from error
+    except BaseException:  # a task that is stopped takes back, too
+        _take_back(session, item_id, before)
+        raise
+
+
+def _take_back(session: Session, item_id: str, before: Collection[str]) -> str:
+    """Remove what is new on an item and return what is there now, in words."""
+    try:
+        with Session(session.login, patience=HURRIED) as hurried:
+            found = [head for head in annotation_heads(hurried, item_id) if head.id not in before]
+            for head in found:
+                if head.is_as_made:
+                    delete_annotation(hurried, head.id)
+    except ServerError:
+        return "some of it may be on the slide: look there, and remove it before trying again"
+    return "nothing of it is on the slide" if not found else "what had arrived was taken back"
 
 
 def _post_in_pieces(session: Session, item_id: str, path: Path, what: str) -> None:
     """Upload a file as HistomicsUI does: the server makes its annotations and removes the file."""
-    me = session.get_json("user/me", "the token's user")
+    me = Told.of(session.get_json("user/me", "the token's user"), what, "the token's user")
     images = item_files(session, item_id)
-    if not isinstance(me, dict) or not images:
-        raise ServerError(what, "the server says neither who asks nor of which image")
+    if not images:
+        raise ServerError(what, "the server does not say of which image")
     before = {head.id for head in annotation_heads(session, item_id)}
     # No other file of the item has this name, so that it is clear when it is gone.
     name = f"layer-{uuid4().hex}.json"
@@ -126,7 +152,7 @@ def _post_in_pieces(session: Session, item_id: str, path: Path, what: str) -> No
         "identifier": "LargeImageAnnotationUpload",
         "itemId": item_id,
         "fileId": images[0].id,
-        "userId": girder_id("user", str(me.get("_id"))),
+        "userId": me.id("_id"),
     }
     upload_to_item(session, item_id, path, name=name, reference=reference)
     deadline_s = time.monotonic() + WAIT_S + path.stat().st_size / TAKEN_BYTES_PER_S
@@ -152,18 +178,14 @@ def delete_annotation(session: Session, annotation_id: str) -> None:
         return
 
 
-def _head(told: dict[str, Any]) -> AnnotationHead:
-    attributes = told["annotation"].get("attributes")
+def _head(told: Told) -> AnnotationHead:
+    annotation = told.part("annotation")
+    attributes = annotation.parts.get("attributes")
+    created = told.parts.get("created")
     return AnnotationHead(
-        id=girder_id("id", told["_id"]),
-        name=str(told["annotation"]["name"]),
+        id=told.id("_id"),
+        name=annotation.string("name"),
         attributes=attributes if isinstance(attributes, dict) else {},
         # Both times are those of its making until somebody saves it again.
-        is_as_made="created" in told and told["created"] == told.get("updated"),
+        is_as_made=created is not None and created == told.parts.get("updated"),
     )
-
-
-def _dicts(told: object, what: str) -> list[dict[str, Any]]:
-    if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):
-        raise ServerError(what, "the server's answer is not a list of annotations")
-    return told

@@ -9,15 +9,23 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from deeplab.errors import AccessDeniedError, ServerError, UnknownIdError
 from deeplab.server.items import Item, ItemFile, folder_items, item_files
+from deeplab.server.replies import Told
 from deeplab.server.session import Session, girder_id
 
-PIECE_BYTES = 16 * 2**20  # Girder refuses less than 5 MiB, but for the last piece
-TRIES = 5  # to send one piece
+PACKED_AS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # as Girder does
+COPIED_BYTES = 2**20  # at once
 MAY_WRITE = 1  # Girder's level of access
+
+
+class Parent(NamedTuple):
+    """What a file is put into: "folder" or "item", and its id."""
+
+    kind: str
+    id: str
 
 
 def check_folder_writable(session: Session, folder_id: str) -> None:
@@ -28,11 +36,8 @@ def check_folder_writable(session: Session, folder_id: str) -> None:
         ServerError: there is no such folder, or the server failed.
     """
     what = f"folder {folder_id}"
-    told = session.get_json(f"folder/{girder_id('folder', folder_id)}", what)
-    level = told.get("_accessLevel") if isinstance(told, dict) else None
-    if not isinstance(level, int):
-        raise ServerError(what, "the server's answer is not a folder")
-    if level < MAY_WRITE:
+    told = session.girder(what).getFolder(girder_id("folder", folder_id))
+    if Told.of(told, what, "a folder").count("_accessLevel", least=-1) < MAY_WRITE:
         raise AccessDeniedError(what, "the token may only read it; ask its owner for write access")
 
 
@@ -66,8 +71,7 @@ def upload_file(
         OSError: the file cannot be read.
     """
     size_bytes = path.stat().st_size
-    parent = {"parentType": "folder", "parentId": girder_id("folder", folder_id)}
-    told = _send(session, path, {**parent, "name": name}, after_piece)
+    told = _send(session, path, name, Parent("folder", folder_id), after_piece=after_piece)
     return _uploaded(session, folder_id, told, name, size_bytes)
 
 
@@ -81,59 +85,42 @@ def upload_to_item(
         ServerError: the server refused it or failed again and again.
         OSError: the file cannot be read.
     """
-    parent = {"parentType": "item", "parentId": girder_id("item", item_id)}
-    told_of_it = {"name": name, "reference": json.dumps(dict(reference))}
-    _send(session, path, {**parent, **told_of_it}, lambda: None)
+    parent = Parent("item", item_id)
+    _send(session, path, name, parent, reference=json.dumps(dict(reference)))
 
 
 def _send(
-    session: Session, path: Path, begin: Mapping[str, str], after_piece: Callable[[], None]
-) -> object:
-    """Send a file in pieces, where an upload is begun with `begin`; what the last one answers."""
-    what, size_bytes = f"upload of {begin['name']}", path.stat().st_size
-    told = session.post("file", what, params={**begin, "size": str(size_bytes)})
-    upload_id = _id_in(told, "_id", what)
-    sent_bytes, failures = 0, 0
+    session: Session,
+    path: Path,
+    name: str,
+    parent: Parent,
+    *,
+    reference: str | None = None,
+    after_piece: Callable[[], None] = lambda: None,
+) -> Told:
+    """Send a file in pieces; what the last one answers."""
+    what = f"upload of {name}"
     with path.open("rb") as file:
-        while sent_bytes < size_bytes:
-            file.seek(sent_bytes)
-            piece = file.read(PIECE_BYTES)
-            query = {"uploadId": upload_id, "offset": str(sent_bytes)}
-            try:
-                told = session.post("file/chunk", what, params=query, content=piece)
-            except (AccessDeniedError, UnknownIdError):
-                raise
-            except ServerError:
-                failures += 1
-                if failures == TRIES:
-                    raise
-                sent_bytes = _received(session, upload_id, what, all_bytes=size_bytes)
-            else:
-                sent_bytes, failures = sent_bytes + len(piece), 0
-            after_piece()
-    return told
+        told = session.girder(what).uploadFile(
+            girder_id(parent.kind, parent.id),
+            file,
+            name,
+            path.stat().st_size,
+            parentType=parent.kind,
+            progressCallback=lambda _: after_piece(),
+            reference=reference,
+        )
+    return Told.of(told, what, "a file")
 
 
-def _received(session: Session, upload_id: str, what: str, *, all_bytes: int) -> int:
-    """How much of an upload the server has; all, where it knows the upload no longer."""
-    try:
-        told = session.get_json("file/offset", what, {"uploadId": upload_id})
-    except UnknownIdError:
-        return all_bytes
-    offset = told.get("offset") if isinstance(told, dict) else None
-    if not isinstance(offset, int) or not 0 <= offset <= all_bytes:
-        raise ServerError(what, "the server does not say how much of it has arrived")
-    return offset
-
-
-def _uploaded(session: Session, folder_id: str, told: object, name: str, size_bytes: int) -> str:
+def _uploaded(session: Session, folder_id: str, told: Told, name: str, size_bytes: int) -> str:
     """The item of a finished upload: the answer to its last piece says it, if it arrived."""
-    if isinstance(told, dict) and "itemId" in told:
-        return _id_in(told, "itemId", f"upload of {name}")
+    if "itemId" in told.parts:
+        return told.id("itemId")
     for item in named_items(session, folder_id, name):
         if (item.name, item.size_bytes) == (name, size_bytes):
             return item.id
-    raise ServerError(f"upload of {name}", "it is not in the folder after all bytes were sent")
+    raise ServerError(told.what, "it is not in the folder after all bytes were sent")
 
 
 def download_item(session: Session, item: Item, to: Path, *, limit_bytes: int) -> None:
@@ -194,13 +181,15 @@ def _download_zipped(session: Session, file: ItemFile, to: Path, *, limit_bytes:
             entries = [
                 each
                 for each in archive.infolist()
-                if each.filename.endswith(file.name) and each.file_size == file.size_bytes
+                if each.filename.endswith(file.name)
+                and each.file_size == file.size_bytes
+                and each.compress_type in PACKED_AS
             ]
             if not entries:
                 raise ServerError(what, "is not in what the server sent")
             with archive.open(entries[0]) as source, to.open("wb") as target:
-                shutil.copyfileobj(source, target, PIECE_BYTES)
-    except (zipfile.BadZipFile, zlib.error, UnicodeError, NotImplementedError) as error:
+                shutil.copyfileobj(source, target, COPIED_BYTES)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise ServerError(what, "the server sent no zip that can be read") from error
     finally:
         packed.unlink(missing_ok=True)
@@ -217,9 +206,3 @@ def remove_item(session: Session, item: Item) -> None:
         session.delete(f"item/{item.id}", f"item {item.name}")
     except UnknownIdError:
         return
-
-
-def _id_in(told: Any, key: str, what: str) -> str:  # noqa: ANN401  JSON
-    if not isinstance(told, dict) or key not in told:
-        raise ServerError(what, "the server's answer is not a file or an upload")
-    return girder_id(key, str(told[key]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from deeplab.errors import ServerError, UnknownIdError
+from deeplab.errors import UnknownIdError
+from deeplab.names import shown_name
+from deeplab.server.replies import Told, each_told
 from deeplab.server.session import Session, girder_id
 
-PAGE = 500  # items asked for at once
+ITEM = "an item"  # what an answer should be
+LONGEST_NUMBER = 2**63  # of metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ def get_item(session: Session, item_id: str) -> Item:
         ServerError: there is no such item, or the server failed.
     """
     what = f"item {item_id}"
-    return _item(session.get_json(f"item/{girder_id('item', item_id)}", what), what)
+    return _item(Told.of(session.girder(what).getItem(girder_id("item", item_id)), what, ITEM))
 
 
 def item_with(session: Session, any_id: str) -> Item:
@@ -62,12 +64,10 @@ def item_with(session: Session, any_id: str) -> Item:
     """
     what = f"item or file {any_id}"
     try:
-        file = session.get_json(f"file/{girder_id('file', any_id)}", what)
+        file = session.girder(what).getFile(girder_id("file", any_id))
     except UnknownIdError:
         return get_item(session, any_id)
-    if not isinstance(file, dict):
-        raise ServerError(what, "the server's answer is not a file")
-    return get_item(session, str(file.get("itemId")))
+    return get_item(session, Told.of(file, what, "a file").id("itemId"))
 
 
 def folder_items(session: Session, folder_id: str) -> Iterator[Item]:
@@ -78,14 +78,9 @@ def folder_items(session: Session, folder_id: str) -> Iterator[Item]:
         ServerError: there is no such folder, or the server failed.
     """
     what = f"items of folder {folder_id}"
-    query = {"folderId": girder_id("folder", folder_id), "limit": str(PAGE), "sort": "name"}
-    offset = 0
-    while True:
-        page = _list(session.get_json("item", what, {**query, "offset": str(offset)}), what)
-        yield from (_item(told, what) for told in page)
-        offset += len(page)
-        if len(page) < PAGE:
-            return
+    items = session.girder(what).listItem(girder_id("folder", folder_id))
+    for told in items:
+        yield _item(Told.of(told, what, ITEM))
 
 
 def large_image_items(session: Session, folder_id: str) -> list[Item]:
@@ -106,21 +101,17 @@ def item_files(session: Session, item_id: str) -> list[ItemFile]:
         ServerError: there is no such item, or the server failed.
     """
     what = f"files of item {item_id}"
-    path = f"item/{girder_id('item', item_id)}/files"
-    files = _list(session.get_json(path, what, {"limit": "0"}), what)
-    try:
-        return [
-            ItemFile(
-                id=_id(told),
-                name=str(told["name"]),
-                size_bytes=int(told.get("size") or 0),
-                item_id=item_id,
-                created=str(told.get("created") or ""),
-            )
-            for told in files
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ServerError(what, "the server's answer is not a list of files") from error
+    files = list(session.girder(what).listFile(girder_id("item", item_id)))
+    return [
+        ItemFile(
+            id=told.id("_id"),
+            name=told.name(),
+            size_bytes=told.size_bytes(),
+            item_id=item_id,
+            created=told.text("created"),
+        )
+        for told in each_told(files, what, "files")
+    ]
 
 
 def put_metadata(session: Session, item_id: str, metadata: Mapping[str, object]) -> None:
@@ -130,44 +121,29 @@ def put_metadata(session: Session, item_id: str, metadata: Mapping[str, object])
         AccessDeniedError: the token may not write to the item.
         ServerError: there is no such item, or the server refused it or failed.
     """
-    path = f"item/{girder_id('item', item_id)}/metadata"
-    session.put_json(path, f"metadata of item {item_id}", dict(metadata))
+    client = session.girder(f"metadata of item {item_id}")
+    client.addMetadataToItem(girder_id("item", item_id), dict(metadata))
 
 
-def _item(told: Any, what: str) -> Item:  # noqa: ANN401  JSON
-    if not isinstance(told, dict):
-        raise ServerError(what, "the server's answer is not an item")
-    image = told.get("largeImage")
-    try:
-        return Item(
-            id=_id(told),
-            name=str(told["name"]),
-            folder_id=girder_id("folder", str(told["folderId"])),
-            size_bytes=int(told.get("size") or 0),
-            # While the server still converts the image, the file that has tiles is not there yet.
-            is_large_image=isinstance(image, dict)
-            and "fileId" in image
-            and not image.get("expected"),
-            image_file_id=str(image.get("fileId", "")) if isinstance(image, dict) else "",
-            words=_words(told.get("meta")),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServerError(what, "the server's answer is not an item") from error
+def _item(told: Told) -> Item:
+    image = told.parts.get("largeImage")
+    image = image if isinstance(image, dict) else {}
+    return Item(
+        id=told.id("_id"),
+        name=told.name(),
+        folder_id=told.id("folderId"),
+        size_bytes=told.size_bytes(),
+        # While the server still converts the image, the file that has tiles is not there yet.
+        is_large_image="fileId" in image and not image.get("expected"),
+        image_file_id=str(image.get("fileId", ""))[:24],
+        words=_words(told.parts.get("meta")),
+    )
 
 
 def _words(meta: object) -> dict[str, str]:
     return {
-        str(key).strip().lower(): str(value).strip()
+        shown_name(key).strip().lower(): shown_name(str(value)).strip()
         for key, value in (meta.items() if isinstance(meta, dict) else ())
-        if isinstance(value, str | int | float)
+        if isinstance(value, str | float)
+        or (isinstance(value, int) and abs(value) < LONGEST_NUMBER)
     }
-
-
-def _id(told: dict[str, Any]) -> str:
-    return girder_id("id", str(told["_id"]))
-
-
-def _list(told: object, what: str) -> list[dict[str, Any]]:
-    if not isinstance(told, list):
-        raise ServerError(what, "the server's answer is not a list")
-    return told

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
+import urllib3
 
-from deeplab.errors import AccessDeniedError, ConfigError, ServerError, UnknownIdError
+from deeplab.config.checks import is_girder_id
+from deeplab.errors import ConfigError, ServerError
+from deeplab.server.client import Client
+from deeplab.server.replies import BusyError, Reply, parse_json, read_reply, refuse, save_reply
+from deeplab.server.transport import ElsewhereError, Transport
 
 T = TypeVar("T")
 
-JSON_BYTES = 512 * 2**20  # an annotation of 500,000 outlines has about 350 MB
-MESSAGE_BYTES = 2**16
-CONNECT_S, READ_S = 10.0, 60.0
-TAKEN_BYTES_PER_S = 1e6  # the least; a server checks and stores what it was sent before it answers
+JSON_BYTES = 2**25  # of what is no annotation; the metadata of fifty items are a small part of it
 BAD_ANSWERS = 3  # tries after which an answer that is not what was asked for is taken as final
 
-_ID = re.compile(r"[0-9a-f]{24}")
 _TOKEN = re.compile(r"[\x21-\x7e]*")
 _BROKEN = (
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.HTTPError,
 )
 
 
@@ -49,10 +48,11 @@ class ServerLogin:
     token: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.api_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-            # The address is not repeated: it may hold a password.
-            raise ConfigError("girderApiUrl", "another", "like https://host/api/v1, without a name")
+        if not _is_address(self.api_url):
+            # The address is not repeated: it may hold a password or a token.
+            raise ConfigError(
+                "girderApiUrl", "another", "like https://host/api/v1, without a name or a token"
+            )
         if not _TOKEN.fullmatch(self.token):
             raise ConfigError("girderToken", "(hidden)", "printable characters without blanks")
 
@@ -76,14 +76,6 @@ class Patience:
         return max(min(grown, self.longest_wait_s), asked_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a server answered."""
-
-    body: bytes
-    content_type: str
-
-
 class Session:
     """Requests to one server over connections that stay open; safe from many threads."""
 
@@ -92,23 +84,23 @@ class Session:
     ) -> None:
         self.login, self.connections = login, connections
         self._patience = patience or Patience()
-        self._root = login.api_url.rstrip("/")
-        self._http = requests.Session()
-        self._http.headers.update({"Girder-Token": login.token, "Accept": "*/*"})
-        # Cookies are the one thing that threads would share, and Girder needs none.
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
-        self._http.mount("http://", adapter)
-        self._http.mount("https://", adapter)
+        self._transport = Transport(login.api_url, login.token, connections=connections)
+
+    def girder(self, what: str) -> Client:
+        """Return the client that knows the parts of Girder; `what` names the asked one in errors.
+
+        Its methods raise as those of this session do.
+        """
+        return Client(self, what)
 
     def get_json(self, path: str, what: str, params: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401  JSON
-        """The JSON at `path`; `what` names it in errors.
+        """Return the JSON at `path`; `what` names it in errors.
 
         Raises:
             AccessDeniedError: the token has no right to it.
             ServerError: the server refused, failed, or sent something else.
         """
-        return self.get(path, what, params=params, limit_bytes=JSON_BYTES, check=_json)
+        return self.get(path, what, params=params, limit_bytes=JSON_BYTES, check=parse_json)
 
     def get(
         self,
@@ -119,7 +111,7 @@ class Session:
         limit_bytes: int,
         check: Callable[[Reply], T],
     ) -> T:
-        """What `check` makes of the reply; it raises ValueError where the reply is not right.
+        """Return what `check` makes of the reply; it raises ValueError where that is not right.
 
         Raises:
             AccessDeniedError: the token has no right to it.
@@ -127,14 +119,14 @@ class Session:
         """
 
         def ask() -> T:
-            with self._request("GET", path, params=params) as response:
-                _refuse(response, what)
-                return check(_reply(response, limit_bytes))
+            with self._transport.request("GET", path, params=params) as response:
+                refuse(response, what)
+                return check(read_reply(response, limit_bytes))
 
         return self._patiently(ask, what)
 
     def post_json(self, path: str, what: str, body: object) -> Any:  # noqa: ANN401  JSON
-        """The JSON that answers a POST of `body`.
+        """Return the JSON that answers a POST of `body`.
 
         It is sent again only where the server cannot have taken it the first time.
 
@@ -146,7 +138,7 @@ class Session:
         return self._send(path, what, content=content, content_type="application/json")
 
     def post(self, path: str, what: str, *, params: Mapping[str, str], content: bytes = b"") -> Any:  # noqa: ANN401  JSON
-        """The JSON that answers a POST of parameters, and of bytes where there are some.
+        """Return the JSON that answers a POST of parameters, and of bytes where there are some.
 
         It is sent again only where the server cannot have taken it the first time.
 
@@ -158,7 +150,7 @@ class Session:
         return self._send(path, what, params=params, content=content, content_type=kind)
 
     def post_file(self, path: str, what: str, file: Path) -> Any:  # noqa: ANN401  JSON
-        """The JSON that answers a POST of the JSON in `file`, which is read while it is sent.
+        """Return the JSON that answers a POST of the JSON in `file`, read while it is sent.
 
         It is sent again only where the server cannot have taken it the first time.
 
@@ -182,9 +174,9 @@ class Session:
             kind = "application/json"
             with (
                 _body(content) as told,
-                self._request("PUT", path, content=told, content_type=kind) as response,
+                self._transport.request("PUT", path, content=told, content_type=kind) as response,
             ):
-                _refuse(response, what)
+                refuse(response, what)
 
         self._patiently(ask, what)
 
@@ -198,8 +190,8 @@ class Session:
         """
 
         def ask() -> None:
-            with self._request("DELETE", path) as response:
-                _refuse(response, what)
+            with self._transport.request("DELETE", path) as response:
+                refuse(response, what)
 
         self._patiently(ask, what)
 
@@ -221,9 +213,9 @@ class Session:
         """
 
         def ask() -> None:
-            with self._request("GET", path, params=params) as response:
-                _refuse(response, what)
-                _to_file(response, to, limit_bytes)
+            with self._transport.request("GET", path, params=params) as response:
+                refuse(response, what)
+                save_reply(response, to, limit_bytes)
 
         self._patiently(ask, what)
 
@@ -239,7 +231,7 @@ class Session:
         def ask() -> Any:  # noqa: ANN401  JSON
             try:
                 with _body(content) as body:
-                    response = self._request(
+                    response = self._transport.request(
                         "POST", path, params=params, content=body, content_type=content_type
                     )
             except (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError):
@@ -249,35 +241,13 @@ class Session:
             with response:
                 if response.status_code not in {429, 503} and response.status_code >= 500:
                     raise ServerError(what, f"the server failed ({response.status_code})")
-                _refuse(response, what)
+                refuse(response, what)
                 try:
-                    return _json(_reply(response, JSON_BYTES))
+                    return parse_json(read_reply(response, JSON_BYTES))
                 except (ValueError, *_BROKEN) as error:
                     raise ServerError(what, "was sent, but the answer is not readable") from error
 
         return self._patiently(ask, what)
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        content: bytes | BinaryIO = b"",
-        content_type: str = "",
-    ) -> requests.Response:
-        headers = {"Content-Type": content_type} if content_type else None
-        sent_bytes = len(content) if isinstance(content, bytes) else _size_bytes(content)
-        return self._http.request(
-            method,
-            f"{self._root}/{path}",
-            params=params,
-            data=content,
-            headers=headers,
-            timeout=(CONNECT_S, READ_S + sent_bytes / TAKEN_BYTES_PER_S),
-            stream=True,
-            allow_redirects=False,  # the token must not travel to another server
-        )
 
     def _patiently(self, ask: Callable[[], T], what: str) -> T:
         begun, tries, bad = time.monotonic(), 0, 0
@@ -286,14 +256,19 @@ class Session:
             asked_s = 0.0
             try:
                 return ask()
-            except _BusyError as error:
+            except BusyError as error:
                 asked_s, cause = error.asked_s, f"it says {error.status}"
             except requests.exceptions.SSLError as error:
                 raise ServerError(
                     what, f"the certificate of {self.login.host} is not trusted here"
                 ) from error
+            except ElsewhereError as error:
+                raise ServerError(what, str(error)) from error
             except _BROKEN as error:
                 cause = _cause(error)
+            except requests.exceptions.RequestException as error:
+                problem = f"{self.login.host} does not answer as a server does"
+                raise ServerError(what, problem) from error
             except ValueError as error:
                 bad, cause = bad + 1, str(error)
                 if bad >= BAD_ANSWERS:
@@ -307,7 +282,7 @@ class Session:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -321,23 +296,28 @@ class Session:
         self.close()
 
 
-class _BusyError(Exception):
-    """The server may answer another time."""
-
-    def __init__(self, status: int, asked_s: float) -> None:
-        super().__init__(status, asked_s)
-        self.status, self.asked_s = status, asked_s
-
-
 def girder_id(name: str, value: str) -> str:
-    """`value`, if it is a Girder id: then it may stand in a path.
+    """Return `value`, if it is a Girder id: then it may stand in a path.
 
     Raises:
         ConfigError: it is not 24 hexadecimal digits.
     """
-    if not _ID.fullmatch(value):
+    if not is_girder_id(value):
         raise ConfigError(name, value, "a Girder id of 24 hexadecimal digits")
     return value
+
+
+def _is_address(api_url: str) -> bool:
+    """Whether it is the address of a server and nothing more."""
+    try:
+        parts = urlsplit(api_url)
+        has_port = parts.port != 0
+    except ValueError:
+        return False
+    more = "@" in parts.netloc or parts.query or parts.fragment
+    is_plain = api_url.isprintable() and not any(c.isspace() for c in api_url)
+    is_server = parts.scheme in {"http", "https"} and bool(parts.hostname) and has_port
+    return is_server and is_plain and not more
 
 
 @contextmanager
@@ -350,70 +330,7 @@ def _body(content: bytes | Path) -> Iterator[bytes | BinaryIO]:
         yield file
 
 
-def _size_bytes(file: BinaryIO) -> int:
-    size_bytes = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    return size_bytes
-
-
-def _refuse(response: requests.Response, what: str) -> None:
-    status = response.status_code
-    if status == 200:
-        return
-    if status in {401, 403}:
-        raise AccessDeniedError(
-            what,
-            f"the server refuses it ({status}): the token has expired or has no right to it; "
-            "sign in again, or ask its owner for access",
-        )
-    if status == 429 or status >= 500:
-        asked = response.headers.get("Retry-After", "")
-        raise _BusyError(status, float(asked) if asked.isascii() and asked.isdigit() else 0.0)
-    # Girder answers 400 to an id that it does not know.
-    kind = UnknownIdError if status in {400, 404} else ServerError
-    raise kind(what, f"the server answered {status}{_message(response)}")
-
-
-def _message(response: requests.Response) -> str:
-    """The sentence that Girder sends with a refusal, made safe for a log."""
-    try:
-        told = _json(_reply(response, MESSAGE_BYTES))
-    except (ValueError, *_BROKEN):
-        return ""
-    text = told.get("message") if isinstance(told, dict) else None
-    if not isinstance(text, str):
-        return ""
-    return " (" + "".join(c if c.isprintable() else " " for c in text[:200]) + ")"
-
-
-def _reply(response: requests.Response, limit_bytes: int) -> Reply:
-    body = bytearray()
-    for piece in response.iter_content(2**16):
-        body += piece
-        if len(body) > limit_bytes:
-            raise ValueError(f"more than {limit_bytes:,} bytes")
-    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Reply(bytes(body), content_type)
-
-
-def _to_file(response: requests.Response, path: Path, limit_bytes: int) -> None:
-    size_bytes = 0
-    with path.open("wb") as file:
-        for piece in response.iter_content(2**20):
-            size_bytes += len(piece)
-            if size_bytes > limit_bytes:
-                raise ValueError(f"more than {limit_bytes:,} bytes")
-            file.write(piece)
-
-
-def _json(reply: Reply) -> Any:  # noqa: ANN401  JSON
-    try:
-        return json.loads(reply.body)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("something that is not JSON") from error
-
-
 def _cause(error: Exception) -> str:
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error):
         return "it takes too long"
     return "no connection, or it broke"

@@ -13,7 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from deeplab.errors import ConfigError, ServerError
 from deeplab.geometry.frames import Mpp
-from deeplab.server.session import Reply, Session, girder_id
+from deeplab.server.replies import Reply, Told
+from deeplab.server.session import Session, girder_id
 
 Encoding = Literal["JPEG", "PNG"]
 # A server decodes and encodes anew any tile that it might correct the colours of; told not to, it
@@ -25,6 +26,7 @@ QUERIES: dict[Encoding, dict[str, str]] = {
 POWER_OF_TWO = 0.02  # how far OpenSlide's downsample may be off: levels are cut to whole pixels
 MAX_TILE_PIXELS = 2**26  # an image that is not tiled comes as one tile
 MAX_LEVELS = 32
+MOST_PIXELS, MOST_TILE_PIXELS, MOST_BANDS = 2**31, 2**16, 2**16  # of a side; channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,24 +64,11 @@ def tiles_info(session: Session, item_id: str) -> TilesInfo:
         AccessDeniedError: the token may not read the item.
         ServerError: there is no such item, or it is no large image, or the server failed.
     """
-    path = f"item/{girder_id('item', item_id)}/tiles"
-    told = session.get_json(path, f"large image of item {item_id}")
-    try:
-        info = TilesInfo(
-            width_level0=_count(told, "sizeX", 2**31),
-            height_level0=_count(told, "sizeY", 2**31),
-            tile_width=_count(told, "tileWidth", 2**16),
-            tile_height=_count(told, "tileHeight", 2**16),
-            levels=_count(told, "levels", MAX_LEVELS),
-            mpp_x=_um(told.get("mm_x")),
-            mpp_y=_um(told.get("mm_y")),
-            bands=_count(told, "bandCount", 2**16) if told.get("bandCount") else None,
-            dtype=str(told.get("dtype") or ""),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ServerError(path, "the server describes no large image") from error
+    what = f"large image of item {item_id}"
+    told = session.get_json(f"item/{girder_id('item', item_id)}/tiles", what)
+    info = _info(Told.of(told, what, "a large image"))
     if info.tile_width * info.tile_height > MAX_TILE_PIXELS:
-        raise ServerError(path, "its tiles are too large; convert the image to a tiled one")
+        raise ServerError(what, "its tiles are too large; convert the image to a tiled one")
     return info
 
 
@@ -149,14 +138,24 @@ def _decoded(reply: Reply, info: TilesInfo) -> NDArray[Any]:
         raise ValueError("an image that cannot be decoded") from error
 
 
-def _count(told: dict[str, object], key: str, most: int) -> int:
-    value = told[key]
-    if not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(key)
-    return value
+def _info(told: Told) -> TilesInfo:
+    return TilesInfo(
+        width_level0=told.count("sizeX", least=1, most=MOST_PIXELS),
+        height_level0=told.count("sizeY", least=1, most=MOST_PIXELS),
+        tile_width=told.count("tileWidth", least=1, most=MOST_TILE_PIXELS),
+        tile_height=told.count("tileHeight", least=1, most=MOST_TILE_PIXELS),
+        levels=told.count("levels", least=1, most=MAX_LEVELS),
+        mpp_x=_um(told.parts.get("mm_x")),
+        mpp_y=_um(told.parts.get("mm_y")),
+        bands=told.count("bandCount", most=MOST_BANDS) if told.parts.get("bandCount") else None,
+        dtype=told.text("dtype")[:20],
+    )
 
 
 def _um(mm: object) -> float | None:
-    if not isinstance(mm, int | float) or not math.isfinite(mm) or mm <= 0:
+    """Um of the mm that a server states; None where that is no length."""
+    try:
+        um = 1000.0 * mm if isinstance(mm, int | float) else math.nan
+    except OverflowError:  # a whole number of a thousand digits
         return None
-    return 1000.0 * mm
+    return um if math.isfinite(um) and um > 0 else None

@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from markupsafe import Markup
 from PIL import Image
 
 from deeplab.config.classes import ClassList, SlideClass, hex_colour
 from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.semantic import Confusion
-from deeplab.report.page import Inside, Piece, image, joined, mind, page, table, tag, write_page
+from deeplab.report.page import Inside, image, joined, mind, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (
     NOTHING,
@@ -50,7 +51,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
 
 def report(facts: ReportFacts) -> str:
     """The page as text."""
-    sections: list[Iterator[Piece]] = [_opening(facts)]
+    sections: list[Iterator[Markup]] = [_opening(facts)]
     if facts.validation and facts.validation.slides:
         sections += [_figures(facts, facts.validation), _mistakes(facts.validation, facts.classes)]
     if facts.comparisons:
@@ -63,7 +64,7 @@ def report(facts: ReportFacts) -> str:
     return page(f"Training of {facts.model}", STYLE, *(list(each) for each in sections))
 
 
-def _opening(facts: ReportFacts) -> Iterator[Piece]:
+def _opening(facts: ReportFacts) -> Iterator[Markup]:
     yield tag(
         "header",
         tag("h1", f"Training of {facts.model}"),
@@ -89,7 +90,7 @@ def _lead(facts: ReportFacts) -> str:
     return said
 
 
-def _cards(facts: ReportFacts, pooled: Confusion) -> Piece:
+def _cards(facts: ReportFacts, pooled: Confusion) -> Markup:
     cards = [_card("mean IoU, background included", pooled.mean_iou)]
     # More than that are read in the table.
     cards += [
@@ -99,14 +100,14 @@ def _cards(facts: ReportFacts, pooled: Confusion) -> Piece:
     return tag("div", cards, class_="cards")
 
 
-def _card(words: str, value: float, of: SlideClass | None = None) -> Piece:
+def _card(words: str, value: float, of: SlideClass | None = None) -> Markup:
     inside = (tag("b", as_score(value)), tag("span", words))
     if of is None:
         return tag("div", *inside, class_="card")
     return tag("div", *inside, class_="card", style=f"border-top-color: {hex_colour(of.colour)}")
 
 
-def _figures(facts: ReportFacts, found: Validation) -> Iterator[Piece]:
+def _figures(facts: ReportFacts, found: Validation) -> Iterator[Markup]:
     pooled = found.pooled
     yield tag("h2", "How good it is on slides that it has not seen")
     yield tag(
@@ -158,7 +159,7 @@ def _figures(facts: ReportFacts, found: Validation) -> Iterator[Piece]:
     )
 
 
-def _mistakes(found: Validation, classes: ClassList) -> Iterator[Piece]:
+def _mistakes(found: Validation, classes: ClassList) -> Iterator[Markup]:
     names = ("background", *classes.names)
     yield tag("h2", "What it mistakes for what")
     yield tag(
@@ -185,7 +186,7 @@ def _mistakes(found: Validation, classes: ClassList) -> Iterator[Piece]:
     )
 
 
-def _comparison(facts: ReportFacts) -> Iterator[Piece]:
+def _comparison(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("h2", "Beside other methods")
     yield tag("p", "All were judged on the same areas of the same held-out slides.")
     rows: list[list[Inside]] = []
@@ -200,7 +201,7 @@ def _comparison(facts: ReportFacts) -> Iterator[Piece]:
     yield table(["", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)], rows)
 
 
-def _examples(examples: Sequence[Example]) -> Iterator[Piece]:
+def _examples(examples: Sequence[Example]) -> Iterator[Markup]:
     yield tag("h2", "What it looks like")
     yield tag(
         "p",
@@ -216,7 +217,7 @@ def _examples(examples: Sequence[Example]) -> Iterator[Piece]:
             yield joined(_example(example) for example in some)
 
 
-def _example(example: Example) -> Piece:
+def _example(example: Example) -> Markup:
     said = f"{example.slide}, at ({example.x_level0:,}, {example.y_level0:,}) of its pixels: "
     said += f"{as_percent(example.error_share)} wrong"
     if example.commonest_error:
@@ -234,7 +235,7 @@ def _example(example: Example) -> Piece:
     )
 
 
-def _course(facts: ReportFacts) -> Iterator[Piece]:
+def _course(facts: ReportFacts) -> Iterator[Markup]:
     history = facts.history
     yield tag("h2", "How the training went")
     chart = curves_png(history, facts.classes, kept_step=facts.kept_step or None)
@@ -254,7 +255,7 @@ def _course(facts: ReportFacts) -> Iterator[Piece]:
         yield tag("p", f"{as_percent(waiting)} of the time was spent waiting for patches.")
 
 
-def _slides(facts: ReportFacts) -> Iterator[Piece]:
+def _slides(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("h2", "What it learnt from")
     if facts.source:
         yield tag("p", f"Slides of {facts.source}.")
@@ -274,7 +275,7 @@ def _slides(facts: ReportFacts) -> Iterator[Piece]:
     yield from _unused("Set aside while training", facts.set_aside)
 
 
-def _unused(words: str, slides: Mapping[str, str]) -> Iterator[Piece]:
+def _unused(words: str, slides: Mapping[str, str]) -> Iterator[Markup]:
     if slides:
         yield tag("h3", f"{words}: {counted(len(slides), 'slide')}")
         yield table(["slide", "why"], slides.items(), words=2)
@@ -291,7 +292,7 @@ def _amounts(slides: Sequence[SlideFact]) -> list[str]:
     ]
 
 
-def _settings(facts: ReportFacts) -> Iterator[Piece]:
+def _settings(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("h2", "How it was trained")
     yield described(facts.settings)
     if facts.all_settings:
@@ -302,7 +303,7 @@ def _settings(facts: ReportFacts) -> Iterator[Piece]:
         )
 
 
-def _use(facts: ReportFacts) -> Iterator[Piece]:
+def _use(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("h2", "How to use the model")
     low, high = facts.mpp_range or (facts.mpp_work, facts.mpp_work)
     yield tag(
@@ -321,7 +322,7 @@ def _use(facts: ReportFacts) -> Iterator[Piece]:
     )
 
 
-def _origin(facts: ReportFacts) -> Iterator[Piece]:
+def _origin(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("h2", "Where this comes from")
     told = dict(facts.versions)
     told["seed"] = str(facts.seed)

@@ -15,7 +15,6 @@ from deeplab.files import whole_file
 from deeplab.server.annotations import (
     annotation_heads,
     delete_annotation,
-    get_annotation,
     post_annotations,
 )
 from deeplab.server.session import Session
@@ -81,17 +80,11 @@ def post_worst(session: Session, layer: Mapping[str, Any], item: str) -> None:
     old = [
         head.id
         for head in annotation_heads(session, item)
-        if head.name == LAYER and _is_of_a_training(get_annotation(session, head.id))
+        if head.name == LAYER and head.attributes.get("cli") == CLI
     ]
     post_annotations(session, item, [dict(layer)])
     for annotation_id in old:
         delete_annotation(session, annotation_id)
-
-
-def _is_of_a_training(told: Mapping[str, Any]) -> bool:
-    annotation = told.get("annotation")
-    attributes = annotation.get("attributes") if isinstance(annotation, dict) else None
-    return isinstance(attributes, dict) and attributes.get("cli") == CLI
 
 
 def _rectangle(region: Region, rank: int, classes: ClassList) -> Rectangle:

@@ -127,12 +127,12 @@ def test_only_the_layers_asked_for_are_put_there_or_replaced(girder, board):
 def test_nothing_is_removed_where_the_new_layers_do_not_arrive(girder, board):
     put(girder, drawn("a", "b"), origin("d1"))
     before = dict(board.layers)
-    girder.faults = [None, 500]
+    girder.faults = [None, None, 500]
     with pytest.raises(ServerError, match="failed"):
         put(girder, drawn("a", "b"), origin("d2"))
     assert board.layers == before
     assert girder.deleted == []
-    girder.faults = [None, None, 500]  # the second of the two does not
+    girder.faults = [None, None, None, None, 500]  # the second of the two does not
     with pytest.raises(ServerError, match="failed"):
         put(girder, drawn("a", "b"), origin("d2"))
     assert before.items() <= board.layers.items()

@@ -15,6 +15,7 @@ from deeplab.annotations.formats import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.exchange.layers import ORIGIN
 from deeplab.exchange.maker import maker
+from deeplab.names import shown_name
 from deeplab_cli.forms import read_spec
 from deeplab_cli.main import main
 from tests.annotations.girder_schema import load_schema
@@ -323,7 +324,7 @@ def test_names_of_all_kinds_lead_nowhere_but_to_the_slide(folder, board, ingest,
     code, _, error = ingest()
     assert (code, error) == (0, "")
     assert set(made(board, item)) == {"a"}
-    assert made(board, item)["a"]["attributes"][ORIGIN]["file"] == f"{name}.xml"
+    assert made(board, item)["a"]["attributes"][ORIGIN]["file"] == shown_name(f"{name}.xml")
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_a_slide_streamed_from_girder_gives_the_annotation_of_the_file(
     routes = item_routes(
         lambda encoding, style: source(str(slide), encoding=encoding, style=style), name=slide.name
     )
-    routes[f"annotation/item/{ITEM}"] = {}
+    routes |= {"annotation": [], f"annotation/item/{ITEM}": {}}
     with fake_girder(routes=routes) as girder:
         login = {"api_url": girder.url, "token": girder.login.token}
         streamed = run(ITEM, model, **EXACT, **login)

@@ -11,8 +11,11 @@ from deeplab.report.page import image, joined, page, table, tag
 @given(st.text(), st.text())
 def test_any_text_comes_out_as_it_went_in_and_never_as_an_element(words, attribute):
     tree = ET.fromstring(tag("p", words, title=attribute))
-    shown = "".join(each if each.isprintable() else " " for each in words)
+    shown, title = (
+        "".join(each if each.isprintable() else " " for each in text) for text in (words, attribute)
+    )
     assert (tree.text or "") == shown
+    assert tree.get("title") == title
     assert len(tree) == 0
 
 

@@ -5,16 +5,15 @@ import json
 import pytest
 
 from deeplab.errors import ServerError
-from deeplab.server import annotations, folder_files
+from deeplab.server import annotations, client
 from deeplab.server.annotations import (
     AnnotationHead,
     annotation_heads,
-    get_annotation,
     item_annotations,
     post_annotation_file,
     post_annotations,
 )
-from deeplab.server.session import Session
+from deeplab.server.session import Patience, Session
 from tests.girder_for_tests import FOLDER, ITEM, Board, Bodied, fake_girder
 
 WHOLE = {"_id": FOLDER, "annotation": {"name": "tumour", "elements": []}}
@@ -23,19 +22,17 @@ WHOLE = {"_id": FOLDER, "annotation": {"name": "tumour", "elements": []}}
 def test_annotations_are_listed_and_read():
     routes = {
         "annotation": [WHOLE],
-        f"annotation/{FOLDER}": WHOLE,
         f"annotation/item/{ITEM}": [WHOLE, WHOLE],
     }
     with fake_girder(routes=routes) as girder, Session(girder.login) as session:
         assert annotation_heads(session, ITEM) == [AnnotationHead(FOLDER, "tumour")]
         assert girder.asked[-1][1] == {"itemId": ITEM, "limit": "0"}
-        assert get_annotation(session, FOLDER) == WHOLE
-        assert item_annotations(session, ITEM) == [WHOLE, WHOLE]
+        assert item_annotations(session, ITEM) == [WHOLE["annotation"]] * 2
 
 
 def test_annotations_are_posted_together():
     new = [{"name": "a", "elements": []}, {"name": "b", "elements": []}]
-    with fake_girder(routes={f"annotation/item/{ITEM}": {"n": 2}}) as girder:
+    with fake_girder(routes={f"annotation/item/{ITEM}": {"n": 2}, "annotation": []}) as girder:
         with Session(girder.login) as session:
             post_annotations(session, ITEM, new)
         assert girder.posted == [new]
@@ -110,7 +107,7 @@ def large_file(tmp_path, monkeypatch):
     """A file larger than one request may be."""
     monkeypatch.setattr(annotations, "MOST_BYTES_AT_ONCE", 10)
     monkeypatch.setattr(annotations, "ASK_EVERY_S", 0.01)
-    monkeypatch.setattr(folder_files, "PIECE_BYTES", 20)
+    monkeypatch.setattr(client, "PIECE_BYTES", 20)
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"name": "nuclei", "elements": []}]))
     return path
@@ -141,3 +138,51 @@ def test_a_server_that_makes_nothing_of_what_went_up_is_an_error(large_file, mon
         Uploads(girder, requests=10_000)
         with pytest.raises(ServerError, match=r"has not yet made it of its file layer-\w+\.json"):
             post_annotation_file(session, ITEM, large_file)
+
+
+NEW = [{"name": "nuclei", "elements": []}, {"name": "vessels", "elements": []}]
+
+
+@pytest.fixture
+def board():
+    with fake_girder() as girder:
+        board = Board(girder, ITEM)
+        board.put(ITEM, {"name": "mine", "elements": []})
+        yield board
+
+
+@pytest.mark.parametrize("fault", ["half", 500, "drop"])
+def test_layers_that_arrive_though_the_answer_does_not_are_taken_back(board, fault, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(NEW))
+    for post in (
+        lambda session: post_annotations(session, ITEM, NEW),
+        lambda session: post_annotation_file(session, ITEM, tmp_path / "a.json"),
+    ):
+        board.girder.faults = [None, fault]
+        with Session(board.girder.login) as session, pytest.raises(ServerError) as caught:
+            post(session)
+        assert set(board.named(ITEM)) == {"mine"}
+        left = "what had arrived was taken back" if fault == "half" else "nothing of it is on"
+        assert left in str(caught.value)
+
+
+def test_layers_of_a_task_that_is_stopped_are_taken_back(board, monkeypatch):
+    def stop(self, path, what, body):
+        for each in body:
+            board.put(ITEM, each)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "post_json", stop)
+    with Session(board.girder.login) as session, pytest.raises(KeyboardInterrupt):
+        post_annotations(session, ITEM, NEW)
+    assert set(board.named(ITEM)) == {"mine"}
+
+
+def test_where_nobody_knows_what_has_arrived_that_is_said(board, monkeypatch):
+    monkeypatch.setattr(annotations, "HURRIED", Patience(first_wait_s=0.01, total_s=0.05))
+    board.girder.faults = [None, *["half"] * 50]
+    with (
+        Session(board.girder.login) as session,
+        pytest.raises(ServerError, match="look there, and remove it before trying again"),
+    ):
+        post_annotations(session, ITEM, NEW)

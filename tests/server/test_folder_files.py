@@ -7,7 +7,7 @@ import json
 import pytest
 
 from deeplab.errors import AccessDeniedError, ServerError
-from deeplab.server import folder_files
+from deeplab.server import client
 from deeplab.server.folder_files import (
     check_folder_writable,
     download_file,
@@ -26,7 +26,7 @@ QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(folder_files, "PIECE_BYTES", 3000)
+    monkeypatch.setattr(client, "PIECE_BYTES", 3000)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import girder_client
 import pytest
 
 from deeplab.errors import AccessDeniedError, ConfigError, ServerError
@@ -35,7 +36,7 @@ def test_what_is_no_id_never_becomes_a_path(bad):
 
 
 def test_all_items_of_a_folder_come_page_by_page(monkeypatch):
-    monkeypatch.setattr(items, "PAGE", 3)
+    monkeypatch.setattr(girder_client, "DEFAULT_PAGE_LIMIT", 3)
     everything = [told(n) for n in range(7)]
 
     def page(query):

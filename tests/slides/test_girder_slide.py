@@ -125,7 +125,7 @@ def test_an_item_that_is_no_large_image_is_an_error():
     with (
         fake_girder(routes={f"item/{ITEM}/tiles": {"levels": "many"}}) as girder,
         Session(girder.login) as session,
-        pytest.raises(ServerError, match="no large image"),
+        pytest.raises(ServerError, match="not a large image"),
     ):
         tiles_info(session, ITEM)
 
