@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from deeplab.annotations.gather import LayerGatherer, ellipse
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.annotations.xml_stream import check_root, elements, points, tag, written_number
 from deeplab.config.classes import Rgb
-from deeplab.errors import ConfigError
+from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
 
@@ -114,10 +115,11 @@ def _read_heads(path: Path) -> tuple[str, list[_Head]]:
         elif event == "end" and element.tag == "Region" and heads:
             number += 1
             if element.get("NegativeROA") == "1":
-                area = _area(element, _vertices(element, number, heads[-1], path))
                 of_last = own_id and element.get("InputRegionId") == own_id
-                if area is not None:
-                    heads[-1].exclusions.add(area, owner if of_last else ANY)
+                with suppress(AnnotationError):  # left out, and counted, where shapes are read
+                    area = _area(element, _vertices(element, number, heads[-1], path))
+                    if area is not None:
+                        heads[-1].exclusions.add(area, owner if of_last else ANY)
             else:
                 # Only of its own holes a file written here says that they are of the last region.
                 owner = number
@@ -166,8 +168,9 @@ def _read_regions(path: Path, heads: Sequence[_Head], gatherer: LayerGatherer) -
             if place < 0:
                 gatherer.skip("region outside of all layers")
                 continue
-            vertices = _vertices(element, number, heads[place], path)
-            _take(element, number, vertices, headers, heads[place], gatherer)
+            with gatherer.sparing():
+                vertices = _vertices(element, number, heads[place], path)
+                _take(element, number, vertices, headers, heads[place], gatherer)
 
 
 def _take(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ from deeplab.annotations.gather import LayerGatherer
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.annotations.xml_stream import check_root, elements, points, tag
 from deeplab.config.classes import Rgb, hex_colour, parse_colour
-from deeplab.errors import ConfigError
+from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 
 ROOT = "ASAP_Annotations"
@@ -59,9 +60,10 @@ def read_asap_xml(path: Path, reading: Reading = Reading()) -> Annotations:
             gatherer.open(name, group.colour, group.description)
     for number, annotation in enumerate(_annotations(path), start=1):
         name = _known(_group_name(annotation), groups)
-        if not groups[name].is_holes:
+        with gatherer.sparing():
             found = _Found(annotation, number, _corners(annotation, number, path))
-            _take(found, name, groups[name].exclusions, gatherer)
+            if not groups[name].is_holes:
+                _take(found, name, groups[name].exclusions, gatherer)
     for group in groups.values():
         for _ in range(group.exclusions.unmet):
             gatherer.skip("hole outside of all shapes")
@@ -142,10 +144,11 @@ def _read_exclusions(path: Path, groups: Mapping[str, _Group]) -> None:
     for number, annotation in enumerate(_annotations(path), start=1):
         name = _known(_group_name(annotation), groups)
         if name in cut:
-            area = _area(annotation, _corners(annotation, number, path))
             of_last = groups[name].is_holes and annotation.get("Name") == HOLE_OF + own_name
-            for exclusions in cut[name] if area is not None else ():
-                exclusions.add(area, owner if of_last else ANY)
+            with suppress(AnnotationError):  # left out, and counted, where shapes are read
+                area = _area(annotation, _corners(annotation, number, path))
+                for exclusions in cut[name] if area is not None else ():
+                    exclusions.add(area, owner if of_last else ANY)
         else:
             owner, own_name = number, annotation.get("Name", "")
 

@@ -11,7 +11,7 @@ from typing import Any
 import shapely
 
 from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.gather import LayerGatherer, coordinates, number
+from deeplab.annotations.gather import LayerGatherer, coordinates, number, shown
 from deeplab.annotations.hole_free import hole_free_parts
 from deeplab.annotations.json_stream import values
 from deeplab.annotations.run_length import counts_of_text, polygons_of_counts
@@ -39,22 +39,34 @@ def read_coco(path: Path, reading: Reading = Reading()) -> Annotations:
     gatherer = LayerGatherer(path, spill=reading.spill)
     names = _open_categories(path, gatherer)
     for place, found in enumerate(values(path, "annotations.item"), start=1):
-        where = f"annotation {place}"
-        if not isinstance(found, dict):
-            raise AnnotationError(path, f"{where} is not a COCO annotation")
-        if image and found.get("image_id") != image.get("id"):
-            continue
-        category = found.get("category_id")
-        if not isinstance(category, int) or category not in names:
-            raise AnnotationError(
-                path, f"{where} is of category {category!r}, which the file does not list"
-            )
-        polygons = _polygons(found, where, path)
-        if not polygons:
-            gatherer.skip("annotation without outline")
-        for polygon in polygons:
-            gatherer.add(names[category], polygon, _properties(found))
+        with gatherer.sparing():
+            _take(found, image, names, gatherer, f"annotation {place}", path)
     return gatherer.annotations(mpp=_mpp(image, gatherer))
+
+
+def _take(
+    found: object,
+    image: Json,
+    names: Mapping[int, str],
+    gatherer: LayerGatherer,
+    where: str,
+    path: Path,
+) -> None:
+    """Puts an object of the picture into the layer of its category."""
+    if not isinstance(found, dict):
+        raise AnnotationError(path, f"{where} is not a COCO annotation")
+    if image and found.get("image_id") != image.get("id"):
+        return
+    category = found.get("category_id")
+    if not isinstance(category, int) or category not in names:
+        raise AnnotationError(
+            path, f"{where} is of category {shown(category)}, which the file does not list"
+        )
+    polygons = _polygons(found, where, path)
+    if not polygons:
+        gatherer.skip("annotation without outline")
+    for polygon in polygons:
+        gatherer.add(names[category], polygon, _properties(found))
 
 
 def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
@@ -107,7 +119,7 @@ def _listed(names: list[str]) -> str:
 
 def _mpp(image: Json, gatherer: LayerGatherer) -> Mpp | None:
     scale: list[Any] = [image.get("mpp_x"), image.get("mpp_y")]
-    if not any(scale):
+    if all(each in (None, 0) for each in scale):
         return None
     try:
         return Mpp(*map(float, scale))
@@ -119,10 +131,11 @@ def _mpp(image: Json, gatherer: LayerGatherer) -> Mpp | None:
 def _open_categories(path: Path, gatherer: LayerGatherer) -> dict[int, str]:
     names: dict[int, str] = {}
     for place, found in enumerate(values(path, "categories.item"), start=1):
-        if not isinstance(found, dict) or not isinstance(found.get("id"), int):
-            raise AnnotationError(path, f"category {place} has no number as its id")
-        name = names[found["id"]] = str(found.get("name") or f"class {found['id']}")
-        gatherer.open(name, _colour(found.get("color")), str(found.get("description") or ""))
+        with gatherer.sparing():
+            if not isinstance(found, dict) or not isinstance(found.get("id"), int):
+                raise AnnotationError(path, f"category {place} has no number as its id")
+            name = names[found["id"]] = str(found.get("name") or f"class {found['id']}")
+            gatherer.open(name, _colour(found.get("color")), str(found.get("description") or ""))
     return names
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,11 @@ from deeplab.report.words import counted
 log = logging.getLogger(__name__)
 
 FARTHEST = 1e8  # level-0 pixels; the largest slides have about 1e6
+NAMED = 3  # of what cannot be used
+MOST_KINDS = 20  # of what is neither shape nor mark, which are counted each
+SHOWN, SHOWN_VALUES = 40, 4  # characters and elements of a value in a sentence
+LARGE = 1e300  # what may not be a float
+LONGEST = 100  # characters of the name of a kind
 CURVE_ERROR = 0.25  # level-0 pixels between an ellipse and the polygon that stands for it
 
 
@@ -51,26 +58,35 @@ def number(value: object, what: str, source: str | Path) -> float:
         AnnotationError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise AnnotationError(source, f"{what} is {_short(value)}, not a number")
+        raise AnnotationError(source, f"{what} is {shown(value)}, not a number")
     # Compared before it is converted: a whole number may be too large for a float.
     if not -FARTHEST <= value <= FARTHEST:
-        raise AnnotationError(source, f"{what} is {_short(value)}, which is not on a slide")
+        raise AnnotationError(source, f"{what} is {shown(value)}, which is not on a slide")
     return float(value)
 
 
 def coordinates(value: object, what: str, source: str | Path) -> NDArray[np.float64]:
-    """Points [x, y] or [x, y, z] as float64 (points, 2).
+    """Points [x, y] or [x, y, z] as float64 (points, 2); none of an empty list.
 
     Raises:
         AnnotationError: they are something else.
     """
-    try:
-        points = np.asarray(value)
-    except ValueError as error:
-        raise AnnotationError(source, f"{what} has points of different lengths") from error
-    if points.ndim != 2 or points.shape[1] not in (2, 3) or points.dtype.kind not in "iuf":
+    if not isinstance(value, list) or not all(isinstance(point, list) for point in value):
         raise AnnotationError(source, f"{what} is not a list of points [x, y] or [x, y, z]")
-    flat = points[:, :2].astype(np.float64)
+    if not value:
+        return np.zeros((0, 2))
+    lengths = set(map(len, value))
+    if len(lengths) > 1:
+        raise AnnotationError(source, f"{what} has points of different lengths")
+    if not lengths <= {2, 3}:
+        raise AnnotationError(source, f"{what} is not a list of points [x, y] or [x, y, z]")
+    # Looked at before there is an array, whose elements would all be as long as the longest text.
+    if not set(map(type, chain.from_iterable(value))) <= {int, float}:
+        raise AnnotationError(source, f"{what} has a point that is not a number")
+    try:
+        flat = np.array(value, np.float64)[:, :2]
+    except OverflowError as error:
+        raise AnnotationError(source, f"{what} has a point that is not on a slide") from error
     if not (np.abs(flat) <= FARTHEST).all():
         raise AnnotationError(source, f"{what} has a point that is not on a slide")
     return flat
@@ -132,13 +148,15 @@ class LayerGatherer:
 
     def __init__(self, source: str | Path, *, spill: Path | None = None) -> None:
         self.spill = spill
-        self._source = source
+        self.source = source
         self._shapes: dict[str, Store[Shape]] = {}
         self._marks: dict[str, Store[Mark]] = {}
         self._colours: dict[str, Rgb] = {}
         self._descriptions: dict[str, str] = {}
         self._skipped: Counter[str] = Counter()
         self._said: dict[str, None] = {}
+        self._unusable = 0
+        self._problems: list[str] = []  # of the first of these
         self._mended = 0
 
     def open(self, name: str, colour: Rgb | None = None, description: str = "") -> None:
@@ -172,9 +190,30 @@ class LayerGatherer:
         """Puts a point or a line into a layer that is open."""
         self._marks[name].append(Mark(geometry, properties or {}))
 
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """Leave out what is read within where it cannot be used, and read on.
+
+        It is counted, the first few are named. What is wrong with another file still raises.
+        """
+        try:
+            yield
+        except AnnotationError as error:
+            if error.source != str(self.source):
+                raise
+            self.leave_out(error.problem)
+
+    def leave_out(self, problem: str) -> None:
+        """Counts something that should be used and cannot be, and why."""
+        self._unusable += 1
+        if self._unusable <= NAMED:
+            self._problems.append(problem)
+
     def skip(self, kind: str) -> None:
         """Counts something that is neither a shape nor a mark."""
-        self._skipped[kind] += 1
+        kind = kind if len(kind) <= LONGEST else kind[: LONGEST - 3] + "..."
+        known = kind in self._skipped or len(self._skipped) < MOST_KINDS
+        self._skipped[kind if known else "things of many other kinds"] += 1
 
     def say(self, remark: str) -> None:
         """Keep a sentence on what the file was taken for, once."""
@@ -182,12 +221,17 @@ class LayerGatherer:
 
     def skip_scale(self, scale: object) -> None:
         """Counts what stands for a um per pixel and can be none."""
-        self.skip(f"um per pixel {_short(scale)}, which is no scale")
+        self.skip(f"um per pixel {shown(scale)}, which is no scale")
 
     def annotations(
         self, attributes: Mapping[str, object] | None = None, mpp: Mpp | None = None
     ) -> Annotations:
-        """All layers; what was mended or left out is counted in the remarks and the log."""
+        """All layers; what was mended or left out is counted in the remarks and the log.
+
+        Raises:
+            AnnotationError: there is something, and none of it can be used.
+        """
+        self._check_some()
         layers = tuple(
             Layer(
                 name if name.strip() else f"layer {index + 1}",  # people could not choose it
@@ -200,23 +244,40 @@ class LayerGatherer:
         )
         remarks = tuple(self._remarks())
         for remark in remarks:
-            log.warning("%s: %s", self._source, remark)
+            log.warning("%s: %s", self.source, remark)
         return Annotations(layers, attributes or {}, mpp, remarks)
+
+    def _check_some(self) -> None:
+        stores: tuple[Sized, ...] = (*self._shapes.values(), *self._marks.values())
+        if self._unusable and not any(len(each) for each in stores):
+            raise AnnotationError(self.source, self._problem_list)
+
+    @property
+    def _problem_list(self) -> str:
+        more = self._unusable - len(self._problems)
+        return "; ".join(self._problems) + (f"; and {more:,} more" if more else "")
 
     def _remarks(self) -> Iterator[str]:
         yield from self._said
+        if self._unusable:
+            yield f"{self._unusable:,} left out that cannot be used: {self._problem_list}"
         if self._mended:
             yield f"{counted(self._mended, 'outline')} mended: self-crossing"
         for kind, count in sorted(self._skipped.items()):
             yield f"{count} left out: {kind}"
 
 
-def _short(value: object) -> str:
-    text = (
-        repr(value)
-        if not isinstance(value, int)
-        else f"{value:.3g}"
-        if abs(value) < 1e300
-        else "huge"
-    )
-    return text if len(text) <= 40 else text[:37] + "..."
+def shown(value: object) -> str:
+    """A value in a few characters, whatever its size."""
+    if value == {}:
+        return "NaN or infinite"  # which stands for that
+    if isinstance(value, list):
+        inner = [shown(each) for each in value[:SHOWN_VALUES]]
+        text = f"[{', '.join(inner)}{', ...' if len(value) > SHOWN_VALUES else ''}]"
+    elif isinstance(value, int) and not isinstance(value, bool):
+        text = f"{value:.3g}" if abs(value) < LARGE else "huge"
+    elif isinstance(value, str | float | bool | None):
+        text = repr(value[:SHOWN] if isinstance(value, str) else value)
+    else:
+        text = "an object"
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -14,7 +14,7 @@ import shapely
 
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer, coordinates, number
-from deeplab.annotations.json_stream import events, values
+from deeplab.annotations.json_stream import ENDS, events, values
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError, ConfigError
@@ -24,7 +24,7 @@ from deeplab.geometry.frames import Mpp
 DECIMALS = 2  # a hundredth of a level-0 pixel
 UNNAMED = "unclassified"
 UM_PER_PIXEL = "um_per_pixel"
-NO_LIST = ("number", "string", "boolean", "start_map")
+LISTS = ("map_key", "start_array", "end_array", "end_map", "null")
 SINGLE = ("Polygon", "Point", "LineString")
 SEVERAL = {f"Multi{kind}": kind for kind in SINGLE}
 NAME = "name"  # of an object, beside its class
@@ -68,38 +68,39 @@ def read_geojson(path: Path, reading: Reading = Reading()) -> Annotations:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
     gatherer = LayerGatherer(path, spill=reading.spill)
-    prefix, mpp = _head(path)
+    prefix, mpp = _head(path, gatherer)
     for place, feature in enumerate(values(path, prefix), start=1):
-        _take(feature, gatherer, f"feature {place}", path)
+        with gatherer.sparing():
+            _take(feature, gatherer, f"feature {place}", path)
     return gatherer.annotations(mpp=mpp)
 
 
-def _head(path: Path) -> tuple[str, Mpp | None]:
+def _head(path: Path, gatherer: LayerGatherer) -> tuple[str, Mpp | None]:
     """Under which prefix the features are, and the scale if it is said before them."""
-    scale: list[float] = []
+    scale: list[object] = []
     for prefix, event, value in events(path):
         if (prefix, event) == ("", "start_array"):
             return "item", None
         if prefix == "geometry":
             return "", None
-        if prefix == f"{UM_PER_PIXEL}.item":
-            scale.append(number(value, UM_PER_PIXEL, path))
-        elif prefix == UM_PER_PIXEL and event in NO_LIST:
-            raise AnnotationError(path, f"{UM_PER_PIXEL} is no list of two scales, x and y")
+        if prefix == UM_PER_PIXEL and event not in LISTS:
+            gatherer.skip_scale(value)
+        elif prefix == f"{UM_PER_PIXEL}.item" and event not in ENDS:
+            scale.append({} if event == "start_map" else value)
         if (prefix, event) == ("features", "start_array"):
-            return "features.item", _mpp(scale, path)
+            return "features.item", _mpp(scale, gatherer)
     raise AnnotationError(path, "is not a GeoJSON feature collection")
 
 
-def _mpp(scale: Sequence[float], path: Path) -> Mpp | None:
+def _mpp(scale: Sequence[object], gatherer: LayerGatherer) -> Mpp | None:
     if not scale:
         return None
-    if len(scale) != 2:
-        raise AnnotationError(path, f"{UM_PER_PIXEL} is not two scales but {len(scale)}")
     try:
-        return Mpp(*scale)
-    except ConfigError as error:
-        raise AnnotationError(path, f"{UM_PER_PIXEL} is not two scales: {error}") from error
+        x, y = (number(each, UM_PER_PIXEL, "") for each in scale)
+        return Mpp(x, y)
+    except (AnnotationError, ConfigError, ValueError):  # not two, or none
+        gatherer.skip_scale(scale)
+        return None
 
 
 def _take(feature: object, gatherer: LayerGatherer, where: str, path: Path) -> None:
@@ -204,7 +205,10 @@ def _parts(
         raise AnnotationError(source, f"{where} has a {kind} without coordinates")
     else:
         for one in given:
-            yield from _part(SEVERAL[kind], one, gatherer, where, source)
+            parts: list[Part] = []
+            with gatherer.sparing():
+                parts += _part(SEVERAL[kind], one, gatherer, where, source)
+            yield from parts
 
 
 def _part(

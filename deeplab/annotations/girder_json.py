@@ -41,6 +41,7 @@ DECIMALS = 2  # a hundredth of a level-0 pixel
 FILL = 0.25  # opacity; the tissue under it stays visible
 UM_PER_PIXEL = "um_per_pixel"  # [x, y], among the attributes
 COLOUR = "lineColor"  # among the attributes of a layer that has no element to show it
+NO_ANNOTATION = "is not an annotation with elements"
 INNER = (("elements", "item"), ("annotation", "elements", "item"))
 Json = dict[str, Any]
 
@@ -76,7 +77,8 @@ def read_girder_json(path: Path, reading: Reading = Reading()) -> Annotations:
     Raises:
         AnnotationError: it is none, or holds what cannot be on a slide.
     """
-    return _gathered(_streamed(path), path, spill=reading.spill, label_image=reading.label_image)
+    gatherer = LayerGatherer(path, spill=reading.spill)
+    return _gathered(_streamed(path, gatherer), gatherer, path, reading.label_image)
 
 
 def annotations_of(
@@ -99,18 +101,17 @@ def annotations_of(
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
-    return _gathered(_parsed(documents, source), source, label_image=label_image)
+    gatherer = LayerGatherer(source)
+    return _gathered(_parsed(documents, gatherer), gatherer, source, label_image)
 
 
 def _gathered(
     found: Iterable[tuple[Json, Iterable[object]]],
+    gatherer: LayerGatherer,
     source: str | Path,
-    *,
-    spill: Path | None = None,
-    label_image: FindLabelImage = not_at_hand,
+    label_image: FindLabelImage,
 ) -> Annotations:
     """Annotations of heads and elements."""
-    gatherer = LayerGatherer(source, spill=spill)
     attributes: dict[str, object] = {}
     for place, (head, elements) in enumerate(found, start=1):
         own = head.get("attributes")
@@ -120,22 +121,30 @@ def _gathered(
             name, browser_colour(attributes.pop(COLOUR, None)), str(head.get("description") or "")
         )
         _take_layer(gatherer, elements, name, source, label_image)
-    mpp = _mpp(attributes.pop(UM_PER_PIXEL, None), source)
-    return gatherer.annotations(attributes, mpp)
+    return gatherer.annotations(attributes, _mpp(attributes.pop(UM_PER_PIXEL, None), gatherer))
 
 
-def _parsed(documents: object, source: str | Path) -> Iterator[tuple[Json, Iterable[object]]]:
+def _parsed(documents: object, gatherer: LayerGatherer) -> Iterator[tuple[Json, Iterable[object]]]:
     entries = documents if isinstance(documents, list) else [documents]
     for place, entry in enumerate(entries, start=1):
-        annotation = entry.get("annotation", entry) if isinstance(entry, dict) else entry
-        if not isinstance(annotation, dict) or not isinstance(annotation.get("elements"), list):
-            raise AnnotationError(source, f"entry {place} is not an annotation with elements")
-        yield annotation, annotation["elements"]
+        annotation = _annotation(entry)
+        if annotation is None:
+            gatherer.leave_out(f"entry {place} {NO_ANNOTATION}")
+        else:
+            yield annotation, annotation["elements"]
 
 
-def _streamed(path: Path) -> Iterator[tuple[Json, Iterable[object]]]:
+def _annotation(entry: object) -> Json | None:
+    """The annotation in an entry of a list; None where there is none."""
+    annotation = entry.get("annotation", entry) if isinstance(entry, dict) else entry
+    if not isinstance(annotation, dict) or not isinstance(annotation.get("elements"), list):
+        return None
+    return annotation
+
+
+def _streamed(path: Path, gatherer: LayerGatherer) -> Iterator[tuple[Json, Iterable[object]]]:
     """Goes through the file twice: a name may be written after the elements."""
-    heads = _heads(path)
+    heads = _heads(path, gatherer)
     prefixes = {head.prefix for head in heads}
     if len(prefixes) > 1:
         raise AnnotationError(path, "holds annotations in two forms, bare and as a server sends")
@@ -153,9 +162,10 @@ class _Head:
     elements: int
 
 
-def _heads(path: Path) -> list[_Head]:
+def _heads(path: Path, gatherer: LayerGatherer) -> list[_Head]:
     """The annotations of a file, one or a list."""
     heads: list[_Head] = []
+    number_ = 0
     stream = events(path)
     first = next(stream)
     in_list = first[1] == "start_array"
@@ -171,30 +181,29 @@ def _heads(path: Path) -> list[_Head]:
             continue
         builder.event(event, value)
         if prefix == entry and event not in ("start_map", "start_array", "map_key"):
-            heads.append(_head(builder.value, places, counts, path, len(heads) + 1))
+            number_ += 1
+            annotation = _annotation(builder.value)
+            if annotation is not None:
+                prefix = places[annotation is not builder.value]
+                heads.append(_Head(annotation, prefix, counts[prefix]))
+            elif counts:  # what stands in its place would be taken for that of another
+                raise AnnotationError(path, f"entry {number_} {NO_ANNOTATION}")
+            else:
+                gatherer.leave_out(f"entry {number_} {NO_ANNOTATION}")
             builder, counts = ObjectBuilder(), Counter()
     return heads
 
 
-def _head(
-    entry: object, places: Sequence[str], counts: Counter[str], path: Path, number_: int
-) -> _Head:
-    annotation = entry.get("annotation", entry) if isinstance(entry, dict) else entry
-    if not isinstance(annotation, dict) or not isinstance(annotation.get("elements"), list):
-        raise AnnotationError(path, f"entry {number_} is not an annotation with elements")
-    prefix = places[annotation is not entry]
-    return _Head(annotation, prefix, counts[prefix])
-
-
-def _mpp(scale: object, source: str | Path) -> Mpp | None:
+def _mpp(scale: object, gatherer: LayerGatherer) -> Mpp | None:
     if scale is None:
         return None
     both = scale if isinstance(scale, list) and len(scale) == 2 else [scale]
     try:
-        x, y = (number(each, UM_PER_PIXEL, source) for each in (both * 2)[:2])
+        x, y = (number(each, UM_PER_PIXEL, "") for each in (both * 2)[:2])
         return Mpp(x, y)
-    except ConfigError as error:
-        raise AnnotationError(source, f"{UM_PER_PIXEL}: {error}") from error
+    except (AnnotationError, ConfigError):
+        gatherer.skip_scale(scale)
+        return None
 
 
 def _write_layer(file: TextIO, layer: Layer, attributes: Mapping[str, object], path: Path) -> None:
@@ -295,21 +304,30 @@ def _take_layer(
 ) -> None:
     colour: Rgb | None = None
     for place, element in enumerate(elements, start=1):
-        where = f"element {place} of {name!r}"
-        if not isinstance(element, dict):
-            raise AnnotationError(source, f"{where} is not an object")
-        if colour is None and (colour := browser_colour(element.get("lineColor"))):
-            gatherer.open(name, colour)
-        if element.get("type") == PIXELMAP:
-            take_pixelmap(element, label_image, gatherer, where, source)
-            continue
-        polygon = _polygon(element, where, source)
-        if polygon is not None:
-            gatherer.add(name, polygon, _properties(element, name))
-        elif geometry := _marked(element, where, source):
-            gatherer.mark(name, geometry, _properties(element, name))
-        else:
-            gatherer.skip(f"element of type {element.get('type')}")
+        with gatherer.sparing():
+            where = f"element {place} of {name!r}"
+            if not isinstance(element, dict):
+                raise AnnotationError(source, f"{where} is not an object")
+            if colour is None and (colour := browser_colour(element.get("lineColor"))):
+                gatherer.open(name, colour)
+            _take(gatherer, element, name, where, label_image)
+
+
+def _take(
+    gatherer: LayerGatherer, element: Json, name: str, where: str, label_image: FindLabelImage
+) -> None:
+    """Puts what an element stands for into its layer."""
+    source = gatherer.source
+    if element.get("type") == PIXELMAP:
+        take_pixelmap(element, label_image, gatherer, where, source)
+        return
+    polygon = _polygon(element, where, source)
+    if polygon is not None:
+        gatherer.add(name, polygon, _properties(element, name))
+    elif geometry := _marked(element, where, source):
+        gatherer.mark(name, geometry, _properties(element, name))
+    else:
+        gatherer.skip(f"element of type {element.get('type')}")
 
 
 def _marked(

@@ -13,14 +13,13 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import ijson
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.gather import LayerGatherer, coordinates
-from deeplab.annotations.json_stream import events, values
+from deeplab.annotations.gather import LayerGatherer, coordinates, shown
+from deeplab.annotations.json_stream import events, pairs, values
 from deeplab.annotations.shapes import Annotations, Property, Shape
 from deeplab.config.classes import PALETTE, Rgb
 from deeplab.errors import AnnotationError, ConfigError
@@ -30,6 +29,8 @@ from deeplab.geometry.frames import Mpp
 MIDDLE = 0.5  # of a pixel, from its corner
 UM_AT_1X = 10.0  # um per pixel; 40x has 0.25
 UNTYPED = "nuclei"
+KEY_SHOWN = 20  # characters of a key in a sentence
+DIGITS = 9  # of the number of a type
 TYPE_FILE = "type_info.json"
 Json = dict[str, Any]
 Types = dict[int, tuple[str, Rgb | None]]
@@ -44,23 +45,28 @@ def read_hovernet_json(path: Path, reading: Reading = Reading()) -> Annotations:
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
-    types = _types(path, reading)
     gatherer = LayerGatherer(path, spill=reading.spill)
+    types = _types(path, reading, gatherer)
     for name, colour in types.values():
         gatherer.open(name, colour)
     for key, nucleus in _nuclei(path):
-        where = f"nucleus {key}"
-        if not isinstance(nucleus, dict) or "contour" not in nucleus:
-            raise AnnotationError(path, f"{where} has no contour")
-        name, colour = _layer(nucleus.get("type"), types, where, path)
-        gatherer.open(name, colour)
-        contour = nucleus["contour"]
-        if isinstance(contour, list) and len(contour) < 3:
-            gatherer.skip("nucleus of fewer than three points")
-            continue
-        points = coordinates(contour, where, path) + MIDDLE
-        gatherer.add(name, shapely.Polygon(points), _properties(nucleus))
+        with gatherer.sparing():
+            _take(nucleus, types, gatherer, f"nucleus {key[:KEY_SHOWN]}", path)
     return gatherer.annotations(mpp=_mpp(next(values(path, "mag"), None), gatherer))
+
+
+def _take(nucleus: object, types: Types, gatherer: LayerGatherer, where: str, path: Path) -> None:
+    """Puts a nucleus into the layer of its type."""
+    if not isinstance(nucleus, dict) or "contour" not in nucleus:
+        raise AnnotationError(path, f"{where} has no contour")
+    name, colour = _layer(nucleus.get("type"), types, where, path)
+    contour = nucleus["contour"]
+    if isinstance(contour, list) and len(contour) < 3:
+        gatherer.skip("nucleus of fewer than three points")
+        return
+    points = coordinates(contour, where, path) + MIDDLE
+    gatherer.open(name, colour)
+    gatherer.add(name, shapely.Polygon(points), _properties(nucleus))
 
 
 def write_hovernet_json(
@@ -94,15 +100,15 @@ def _nuclei(path: Path) -> Iterator[tuple[str, Any]]:
     """The nuclei and their keys, one by one."""
     if next(events(path))[1] != "start_map":
         raise AnnotationError(path, "is not a JSON object, so it holds no nuclei of HoVer-Net")
-    newer = ijson.kvitems(events(path), "nuc")
+    newer = pairs(path, "nuc")
     first = next(newer, None)
     if first:
         return chain([first], newer)
-    pairs = ijson.kvitems(events(path), "")
-    return ((key, value) for key, value in pairs if key not in ("mag", "nuc", "type_info"))
+    top = pairs(path, "")
+    return ((key, value) for key, value in top if key not in ("mag", "nuc", "type_info"))
 
 
-def _types(path: Path, reading: Reading) -> Types:
+def _types(path: Path, reading: Reading, gatherer: LayerGatherer) -> Types:
     """Names and colours of the types that are known beforehand."""
     if reading.classes:
         return {number: (name, None) for number, name in enumerate(reading.classes, start=1)}
@@ -112,18 +118,27 @@ def _types(path: Path, reading: Reading) -> Types:
         found, source = next(values(beside, ""), None), beside
     types: Types = {}
     for key, row in (found if isinstance(found, dict) else {}).items():
-        if not (key.isdecimal() and isinstance(row, list) and len(row) == 2):
-            raise AnnotationError(source, f'type {key} is not told as "1": ["name", [r, g, b]]')
+        if not (_is_number(key) and isinstance(row, list) and len(row) == 2):
+            gatherer.say(
+                f'type {key[:KEY_SHOWN]} in {source.name} is not told as "1": ["name", [r, g, b]]'
+            )
+            continue
         types[int(key)] = (str(row[0]), _colour(row[1]))
     types.pop(0, None)  # the background
     return types
+
+
+def _is_number(key: str) -> bool:
+    return key.isascii() and key.isdecimal() and len(key) <= DIGITS
 
 
 def _layer(given: object, types: Types, where: str, path: Path) -> tuple[str, Rgb | None]:
     if given is None:
         return UNTYPED, None
     if not isinstance(given, int) or given < 0:
-        raise AnnotationError(path, f"the type of {where} is {given!r}, not a number from 0 on")
+        raise AnnotationError(
+            path, f"the type of {where} is {shown(given)}, not a number from 0 on"
+        )
     return types.get(given, (f"type {given}", PALETTE[(given - 1) % len(PALETTE)]))
 
 
@@ -146,12 +161,12 @@ def _properties(nucleus: Json) -> Mapping[str, Property]:
 
 
 def _mpp(mag: object, gatherer: LayerGatherer) -> Mpp | None:
-    if not mag:
+    if mag in (None, 0):
         return None
     try:
         return Mpp.square(UM_AT_1X / float(str(mag)))
     except (ValueError, ArithmeticError, ConfigError):
-        gatherer.skip_scale(f"of mag {mag}")
+        gatherer.skip_scale(f"of mag {shown(mag)}")
         return None
 
 

@@ -29,6 +29,9 @@ class Store(Protocol[Kept]):
     def whole(self) -> Collection[Kept]:
         """All that were kept, in their order."""
 
+    def __len__(self) -> int:
+        """How many were kept."""
+
 
 def store(kind: Callable[[Any, Mapping[str, Property]], Kept], spill: Path | None) -> Store[Kept]:
     """A store in memory, or in a file of the folder `spill`."""
@@ -44,6 +47,9 @@ class _Memory(Store[Kept]):
 
     def whole(self) -> Collection[Kept]:
         return tuple(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
 
 class Spilled(Collection[Kept]):

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import pytest
 import shapely
@@ -153,24 +154,26 @@ def test_nonsense_is_refused_in_one_sentence(tmp_path, features, sentence):
 
 
 @pytest.mark.parametrize(
-    ("scale", "sentence"),
+    ("scale", "said"),
     [
-        ([0.5], "not two scales but 1"),
-        ([0.5, 0.5, 0.5], "not two scales but 3"),
-        ([0, 0.5], "between 0.001 and 1000"),
-        (0.5, "no list of two scales"),
-        ("0.5", "no list of two scales"),
-        ({"x": 0.5, "y": 0.5}, "no list of two scales"),
+        ([0.5], r"\[0.5\]"),
+        ([0.5, 0.5, 0.5], r"\[0.5, 0.5, 0.5\]"),
+        ([0, 0.5], r"\[0, 0.5\]"),
+        (0.5, "0.5"),
+        ("0.5", "'0.5'"),
+        ([math.nan, 0.5], r"\[NaN or infinite, 0.5\]"),
+        ({"x": 0.5, "y": 0.5}, ""),
     ],
 )
-def test_a_scale_that_is_none_is_refused_in_words(tmp_path, scale, sentence):
+def test_a_scale_that_is_none_is_left_out_and_said(tmp_path, scale, said):
     path = tmp_path / "a.geojson"
     path.write_text(
         json.dumps({"type": "FeatureCollection", "um_per_pixel": scale, "features": []})
     )
-    with pytest.raises(AnnotationError, match=sentence) as caught:
-        read_geojson(path)
-    assert "__init__" not in str(caught.value)
+    read = read_geojson(path)
+    assert read.mpp is None
+    (remark,) = read.remarks
+    assert re.fullmatch(f"1 left out: um per pixel .*{said}, which is no scale", remark)
 
 
 def test_a_measurement_that_is_no_number_is_refused_and_nothing_written(tmp_path):

@@ -118,10 +118,17 @@ def test_what_is_written_is_what_hovernet_writes(tmp_path):
         ({"nuc": {"1": NUCLEUS | {"type": "x"}}}, "type of nucleus 1 is 'x'"),
         ({"nuc": {"1": NUCLEUS | {"contour": [[1], [2], [3]]}}}, "not a list of points"),
         ({"nuc": {"1": NUCLEUS | {"contour": [[1, 2], [2, 1e99], [3, 4]]}}}, "not on a slide"),
-        ({"nuc": {"1": NUCLEUS}, "type_info": {"1": "a"}}, "type 1 is not told as"),
         ([1, 2], "holds no nuclei"),
     ],
 )
 def test_bad_nuclei_are_refused_in_a_sentence(tmp_path, document, sentence):
     with pytest.raises(AnnotationError, match=sentence):
         read_hovernet_json(write(tmp_path / "a.json", document))
+
+
+def test_a_type_that_is_not_told_is_said_and_called_by_its_number(tmp_path):
+    document = {"nuc": {"1": NUCLEUS}, "type_info": {"1": "a", "9" * 5000: ["b", [1, 2, 3]]}}
+    read = read_hovernet_json(write(tmp_path / "a.json", document))
+    assert read.names == ("type 2",)
+    assert read.remarks[0] == 'type 1 in a.json is not told as "1": ["name", [r, g, b]]'
+    assert len(read.remarks) == 2

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deeplab.annotations.json_stream import MAX_DEPTH, _Shallow, values
+from deeplab.annotations import json_stream
+from deeplab.annotations.json_stream import MAX_DEPTH, _Bounded, _Mended, values
 from deeplab.errors import AnnotationError
 
 # What could be taken for a bracket or for the end of a string.
@@ -20,7 +21,7 @@ DOCUMENTS = st.recursive(
 
 
 def read_in_pieces(text, size):
-    guarded = _Shallow(io.BytesIO(text), "a.json")
+    guarded = _Bounded(io.BytesIO(text), "a.json")
     return b"".join(iter(lambda: guarded.read(size), b""))
 
 
@@ -64,3 +65,36 @@ def test_depth_is_counted_over_lists_and_objects(tmp_path, opening):
     (tmp_path / "a.json").write_text(opening * (MAX_DEPTH + 1))
     with pytest.raises(AnnotationError, match="nested too deeply"):
         list(values(tmp_path / "a.json", "item"))
+
+
+NO_NUMBERS = ("NaN", "-Infinity", "Infinity", "nan", "-inf", "1e999", "-1E+400", "9" * 400)
+WHOLE = ("9223372036854775807", "9223372036854775808", "-9223372036854775809")
+NUMBERS = st.sampled_from([*NO_NUMBERS, *WHOLE, "1e5", "-0.5", "0.1234567890123456789"])
+
+
+@given(st.lists(NUMBERS, min_size=1), DOCUMENTS, st.integers(1, 9))
+def test_numbers_that_json_has_not_are_mended_and_strings_stay_what_they_are(
+    numbers, document, size
+):
+    words = json.dumps([document, "NaN 1e999 \\"])
+    text = f'[{words}, {{"a": [{", ".join(numbers)}]}}, {words}]'
+    mended = _Mended(io.BytesIO(text.encode()), "a.json")
+    found = json.loads(b"".join(iter(lambda: mended.read(size), b"")))
+    assert found[0] == found[2] == json.loads(words)
+    for number, kept in zip(numbers, found[1]["a"], strict=True):
+        assert kept == ({} if number in NO_NUMBERS else pytest.approx(float(number)))
+
+
+def test_values_before_and_after_a_number_that_is_none_come_once(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('[1, [2.5, NaN], "three", 4, Infinity, 99999999999999999999]')
+    assert list(values(path, "item")) == [1, [2.5, {}], "three", 4, {}, 1e20]
+
+
+@pytest.mark.parametrize("text", ['["{}"]', "[{}]"])
+def test_a_text_or_a_number_without_end_is_refused(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(json_stream, "MAX_TEXT", 1 << 17)
+    path = tmp_path / "a.json"
+    path.write_text(text.replace("{}", "9" * (1 << 20)))
+    with pytest.raises(AnnotationError, match="holds a (text|number) without end"):
+        list(values(path, "item"))

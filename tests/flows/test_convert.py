@@ -128,12 +128,14 @@ def test_crossing_outlines_are_mended_counted_and_said(tmp_path):
         (("none.anot", "b.xml"), "must be a file that exists"),
         (("a.anot", "b.csv"), "files of type .csv are not read as annotations"),
         (("a.anot", "b.xml", "--from", "geojson"), "feature 1 is not a GeoJSON feature"),
-        (("bad.json", "b.xml"), "holds NaN, which is not a place on a slide"),
+        (("bad.json", "b.xml"), "the centre of element 1 of 'a' has a point that is not a number"),
         (("a.anot", "b.png", "--slide_width", "99999999", "--slide_height", "9999"), "more than"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(anot, tmp_path, words, sentence):
-    (tmp_path / "bad.json").write_text('{"name": "a", "elements": [{"center": [NaN, 1, 0]}]}')
+    (tmp_path / "bad.json").write_text(
+        '{"name": "a", "elements": [{"type": "circle", "center": [NaN, 1, 0]}]}'
+    )
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     answer = convert(*words, cwd=tmp_path)
     assert answer.returncode == 2

@@ -203,7 +203,9 @@ def test_a_slide_of_several_that_cannot_be_compared_is_left_out(evaluate, tmp_pa
     for name in ("one", "two"):
         write(tmp_path / f"ref/{name}.anot", drawn(a=[(20, 20, 40, 40)]))
         write(tmp_path / f"found/{name}.anot", drawn(a=[(20, 20, 40, 40)]))
-    (tmp_path / "ref/two.anot").write_text('{"name": "a", "elements": [{"center": [NaN, 1, 0]}]}')
+    (tmp_path / "ref/two.anot").write_text(
+        '{"name": "a", "elements": [{"type": "circle", "center": [NaN, 1, 0]}]}'
+    )
     code, said, table = evaluate(tmp_path / "ref", tmp_path / "found")
     assert code == 0
     assert "not compared: two.anot cannot be compared: " in said
