@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from deeplab.config.models import DeepLabV3PlusConfig, ModelConfig
 from deeplab.errors import ConfigError
-from deeplab.models.deeplabv3plus.decode import predictor
-from deeplab.models.deeplabv3plus.losses import losses
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.deeplabv3plus.targets import encode
+from deeplab.models.dense.decode import predictor
+from deeplab.models.dense.losses import losses
 from deeplab.models.family import Family
 
 FAMILIES: tuple[Family, ...] = (

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab.bundles import export
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.save import save_bundle
-from deeplab.models.deeplabv3plus.decode import labels_of
+from deeplab.models.dense.decode import labels_of
 from deeplab_cli.main import main
 from tests.bundles.tiny_models import noise_tile, tiny_card, tiny_network
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint
 from deeplab.bundles.load import load_bundle
-from deeplab.models.deeplabv3plus.decode import predictor
+from deeplab.models.dense.decode import predictor
 from deeplab_cli.main import main
 from tests.bundles.tf1_for_tests import write_checkpoint
 

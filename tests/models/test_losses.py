@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from deeplab.config.train_request import LossSettings
 from deeplab.errors import ConfigError
-from deeplab.models.deeplabv3plus.losses import losses
+from deeplab.models.dense.losses import losses
 from deeplab.models.loss import loss_of_each, loss_share
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import TINY

@@ -7,7 +7,7 @@ import pytest
 from deeplab.config.views import views_of
 from deeplab.errors import ConfigError
 from deeplab.inference.openvino_runtime import OpenVino
-from deeplab.models.deeplabv3plus.decode import predictor
+from deeplab.models.dense.decode import predictor
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import noise_tile, tiny_network
 

@@ -1,16 +1,16 @@
-"""The loss of DeepLabV3+: of its pixels, and of the regions that they make."""
+"""The loss of a network that labels pixels: of the pixels, and of the regions that they make."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from keras import ops
 
-from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.config.train_request import LossSettings
 from deeplab.errors import ConfigError
-from deeplab.models.deeplabv3plus.pixel_losses import (
+from deeplab.models.dense.pixel_losses import (
     cross_entropy,
     focal,
     hard_counts,
@@ -19,7 +19,7 @@ from deeplab.models.deeplabv3plus.pixel_losses import (
     sum_of_hardest,
     valid_pixels,
 )
-from deeplab.models.deeplabv3plus.region_losses import (
+from deeplab.models.dense.region_losses import (
     lovasz_softmax,
     mean_over,
     present_classes,
@@ -31,8 +31,20 @@ from deeplab.models.loss import Loss
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
 
-def losses(config: DeepLabV3PlusConfig, settings: LossSettings) -> Mapping[str, Loss]:
-    """The loss of each output, for labels uint8 (n, h, w) and logits (n, h/s, w/s, c).
+class DenseConfig(Protocol):
+    """What the loss needs to know of a network."""
+
+    @property
+    def label_count(self) -> int:
+        """Labels, the background's included."""
+
+    @property
+    def logit_stride(self) -> int:
+        """Work pixels per logit."""
+
+
+def losses(config: DenseConfig, settings: LossSettings) -> Mapping[str, Loss]:
+    """Return the loss of each output, for labels uint8 (n, h, w) and logits (n, h/s, w/s, c).
 
     Raises:
         ConfigError: the class weights are not one a label.

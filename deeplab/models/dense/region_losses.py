@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from deeplab.models.deeplabv3plus.pixel_losses import known_labels, valid_pixels
+from deeplab.models.dense.pixel_losses import known_labels, valid_pixels
 from deeplab.models.layers.resize import Tensor
 
 SLACK = 1.0  # pixels; an object of which a patch has a corner only must not weigh all

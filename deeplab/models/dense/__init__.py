@@ -1,0 +1,1 @@
+"""What networks that label every pixel share: their losses, and labels out of their logits."""
