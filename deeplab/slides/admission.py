@@ -23,6 +23,8 @@ import tifffile
 from deeplab.errors import SlideNotFoundError, UnreadableSlideError
 from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.ome import parse_xml
+from deeplab.slides.tiff_directories import walk_directories
+from deeplab.slides.tiff_structure import check_structure
 
 Kind = Literal["tiff", "picture", "mirax", "hamamatsu", "dicom", "zeiss", "sakura", "zarr"]
 
@@ -183,6 +185,11 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
+def _tiff_parts(path: Path) -> tuple[Path, ...]:
+    check_structure(path, walk_directories(path))
+    return _ome_parts(path)
+
+
 def _ome_parts(path: Path) -> tuple[Path, ...]:
     """Return the further files of an OME-TIFF, if each says itself that it belongs to it.
 
@@ -214,7 +221,7 @@ def _ome_names(path: Path) -> tuple[str | None, list[tuple[str | None, str]]]:
 
 
 MADE_OF_SEVERAL: dict[Kind, Callable[[Path], tuple[Path, ...]]] = {
-    "tiff": _ome_parts,
+    "tiff": _tiff_parts,
     "mirax": _mirax_parts,
     "hamamatsu": _hamamatsu_parts,
     "dicom": _dicom_parts,

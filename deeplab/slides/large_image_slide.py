@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from large_image_source_openslide import OpenslideFileTileSource
 from large_image_source_pil import PILFileTileSource
-from large_image_source_tiff import TiffFileTileSource
-from large_image_source_tifffile import TifffileFileTileSource
 from numpy.typing import NDArray
 
 from deeplab.errors import ConfigError, UnreadableSlideError
@@ -22,6 +20,7 @@ from deeplab.slides.colours import ALPHA_BANDS, channels_to_rgb, kind_of, to_rgb
 from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.ome import ome_mpp
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
+from deeplab.slides.sources import TifffileSource, TiffSource
 from deeplab.slides.tiff_check import TiffFacts, tiff_facts
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class LargeImageTiles:
         self.description = f"large_image {source.name}"
         self.full_levels = _full_levels(source)
         # tifffile makes the levels that a file lacks by leaving pixels out, not by averaging them.
-        makes = not isinstance(source, TifffileFileTileSource)
+        makes = not isinstance(source, TifffileSource)
         self.shape = PyramidShape(
             width_level0=int(source.sizeX),
             height_level0=int(source.sizeY),
@@ -135,19 +134,6 @@ class LargeImageTiles:
         self._source = None
 
 
-class TifffileSource(TifffileFileTileSource):  # type: ignore[misc]  # large_image has no types
-    """The tifffile source, which opens further files only where it may `follow` their names."""
-
-    cacheName = "tilesource"  # noqa: N815  large_image asks for it
-
-    def __init__(self, path: str, *, follow: bool = False, **options: Any) -> None:  # noqa: ANN401
-        self._follow = follow
-        super().__init__(path, **options)
-
-    def _checkForOmeBinaryonly(self) -> None:  # noqa: N802  called before a name is followed
-        self._tf._multifile = self._follow  # noqa: SLF001
-
-
 class _NoCache:
     """Stands in for large_image's cache of tiles and keeps none."""
 
@@ -210,7 +196,7 @@ def _choose(
     if facts.channels != "colour":
         return _choose_channels(path, facts, admitted)
     # A file that is no TIFF is kept from the TIFF readers, which would leave it open.
-    tiff = _try(TiffFileTileSource, path) if facts.is_tiff else None
+    tiff = _try(TiffSource, path) if facts.is_tiff else None
     if tiff is not None and openslide is not None and not _same(tiff, openslide):
         logger.info("%s: the tiff source differs from OpenSlide and is not used", path.name)
         tiff = None
@@ -226,7 +212,7 @@ def _choose_channels(path: Path, facts: TiffFacts, admitted: Admitted) -> LargeI
     """A reader of channels: OpenSlide shows the first of them only."""
     chosen = None
     if facts.channels == "interleaved":
-        chosen = _try(TiffFileTileSource, path)
+        chosen = _try(TiffSource, path)
     chosen = chosen or _try(TifffileSource, path, follow=bool(admitted.parts))
     if chosen is not None:
         chosen.take_as_channels()

@@ -15,6 +15,7 @@ from typing import Literal
 import tifffile
 
 from deeplab.errors import UnreadableSlideError
+from deeplab.slides.faults import READ_FAULTS
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ def tiff_facts(path: Path) -> TiffFacts:
     Raises:
         UnreadableSlideError: it is a TIFF that ends before what it lists.
     """
-    size = path.stat().st_size
     try:
+        size = path.stat().st_size
         with tifffile.TiffFile(path) as tiff:
             end = _end_of_directories(tiff)
             empty = False
@@ -60,7 +61,7 @@ def tiff_facts(path: Path) -> TiffFacts:
     except tifffile.TiffFileError as error:
         logger.debug("%s is no TIFF: %s", path.name, error)
         return TiffFacts(is_tiff=False)
-    except (OSError, ValueError, TypeError, LookupError, RuntimeError, struct.error) as error:
+    except READ_FAULTS as error:
         raise UnreadableSlideError(
             path.name, f"is cut short or damaged; copy it again ({error})"
         ) from error

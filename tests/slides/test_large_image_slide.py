@@ -68,7 +68,7 @@ def test_a_reader_that_fails_on_a_file_is_passed_over(svs, monkeypatch, fault):
 
 
 def test_one_wrong_pixel_is_a_difference(svs, monkeypatch):
-    tiff = large_image_slide._try(large_image_slide.TiffFileTileSource, svs)
+    tiff = large_image_slide._try(large_image_slide.TiffSource, svs)
     other = large_image_slide._try(large_image_slide.OpenslideFileTileSource, svs)
     assert large_image_slide._same(tiff, other)
     read = tiff.read

@@ -1,0 +1,76 @@
+"""large_image's readers, each held to the one file and to what its directories claim."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from large_image_source_tiff import TiffFileTileSource
+from large_image_source_tiff.exceptions import IOOpenTiffError, IOTiffError
+from large_image_source_tiff.tiff_reader import TiledTiffDirectory
+from large_image_source_tifffile import TifffileFileTileSource
+from libtiff import libtiff_ctypes
+
+from deeplab.slides.codestreams import claim_of
+
+READ = "rm"  # not mapped into memory: a file cut short while it is read would end the process
+
+# What tifffile logs of damage would go to standard error; people get one sentence instead.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class _Directory(TiledTiffDirectory):  # type: ignore[misc]  # large_image has no types
+    """A directory of a TIFF whose tiles are decoded when they are no larger than it says."""
+
+    def _open(self, filePath: str, directoryNum: int, subDirectoryNum: int = 0) -> None:  # noqa: N803
+        self._close()
+        try:
+            self._tiffFile = libtiff_ctypes.TIFF.open(filePath, READ)
+        except TypeError as error:
+            raise IOOpenTiffError(f"Could not open TIFF file: {filePath}") from error
+        for name in self.CoreFunctions:  # pylibtiff and large_image write them in two ways
+            if not hasattr(self._tiffFile, name) and hasattr(self._tiffFile, name.lower()):
+                setattr(self._tiffFile, name, getattr(self._tiffFile, name.lower()))
+        self._setDirectory(directoryNum, subDirectoryNum)
+
+    def _getJpegFrame(self, tileNum: int, entire: bool = False) -> bytes:  # noqa: N802, N803, FBT001, FBT002
+        frame: bytes = super()._getJpegFrame(tileNum, entire)
+        claim = claim_of(frame if entire else b"\xff\xd8" + frame)
+        if claim and (claim.width > self._tileWidth or claim.height > self._tileHeight):
+            raise IOTiffError(f"tile {tileNum} claims {claim.width} x {claim.height} pixels")
+        return frame
+
+
+class TiffSource(TiffFileTileSource):  # type: ignore[misc]  # large_image has no types
+    """The tiff source, which decodes no tile that is larger than the file's directory says."""
+
+    cacheName = "tilesource"  # noqa: N815  large_image asks for it
+
+    def getTiffDir(  # noqa: N802
+        self,
+        directoryNum: int,  # noqa: N803
+        mustBeTiled: bool | None = True,  # noqa: N803, FBT001, FBT002
+        subDirectoryNum: int = 0,  # noqa: N803
+        validate: bool = True,  # noqa: FBT001, FBT002
+    ) -> TiledTiffDirectory:
+        """Return the reader of one directory."""
+        return _Directory(
+            filePath=self._largeImagePath,
+            directoryNum=directoryNum,
+            mustBeTiled=mustBeTiled,
+            subDirectoryNum=subDirectoryNum,
+            validate=validate,
+        )
+
+
+class TifffileSource(TifffileFileTileSource):  # type: ignore[misc]  # large_image has no types
+    """The tifffile source, which opens further files only where it may `follow` their names."""
+
+    cacheName = "tilesource"  # noqa: N815  large_image asks for it
+
+    def __init__(self, path: str, *, follow: bool = False, **options: Any) -> None:  # noqa: ANN401
+        self._follow = follow
+        super().__init__(path, **options)
+
+    def _checkForOmeBinaryonly(self) -> None:  # noqa: N802  called before a name is followed
+        self._tf._multifile = self._follow  # noqa: SLF001
