@@ -46,6 +46,7 @@ setup(
         "openpyxl>=3.1",
         "openslide-python>=1.3",
         "pillow>=11",
+        "pylibtiff>=0.6",
         "requests>=2.32",
         "rich>=13",
         "scikit-image>=0.24,<2",  # HistomicsTK uses names that 2 takes away

@@ -16,7 +16,7 @@ ROWS, TILE_WIDTH, TILE_HEIGHT = 278, 322, 323
 OFFSETS, COUNTS = (273, 324), (279, 325)  # of strips, of tiles
 RESTARTS = 65426  # where Hamamatsu's one strip, a JPEG, can be entered
 PLANAR = 2  # each channel by itself
-TILED_COPY = "make a copy with tiles, for example: vips tiffsave IN OUT.tif --tile --pyramid"
+TILED_COPY = "copy it into tiles, for example: vips tiffsave IN OUT.tif --tile --pyramid"
 
 
 def check_structure(path: Path, directories: Sequence[Directory]) -> None:

@@ -114,7 +114,7 @@ def test_one_huge_tile_is_refused(tmp_path):
     tags = TILED | {256: 32768, 257: 32768, 277: 3, 262: 2, 322: 32768, 323: 32768, 259: DEFLATE}
     said = refusal(write_raw(tmp_path / "a.tif", tags, [tile]))
     assert "has tiles of 32,768 x 32,768 pixels" in said
-    assert "make a copy with tiles" in said
+    assert "copy it into tiles" in said
 
 
 @pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (2**32 - 1, 2**32 - 1)])
