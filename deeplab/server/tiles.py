@@ -43,6 +43,7 @@ class TilesInfo:
     levels: int
     mpp_x: float | None
     mpp_y: float | None
+    magnification: float | None = None
     bands: int | None = None
     dtype: str = ""
 
@@ -147,6 +148,7 @@ def _info(told: Told) -> TilesInfo:
         levels=told.count("levels", least=1, most=MAX_LEVELS),
         mpp_x=_um(told.parts.get("mm_x")),
         mpp_y=_um(told.parts.get("mm_y")),
+        magnification=_positive(told.parts.get("magnification")),
         bands=told.count("bandCount", most=MOST_BANDS) if told.parts.get("bandCount") else None,
         dtype=told.text("dtype")[:20],
     )
@@ -154,8 +156,13 @@ def _info(told: Told) -> TilesInfo:
 
 def _um(mm: object) -> float | None:
     """Um of the mm that a server states; None where that is no length."""
+    positive = _positive(mm)
+    return None if positive is None else _positive(1000.0 * positive)
+
+
+def _positive(value: object) -> float | None:
     try:
-        um = 1000.0 * mm if isinstance(mm, int | float) else math.nan
+        number = float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:  # a whole number of a thousand digits
         return None
-    return um if math.isfinite(um) and um > 0 else None
+    return number if math.isfinite(number) and number > 0 else None

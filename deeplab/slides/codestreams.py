@@ -52,7 +52,7 @@ def _jpeg(raw: bytes) -> Claim | None:
 
 
 def _jpeg2000(raw: bytes, place: int) -> Claim | None:
-    """T.800, A.5.1: the segment of sizes comes first; the picture is what lies behind its offset."""
+    """T.800, A.5.1: the segment of sizes comes first; the picture lies behind its offset."""
     try:
         right, bottom, left, top = struct.unpack_from(">4I", raw, place + 8)
         (samples,) = struct.unpack_from(">H", raw, place + 40)

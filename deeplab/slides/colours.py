@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 GREY_BANDS = (1, 2)  # grey; grey and alpha
 ALPHA_BANDS = (2, 4)
-DEPTHS = (8, 10, 12, 14, 16)  # bits of cameras, whose values stand in 16 bits
+FRACTION = 1.001  # what fractions of 1 may be, once they were resampled
+# Bits of cameras, whose values stand in more; of a signed number one bit is the sign.
+DEPTHS = (8, 10, 12, 14, 15, 16, 24, 31, 32, 63, 64)
 
 
 def to_rgb(pixels: NDArray[Any], *, top: float = 0.0) -> NDArray[np.uint8]:
@@ -43,14 +46,18 @@ def channels_to_rgb(pixels: NDArray[Any], *, top: float = 0.0) -> NDArray[np.uin
 
 
 def top_of(pixels: NDArray[Any]) -> float:
-    """The value of full brightness that samples of a slide tell; 0: that of their type.
+    """Return the value of full brightness that samples of a slide tell; 0: that of their type.
 
-    A camera of 12 bits leaves the upper ones of 16 empty.
+    A camera of 12 bits leaves the upper ones of 16 empty; fractions reach 1, or the range of the
+    whole numbers that they were made of.
     """
-    if pixels.dtype != np.uint16 or not pixels.size:
+    if pixels.dtype.kind not in "iuf" or pixels.dtype.itemsize == 1 or not pixels.size:
         return 0.0
-    needed = int(pixels.max()).bit_length()
-    return float(2 ** next(depth for depth in DEPTHS if depth >= needed) - 1)
+    most = float(np.nan_to_num(pixels).max())
+    if pixels.dtype.kind == "f" and most <= FRACTION:
+        return 1.0
+    needed = max(0, math.floor(most)).bit_length()
+    return float(2 ** next((depth for depth in DEPTHS if depth >= needed), 0) - 1)
 
 
 def kind_of(bands: int, dtype: np.dtype[Any]) -> str:
@@ -63,7 +70,7 @@ def kind_of(bands: int, dtype: np.dtype[Any]) -> str:
 
 
 def _to_bytes(pixels: NDArray[Any], top: float) -> NDArray[np.uint8]:
-    if pixels.dtype == np.uint8:
+    if pixels.dtype == np.uint8 and top in (0.0, 255.0):
         return pixels
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)

@@ -9,8 +9,8 @@ from deeplab.geometry.frames import Mpp
 from deeplab.server.items import item_with
 from deeplab.server.session import ServerLogin, Session
 from deeplab.server.tiles import tiles_info
-from deeplab.slides.large_image_slide import open_file
-from deeplab.slides.slide import PRINT_MPP
+from deeplab.slides.choose import open_file
+from deeplab.slides.scale import PRINT_MPP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ def slide_facts(source: str, *, server: ServerLogin | None = None) -> SlideFacts
     return SlideFacts(
         width_level0=shape.width_level0,
         height_level0=shape.height_level0,
-        mpp=_of_a_scanner(opened.mpp),
+        mpp=_of_a_scanner(opened.scale.mpp),
     )
 
 

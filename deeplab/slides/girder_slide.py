@@ -73,6 +73,11 @@ class GirderTiles:
         """The um per pixel that the server states."""
         return self._info.mpp
 
+    @property
+    def stated_magnification(self) -> float | None:
+        """The magnification that the server states."""
+        return self._info.magnification
+
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
         """The pixels of `tiles`, fetched together.
 

@@ -1,41 +1,27 @@
-"""Tiles of a local file, through the large_image source that is fastest and right."""
+"""Tiles of a local file through a source of large_image."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from large_image_source_openslide import OpenslideFileTileSource
-from large_image_source_pil import PILFileTileSource
 from numpy.typing import NDArray
 
 from deeplab.errors import ConfigError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
-from deeplab.slides.admission import Admitted, admit
-from deeplab.slides.colours import ALPHA_BANDS, channels_to_rgb, kind_of, to_rgb, top_of
+from deeplab.slides.colours import ALPHA_BANDS, kind_of, to_rgb, top_of
 from deeplab.slides.faults import READ_FAULTS
-from deeplab.slides.ome import ome_mpp
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
-from deeplab.slides.sources import TifffileSource, TiffSource
-from deeplab.slides.tiff_check import TiffFacts, tiff_facts
+from deeplab.slides.sources import TifffileSource
 
 logger = logging.getLogger(__name__)
 
 # Where large_image's sources keep open files, which they do not close themselves.
 HANDLES = ("_openslide", "_tf", "_pilImage")
-MAX_SINGLE_PIXELS = 16384  # side of an image without tiles; it is held in memory whole
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedFile:
-    """The tiles of a file and the scale it states, if it does."""
-
-    tiles: LargeImageTiles
-    mpp: Mpp | None
 
 
 class LargeImageTiles:
@@ -47,7 +33,6 @@ class LargeImageTiles:
     def __init__(self, source: Any, path: Path) -> None:  # noqa: ANN401  large_image has no types
         self._source, self._path = source, path
         self._top = 0.0
-        self._to_rgb: Callable[..., Rgb] = to_rgb
         self._channels = _channel_frames(source)
         self.kind = ""
         # Tiles are kept once, by the slide: large_image's cache would hold each a second time and
@@ -74,9 +59,21 @@ class LargeImageTiles:
         """
         return [self._read(tile) for tile in tiles]
 
-    def take_as_channels(self) -> None:
-        """Take the bands for channels of which none is alpha."""
-        self._to_rgb = channels_to_rgb
+    @property
+    def source(self) -> str:
+        """The name of the large_image source."""
+        return str(self._source.name)
+
+    @property
+    def vendor(self) -> str:
+        """The maker of the scanner, by OpenSlide; of other sources empty."""
+        opened = getattr(self._source, "_openslide", None)
+        return opened.properties.get("openslide.vendor", "") if opened else ""
+
+    @property
+    def pictures(self) -> int:
+        """The number of pictures of which the first is read, as a Leica slide has regions."""
+        return len(getattr(self._source, "_series", (0,)))
 
     def look(self, tiles: Sequence[Tile]) -> None:
         """See by some tiles what the pixels are, and how bright they can be.
@@ -86,13 +83,13 @@ class LargeImageTiles:
         """
         raws = [self._raw(tile) for tile in tiles]
         bands = len(self._channels) or np.atleast_3d(raws[0]).shape[2]
-        if self._to_rgb is to_rgb and bands in ALPHA_BANDS:
+        if bands in ALPHA_BANDS:
             bands -= 1
         self.kind = kind_of(bands, raws[0].dtype)
         self._top = max(map(top_of, raws))
 
     def _read(self, tile: Tile) -> Rgb:
-        return self._to_rgb(self._raw(tile), top=self._top)
+        return to_rgb(self._raw(tile), top=self._top)
 
     def _raw(self, tile: Tile) -> NDArray[Any]:
         """The pixels as the file has them, (height, width, bands)."""
@@ -115,6 +112,10 @@ class LargeImageTiles:
             ) from error
         return frames[0] if len(frames) == 1 else np.concatenate(frames, axis=2)
 
+    def keep_levels(self, levels: tuple[int, ...]) -> None:
+        """Read no other levels than these."""
+        self.shape = replace(self.shape, usable=levels)
+
     def stated_mpp(self) -> Mpp | None:
         """The um per pixel that the file states."""
         stated = self._source.getNativeMagnification()
@@ -124,6 +125,11 @@ class LargeImageTiles:
             return Mpp(1000 * stated["mm_x"], 1000 * stated["mm_y"])
         except ConfigError:
             return None
+
+    def stated_magnification(self) -> float | None:
+        """The magnification that the file states."""
+        stated = self._source.getNativeMagnification().get("magnification")
+        return float(stated) if stated else None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -159,92 +165,10 @@ def _full_levels(source: Any) -> tuple[int, ...]:  # noqa: ANN401  large_image h
     return tuple(z for z, level in enumerate(there) if level is not None)
 
 
-def open_file(path: Path) -> OpenedFile:
-    """The tiles of the file at `path`.
-
-    The tiff source is several times faster than OpenSlide and is taken where it gives the same
-    pixels; then come OpenSlide, tifffile and, for images without tiles, PIL.
-
-    Raises:
-        SlideNotFoundError: there is no such file.
-        UnreadableSlideError: it is no image, or cut short, or damaged.
-    """
-    admitted = admit(path)
-    if admitted.kind == "zarr":
-        raise UnreadableSlideError(path, "is a folder; give the slide's file")
-    facts = tiff_facts(path) if admitted.kind == "tiff" else TiffFacts(is_tiff=False)
-    openslide = _try(OpenslideFileTileSource, path) if admitted.kind != "picture" else None
-    chosen = _choose(path, facts, openslide, admitted)
-    if chosen is None:
-        raise UnreadableSlideError(
-            path.name, "is not an image that can be read here, or it is damaged"
-        )
-    chosen.look(_samples(chosen))
-    scales = [tiles.stated_mpp() for tiles in (chosen, openslide) if tiles is not None]
-    if openslide is not None and openslide is not chosen:
-        openslide.close()
-    stated = next((scale for scale in scales if scale), None)
-    return OpenedFile(tiles=chosen, mpp=stated or (ome_mpp(path) if facts.is_tiff else None))
-
-
-def _choose(
-    path: Path, facts: TiffFacts, openslide: LargeImageTiles | None, admitted: Admitted
-) -> LargeImageTiles | None:
-    if facts.has_empty_tiles:
-        # OpenSlide paints a tile that the scanner left out as glass, the others paint it black.
-        return openslide
-    if facts.channels != "colour":
-        return _choose_channels(path, facts, admitted)
-    # A file that is no TIFF is kept from the TIFF readers, which would leave it open.
-    tiff = _try(TiffSource, path) if facts.is_tiff else None
-    if tiff is not None and openslide is not None and not _same(tiff, openslide):
-        logger.info("%s: the tiff source differs from OpenSlide and is not used", path.name)
-        tiff = None
-    chosen = tiff or openslide
-    if chosen is None and facts.is_tiff:
-        chosen = _try(TifffileSource, path, follow=bool(admitted.parts))
-    if chosen is None and admitted.kind in ("tiff", "picture"):
-        chosen = _try(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
-    return chosen
-
-
-def _choose_channels(path: Path, facts: TiffFacts, admitted: Admitted) -> LargeImageTiles | None:
-    """A reader of channels: OpenSlide shows the first of them only."""
-    chosen = None
-    if facts.channels == "interleaved":
-        chosen = _try(TiffSource, path)
-    chosen = chosen or _try(TifffileSource, path, follow=bool(admitted.parts))
-    if chosen is not None:
-        chosen.take_as_channels()
-    return chosen
-
-
-def _try(kind: Any, path: Path, **options: int) -> LargeImageTiles | None:  # noqa: ANN401  no types
+def try_source(source: Any, path: Path, **options: Any) -> LargeImageTiles | None:  # noqa: ANN401
+    """Return the tiles of `path` through a large_image source; None where it does not take it."""
     try:
-        return LargeImageTiles(kind(str(path), noCache=True, **options), path)
+        return LargeImageTiles(source(str(path), noCache=True, **options), path)
     except READ_FAULTS as error:
-        logger.debug("%s: not through the %s source: %s", path.name, kind.name, error)
+        logger.debug("%s: not through the %s source: %s", path.name, source.name, error)
         return None
-
-
-def _samples(tiles: LargeImageTiles) -> list[Tile]:
-    """Some tiles of level 0, and of the next level that the file has."""
-    return [tile for level in tiles.full_levels[-2:] for tile in tiles.shape.samples(level)]
-
-
-def _same(one: LargeImageTiles, other: LargeImageTiles) -> bool:
-    """Whether two sources agree, to the bit, on the slide's size and on a sample of its tiles."""
-    if one.shape != other.shape:
-        return False
-    samples = _samples(one)
-    try:
-        pairs = list(zip(samples, one.read(samples), other.read(samples), strict=True))
-    except UnreadableSlideError:
-        return False
-    for tile, first, second in pairs:
-        width, height = one.shape.size(tile.level)
-        rows = slice(0, max(0, height - tile.y * one.shape.tile_height))
-        columns = slice(0, max(0, width - tile.x * one.shape.tile_width))
-        if not np.array_equal(first[rows, columns], second[rows, columns]):
-            return False
-    return True

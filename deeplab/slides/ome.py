@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import tifffile
 from lxml import etree
 
 from deeplab.errors import ConfigError
@@ -17,14 +15,19 @@ MAX_CHARACTERS = 16 * 2**20  # of the XML; that of a large plate has a few
 UM = {"nm": 1e-3, "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
-def ome_mpp(path: Path) -> Mpp | None:
-    """Return the um per level-0 pixel of the first image of an OME-TIFF; None if not stated."""
+def ome_mpp(text: str | None, width: int, height: int) -> Mpp | None:
+    """Return the um per pixel of the image of this size in the XML of an OME-TIFF.
+
+    The only image is taken whatever its size; None where the one or the other is not stated.
+    """
     try:
-        with tifffile.TiffFile(path, _multifile=False) as file:
-            text = file.ome_metadata
-        return _stated(parse_xml(text)) if text else None
+        images = parse_xml(text).findall(".//{*}Pixels") if text else []
     except READ_FAULTS:
         return None
+    size = (str(width), str(height))
+    fitting = [each for each in images if (each.get("SizeX"), each.get("SizeY")) == size]
+    chosen = next(iter(fitting), images[0] if len(images) == 1 else None)
+    return None if chosen is None else _stated(chosen)
 
 
 def parse_xml(text: str) -> Any:  # noqa: ANN401  lxml has no types
@@ -40,10 +43,7 @@ def parse_xml(text: str) -> Any:  # noqa: ANN401  lxml has no types
     return etree.fromstring(text.encode(), parser)
 
 
-def _stated(root: Any) -> Mpp | None:  # noqa: ANN401  lxml has no types
-    pixels = root.find(".//{*}Pixels")
-    if pixels is None:
-        return None
+def _stated(pixels: Any) -> Mpp | None:  # noqa: ANN401  lxml has no types
     try:
         x, y = (
             float(pixels.get(f"PhysicalSize{axis}"))

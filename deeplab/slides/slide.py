@@ -15,11 +15,11 @@ from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
 from deeplab.server.items import item_with
 from deeplab.server.session import ServerLogin, Session
 from deeplab.server.tiles import tiles_info
+from deeplab.slides.choose import open_file
 from deeplab.slides.girder_slide import GirderTiles
-from deeplab.slides.large_image_slide import open_file
 from deeplab.slides.pyramid import PyramidSlide, TileReader
+from deeplab.slides.scale import PRINT_MPP, Scale, usual_mpp
 
-PRINT_MPP = 20.0  # um; coarser than any scan: 300 dots per inch of a printer are 85 um
 _ITEM_ID = re.compile(r"[0-9a-f]{24}")
 
 
@@ -92,14 +92,13 @@ def open_slide(
         ServerError: the server has no such item, refused or failed.
     """
     path = Path(source)
-    reader: TileReader
     if not path.exists() and _ITEM_ID.fullmatch(str(source)):
         if server is None:
             raise SlideNotFoundError(source, "is no file; a Girder item needs a server and a token")
         name, reader, stated = _open_item(str(source), server)
     else:
         opened = open_file(path)
-        name, reader, stated = path.name, opened.tiles, opened.mpp
+        name, reader, stated = path.name, opened.tiles, opened.scale
     try:
         return PyramidSlide(reader, name=name, mpp=_scale(name, stated=stated, given=mpp))
     except DeeplabError:
@@ -107,7 +106,7 @@ def open_slide(
         raise
 
 
-def _open_item(any_id: str, server: ServerLogin) -> tuple[str, TileReader, Mpp | None]:
+def _open_item(any_id: str, server: ServerLogin) -> tuple[str, TileReader, Scale]:
     session = Session(server)
     try:
         item = item_with(session, any_id)
@@ -115,18 +114,25 @@ def _open_item(any_id: str, server: ServerLogin) -> tuple[str, TileReader, Mpp |
     except DeeplabError:
         session.close()
         raise
-    return item.name, tiles, tiles.stated_mpp
+    return item.name, tiles, Scale(mpp=tiles.stated_mpp, magnification=tiles.stated_magnification)
 
 
-def _scale(name: str, *, stated: Mpp | None, given: float | None) -> Mpp:
+def _scale(name: str, *, stated: Scale, given: float | None) -> Mpp:
     if given is not None:
         return Mpp.square(given)
-    if stated is None:
-        raise ScaleError(name, "does not state its microns per pixel; give slide_mpp")
-    if stated.mean > PRINT_MPP:
+    if stated.mpp is None:
+        if stated.magnification is None:
+            raise ScaleError(name, "does not state its microns per pixel; give slide_mpp")
         raise ScaleError(
             name,
-            f"states {stated.mean:.4g} microns per pixel, which is a printer's resolution and no "
-            "scanner's; give slide_mpp",
+            "does not state its microns per pixel, but a magnification of "
+            f"{stated.magnification:g}, at which scanners have about "
+            f"{usual_mpp(stated.magnification):.3g}; give slide_mpp",
         )
-    return stated
+    if stated.mpp.mean > PRINT_MPP:
+        raise ScaleError(
+            name,
+            f"states {stated.mpp.mean:.4g} microns per pixel, which is a printer's resolution and "
+            "no scanner's; give slide_mpp",
+        )
+    return stated.mpp

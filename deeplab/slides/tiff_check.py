@@ -10,7 +10,6 @@ import logging
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tifffile
 
@@ -18,9 +17,6 @@ from deeplab.errors import UnreadableSlideError
 from deeplab.slides.faults import READ_FAULTS
 
 logger = logging.getLogger(__name__)
-
-ALPHA = (1, 2)  # kinds of an extra sample
-PLANAR = 2  # each channel by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +26,10 @@ class TiffFacts:
     Attributes:
         is_tiff: of other files nothing is known.
         has_empty_tiles: as some scanners leave out glass.
-        channels: "colour" for grey or RGB bytes, with alpha or without; else they are
-            "interleaved" or "planar": of more bits, or channels that are no colours.
     """
 
     is_tiff: bool
     has_empty_tiles: bool = False
-    channels: Literal["colour", "interleaved", "planar"] = "colour"
 
 
 def tiff_facts(path: Path) -> TiffFacts:
@@ -57,7 +50,6 @@ def tiff_facts(path: Path) -> TiffFacts:
                 empty = empty or (key is not None and key.is_tiled and 0 in counts)
             if not len(tiff.pages):
                 raise UnreadableSlideError(path.name, "is cut short or damaged; copy it again")
-            channels = _channels(tiff)
     except tifffile.TiffFileError as error:
         logger.debug("%s is no TIFF: %s", path.name, error)
         return TiffFacts(is_tiff=False)
@@ -69,18 +61,7 @@ def tiff_facts(path: Path) -> TiffFacts:
         raise UnreadableSlideError(
             path.name, f"is cut short: it has {size:,} bytes of at least {end:,}; copy it again"
         )
-    return TiffFacts(is_tiff=True, has_empty_tiles=empty, channels=channels)
-
-
-def _channels(tiff: tifffile.TiffFile) -> Literal["colour", "interleaved", "planar"]:
-    page = tiff.pages.first
-    if tiff.is_ome and page.samplesperpixel == 1 and "C" in tiff.series[0].axes:
-        return "planar"  # each a picture of its own
-    extra = [int(each) for each in page.extrasamples]
-    plain = page.samplesperpixel - len(extra) in (1, 3) and all(each in ALPHA for each in extra)
-    if plain and len(extra) <= 1 and page.bitspersample in (1, 8):
-        return "colour"
-    return "planar" if page.samplesperpixel > 1 and page.planarconfig == PLANAR else "interleaved"
+    return TiffFacts(is_tiff=True, has_empty_tiles=empty)
 
 
 def _end_of_directories(tiff: tifffile.TiffFile) -> int:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from deeplab.errors import ScaleError, SlideNotFoundError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp, WorkBox
-from deeplab.slides import large_image_slide
+from deeplab.slides import choose
+from deeplab.slides.large_image_slide import try_source
 from deeplab.slides.slide import open_slide
 from tests.slides_for_tests import halved, noise, tissue, write_svs, write_tiff
 
@@ -50,7 +51,7 @@ def test_an_svs_is_read_by_the_tiff_source_with_the_pixels_of_openslide(svs):
 
 
 def test_where_the_tiff_source_differs_openslide_is_taken(svs, monkeypatch):
-    monkeypatch.setattr(large_image_slide, "_same", lambda *_: False)
+    monkeypatch.setattr(choose, "is_same", lambda *_: False)
     with open_slide(svs) as slide:
         assert slide.reader == "large_image openslide"
         slide.read(slide.frame(1.0), WorkBox(0, 0, 100, 100))
@@ -61,16 +62,16 @@ def test_a_reader_that_fails_on_a_file_is_passed_over(svs, monkeypatch, fault):
     def fail(*_, **__):
         raise fault
 
-    fail.name = "openslide"
-    monkeypatch.setattr(large_image_slide, "OpenslideFileTileSource", fail)
+    fail.name, fail.extensions = "openslide", choose.OpenslideFileTileSource.extensions
+    monkeypatch.setitem(choose.TIFF_SOURCES, "openslide", fail)
     with open_slide(svs) as slide:
         assert slide.reader == "large_image tiff"
 
 
 def test_one_wrong_pixel_is_a_difference(svs, monkeypatch):
-    tiff = large_image_slide._try(large_image_slide.TiffSource, svs)
-    other = large_image_slide._try(large_image_slide.OpenslideFileTileSource, svs)
-    assert large_image_slide._same(tiff, other)
+    tiff = try_source(choose.TiffSource, svs)
+    other = try_source(choose.OpenslideFileTileSource, svs)
+    assert choose.is_same(tiff, other)
     read = tiff.read
 
     def one_off(tiles):
@@ -79,14 +80,17 @@ def test_one_wrong_pixel_is_a_difference(svs, monkeypatch):
         return pixels
 
     monkeypatch.setattr(tiff, "read", one_off)
-    assert not large_image_slide._same(tiff, other)
+    assert not choose.is_same(tiff, other)
 
 
 def test_a_slide_without_scale_needs_the_user_to_give_one(tmp_path):
     path = write_svs(tmp_path / "s.svs", noise(300, 300), mpp=None)
     with pytest.raises(ScaleError) as caught:
         open_slide(path)
-    assert str(caught.value) == "s.svs does not state its microns per pixel; give slide_mpp"
+    assert str(caught.value) == (
+        "s.svs does not state its microns per pixel, but a magnification of 20, at which scanners "
+        "have about 0.5; give slide_mpp"
+    )
     with open_slide(path, mpp=0.25) as slide:
         assert slide.mpp == Mpp.square(0.25)
 
@@ -163,7 +167,6 @@ def test_a_tile_that_the_scanner_left_out_is_never_black(tmp_path):
             values[6] = 0
             tiff.pages[0].tags[tag].overwrite(values)
     with open_slide(path) as slide:
-        assert slide.reader == "large_image openslide"
         assert np.all(slide.read(slide.frame(0.5), WorkBox(256, 256, 256, 256)) == 255)
 
 

@@ -43,7 +43,17 @@ def test_an_ome_tiff_without_a_usable_scale_needs_the_users(tmp_path, scale):
         open_slide(path)
 
 
-def test_what_is_no_tiff_has_no_ome_scale(tmp_path):
-    path = tmp_path / "s.tiff"
-    path.write_text("no tiff")
-    assert ome_mpp(path) is None
+def test_the_scale_is_that_of_the_picture_that_is_read(tmp_path):
+    path = tmp_path / "s.ome.tif"
+    options = {"tile": (128, 128), "photometric": "rgb", "compression": "deflate"}
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for side, um in ((300, 2.0), (900, 0.25)):
+            scale = {"PhysicalSizeX": um, "PhysicalSizeY": um}
+            tiff.write(noise(side, side), metadata={"axes": "YXS", **scale}, **options)
+    with open_slide(path) as slide:
+        assert (slide.width_level0, slide.mpp) == (900, Mpp.square(0.25))
+
+
+@pytest.mark.parametrize("text", [None, "", "no XML", "<a/>"])
+def test_what_is_no_ome_xml_has_no_scale(text):
+    assert ome_mpp(text, 10, 10) is None

@@ -1,0 +1,243 @@
+"""Which reader a slide gets: what HistomicsUI shows of it is read, by the fastest that is right.
+
+HistomicsUI shows a file through the first large_image source that takes it, in an order by the
+file's suffix. So that source has the word on which of a file's pictures is the slide, and how large
+it is; but where a smaller one is shown, as a thumbnail in larger tiles, the next source is asked.
+The pixels then come from large_image's tiff source, which is several times as fast as OpenSlide,
+where they are plain, else from the pages themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from large_image.tilesource import getSortedSourceList
+from large_image_source_openslide import OpenslideFileTileSource
+from large_image_source_pil import PILFileTileSource
+
+from deeplab.errors import UnreadableSlideError
+from deeplab.slides.admission import Admitted, admit
+from deeplab.slides.faults import READ_FAULTS
+from deeplab.slides.large_image_slide import LargeImageTiles, try_source
+from deeplab.slides.levels import levels_of_one_picture
+from deeplab.slides.pictures import raise_if_dark, raise_unless_upright
+from deeplab.slides.pixel_kinds import TURNED_RIGHT, UPRIGHT, is_plain
+from deeplab.slides.pyramid import Tile, TileReader
+from deeplab.slides.scale import Scale, stated_scale
+from deeplab.slides.sources import OmeTiffSource, TifffileSource, TiffSource
+from deeplab.slides.tiff_check import tiff_facts
+from deeplab.slides.tiff_pages import PageTiles, Picture, largest, pages_of, picture_of, size_of
+
+logger = logging.getLogger(__name__)
+
+MAX_SINGLE_PIXELS = 16384  # side of an image without tiles; it is held in memory whole
+# The sources of an installation of HistomicsUI that read TIFFs.
+TIFF_SOURCES = {
+    "tiff": TiffSource,
+    "ometiff": OmeTiffSource,
+    "openslide": OpenslideFileTileSource,
+    "tifffile": TifffileSource,
+}
+# Of these, OpenSlide shows a page of the file as it is; others it puts together.
+PAGES_AS_THEY_ARE = ("aperio", "generic-tiff")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedFile:
+    """The tiles of a file, and the scale that it states."""
+
+    tiles: TileReader
+    scale: Scale
+
+
+def open_file(path: Path) -> OpenedFile:
+    """Return the tiles of the slide at `path`.
+
+    Raises:
+        SlideNotFoundError: there is no such file.
+        UnreadableSlideError: it is no image, or cut short, or damaged.
+    """
+    admitted = admit(path)
+    if admitted.kind == "zarr":
+        raise UnreadableSlideError(path, "is a folder; give the slide's file")
+    if admitted.kind == "tiff":
+        return _open_tiff(path, admitted)
+    if admitted.kind == "picture":
+        tiles = _open_picture(path)
+    else:
+        tiles = _opened(OpenslideFileTileSource, path)
+    tiles.look(_samples(tiles))
+    scale = Scale(mpp=tiles.stated_mpp(), magnification=tiles.stated_magnification())
+    return OpenedFile(tiles=tiles, scale=scale)
+
+
+def _open_picture(path: Path) -> LargeImageTiles:
+    raise_unless_upright(path)
+    tiles = _opened(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
+    raise_if_dark(path, tiles)
+    return tiles
+
+
+def _opened(source: Any, path: Path, **options: int) -> LargeImageTiles:  # noqa: ANN401
+    tiles = try_source(source, path, **options)
+    if tiles is None:
+        raise _unreadable(path)
+    return tiles
+
+
+def _unreadable(path: Path) -> UnreadableSlideError:
+    return UnreadableSlideError(
+        path.name, "is not an image that can be read here, or it is damaged"
+    )
+
+
+def _open_tiff(path: Path, admitted: Admitted) -> OpenedFile:
+    facts = tiff_facts(path)
+    follow = bool(admitted.parts)
+    shown: LargeImageTiles | None = None
+    try:
+        with tifffile.TiffFile(path, _multifile=follow) as tiff:
+            pages = list(pages_of(tiff))
+            if not pages:
+                raise _unreadable(path)
+            shown = _shown(path, pages, follow=follow)
+            width, height = _size(shown) if shown else size_of(largest(pages))
+            picture = picture_of(path.name, tiff, width, height)
+            tiles = _tiff_tiles(path, shown, picture, has_empty_tiles=facts.has_empty_tiles)
+            scale = stated_scale(path, tiff, shown, picture)
+            right = levels_of_one_picture(tiles, tiles.full_levels, path.name)
+            if right != tiles.full_levels:
+                tiles.keep_levels(right)
+    except UnreadableSlideError:
+        _close(shown)
+        raise
+    except READ_FAULTS as error:
+        _close(shown)
+        raise UnreadableSlideError(
+            path.name,
+            f"cannot be read: it is damaged, or a TIFF of a kind that is not known here ({error})",
+        ) from error
+    if tiles is not shown:
+        _close(shown)
+    return OpenedFile(tiles=tiles, scale=scale)
+
+
+def _close(tiles: LargeImageTiles | None) -> None:
+    if tiles is not None:
+        tiles.close()
+
+
+def _size(tiles: LargeImageTiles) -> tuple[int, int]:
+    return tiles.shape.width_level0, tiles.shape.height_level0
+
+
+def _in_order(path: Path) -> Iterator[str]:
+    """Yield the names of the sources in the order in which large_image tries them on `path`."""
+    for *_, name in sorted(getSortedSourceList(TIFF_SOURCES, path.name)):
+        yield str(name)
+
+
+def _shown(path: Path, pages: list[tifffile.TiffPage], *, follow: bool) -> LargeImageTiles | None:
+    """What HistomicsUI shows of a TIFF of these pages; None where that is a page as it is."""
+    whole = largest(pages)
+    if not is_plain(whole):
+        openslide = try_source(OpenslideFileTileSource, path)
+        if openslide is None or _is_put_together(openslide):
+            return openslide
+        openslide.close()
+        return None
+    sizes = {frozenset(size_of(page)) for page in pages}
+    for name in _in_order(path):
+        options: dict[str, Any] = {"follow": follow} if name == "tifffile" else {}
+        tiles = try_source(TIFF_SOURCES[name], path, **options)
+        if tiles is None:
+            continue
+        is_a_page = frozenset(_size(tiles)) in sizes
+        if not is_a_page or np.prod(_size(tiles)) >= np.prod(size_of(whole)):
+            return tiles
+        logger.info("%s: the %s source shows a smaller picture", path.name, name)
+        tiles.close()
+    return None
+
+
+def _tiff_tiles(
+    path: Path, shown: LargeImageTiles | None, picture: Picture | None, *, has_empty_tiles: bool
+) -> LargeImageTiles | PageTiles:
+    """The reader of the picture that is `shown`."""
+    if picture is None:
+        if shown is None:
+            raise _unreadable(path)
+        return _looked(shown)
+    orientation = picture.page.tags.valueof(274, default=UPRIGHT)
+    plain = is_plain(picture.page) and len(picture.levels[0]) == 1
+    if orientation != UPRIGHT:
+        return _turned(path, shown, orientation, plain=plain)
+    if shown is not None and _is_put_together(shown):
+        return _faster(path, shown) if plain and not has_empty_tiles else _looked(shown)
+    if shown is None or not plain or has_empty_tiles or shown.source == "tifffile":
+        return PageTiles(path, picture)
+    return _faster(path, shown)
+
+
+def _is_put_together(shown: LargeImageTiles) -> bool:
+    if shown.source == "openslide":
+        return shown.vendor not in PAGES_AS_THEY_ARE
+    return shown.source == "tifffile" and shown.pictures > 1
+
+
+def _faster(path: Path, shown: LargeImageTiles) -> LargeImageTiles:
+    """What is `shown`, through the tiff source where that gives the same as OpenSlide."""
+    if shown.source == "openslide":
+        tiff = try_source(TiffSource, path)
+        if tiff is not None and is_same(tiff, shown):
+            return _looked(tiff)
+        logger.info("%s: the tiff source differs from OpenSlide and is not used", path.name)
+        _close(tiff)
+    return _looked(shown)
+
+
+def _turned(
+    path: Path, shown: LargeImageTiles | None, orientation: int, *, plain: bool
+) -> LargeImageTiles:
+    """A picture that is to be turned, where HistomicsUI does that right."""
+    if shown and plain and shown.source in ("tiff", "ometiff") and orientation in TURNED_RIGHT:
+        return _looked(shown)
+    raise UnreadableSlideError(
+        path.name,
+        f"is stored turned or mirrored (TIFF orientation {orientation}), which programs show "
+        "differently; write it upright, as 'vips autorot' does, and draw on that",
+    )
+
+
+def _looked(tiles: LargeImageTiles) -> LargeImageTiles:
+    tiles.look(_samples(tiles))
+    return tiles
+
+
+def _samples(tiles: LargeImageTiles) -> list[Tile]:
+    """Some tiles of level 0, and of the next level that the file has."""
+    return [tile for level in tiles.full_levels[-2:] for tile in tiles.shape.samples(level)]
+
+
+def is_same(one: LargeImageTiles, other: LargeImageTiles) -> bool:
+    """Tell whether two sources agree, to the bit, on the slide's size and on some of its tiles."""
+    if one.shape != other.shape:
+        return False
+    samples = _samples(one)
+    try:
+        pairs = list(zip(samples, one.read(samples), other.read(samples), strict=True))
+    except UnreadableSlideError:
+        return False
+    for tile, first, second in pairs:
+        width, height = one.shape.size(tile.level)
+        rows = slice(0, max(0, height - tile.y * one.shape.tile_height))
+        columns = slice(0, max(0, width - tile.x * one.shape.tile_width))
+        if not np.array_equal(first[rows, columns], second[rows, columns]):
+            return False
+    return True

@@ -1,0 +1,332 @@
+"""Tiles of the pages of a TIFF as tifffile decodes them: any codec, any kind of pixels.
+
+large_image's readers turn many kinds of pixels black, grey or inside out, and some read a strip
+again for each tile of it. This reader takes a page as TIFF says what it is, or refuses it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from deeplab.errors import UnreadableSlideError
+from deeplab.geometry.frames import WorkBox
+from deeplab.slides.codestreams import claim_of
+from deeplab.slides.colours import top_of
+from deeplab.slides.faults import READ_FAULTS
+from deeplab.slides.pixel_kinds import (
+    PixelKind,
+    raise_unless_in_range,
+    raise_unless_readable,
+    undecodable,
+)
+from deeplab.slides.pyramid import WHITE, PyramidShape, Rgb, Tile
+
+STRIP_ROWS = 256  # rows of a page without tiles that are read together
+MOST_TILES_SEEN = 24  # to tell how bright its pixels can be
+COLOURS = 3
+MOST_BANDS = 4  # of those that lie apart: more than colours and alpha are not read
+BYTE = 8  # bits
+SEPARATE = 2  # TIFF's word for a picture whose samples lie apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture of a TIFF: its planes, each a page of the same form, at each of its scales.
+
+    `levels` maps the number of halvings to the planes; 0 is always among them.
+    """
+
+    levels: Mapping[int, tuple[tifffile.TiffPage, ...]]
+
+    @property
+    def page(self) -> tifffile.TiffPage:
+        """The first page of full size."""
+        return self.levels[0][0]
+
+
+def pages_of(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+    """Yield all pages of a file that hold a picture, those inside of others after them."""
+    for each in tiff.pages:
+        page = each.aspage()
+        for one in (page, *(page.pages or ())):
+            whole = one.aspage()
+            if whole.imagewidth and whole.imagelength:
+                yield whole
+
+
+def size_of(page: tifffile.TiffPage) -> tuple[int, int]:
+    """Return the width and the height of a page as it is stored."""
+    return page.imagewidth, page.imagelength
+
+
+def largest(pages: Sequence[tifffile.TiffPage]) -> tifffile.TiffPage:
+    """Return the page of the most pixels, the first of several."""
+    return max(pages, key=lambda page: math.prod(size_of(page)))
+
+
+def picture_of(name: str, tiff: tifffile.TiffFile, width: int, height: int) -> Picture | None:
+    """Return the first picture of this size in a file; None where there is none.
+
+    Raises:
+        UnreadableSlideError: some of its channels lie in other files.
+    """
+    pages = list(pages_of(tiff))
+    size = {width, height}  # either way round: a page may be stored turned
+    base = next((p for p in pages if {p.imagewidth, p.imagelength} == size), None)
+    if base is None:
+        return None
+    by_channels = _channels(name, tiff, base)
+    if by_channels:
+        return Picture(levels=by_channels)
+    levels = {0: (base,)}
+    for page in pages:
+        halvings = _halvings(base, page)
+        if halvings and halvings not in levels and _form(page) == _form(base):
+            levels[halvings] = (page,)
+    return Picture(levels=levels)
+
+
+def _channels(
+    name: str, tiff: tifffile.TiffFile, base: tifffile.TiffPage
+) -> dict[int, tuple[tifffile.TiffPage, ...]]:
+    """The first three channels of `base`, where each is a page; of a stack those of its first."""
+    if base.samplesperpixel != 1:
+        return {}
+    series = next(
+        (s for s in tiff.series if any(p and p.offset == base.offset for p in s.levels[0].pages)),
+        None,
+    )
+    if series is None or "C" not in series.axes:
+        return {}
+    axes = [
+        (axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS"
+    ]
+    channel = [axis for axis, _ in axes].index("C")
+    stride = math.prod(n for _, n in axes[channel + 1 :])
+    wanted = [c * stride for c in range(min(COLOURS, axes[channel][1]))]
+    levels: dict[int, tuple[tifffile.TiffPage, ...]] = {}
+    for level in series.levels:
+        planes = [level.pages[i] if i < len(level.pages) else None for i in wanted]
+        there = tuple(plane.aspage() for plane in planes if plane is not None)
+        if len(there) < len(wanted):
+            raise UnreadableSlideError(
+                name, "lacks pages of its channels, or they lie in other files; give a whole file"
+            )
+        halvings = _halvings(base, there[0])
+        if halvings is not None and all(_form(p) == _form(base) for p in there):
+            levels.setdefault(halvings, there)
+    return levels if 0 in levels else {}
+
+
+def _form(page: tifffile.TiffPage) -> tuple[object, ...]:
+    return (page.photometric, page.samplesperpixel, page.dtype, page.planarconfig)
+
+
+def _halvings(base: tifffile.TiffPage, page: tifffile.TiffPage) -> int | None:
+    """How often `base` was halved to make `page`; None where that does not make it."""
+    halvings = max(0, round(math.log2(base.imagewidth / page.imagewidth)))
+    for side, whole in (
+        (page.imagewidth, base.imagewidth),
+        (page.imagelength, base.imagelength),
+    ):
+        if not whole // 2**halvings <= side <= math.ceil(whole / 2**halvings):
+            return None
+    return halvings
+
+
+class PageTiles:
+    """The tiles of a picture of the TIFF at `path`; its files are held open.
+
+    Segments that a scanner left out are white.
+
+    Raises:
+        UnreadableSlideError: its pixels are of a kind that is not read, or damaged.
+    """
+
+    description = "tifffile"
+
+    def __init__(self, path: Path, picture: Picture) -> None:
+        self._name, self._levels = path.name, picture.levels
+        base = picture.page
+        for planes in picture.levels.values():
+            raise_unless_readable(path.name, planes[0])
+        self.shape, self.full_levels = _shape(picture), _full_levels(picture)
+        self._tables: dict[int, bytes | None] = {}
+        self._files: dict[str, int] = {}
+        self._kind = PixelKind.of(base, planes=len(picture.levels[0]), top=0.0)
+        bands = base.samplesperpixel if len(picture.levels[0]) == 1 else len(picture.levels[0])
+        self.kind = self._kind.words(bands, np.dtype(base.dtype))
+        try:
+            self._open()
+            self._see()
+        except (UnreadableSlideError, OSError):
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        """Open what holds the pages, each file once; their readers' own handles may be closed."""
+        for page in (page for planes in self._levels.values() for page in planes):
+            self._tables[id(page)] = page.jpegtables
+            there = page.parent.filehandle.path
+            if there not in self._files:
+                self._files[there] = os.open(there, os.O_RDONLY)
+
+    def _see(self) -> None:
+        """See by some tiles how bright pixels can be."""
+        tiles = [tile for level in self.full_levels[-2:] for tile in self.shape.samples(level)]
+        if self._levels[0][0].dtype != np.uint8:
+            tiles += _spread(self.shape, self.full_levels[0])
+        seen = [samples for tile in dict.fromkeys(tiles) for samples in self._samples(tile)]
+        bits = self._levels[0][0].bitspersample
+        top = 2.0**bits - 1 if bits < BYTE else max(map(top_of, seen), default=0.0)
+        self._kind = replace(self._kind, top=top)
+        for samples in seen:
+            raise_unless_in_range(self._name, samples, top)
+
+    def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
+        """The pixels of `tiles`, one after the other.
+
+        Raises:
+            UnreadableSlideError: a tile is damaged, or its pixels cannot be told.
+        """
+        return [self._read(tile) for tile in tiles]
+
+    def keep_levels(self, levels: tuple[int, ...]) -> None:
+        """Read no other levels than these."""
+        self.shape = replace(self.shape, usable=levels)
+
+    def _read(self, tile: Tile) -> Rgb:
+        planes, box = self._place(tile)
+        rgb = np.full((box.height, box.width, 3), WHITE, np.uint8)
+        for cell, index in _cells(planes[0], box):
+            samples = self._cell(tile, planes, index)
+            if samples is None:
+                continue
+            raise_unless_in_range(self._name, samples, self._kind.top)
+            part = cell.intersection(box)
+            rgb[part.within(box)] = self._kind.rgb(samples[part.within(cell)])
+        return rgb
+
+    def _samples(self, tile: Tile) -> Iterator[NDArray[Any]]:
+        planes, box = self._place(tile)
+        for _, index in _cells(planes[0], box):
+            samples = self._cell(tile, planes, index)
+            if samples is not None:
+                yield samples
+
+    def _place(self, tile: Tile) -> tuple[tuple[tifffile.TiffPage, ...], WorkBox]:
+        """The pages of a tile, and its box in their pixels."""
+        planes = self._levels[self.shape.levels - 1 - tile.level]
+        whole = WorkBox(0, 0, planes[0].imagewidth, planes[0].imagelength)
+        wide, high = self.shape.tile_width, self.shape.tile_height
+        return planes, WorkBox(tile.x * wide, tile.y * high, wide, high).intersection(whole)
+
+    def _cell(
+        self, tile: Tile, planes: Sequence[tifffile.TiffPage], index: int
+    ) -> NDArray[Any] | None:
+        """The samples of a segment, (height, width, bands); None where it was left out."""
+        apart = planes[0].planarconfig == SEPARATE
+        count = len(planes[0].dataoffsets) // planes[0].samplesperpixel if apart else 0
+        bands = [
+            self._segment(tile, page, index + band * count)
+            for page in planes
+            for band in range(min(page.samplesperpixel, MOST_BANDS) if apart else 1)
+        ]
+        there = [band for band in bands if band is not None]
+        if len(there) < len(bands):
+            return None
+        return there[0] if len(there) == 1 else np.concatenate(there, axis=2)
+
+    def _segment(self, tile: Tile, page: tifffile.TiffPage, index: int) -> NDArray[Any] | None:
+        count, offset = page.databytecounts[index], page.dataoffsets[index]
+        if not count:
+            return None
+        try:
+            data = os.pread(self._files[page.parent.filehandle.path], count, offset)
+            _raise_if_larger(data, page)
+            decoded = page.decode(data, index, jpegtables=self._tables[id(page)])[0]
+            samples: NDArray[Any] = np.asarray(decoded)[0]
+            if samples.dtype != page.dtype:
+                raise TypeError(f"{samples.dtype} instead of {page.dtype}")
+        except (KeyError, NotImplementedError) as error:  # tifffile's words for a codec it has not
+            raise UnreadableSlideError(self._name, undecodable(page)) from error
+        except READ_FAULTS as error:
+            by = self.shape.downsample(tile.level)
+            x0, y0 = tile.x * self.shape.tile_width * by, tile.y * self.shape.tile_height * by
+            raise UnreadableSlideError(
+                self._name,
+                f"cannot be read at pixel ({x0}, {y0}): the file is cut short or damaged; "
+                f"copy it again ({error})",
+            ) from error
+        return samples
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for handle in self._files.values():
+            os.close(handle)
+        self._files = {}
+
+
+def _raise_if_larger(data: bytes, page: tifffile.TiffPage) -> None:
+    """Refuse a segment that claims more pixels than its page has room for, before it is decoded.
+
+    Raises:
+        ValueError: it does.
+    """
+    claim, (high, wide) = claim_of(data), _cell_size(page)
+    if claim and (claim.width > wide or claim.height > high):
+        raise ValueError(f"it claims {claim.width} x {claim.height} pixels")
+
+
+def _full_levels(picture: Picture) -> tuple[int, ...]:
+    levels = max(picture.levels)
+    return tuple(sorted(levels - halvings for halvings in picture.levels))
+
+
+def _shape(picture: Picture) -> PyramidShape:
+    base = picture.page
+    high, wide = _cell_size(base)
+    rows = high if base.is_tiled else high * math.ceil(STRIP_ROWS / high)
+    return PyramidShape(
+        width_level0=base.imagewidth,
+        height_level0=base.imagelength,
+        tile_width=min(wide, base.imagewidth),
+        tile_height=min(rows, base.imagelength),
+        levels=1 + max(picture.levels),
+        usable=_full_levels(picture),
+    )
+
+
+def _cell_size(page: tifffile.TiffPage) -> tuple[int, int]:
+    """Height and width of what is decoded at once."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def _cells(page: tifffile.TiffPage, box: WorkBox) -> Iterator[tuple[WorkBox, int]]:
+    """Yield the segments that meet a box of a page: where each lies, and its index."""
+    high, wide = _cell_size(page)
+    across = math.ceil(page.imagewidth / wide)
+    whole = WorkBox(0, 0, page.imagewidth, page.imagelength)
+    for row in range(box.y // high, math.ceil(box.bottom / high)):
+        for column in range(box.x // wide, math.ceil(box.right / wide)):
+            cell = WorkBox(column * wide, row * high, wide, high).intersection(whole)
+            yield cell, row * across + column
+
+
+def _spread(shape: PyramidShape, level: int) -> list[Tile]:
+    """Some tiles of a level, evenly over it."""
+    width, height = shape.size(level)
+    across, down = math.ceil(width / shape.tile_width), math.ceil(height / shape.tile_height)
+    step = max(1, math.ceil(across * down / MOST_TILES_SEEN))
+    return [Tile(level, each % across, each // across) for each in range(0, across * down, step)]
