@@ -11,7 +11,8 @@ DeeplabError
 ├── CheckpointError          a checkpoint of another program does not fit the network
 ├── ServerError              the Girder server refused or failed
 │   ├── AccessDeniedError    the token has no right to what was asked
-│   └── UnknownIdError       the server has nothing of that id
+│   ├── UnknownIdError       the server has nothing of that id
+│   └── UnreachableError     the server does not answer at all
 ├── SourceError              a folder or list of slides cannot be used
 ├── TrainingError            training cannot start or go on
 ├── DeviceError              the device or runtime asked for is not there
@@ -112,6 +113,10 @@ class AccessDeniedError(ServerError):
 
 class UnknownIdError(ServerError):
     """The server has nothing of that id."""
+
+
+class UnreachableError(ServerError):
+    """The server does not answer at all: no single thing that was asked for is to blame."""
 
 
 class SourceError(DeeplabError):

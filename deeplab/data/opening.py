@@ -23,14 +23,16 @@ from deeplab.data.census import Census, take_census
 from deeplab.data.split import Claim, Side, sides
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import (
+    AccessDeniedError,
     AnnotationError,
     DeeplabError,
     ServerError,
     SlideError,
     TrainingError,
+    UnreachableError,
 )
 from deeplab.exchange.labelling import Labelling, nearest
-from deeplab.exchange.samples import LeftOut, Sample, find_samples, raise_unless_alone
+from deeplab.exchange.samples import LeftOut, Sample, find_samples
 from deeplab.server.session import ServerLogin
 
 log = logging.getLogger(__name__)
@@ -145,9 +147,9 @@ class _Opener:
                 slide_mpp=self.request.slide_mpp,
                 login=self.login,
             )
+        except (AccessDeniedError, UnreachableError):
+            raise  # no fault of this slide: the others would go the same way
         except (SlideError, AnnotationError, ServerError) as error:
-            if isinstance(error, ServerError):
-                raise_unless_alone(sample, self.login, error)
             why = error.problem if isinstance(error, SlideError) else str(error)
             return _Fault(LeftOut(sample.name, why), error)
 

@@ -22,7 +22,13 @@ from deeplab.data.augment import Augmentation
 from deeplab.data.draws import Draws, SlideDraws
 from deeplab.data.mining import HardPlaces, Place
 from deeplab.data.truth import AnnotatedSlide
-from deeplab.errors import ServerError, SlideError, TrainingError
+from deeplab.errors import (
+    AccessDeniedError,
+    ServerError,
+    SlideError,
+    TrainingError,
+    UnreachableError,
+)
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
 log = logging.getLogger(__name__)
@@ -105,6 +111,7 @@ class PatchSampler:
 
         Raises:
             TrainingError: no slide can be read any longer.
+            AccessDeniedError, UnreachableError: the server that has the slides gives no more.
         """
         for attempt in itertools.count():
             random = np.random.default_rng([self._settings.seed, number, attempt])
@@ -114,6 +121,8 @@ class PatchSampler:
                 continue
             try:
                 return self._cut(place, random)
+            except (AccessDeniedError, UnreachableError):
+                raise  # not the slide's fault: the others would be lost one by one
             except (SlideError, ServerError) as error:
                 self._put_aside(place.slide, error)
         raise AssertionError  # counting does not end

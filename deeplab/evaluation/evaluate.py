@@ -12,7 +12,16 @@ from deeplab.annotations.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.config.progress import Progress
-from deeplab.errors import AnnotationError, ConfigError, DeeplabError, SlideError, SourceError
+from deeplab.errors import (
+    AccessDeniedError,
+    AnnotationError,
+    ConfigError,
+    DeeplabError,
+    ServerError,
+    SlideError,
+    SourceError,
+    UnreachableError,
+)
 from deeplab.evaluation.cases import Reader
 from deeplab.evaluation.compared import Compared
 from deeplab.evaluation.figures import Figures, write_table
@@ -120,7 +129,9 @@ class _Run:
         try:
             case, model = self._reader.read(pair)
             judged = judge(case, self._request, told=told)
-        except (AnnotationError, SlideError, SourceError) as error:
+        except (AccessDeniedError, UnreachableError):
+            raise  # no fault of this slide: the others would go the same way
+        except (AnnotationError, ServerError, SlideError, SourceError) as error:
             if slides == 1:
                 raise
             log.warning("%s is left out: %s", pair.name, error)

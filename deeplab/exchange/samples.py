@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Literal, Protocol
@@ -18,10 +19,8 @@ from deeplab.annotations.girder_json import annotations_of, read_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
 from deeplab.errors import (
-    AccessDeniedError,
     AnnotationError,
     ConfigError,
-    ServerError,
     SourceError,
     UnknownIdError,
 )
@@ -42,8 +41,8 @@ from deeplab.server.annotations import (
     download_annotations,
     item_annotations,
 )
-from deeplab.server.items import Item, get_item, item_with, large_image_items
-from deeplab.server.session import Patience, ServerLogin, Session
+from deeplab.server.items import Item, item_with, large_image_items
+from deeplab.server.session import ServerLogin, Session
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +51,6 @@ ANNOTATIONS = (".xml", ".geojson", ".json", ".anot", ".png")
 COLUMNS = {"slide", "annotation", "mpp", "patient", "split"}
 
 MAX_BYTES = 8 * 2**30  # of the live annotations of a slide, as JSON
-
-ALIVE = Patience(total_s=5.0)  # to see whether a server is well
 
 Split = Literal["", "train", "validation"]
 
@@ -184,17 +181,6 @@ def find_samples(
     return found
 
 
-def raise_unless_alone(sample: Sample, login: ServerLogin | None, error: ServerError) -> None:
-    """Raise `error` unless the server is well and only has trouble with this slide."""
-    if login is None or isinstance(error, AccessDeniedError):
-        raise error
-    with Session(login, patience=ALIVE) as session:
-        try:
-            get_item(session, sample.slide)
-        except ServerError:
-            raise error from None
-
-
 def _kinds() -> str:
     return ", ".join(sorted(SLIDES))
 
@@ -316,8 +302,8 @@ def _reader(path: Path, names: _MaskNames) -> Load:
 
 
 def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
-    session = Session(login)
-    for item in _slide_items(session, any_id):
+    session, names = Session(login), set[str]()
+    for item in map(partial(_with_own_name, names), _slide_items(session, any_id)):
         if annotation_heads(session, item.id):
             yield _with_split(
                 Sample(
@@ -333,6 +319,13 @@ def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
         else:
             # Nobody has looked at it: its tissue is not known to be background.
             yield LeftOut(item.name, "has no annotations")
+
+
+def _with_own_name(names: set[str], item: Item) -> Item:
+    """The item, called by its id as well where another one of `names` is called as it is."""
+    name = item.name if item.name not in names else f"{item.name} ({item.id})"
+    names.add(name)
+    return replace(item, name=name)
 
 
 def _slide_items(session: Session, any_id: str) -> list[Item]:

@@ -13,17 +13,19 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.features_request import FeaturesRequest
 from deeplab.config.progress import Progress
 from deeplab.errors import (
+    AccessDeniedError,
     AnnotationError,
     ConfigError,
     DeeplabError,
     ServerError,
     SlideError,
     SourceError,
+    UnreachableError,
 )
 from deeplab.exchange.labelling import nearest
 from deeplab.exchange.layers import Origin, replace_layers
 from deeplab.exchange.packed import ZIP, write_all
-from deeplab.exchange.samples import LeftOut, Sample, find_samples, raise_unless_alone
+from deeplab.exchange.samples import LeftOut, Sample, find_samples
 from deeplab.features.csv_table import write_objects
 from deeplab.features.feature_layers import (
     METADATA,
@@ -136,9 +138,9 @@ def _measure_all(
         measurer = SlideMeasurer(request=request, login=login, tick=tick)
         try:
             slides.append(measurer.measure(sample, folder / f"{number:06d}.anot"))
+        except (AccessDeniedError, UnreachableError):
+            raise  # no fault of this slide: the others would go the same way
         except (SlideError, AnnotationError, ServerError) as error:
-            if isinstance(error, ServerError):
-                raise_unless_alone(sample, login, error)
             why = error.problem
             log.warning("%s is left out: %s", sample.name, why)
             faults.append((LeftOut(sample.name, why), error))

@@ -17,7 +17,7 @@ import requests
 import urllib3
 
 from deeplab.config.checks import is_girder_id
-from deeplab.errors import ConfigError, ServerError
+from deeplab.errors import ConfigError, ServerError, UnreachableError
 from deeplab.server.client import Client
 from deeplab.server.replies import BusyError, Reply, parse_json, read_reply, refuse, save_reply
 from deeplab.server.transport import ElsewhereError, Transport
@@ -275,10 +275,17 @@ class Session:
                     raise ServerError(what, f"{self.login.host} sent {error}") from error
             wait_s = self._patience.wait_s(tries, asked_s)
             if time.monotonic() - begun + wait_s > self._patience.total_s:
-                raise ServerError(
-                    what, f"{self.login.host} did not answer after {tries} tries ({cause})"
-                )
+                kind = ServerError if self._is_well() else UnreachableError
+                raise kind(what, f"{self.login.host} did not answer after {tries} tries ({cause})")
             time.sleep(wait_s)
+
+    def _is_well(self) -> bool:
+        """Whether the server answers to something else, for which it asks its database."""
+        try:
+            with self._transport.request("GET", "user/me") as response:
+                return response.status_code < 500
+        except (ElsewhereError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
+            return False
 
     def close(self) -> None:
         """Close the connections."""

@@ -21,7 +21,14 @@ from pathlib import Path
 from deeplab.bundles.archive import MAX_BYTES, open_archive
 from deeplab.bundles.read import read_text
 from deeplab.config.train_request import TrainRequest
-from deeplab.errors import BundleError, DeeplabError, OutputError, ServerError
+from deeplab.errors import (
+    AccessDeniedError,
+    BundleError,
+    DeeplabError,
+    OutputError,
+    ServerError,
+    UnreachableError,
+)
 from deeplab.files import scratch_folder
 from deeplab.server.folder_files import (
     check_folder_writable,
@@ -124,6 +131,8 @@ class RemoteCheckpoints:
                 try:
                     download_item(self._session, item, path, limit_bytes=MAX_BYTES)
                     _unpack(path, self._settings, self._work_folder)
+                except (AccessDeniedError, UnreachableError):
+                    raise  # it may be sound: to begin anew would lose what has been learnt
                 except (BundleError, ServerError) as error:
                     log.warning("%s cannot be gone on from: %s", item.name, error)
                     continue

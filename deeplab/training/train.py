@@ -29,6 +29,7 @@ from deeplab.data.mining import HardPlaces
 from deeplab.data.opening import OpenedSlides, open_slides
 from deeplab.data.sampling import PatchSampler, Scales
 from deeplab.data.truth import AnnotatedSlide
+from deeplab.errors import AccessDeniedError, UnreachableError
 from deeplab.files import check_writable
 from deeplab.models.registry import family_of
 from deeplab.training.distribution import Replicas, open_replicas
@@ -104,10 +105,21 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
         if is_chief
         else nullcontext() as remote,
     ):
-        result = _train(request, replicas, remote, progress if is_chief else silent)
+        with _advice():
+            result = _train(request, replicas, remote, progress if is_chief else silent)
         # The others may not be gone before the first one has no more need of them.
         replicas.text_from_chief("done")
         return result
+
+
+@contextmanager
+def _advice() -> Iterator[None]:
+    """Say what becomes of a training whose server gives nothing any more."""
+    try:
+        yield
+    except (AccessDeniedError, UnreachableError) as error:
+        more = "a training that had begun goes on from its last checkpoint when it is started again"
+        raise type(error)(error.what, f"{error.problem}; {more}") from error
 
 
 @contextmanager

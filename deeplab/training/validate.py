@@ -9,7 +9,7 @@ import keras
 
 from deeplab.bundles.card import Card
 from deeplab.data.truth import AnnotatedSlide
-from deeplab.errors import ServerError, SlideError
+from deeplab.errors import AccessDeniedError, ServerError, SlideError, UnreachableError
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import WorkBox
 from deeplab.inference.runtime import tensorflow_predict
@@ -57,6 +57,8 @@ class Validator:
         for slide in list(self._slides):
             try:
                 pieces = list(self._look_at(slide))
+            except (AccessDeniedError, UnreachableError):
+                raise  # not the slide's fault
             except (SlideError, ServerError) as error:
                 log.warning("%s is set aside: %s", slide.slide.name, error)
                 self._set_aside[slide.slide.name] = str(error)

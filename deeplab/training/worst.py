@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from deeplab import __version__
 from deeplab.annotations.rectangles import Rectangle, rectangle_annotation
 from deeplab.config.classes import ClassList
-from deeplab.files import whole_file
+from deeplab.files import safe_name, whole_file
 from deeplab.server.annotations import (
     annotation_heads,
     delete_annotation,
@@ -59,8 +58,7 @@ def write_worst(folder: Path, layers: Mapping[str, Any]) -> list[Path]:
     """
     paths = []
     for number, (slide, layer) in enumerate(layers.items(), start=1):
-        safe = re.sub(r"[^\w.-]+", "_", slide)
-        path = folder / f"{number:02d} {safe}.anot"
+        path = folder / f"{number:02d} {safe_name(slide)}.anot"
         with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
             json.dump([layer], file, allow_nan=False)
         paths.append(path)

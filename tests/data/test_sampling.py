@@ -10,7 +10,13 @@ from deeplab.config.train_request import AugmentSettings, PatchSettings
 from deeplab.data.augment import Augmentation
 from deeplab.data.mining import BLOCK_STEPS, HardPlaces
 from deeplab.data.sampling import PatchSampler, Scales
-from deeplab.errors import ServerError, TrainingError, UnreadableSlideError
+from deeplab.errors import (
+    AccessDeniedError,
+    ServerError,
+    TrainingError,
+    UnreachableError,
+    UnreadableSlideError,
+)
 from deeplab.exchange.labelling import Labelling
 from deeplab.geometry.frames import WorkBox
 from deeplab.slides.slide import open_slide
@@ -152,6 +158,15 @@ def test_a_slide_that_turns_unreadable_is_set_aside_and_named_once(error, caplog
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == [f"b is set aside, the training goes on without it: {error}"]
     assert {patch.place.slide for patch in patches[30:]} == {0, 2}
+
+
+@pytest.mark.parametrize("kind", [AccessDeniedError, UnreachableError])
+def test_a_server_that_gives_nothing_any_more_ends_it_and_costs_no_slide(kind):
+    error = kind("tile 0/0/0", "the server refuses it")
+    draws = sampler(three(error), strength=0.3)
+    with pytest.raises(kind, match="refuses it"):
+        list(map(draws.patch, range(60)))
+    assert draws.set_aside == []
 
 
 def test_the_patches_of_other_slides_are_not_changed_by_one_that_is_set_aside():

@@ -12,7 +12,7 @@ from deeplab.config.progress import silent
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import AccessDeniedError
 from deeplab.training.train import train
-from tests.girder_for_tests import FOLDER, ITEM, TOKEN, Shelf, fake_girder, item_routes
+from tests.girder_for_tests import FOLDER, ITEM, TOKEN, Shelf, fake_girder, item_routes, raw
 from tests.slides_for_tests import PINK, PURPLE, write_tiff
 
 SHELF = "7c" * 12
@@ -111,6 +111,18 @@ def test_a_server_that_takes_no_checkpoint_does_not_stop_a_training(girder, tmp_
     assert result.model.exists()
     assert "did not go up to the server, training goes on" in caplog.text
     assert TOKEN not in caplog.text
+
+
+def test_a_token_that_expires_says_how_the_training_goes_on(girder, tmp_path):
+    Shelf(girder, folder=SHELF)
+    expired = raw(b"{}", status=401)
+    girder.change = lambda path, reply: expired if "/zxy/" in path else reply
+    with pytest.raises(AccessDeniedError) as caught:
+        train(request_for(girder, tmp_path), silent)
+    said = str(caught.value)
+    assert "start this again with the new token" in said
+    assert "goes on from its last checkpoint when it is started again" in said
+    assert TOKEN not in said
 
 
 def test_a_folder_for_checkpoints_that_is_read_only_is_refused_before_slides_are_read(

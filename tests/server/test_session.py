@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deeplab.errors import AccessDeniedError, ConfigError, ServerError
+from deeplab.errors import AccessDeniedError, ConfigError, ServerError, UnreachableError
 from deeplab.server.session import Patience, ServerLogin, Session
-from tests.girder_for_tests import TOKEN, fake_girder
+from tests.girder_for_tests import TOKEN, Raw, fake_girder, raw
 
 QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
 
@@ -20,7 +20,21 @@ def test_the_token_shows_in_no_text():
 
 
 @pytest.mark.parametrize(
-    "url", ["girder.example/api/v1", "ftp://girder.example", "https://me:pw@girder.example", ""]
+    "url",
+    [
+        "girder.example/api/v1",
+        "ftp://girder.example",
+        "https://me:pw@girder.example",
+        "https://:pw@girder.example",
+        "https://girder.example/api/v1?token=pw",
+        "https://girder.example/api/v1#pw",
+        "https://girder.example:pw/api/v1",
+        "https://girder.example:99999/api/v1",
+        "https://[pw/api/v1",
+        "https://girder.example/api/ v1",
+        "https://girder\x1b[2J.example/api/v1",
+        "",
+    ],
 )
 def test_an_address_that_is_none_is_refused_without_repeating_it(url):
     with pytest.raises(ConfigError, match="girderApiUrl") as caught:
@@ -61,6 +75,20 @@ def test_patience_has_an_end_and_the_error_counts_the_tries(fault):
             session.get_json("x", "slide 7")
         assert time.monotonic() - begun < 2
         assert 5 < len(girder.asked) < 50
+
+
+@pytest.mark.parametrize("fault", [raw(b"", status=504), Raw([]), 500])
+def test_one_thing_that_fails_is_told_apart_from_a_server_that_is_down(fault):
+    with (
+        fake_girder(routes={"x": fault, "user/me": {"_id": "1a" * 12}}) as girder,
+        Session(girder.login, patience=QUICK) as session,
+    ):
+        with pytest.raises(ServerError, match="did not answer") as caught:
+            session.get_json("x", "tile 1/2/3")
+        assert type(caught.value) is ServerError
+        girder.routes["user/me"] = fault
+        with pytest.raises(UnreachableError, match="did not answer"):
+            session.get_json("x", "tile 1/2/3")
 
 
 def test_a_server_that_is_not_there_is_an_error_that_names_it():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deeplab.config.train_request import TrainRequest
-from deeplab.errors import AccessDeniedError, UnknownIdError
+from deeplab.errors import AccessDeniedError, UnknownIdError, UnreachableError
 from deeplab.server.session import Patience, Session
 from deeplab.training import remote_checkpoints
 from deeplab.training.remote_checkpoints import (
@@ -88,6 +88,19 @@ def test_a_checkpoint_that_went_up_fills_an_empty_work_folder(shelf, session, tm
     assert found["state/ckpt-40.data"].read_bytes() == LARGE + b"40"
     assert found["log.csv"].read_text() == "up to 40"
     assert found[SETTINGS_NAME].read_text() == SETTINGS
+
+
+@pytest.mark.parametrize("fault", [401, "drop"])
+def test_a_checkpoint_that_the_server_does_not_give_now_is_not_begun_anew_without(
+    girder, shelf, session, tmp_path, fault
+):
+    remote = remote_of(session, tmp_path / "one")
+    remote.send(40, checkpoint(tmp_path / "one", 40))
+    assert remote.wait(10)
+    girder.faults = [None, None, None, *[fault] * 1000]  # after the folder, its items, the files
+    with pytest.raises((AccessDeniedError, UnreachableError)):
+        remote_of(session, tmp_path / "two").fetch()
+    assert not any((tmp_path / "two").iterdir())
 
 
 def test_a_new_checkpoint_takes_the_place_of_the_old_one_only_when_it_is_whole(
