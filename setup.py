@@ -34,7 +34,6 @@ setup(
         "h5py>=3.11",
         "ijson>=3.3",
         "large-image>=1.35,<2",
-        "large-image-source-ometiff>=1.35,<2",
         "large-image-source-openslide>=1.35,<2",
         "large-image-source-pil>=1.35,<2",
         "large-image-source-tiff>=1.35,<2",

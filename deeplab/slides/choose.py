@@ -30,17 +30,17 @@ from deeplab.slides.pictures import raise_if_dark, raise_unless_upright
 from deeplab.slides.pixel_kinds import TURNED_RIGHT, UPRIGHT, is_plain
 from deeplab.slides.pyramid import Tile, TileReader
 from deeplab.slides.scale import Scale, stated_scale
-from deeplab.slides.sources import OmeTiffSource, TifffileSource, TiffSource
+from deeplab.slides.sources import TifffileSource, TiffSource
 from deeplab.slides.tiff_check import tiff_facts
 from deeplab.slides.tiff_pages import PageTiles, Picture, largest, pages_of, picture_of, size_of
 
 logger = logging.getLogger(__name__)
 
 MAX_SINGLE_PIXELS = 16384  # side of an image without tiles; it is held in memory whole
-# The sources of an installation of HistomicsUI that read TIFFs.
+# The sources of HistomicsUI that read TIFFs. It has one more, for OME-TIFFs: that takes no others
+# than the tiff source does, but of several pictures of one size the last.
 TIFF_SOURCES = {
     "tiff": TiffSource,
-    "ometiff": OmeTiffSource,
     "openslide": OpenslideFileTileSource,
     "tifffile": TifffileSource,
 }
@@ -206,7 +206,7 @@ def _turned(
     path: Path, shown: LargeImageTiles | None, orientation: int, *, plain: bool
 ) -> LargeImageTiles:
     """A picture that is to be turned, where HistomicsUI does that right."""
-    if shown and plain and shown.source in ("tiff", "ometiff") and orientation in TURNED_RIGHT:
+    if shown and plain and shown.source == "tiff" and orientation in TURNED_RIGHT:
         return _looked(shown)
     raise UnreadableSlideError(
         path.name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from large_image_source_ometiff import OMETiffFileTileSource
 from large_image_source_tiff import TiffFileTileSource
 from large_image_source_tiff.exceptions import IOOpenTiffError, IOTiffError
 from large_image_source_tiff.tiff_reader import TiledTiffDirectory
@@ -62,13 +61,6 @@ class TiffSource(TiffFileTileSource):  # type: ignore[misc]  # large_image has n
             subDirectoryNum=subDirectoryNum,
             validate=validate,
         )
-
-
-class OmeTiffSource(OMETiffFileTileSource):  # type: ignore[misc]  # large_image has no types
-    """The source of OME-TIFFs, held to what their directories say as the tiff source is."""
-
-    cacheName = "tilesource"  # noqa: N815  large_image asks for it
-    getTiffDir = TiffSource.getTiffDir  # noqa: N815
 
 
 class TifffileSource(TifffileFileTileSource):  # type: ignore[misc]  # large_image has no types
