@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from deeplab_cli.hidden import Secrets
+from deeplab_cli.machine import NETWORK, check_machine
 from deeplab_cli.parser import SentenceParser
 from deeplab_cli.task import at_the_edge, logged
 
@@ -51,6 +52,7 @@ def run_command(command: Command[Request], argv: Sequence[str]) -> int:
 
     def work(_: Secrets) -> None:
         request = command.request(parser_of(command).parsed(argv))
+        check_machine(NETWORK)
         with logged():
             summary = command.run(request)
         print(summary, flush=True)

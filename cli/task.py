@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Generic, NoReturn, TypeVar
@@ -22,6 +22,7 @@ from deeplab_cli import progress
 from deeplab_cli.binding import bind, texts_of
 from deeplab_cli.forms import Spec, read_spec
 from deeplab_cli.hidden import Secrets
+from deeplab_cli.machine import TABLES, Need, as_lack, check_machine
 from deeplab_cli.parser import CONFIG, Habits, TaskParser
 from deeplab_cli.streams import speaking
 
@@ -50,6 +51,7 @@ class Task(Generic[Request]):
         habits: what people type besides the form's own names, and what the request calls them.
         run: the engine; loads it when called; returns the lines to print.
         when_cancelled: what is left then.
+        need: what a request takes of the machine.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Task(Generic[Request]):
     habits: Habits
     run: Callable[[Request, Progress], str]
     when_cancelled: str
+    need: Callable[[Request], Need] = field(default=lambda _: TABLES)
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -78,6 +81,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
         settings = _with_config(spec, task, given)
         secrets.learn(settings)
         request = bind(spec, task.request, task.fields, settings)
+        check_machine(task.need(request))
         with progress.shown() as report, logged():
             summary = task.run(request, report)
         print(_harmless(summary), flush=True)
@@ -110,9 +114,10 @@ def _run_and_report(work: Callable[[], None], when_cancelled: str) -> int:
     except DeeplabError as error:
         _complain("error: " + " ".join(str(error).split()))
         return FAILED
-    except Exception:  # noqa: BLE001  the edge: a defect is shown whole
-        _complain(traceback.format_exc().rstrip())
-        return DEFECT
+    except Exception as error:  # noqa: BLE001  the edge: a defect is shown whole
+        lack = as_lack(error)
+        _complain(f"error: {lack}" if lack else traceback.format_exc().rstrip())
+        return FAILED if lack else DEFECT
     return 0
 
 

@@ -16,6 +16,7 @@ DeeplabError
 ├── SourceError              a folder or list of slides cannot be used
 ├── TrainingError            training cannot start or go on
 ├── DeviceError              the device or runtime asked for is not there
+├── MachineError             the machine gives too little memory, threads or files
 └── OutputError              a result cannot be written                    (OSError)
 
 Each holds its facts as attributes and makes one sentence of them: what is wrong, where, what to do.
@@ -129,6 +130,10 @@ class TrainingError(DeeplabError):
 
 class DeviceError(DeeplabError):
     """The device or runtime asked for is not there."""
+
+
+class MachineError(DeeplabError):
+    """The machine gives a process too little memory, threads or files."""
 
 
 class OutputError(DeeplabError, OSError):

@@ -6,6 +6,7 @@ import sys
 
 from deeplab.config.progress import Progress
 from deeplab.config.requests import AverageRequest
+from deeplab_cli.machine import NETWORK
 from deeplab_cli.parser import Habits
 from deeplab_cli.task import Task, leave, run_task
 
@@ -33,6 +34,7 @@ TASK = Task(
     ),
     run=run,
     when_cancelled="nothing was written",
+    need=lambda _: NETWORK,
 )
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab_cli.cluster import with_cluster
+from deeplab_cli.machine import NETWORK, TABLES
 from deeplab_cli.parser import Habits
 from deeplab_cli.task import Task, leave, run_task
 
@@ -65,6 +66,7 @@ TASK = Task(
     habits=HABITS,
     run=run,
     when_cancelled="the model was not written; checkpoints so far are in the work folder",
+    need=lambda request: TABLES if request.dry_run else NETWORK,
 )
 
 if __name__ == "__main__":

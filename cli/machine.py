@@ -1,0 +1,175 @@
+"""Whether this process gets what a task needs, asked before anything large is loaded.
+
+Asked later it is too late: OpenBLAS, which NumPy and SciPy bring, asks for ever for memory that it
+does not get, and TensorFlow ends the process without a word.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeplab.errors import MachineError
+
+GB = 1e9
+CGROUPS = Path("/sys/fs/cgroup")
+FILES = 4096  # open at once: more than a task needs
+_LACKS_MEMORY = (
+    "failed to map segment",  # the loader, of a library
+    "cannot allocate memory",
+    "bad_alloc",
+    "oom when allocating",
+    "insufficient memory",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a run of seconds takes; measured on two cores, and more where the run is larger.
+
+    Attributes:
+        address_gb: room for addresses, and what each core's threads add to it.
+        data_gb: memory that is its own, whether it is used or not, likewise.
+        resident_gb: memory that is used.
+        threads: and as many for each core.
+    """
+
+    address_gb: tuple[float, float]
+    data_gb: tuple[float, float]
+    resident_gb: float
+    threads: int
+
+
+# VmPeak, VmData and VmHWM on two cores: segment 3.1, 1.2 and 1.0 GB; features 0.9, 0.5, 0.2 GB.
+NETWORK = Need(address_gb=(2.5, 0.2), data_gb=(0.9, 0.1), resident_gb=1.0, threads=8)
+TABLES = Need(address_gb=(0.7, 0.12), data_gb=(0.3, 0.1), resident_gb=0.15, threads=2)
+
+
+def check_machine(need: Need) -> None:
+    """Raise MachineError where a limit leaves the process less than it needs.
+
+    As many files may be open at once as the system allows.
+    """
+    cores = len(os.sched_getaffinity(0))
+    for kind, (whole, each), called in (
+        (resource.RLIMIT_AS, need.address_gb, "ulimit -v"),
+        (resource.RLIMIT_DATA, need.data_gb, "ulimit -d"),
+    ):
+        limit, _ = resource.getrlimit(kind)
+        if limit != resource.RLIM_INFINITY:
+            _check_memory(limit, whole + each * cores, called)
+    for limit in _cgroup_limits("memory.max", "memory/memory.limit_in_bytes"):
+        _check_memory(limit, need.resident_gb, "the limit of its container or cgroup")
+    _check_threads(need.threads * (1 + cores))
+    _allow_files()
+
+
+def as_lack(error: BaseException) -> MachineError | None:
+    """Return the sentence for an error that says that the machine gave too little; else None."""
+    seen: BaseException | None = error
+    while seen is not None:
+        lack = _lack(seen)
+        if lack:
+            return MachineError(lack)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _lack(error: BaseException) -> str:
+    """Which of a machine's means an error lacks, as a sentence; "": none."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open at once; allow more (ulimit -n)"
+    text = str(error)
+    if isinstance(error, RuntimeError) and "can't start new thread" in text:
+        return "no more threads can be started; allow more (ulimit -u, or the container's limit)"
+    kinds = {each.__name__ for each in type(error).__mro__}
+    is_memory = isinstance(error, MemoryError) or number == errno.ENOMEM
+    if is_memory or "ResourceExhaustedError" in kinds or _says_memory(text):
+        return (
+            "there is not enough memory, of the machine, the GPU or what this process may use;"
+            " close other programs, allow more, or choose a smaller batch_size or patch_size"
+        )
+    return ""
+
+
+def _says_memory(text: str) -> bool:
+    return any(each in text.lower() for each in _LACKS_MEMORY)
+
+
+def _check_memory(limit_bytes: int, needed_gb: float, called: str) -> None:
+    if limit_bytes < needed_gb * GB:
+        raise MachineError(
+            f"there is not enough memory: this process may use {limit_bytes / GB:.2g} GB"
+            f" ({called}), and at least {needed_gb:.2g} GB are needed"
+        )
+
+
+def _check_threads(needed: int) -> None:
+    """Raise MachineError where fewer threads can be started than are needed."""
+    limits = [
+        (limit, _number_in(path.parent / "pids.current"))
+        for path, limit in _cgroup_files("pids.max", "pids/pids.max")
+    ]
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if soft != resource.RLIM_INFINITY and os.geteuid():  # root has no limit
+        limits.append((soft, _own_threads()))
+    for limit, taken in limits:
+        if limit - taken < needed:
+            raise MachineError(
+                f"too few threads can be started: {max(limit - taken, 0)} more are allowed"
+                f" (ulimit -u, or the container's limit), and {needed} are needed"
+            )
+
+
+def _own_threads() -> int:
+    """Threads of all processes of this user, as far as they can be seen."""
+    count = 0
+    for status in Path("/proc").glob("[0-9]*/task"):
+        try:
+            if status.stat().st_uid == os.geteuid():
+                count += sum(1 for _ in status.iterdir())
+        except OSError:  # it has ended meanwhile
+            continue
+    return count
+
+
+def _allow_files() -> None:
+    """Let the process open as many files as it may, where that is few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _cgroup_limits(*names: str) -> Iterator[int]:
+    for _, limit in _cgroup_files(*names):
+        yield limit
+
+
+def _cgroup_files(*names: str) -> Iterator[tuple[Path, int]]:
+    """The limits that this process's own cgroup and those above it state (version 2, or 1)."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    groups = [CGROUPS / own, *(each for each in (CGROUPS / own).parents if CGROUPS in each.parents)]
+    for group in dict.fromkeys([*groups, CGROUPS]):
+        for name in names:
+            limit = _number_in(group / name)
+            if limit:
+                yield group / name, limit
+
+
+def _number_in(path: Path) -> int:
+    """The number in a file; 0 where there is none."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,151 @@
+"""A machine that gives too little is one sentence and an end, before anything large is loaded."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from deeplab.errors import MachineError
+from deeplab_cli import machine
+from deeplab_cli.machine import NETWORK, TABLES, as_lack, check_machine
+from deeplab_cli.main import main
+
+MAIN = [sys.executable, "-m", "deeplab_cli.main"]
+SEGMENT = ["segment", "a.svs", "--model", "m.zip", "--annotation", "o.anot"]
+FEATURES = ["features", "a.svs", "--csv", "o.csv"]
+TRAIN = ["train", "slides", "m.zip", "--classes", "a"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.svs").touch()
+    (tmp_path / "m.zip").touch()
+    (tmp_path / "slides").mkdir()
+    return tmp_path
+
+
+def run_under(limits, words, folder):
+    def limit():
+        for kind, soft in limits.items():
+            resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
+
+    return subprocess.run(
+        [*MAIN, *words], cwd=folder, preexec_fn=limit, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "gigabytes"),
+    [(SEGMENT, 0.3), (SEGMENT, 1.5), (SEGMENT, 2.5), (TRAIN, 1.5), (FEATURES, 0.3), (FEATURES, 0.7),
+     (["export", "m.zip", "--format", "onnx", "--output", "o"], 1.5)],
+)  # fmt: skip
+def test_too_little_room_for_addresses_is_one_sentence(folder, words, gigabytes):
+    answer = run_under({resource.RLIMIT_AS: int(gigabytes * 1e9)}, words, folder)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: there is not enough memory: this process may use ")
+    assert f"use {gigabytes} GB (ulimit -v), and at least " in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["a.svs", "m.zip", "slides"]
+
+
+def test_too_little_memory_of_its_own_is_one_sentence(folder):
+    answer = run_under({resource.RLIMIT_DATA: 500_000_000}, SEGMENT, folder)
+    assert answer.returncode == 2
+    assert "may use 0.5 GB (ulimit -d), and at least " in answer.stderr
+
+
+def test_a_dry_run_needs_no_network(folder):
+    answer = run_under({resource.RLIMIT_AS: int(1.5e9)}, [*TRAIN, "--dry-run"], folder)
+    assert "holds no slide" in answer.stderr
+
+
+@pytest.fixture
+def cgroup(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "CGROUPS", tmp_path)
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{text}\n")
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_the_limit_of_a_container_counts(cgroup, name):
+    cgroup(name, "max")
+    check_machine(NETWORK)
+    cgroup(name, 2**63 - 4096)  # no limit, in the first version
+    check_machine(NETWORK)
+    cgroup(name, 500_000_000)
+    check_machine(TABLES)
+    with pytest.raises(MachineError, match="may use 0.5 GB .the limit of its container"):
+        check_machine(NETWORK)
+
+
+def test_too_few_threads_are_one_sentence(cgroup):
+    cgroup("pids.max", 1000)
+    cgroup("pids.current", 10)
+    check_machine(NETWORK)
+    cgroup("pids.current", 995)
+    with pytest.raises(MachineError, match="5 more are allowed"):
+        check_machine(NETWORK)
+
+
+def test_few_open_files_become_as_many_as_may_be(folder):
+    script = (
+        "import resource; from deeplab_cli.machine import *; check_machine(TABLES);"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    hard = min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    answer = subprocess.run(
+        ["/bin/sh", "-c", f'ulimit -Sn 64; exec "{sys.executable}" -c "{script}"'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(answer.stdout) == hard
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow's, by its name."""
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "not enough memory"),
+        (ResourceExhaustedError("OOM when allocating tensor"), "not enough memory"),
+        (RuntimeError("std::bad_alloc"), "not enough memory"),
+        (ImportError("libx.so: failed to map segment from shared object"), "not enough memory"),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "not enough memory"),
+        (RuntimeError("can't start new thread"), "no more threads"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a.svs"), "too many files are open"),
+        (KeyError("a"), None),
+        (OSError(errno.ENOENT, "no such file"), None),
+    ],
+)
+def test_an_error_for_want_of_means_is_told_from_a_defect(error, sentence):
+    wrapped = ValueError("told")
+    wrapped.__cause__ = error
+    for each in (error, wrapped):
+        lack = as_lack(each)
+        assert (lack is None) == (sentence is None)
+        assert sentence is None or sentence in str(lack)
+
+
+def test_the_edge_makes_one_line_of_it(folder, monkeypatch, capsys):
+    stub = types.ModuleType("deeplab.inference.segment")
+
+    def segment_slide(request, progress):
+        raise MemoryError
+
+    monkeypatch.setattr(stub, "segment_slide", segment_slide, raising=False)
+    monkeypatch.setitem(sys.modules, stub.__name__, stub)
+    monkeypatch.chdir(folder)
+    assert main(SEGMENT) == 2
+    assert capsys.readouterr().err.startswith("error: there is not enough memory, of the machine")
