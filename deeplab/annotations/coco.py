@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import shapely
@@ -32,11 +33,11 @@ def read_coco(path: Path, reading: Reading = Reading()) -> Annotations:
     a shape each. Layers are the categories, also those without objects.
 
     Raises:
-        AnnotationError: it is something else, is about several pictures of which `reading.image`
-            names none, or holds what cannot be on a slide.
+        AnnotationError: it is something else, is about several pictures and neither
+            `reading.image` nor `reading.slide` names one, or nothing of it can be on a slide.
     """
-    image = _image(path, reading.image)
     gatherer = LayerGatherer(path, spill=reading.spill)
+    image = _image(path, reading, gatherer)
     names = _open_categories(path, gatherer)
     for place, found in enumerate(values(path, "annotations.item"), start=1):
         with gatherer.sparing():
@@ -97,19 +98,54 @@ def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing(
         file.write("\n]}\n")
 
 
-def _image(path: Path, wanted: str) -> Json:
+def _image(path: Path, reading: Reading, gatherer: LayerGatherer) -> Json:
     """The picture that is read; {} where the file lists none."""
     images = [each for each in values(path, "images.item") if isinstance(each, dict)]
     names = [str(each.get("file_name")) for each in images]
-    if wanted:
-        if wanted not in names:
-            raise AnnotationError(path, f"is not about {wanted!r}, only about {_listed(names)}")
-        return images[names.index(wanted)]
+    wanted = reading.image or reading.slide
+    called = _called(names, wanted) if wanted else []
+    if len(called) == 1:
+        if len(images) > 1:
+            gatherer.say(f"of {len(images)} pictures {shown(names[called[0]])} was read")
+        return images[called[0]]
+    if reading.image:
+        several = f"several pictures are called {shown(wanted)}; there are {_listed(names)}"
+        none = f"is not about {shown(wanted)}, only about {_listed(names)}"
+        raise AnnotationError(path, several if called else none)
     if len(images) > 1:
+        none = f", none of which has the file_name {shown(wanted)}" if wanted else ""
+        or_so = ", or call it so" if wanted else ""
         raise AnnotationError(
-            path, f"is about {len(images)} pictures; choose one of {_listed(names)}"
+            path, f"is about {len(images)} pictures{none}; choose one of {_listed(names)}{or_so}"
         )
+    if images and wanted:
+        gatherer.say(f"the picture {shown(names[0])} was taken for {shown(wanted)}")
     return images[0] if images else {}
+
+
+def _called(names: Sequence[str], wanted: str) -> list[int]:
+    """Where the pictures of a name stand: of that name, else without folders, case and suffix."""
+    for fold in (_composed, _without_folder, _folded, _folded_stem):
+        found = [at for at, name in enumerate(names) if fold(name) == fold(wanted)]
+        if found:
+            return found
+    return []
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _without_folder(name: str) -> str:
+    return PureWindowsPath(_composed(name)).name  # whose separators are both
+
+
+def _folded(name: str) -> str:
+    return _without_folder(name).casefold()
+
+
+def _folded_stem(name: str) -> str:
+    return PureWindowsPath(_folded(name)).stem
 
 
 def _listed(names: list[str]) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from deeplab.annotations.files import read_file
 from deeplab.annotations.format import Format, Reading, Trait, Writing, lost, not_at_hand
-from deeplab.annotations.formats import format_of, format_to_write, named
+from deeplab.annotations.formats import format_to_write, named
 from deeplab.annotations.pixelmap import only_image
 from deeplab.config.convert_request import AUTO, ConvertRequest
 from deeplab.files import check_writable, scratch_folder
@@ -55,16 +56,17 @@ def convert(request: ConvertRequest) -> Converted:
         OutputError: the result or the work files cannot be written.
     """
     check_writable(request.output)
-    source, output = _formats(request)
+    known, output = _formats(request)
     with scratch_folder() as spill:
         mpp = Mpp.square(request.slide_mpp) if request.slide_mpp else None
-        annotations = source.read(request.source, _reading(request, mpp, spill))
+        read = read_file(request.source, _reading(request, mpp, spill), known=known)
+        annotations = read.annotations
         if mpp:
             annotations = replace(annotations, mpp=mpp)
         output.write(request.output, annotations, _writing(request))
         return Converted(
             output=request.output,
-            source_format=source.title,
+            source_format=read.format.title,
             output_format=output.title,
             layers={layer.name: layer.contents for layer in annotations.layers},
             remarks=annotations.remarks,
@@ -81,6 +83,7 @@ def _reading(request: ConvertRequest, mpp: Mpp | None, spill: Path) -> Reading:
         height_level0=request.slide_height,
         mpp=mpp,
         image=request.image,
+        slide=request.output.name,
         label_image=only_image(image, request.source) if image else not_at_hand,
     )
 
@@ -93,7 +96,8 @@ def _writing(request: ConvertRequest) -> Writing:
     )
 
 
-def _formats(request: ConvertRequest) -> tuple[Format, Format]:
+def _formats(request: ConvertRequest) -> tuple[Format | None, Format]:
+    """The format to read, where somebody said it, and the one to write."""
     read, written = request.source_format, request.output_format
     output = format_to_write(request.output) if written == AUTO else named(written)
-    return (format_of(request.source) if read == AUTO else named(read)), output
+    return (None if read == AUTO else named(read)), output

@@ -1,31 +1,74 @@
-"""Annotations from a file of any format that is read here."""
+"""Annotations from a file of any format that is read here, packed or not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deeplab.annotations.format import IGNORE_LAYER, Reading
-from deeplab.annotations.formats import format_of
+from deeplab.annotations.format import Format, Reading
+from deeplab.annotations.formats import READ_SUFFIXES, format_of
 from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.text_encoding import encoding_remark
+from deeplab.annotations.unpack import unpacked
+from deeplab.errors import AnnotationError
 
 
-def read_annotations(
-    path: Path,
-    *,
-    classes: Sequence[str] = (),
-    ignore: str = IGNORE_LAYER,
-    spill: Path | None = None,
-) -> Annotations:
-    """The annotations in a file of any of `formats.FORMATS`, told by its suffix and content.
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """What is in a file, and the format that it is in."""
+
+    annotations: Annotations
+    format: Format
+
+
+def read_annotations(path: Path, reading: Reading = Reading()) -> Annotations:
+    """Read what is in a file, as `read_file` does.
+
+    Raises:
+        AnnotationError, OutputError: as that.
+    """
+    return read_file(path, reading).annotations
+
+
+def read_file(path: Path, reading: Reading = Reading(), *, known: Format | None = None) -> FileRead:
+    """Read a file of any of `formats.FORMATS`, told by its suffix and content.
 
     Args:
-        path: the file.
-        classes: names of the values 1, 2, ... of a label mask.
-        ignore: name of the layer of its value 255.
-        spill: a folder to keep the shapes in instead of memory, where they may be millions.
+        path: the file; one that is packed is unpacked meanwhile.
+        reading: how.
+        known: the format that it is in, where somebody said it.
 
     Raises:
         AnnotationError: the file is missing, of another kind, damaged or not what it claims to be.
+        OutputError: there is no room to unpack it.
     """
-    return format_of(path).read(path, Reading(classes=classes, ignore=ignore, spill=spill))
+    with opened(path, reading.slide) as file:
+        form = known or format_of(file)
+        annotations = form.read(file, reading)
+        remark = encoding_remark(file) if form.is_text else ""
+    if remark:
+        annotations = replace(annotations, remarks=(remark, *annotations.remarks))
+    return FileRead(annotations, form)
+
+
+@contextmanager
+def opened(path: Path, slide: str = "") -> Iterator[Path]:
+    """The file to read, which is another one where `path` is packed; sentences are about `path`.
+
+    Args:
+        path: the file.
+        slide: name of the slide that it is about.
+
+    Raises:
+        AnnotationError: as reading it does.
+        OutputError: there is no room to unpack it.
+    """
+    with unpacked(path, slide, READ_SUFFIXES) as file:
+        try:
+            yield file
+        except AnnotationError as error:
+            if file == path or error.source != str(file):
+                raise
+            raise AnnotationError(f"{path} ({file.name})", error.problem) from error

@@ -45,6 +45,7 @@ class Reading:
         height_level0: of the slide.
         mpp: um per level-0 pixel of the slide, for the same.
         image: file name of the one to read, where a file is about several.
+        slide: name of the slide, to choose by where a file is about several and `image` is "".
         label_image: finds the label image that a pixelmap is about.
     """
 
@@ -55,6 +56,7 @@ class Reading:
     height_level0: int = 0
     mpp: Mpp | None = None
     image: str = ""
+    slide: str = ""
     label_image: FindLabelImage = not_at_hand
 
 
@@ -91,6 +93,7 @@ class Format:
         name: what people type.
         title: what people call it.
         suffixes: of its files, in small letters, the usual one first.
+        read_only: suffixes of files that are read as it and never written.
         read: raises AnnotationError where the file is not what it claims to be.
         write: raises OutputError where the file cannot be written.
         carries: what of the annotations it keeps.
@@ -106,6 +109,16 @@ class Format:
     carries: frozenset[Trait]
     json_keys: frozenset[str] = frozenset()
     xml_root: str = ""
+    read_only: tuple[str, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is JSON or XML."""
+        return bool(self.json_keys or self.xml_root)
+
+    def has_suffix(self, suffix: str) -> bool:
+        """Whether files of a suffix, in small letters, may be read as it."""
+        return suffix in (*self.suffixes, *self.read_only)
 
 
 def lost(annotations: Annotations, format_: Format) -> list[Trait]:

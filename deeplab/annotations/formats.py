@@ -16,6 +16,7 @@ from deeplab.annotations.hovernet_json import read_hovernet_json, write_hovernet
 from deeplab.annotations.json_stream import keys
 from deeplab.annotations.masks import read_mask, write_mask
 from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.unpack import OTHERS
 from deeplab.annotations.xml_stream import root_of
 from deeplab.errors import AnnotationError, ConfigError
 
@@ -56,6 +57,7 @@ FORMATS: tuple[Format, ...] = (
         write=_plain(write_aperio_xml),
         carries=frozenset(Trait) - {Trait.ATTRIBUTES},
         xml_root="Annotations",
+        read_only=(".annotations",),  # of HALO
     ),
     Format(
         name="asap",
@@ -96,6 +98,11 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+READ_SUFFIXES: tuple[str, ...] = tuple(
+    sorted({suffix for each in FORMATS for suffix in (*each.suffixes, *each.read_only)})
+)
+
+
 def named(name: str) -> Format:
     """The format that people call so.
 
@@ -117,7 +124,7 @@ def format_to_write(path: Path) -> Format:
     suffix = path.suffix.lower()
     written = [each for each in FORMATS if suffix in each.suffixes]
     if not written:
-        raise _unknown(path)
+        raise _unknown(path, sorted({suffix for each in FORMATS for suffix in each.suffixes}))
     return min(written, key=lambda each: each.suffixes.index(suffix))
 
 
@@ -128,9 +135,9 @@ def format_of(path: Path) -> Format:
         AnnotationError: the file is missing, empty, damaged or of no format that is known.
     """
     suffix = path.suffix.lower()
-    found = [each for each in FORMATS if suffix in each.suffixes]
+    found = [each for each in FORMATS if each.has_suffix(suffix)]
     if not found:
-        raise _unknown(path)
+        raise _unknown(path, READ_SUFFIXES)
     check_is_file(path)
     if found[0].json_keys:
         return _of_json(path)
@@ -162,11 +169,13 @@ def _of_xml(path: Path, found: Sequence[Format]) -> Format:
     )
 
 
-def _unknown(path: Path) -> AnnotationError:
-    suffixes = sorted({suffix for each in FORMATS for suffix in each.suffixes})
+def _unknown(path: Path, suffixes: Sequence[str]) -> AnnotationError:
+    kind = path.suffix.lower()
+    if kind in OTHERS:
+        return AnnotationError(path, f"files of type {kind} are not unpacked; give what is in it")
     return AnnotationError(
         path,
-        f"files of type {path.suffix.lower() or 'without suffix'} are not read as annotations;"
+        f"files of type {kind or 'without suffix'} are not read as annotations;"
         f" give {', '.join(suffixes[:-1])} or {suffixes[-1]}",
     )
 

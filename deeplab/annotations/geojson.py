@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,21 +13,20 @@ import shapely
 
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer, coordinates, number
+from deeplab.annotations.geojson_properties import NAME, PropertyReader
 from deeplab.annotations.json_stream import ENDS, events, values
-from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
-from deeplab.config.classes import Rgb
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
 
 DECIMALS = 2  # a hundredth of a level-0 pixel
-UNNAMED = "unclassified"
 UM_PER_PIXEL = "um_per_pixel"
 LISTS = ("map_key", "start_array", "end_array", "end_map", "null")
 SINGLE = ("Polygon", "Point", "LineString")
 SEVERAL = {f"Multi{kind}": kind for kind in SINGLE}
-NAME = "name"  # of an object, beside its class
 NUCLEUS = "nucleusGeometry"  # of a cell of QuPath, whose geometry is its membrane
+MEMBERS = frozenset({"type", "id", "bbox", "geometry", "properties", NUCLEUS})  # of a feature
 NUCLEI_OF = "nuclei of "
 Part: TypeAlias = shapely.Polygon | shapely.Point | shapely.LineString
 Json = dict[str, Any]
@@ -61,17 +59,20 @@ def write_geojson(path: Path, annotations: Annotations) -> None:
 def read_geojson(path: Path, reading: Reading = Reading()) -> Annotations:
     """Reads a FeatureCollection, a list of features or one feature, one by one.
 
-    A layer is called after the classification of its features, else after their name. Points and
-    lines are marks.
+    A layer is called after the classification of its features, else after the first of other
+    properties that name a class. Points and lines are marks.
 
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
     gatherer = LayerGatherer(path, spill=reading.spill)
+    reader = PropertyReader(reading.classes)
     prefix, mpp = _head(path, gatherer)
     for place, feature in enumerate(values(path, prefix), start=1):
         with gatherer.sparing():
-            _take(feature, gatherer, f"feature {place}", path)
+            _take(feature, reader, gatherer, f"feature {place}", path)
+    for remark in reader.remarks():
+        gatherer.say(remark)
     return gatherer.annotations(mpp=mpp)
 
 
@@ -103,25 +104,28 @@ def _mpp(scale: Sequence[object], gatherer: LayerGatherer) -> Mpp | None:
         return None
 
 
-def _take(feature: object, gatherer: LayerGatherer, where: str, path: Path) -> None:
+def _take(
+    feature: object, reader: PropertyReader, gatherer: LayerGatherer, where: str, path: Path
+) -> None:
     """Puts the parts of a feature into its layer, and the nucleus of a cell into one of its own."""
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
         raise AnnotationError(path, f"{where} is not a GeoJSON feature")
+    drawn = {"": list(_parts(feature.get("geometry"), gatherer, where, path))}
+    if feature.get(NUCLEUS) is not None:
+        drawn[NUCLEI_OF] = list(_parts(feature[NUCLEUS], gatherer, where, path))
+    if not any(drawn.values()):
+        return
     properties = feature.get("properties")
     properties = properties if isinstance(properties, dict) else {}
-    name, colour = _class_of(properties)
-    geometries = {name: feature.get("geometry")}
-    if feature.get(NUCLEUS) is not None:
-        geometries[f"{NUCLEI_OF}{name}"] = feature[NUCLEUS]
-    for layer, geometry in geometries.items():
-        parts = list(_parts(geometry, gatherer, where, path))
-        words = _values(properties) if parts else {}
+    meaning = reader.read({k: v for k, v in feature.items() if k not in MEMBERS} | properties)
+    for of, parts in drawn.items():
+        layer = of + meaning.name
         for part in parts:
-            gatherer.open(layer, colour)
+            gatherer.open(layer, meaning.colour)
             if isinstance(part, shapely.Polygon):
-                gatherer.add(layer, part, words)
+                gatherer.add(layer, part, meaning.words)
             else:
-                gatherer.mark(layer, part, words)
+                gatherer.mark(layer, part, meaning.words)
 
 
 def _feature(layer: Layer, each: Shape | Mark, path: Path) -> str:
@@ -159,26 +163,6 @@ def _geometry(each: Shape | Mark) -> Json:
 def _points(geometry: shapely.Geometry) -> list[list[float]]:
     found: list[list[float]] = np.round(shapely.get_coordinates(geometry), DECIMALS).tolist()
     return found
-
-
-def _class_of(properties: Json) -> tuple[str, Rgb | None]:
-    given = properties.get("classification")
-    given = {"name": given} if isinstance(given, str) else given
-    given = given if isinstance(given, dict) else {}
-    names = given.get("names")
-    joined = ": ".join(map(str, names)) if isinstance(names, list) else ""  # as QuPath shows it
-    name = given.get("name") or joined or properties.get("name") or UNNAMED
-    colour = given.get("color", properties.get("color"))
-    if isinstance(given.get("colorRGB"), int):  # QuPath until 0.2: 0xAARRGGBB as a signed integer
-        packed = given["colorRGB"]
-        colour = [packed >> 16 & 255, packed >> 8 & 255, packed & 255]
-    if (
-        isinstance(colour, list)
-        and len(colour) >= 3
-        and all(isinstance(v, int) and 0 <= v <= 255 for v in colour)
-    ):
-        return str(name), (colour[0], colour[1], colour[2])
-    return str(name), None
 
 
 def _parts(
@@ -230,23 +214,3 @@ def _part(
             gatherer.skip("polygon of fewer than three points")
         else:
             yield shapely.Polygon(outside, [hole for hole in holes if len(hole) >= 3])
-
-
-def _values(properties: Json) -> Mapping[str, Property]:
-    """Measurements, in either of QuPath's forms, and metadata."""
-    measurements = properties.get("measurements")
-    if isinstance(measurements, list):  # QuPath until 0.3: [{"name": ..., "value": ...}, ...]
-        measurements = {
-            str(m.get("name")): m.get("value") for m in measurements if isinstance(m, dict)
-        }
-    metadata = properties.get("metadata")
-    found: dict[str, Property] = {}
-    if isinstance(properties.get(NAME), str) and properties.get("classification"):
-        found[NAME] = properties[NAME]  # else it is the layer's
-    for key, value in (measurements if isinstance(measurements, dict) else {}).items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            found[str(key)] = value
-    for key, value in (metadata if isinstance(metadata, dict) else {}).items():
-        if isinstance(value, str):
-            found[str(key)] = value
-    return found

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import ijson
 import numpy as np
 
 from deeplab.annotations.gather import check_is_file
+from deeplab.annotations.text_encoding import Utf8Bytes, text_encoding
 from deeplab.errors import AnnotationError
 
+UTF8 = ("utf-8", "utf-8-sig")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 ENDS = ("end_map", "end_array")
 MAX_DEPTH = 64  # lists and objects in one another; annotations have some ten
@@ -80,7 +82,7 @@ def events(path: Path) -> Iterator[Event]:
 
 
 def _parsed(path: Path, parse: Callable[[Bytes], Iterator[Any]]) -> Iterator[Any]:
-    """What a parser makes of a file; where it stops, from there on of the mended file."""
+    """What a parser makes of a file; where it stops, from there on of the mended text."""
     done = 0
     try:
         with _opened(path) as file:
@@ -91,7 +93,9 @@ def _parsed(path: Path, parse: Callable[[Bytes], Iterator[Any]]) -> Iterator[Any
     except _NotJsonError:
         pass
     with _opened(path) as file:
-        yield from islice(parse(_Bounded(_Mended(file, path), path)), done, None)
+        encoding = text_encoding(path)
+        text = file if encoding in UTF8 else Utf8Bytes(file, encoding)
+        yield from islice(parse(_Bounded(_Mended(text, path), path)), done, None)
 
 
 def keys(path: Path) -> Iterator[str]:
@@ -214,7 +218,7 @@ def _mend_number(found: re.Match[bytes]) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[BinaryIO]:
     check_is_file(path)
     try:
         with path.open("rb") as file:

@@ -14,10 +14,12 @@ from lxml import etree
 from numpy.typing import NDArray
 
 from deeplab.annotations.gather import FARTHEST, check_is_file
+from deeplab.annotations.text_encoding import text_encoding
 from deeplab.errors import AnnotationError
 
 Event = Literal["start", "end"]
 CHUNK_BYTES = 1 << 14
+BY_ITSELF = ("utf-8-sig", "utf-16", "utf-32")  # by their first bytes
 # Control characters have no place in XML, and a reader would turn these three into blanks.
 PLAIN = re.compile(r"[ \w.,:;+-]*", re.ASCII)  # most of what is written, and needs no care
 KEPT_CONTROLS = {"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
@@ -30,10 +32,15 @@ def root_of(path: Path) -> str:
         AnnotationError: it is not XML, or declares a document type, which could hold entities.
     """
     prolog = _Prolog(path)
-    parser = etree.XMLParser(
-        target=prolog, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
     with _opened(path) as file, _sentences(path):
+        parser = etree.XMLParser(
+            target=prolog,
+            encoding=_encoding(path),
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            huge_tree=False,
+        )
         while not prolog.root:
             chunk = file.read(CHUNK_BYTES)
             if not chunk:
@@ -53,11 +60,12 @@ def elements(path: Path, tags: Sequence[str]) -> Iterator[tuple[Event, Any]]:
         AnnotationError: it is not XML, cut off, or declares a document type.
     """
     root_of(path)  # a document type is refused before a parser could expand what it declares
-    with _opened(path) as file:
+    with _opened(path) as file, _sentences(path):
         events = etree.iterparse(
             file,
             events=("start", "end"),
             tag=tags,
+            encoding=_encoding(path),
             resolve_entities=False,
             no_network=True,
             load_dtd=False,
@@ -65,11 +73,7 @@ def elements(path: Path, tags: Sequence[str]) -> Iterator[tuple[Event, Any]]:
             remove_comments=True,
             remove_pis=True,
         )
-        while True:
-            with _sentences(path):
-                found = next(events, None)
-            if found is None:
-                return
+        while (found := next(events, None)) is not None:
             yield found
             if found[0] == "end":
                 _forget(found[1])
@@ -161,7 +165,14 @@ def _sentences(path: Path) -> Iterator[None]:
         yield
     except (etree.XMLSyntaxError, LookupError, UnicodeError) as error:
         problem = error.msg if isinstance(error, etree.XMLSyntaxError) else str(error)
-        raise AnnotationError(path, f"is not XML that can be read: {problem}") from error
+        advice = "; save it as UTF-8" if "ncoding" in problem else ""
+        raise AnnotationError(path, f"is not XML that can be read: {problem}{advice}") from error
+
+
+def _encoding(path: Path) -> str | None:
+    """What a parser must be told of the encoding; None where it sees it by itself."""
+    found = text_encoding(path)
+    return None if found in BY_ITSELF else found
 
 
 def _forget(element: Any) -> None:  # noqa: ANN401  lxml has no types

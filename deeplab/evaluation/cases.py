@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import shapely
@@ -73,6 +74,7 @@ class Reader:
             width_level0=place.width_level0,
             height_level0=place.height_level0,
             mpp=place.mpp,
+            slide=pair.name if pair.item or not pair.slide else Path(pair.slide).name,
         )
         sides = pair.load(reading)
         place = _checked(place, sides, pair.name, self._request)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deeplab.annotations.files import opened, read_annotations
 from deeplab.annotations.format import IGNORE_LAYER, Reading
 from deeplab.annotations.formats import FORMATS, format_of
+from deeplab.annotations.json_stream import values
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
-from deeplab.errors import AnnotationError, ConfigError, SourceError
+from deeplab.errors import ConfigError, SourceError
 from deeplab.evaluation.sides import Sides, only, reference_of_documents, sides_of_documents
 from deeplab.exchange.beside import (
+    ANNOTATIONS,
+    KINDS_BESIDE,
     MASK,
     MASKS,
     SLIDES,
@@ -25,16 +28,15 @@ from deeplab.exchange.beside import (
     split_name,
     unclear,
 )
-from deeplab.exchange.samples import ANNOTATIONS, files_in
+from deeplab.exchange.samples import files_in
 from deeplab.files import check_spared
 from deeplab.names import shown_name
 from deeplab.server.annotations import item_annotations
 from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session
 
-KNOWN = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 # Of several files of a slide the first is its annotation; a picture alone is a mask.
-SUFFIXES = (*ANNOTATIONS[:-1], *sorted(KNOWN - {*ANNOTATIONS}), ".png")
+SUFFIXES = (*ANNOTATIONS, *reversed(MASKS))
 ONLY = ""  # no slide is called so
 
 
@@ -212,11 +214,9 @@ def _of_one_file(path: Path, request: EvaluateRequest) -> Callable[[Reading], Si
     """Both sides from one file: as HistomicsUI keeps them, or by the names of layers."""
 
     def load(reading: Reading) -> Sides:
-        if format_of(path).name == FORMATS[0].name:
-            try:
-                documents = json.loads(path.read_text(encoding="utf-8-sig"))
-            except (ValueError, RecursionError) as error:
-                raise AnnotationError(path, "is not JSON that can be read") from error
+        with opened(path, reading.slide) as file:
+            documents = _documents(file) if format_of(file).name == FORMATS[0].name else None
+        if documents is not None:
             sides = sides_of_documents(documents, request, path.name)
             return replace(sides, reference=_with_mpp(sides.reference, sides.prediction))
         if not (request.reference_layers and request.prediction_layers):
@@ -232,19 +232,28 @@ def _of_one_file(path: Path, request: EvaluateRequest) -> Callable[[Reading], Si
     return load
 
 
+def _documents(path: Path) -> list[object]:
+    """The annotations of HistomicsUI in a file, as they are written."""
+    found = list(values(path, ""))
+    return found[0] if found and isinstance(found[0], list) else found
+
+
 def _with_mpp(annotations: Annotations, other: Annotations) -> Annotations:
     return annotations if annotations.mpp else replace(annotations, mpp=other.mpp)
 
 
 def _read(path: Path, reading: Reading) -> Annotations:
-    return format_of(path).read(path, reading)
+    return read_annotations(path, reading)
 
 
 def _annotations_in(folder: Path) -> list[Path]:
     """The files of annotations in a folder, by name."""
-    found = [path for path in files_in(folder) if path.suffix.lower() in KNOWN]
+    found = [path for path in files_in(folder) if split_name(path.name)[1] in SUFFIXES]
     if not found:
-        raise SourceError(f"the folder {folder} holds no annotations: {', '.join(sorted(KNOWN))}")
+        raise SourceError(
+            f"the folder {folder} holds no annotations; looked for: {KINDS_BESIDE},"
+            f" {', '.join(MASKS)}"
+        )
     return found
 
 

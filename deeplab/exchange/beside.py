@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
@@ -11,18 +12,42 @@ SLIDES = {
     *(".svs", ".tif", ".tiff", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide"),
     *(".qptiff", ".dcm", ".czi", *PICTURES),
 }
+COMPOUND = (".ome",)  # before the suffix of a slide; its files may be called without it
 MASK = ".mask"  # slide.mask.png holds label values
 MASKS = (".png", ".tif", ".tiff")
+PACKED = (".gz", ".zip")
+# What may hold annotations of a slide, the preferred first.
+PLAIN = (".xml", ".geojson", ".json", ".anot", ".coco", ".hovernet", ".annotations", ".ndpa")
+ANNOTATIONS = (*PLAIN, *(each + packed for each in PLAIN for packed in PACKED), ".zip")
+KINDS_BESIDE = (
+    f"{', '.join(PLAIN)}, each also with {' or '.join(PACKED)} behind it, .zip, or"
+    f" {MASK}{', '.join(MASKS)}"
+)
 
 
 def plain_name(name: str) -> str:
-    """A name whose suffix is in small letters; the rest of it is taken to the letter."""
-    stem, suffix = split_name(name)
+    """A name whose suffix is in small letters; the rest of it is taken to the letter.
+
+    Letters with accents are of one character each, as macOS does not write them.
+    """
+    stem, suffix = split_name(unicodedata.normalize("NFC", name))
     return stem + suffix
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """What stands before the last dot of a name, and the suffix in small letters."""
+    """What stands before the suffix of a name, and the suffix in small letters.
+
+    The suffix is what stands behind the last dot, and before that what is packed: `.xml.gz`.
+    """
+    stem, suffix = _split(name)
+    if suffix in PACKED:
+        inner, before = _split(stem)
+        if before in PLAIN:
+            return inner, before + suffix
+    return stem, suffix
+
+
+def _split(name: str) -> tuple[str, str]:
     # Only the end is looked at: on a server a slash is a letter like any other.
     suffix = PurePath(name.rpartition("/")[2]).suffix
     return name.removesuffix(suffix), suffix.lower()
@@ -41,8 +66,11 @@ def names_beside(slide: str, suffixes: Sequence[str]) -> list[str]:
         slide: its name; dots in it are part of it.
         suffixes: of the files besides masks, those of the preferred first.
     """
+    slide = unicodedata.normalize("NFC", slide)
     stem, suffix = split_name(slide)
     names = [stem, slide] if suffix in SLIDES else [slide]
+    if suffix in SLIDES:
+        names[1:1] = [stem[: -len(each)] for each in COMPOUND if stem.lower().endswith(each)]
     beside = [name + MASK + each for name in names for each in MASKS]
     return beside + [name + each for name in names for each in suffixes]
 
@@ -62,7 +90,8 @@ def slides_by_file(slides: Iterable[str], suffixes: Sequence[str]) -> Mapping[st
     for slide in dict.fromkeys(slides):
         for name in names_beside(slide, suffixes):
             if name != plain_name(slide):  # a picture can be a mask, but not its own
-                (in_full if name.startswith(slide) else by_stem)[name].append(slide)
+                full = unicodedata.normalize("NFC", slide)
+                (in_full if name.startswith(full) else by_stem)[name].append(slide)
     for name, several in by_stem.items():
         by_stem[name] = [each for each in several if not is_picture(each)] or several
     return {**by_stem, **in_full}

@@ -7,21 +7,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from deeplab.annotations.formats import FORMATS
 from deeplab.errors import SourceError, UnknownIdError
 from deeplab.exchange.beside import (
-    MASKS,
+    ANNOTATIONS,
     is_mask,
+    names_beside,
     plain_name,
     slides_by_file,
     split_name,
 )
 from deeplab.exchange.beside import unclear as unclear_sentence
+from deeplab.exchange.packed import ZIP
 from deeplab.server.items import Item, ItemFile, folder_items, item_files, item_with
 from deeplab.server.session import Session
 
-# What may be a picture is one of labels only where its name says so.
-SUFFIXES = tuple(dict.fromkeys(s for each in FORMATS for s in each.suffixes if s not in MASKS))
 NUMBER = re.compile(r" \(\d+\)$")  # what Girder adds to the name of a second file of one name
 
 
@@ -126,7 +125,7 @@ def _fitting(slides: Sequence[Item]) -> dict[str, list[Item]]:
     called: dict[str, list[Item]] = defaultdict(list)
     for slide in slides:
         called[slide.name].append(slide)
-    by_file = slides_by_file(called, SUFFIXES)
+    by_file = slides_by_file(called, ANNOTATIONS)
     return {file: [s for name in names for s in called[name]] for file, names in by_file.items()}
 
 
@@ -135,9 +134,13 @@ def _files_of(session: Session, slide: Item, holders: Sequence[Item]) -> list[Fi
         FileOfSlide(slide=slide, item=item, file=file)
         for item in (*holders, slide)
         for file in sorted(item_files(session, item.id), key=lambda file: file.name)
-        if file.id != slide.image_file_id and _is_read(file.name)
+        if file.id != slide.image_file_id and _is_read(file.name, slide.name)
     ]
 
 
-def _is_read(name: str) -> bool:
-    return is_mask(name) or split_name(name)[1] in SUFFIXES
+def _is_read(name: str, slide: str) -> bool:
+    """Whether a file is one of annotations; pictures and zips are where their names say so."""
+    suffix = split_name(name)[1]
+    if suffix == ZIP:
+        return plain_name(name) in names_beside(slide, ANNOTATIONS)
+    return is_mask(name) or suffix in ANNOTATIONS

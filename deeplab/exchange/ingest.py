@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from deeplab.annotations.files import opened, read_file
 from deeplab.annotations.format import Format, Reading
 from deeplab.annotations.formats import FORMATS, format_of, named
 from deeplab.annotations.shapes import Annotations
@@ -21,7 +22,7 @@ from deeplab.errors import (
     ServerError,
     SourceError,
 )
-from deeplab.exchange.beside import split_name
+from deeplab.exchange.beside import KINDS_BESIDE, split_name
 from deeplab.exchange.choice import Choice
 from deeplab.exchange.files_on_server import FileOfSlide, FilesFound, find_files
 from deeplab.exchange.label_images import LabelImages
@@ -194,10 +195,11 @@ class _Ingestion:
         with scratch_folder() as folder:
             path = folder / safe_name(source.file.name)
             self._fetch(source, path)
-            format_ = _format(path, self._request.source_format)
-            if format_ is None:
-                return None
-            annotations = self._read(path, format_, source)
+            with opened(path, source.slide.name) as file:
+                format_ = _format(file, self._request.source_format)
+                if format_ is None:
+                    return None
+                annotations = self._read(file, format_, source, folder)
             only = self._choice.of(annotations.names)
             replaced = replace_layers(
                 self._session,
@@ -243,30 +245,25 @@ class _Ingestion:
         except OSError as error:
             raise OutputError(path, error.strerror or str(error)) from error
 
-    def _read(self, path: Path, format_: Format, source: FileOfSlide) -> Annotations:
+    def _read(self, path: Path, format_: Format, source: FileOfSlide, folder: Path) -> Annotations:
         facts = item_facts(self._session, source.slide.id)
         reading = Reading(
             classes=self._request.value_names,
-            spill=path.parent,
+            spill=folder,
             width_level0=facts.width_level0,
             height_level0=facts.height_level0,
             mpp=facts.mpp,
-            label_image=LabelImages(self._session, path.parent),
+            slide=source.slide.name,
+            label_image=LabelImages(self._session, folder),
         )
-        try:
-            return format_.read(path, reading)
-        except AnnotationError:
-            # A file about several pictures calls the slide's by its name, which others need not.
-            if format_.name != "coco":
-                raise
-            return format_.read(path, replace(reading, image=source.slide.name))
+        return read_file(path, reading, known=format_).annotations
 
 
 def _nothing(slide: str) -> str:
     name, _ = split_name(slide)
     return (
         "there is no file of annotations; it must lie in the folder of its slide and be called"
-        f" after it, for {slide} as {name}.xml or {slide}.xml"
+        f" after it, for {slide} as {name}.xml or {slide}.xml; looked for: {KINDS_BESIDE}"
     )
 
 
@@ -275,7 +272,7 @@ def _format(path: Path, asked: str) -> Format | None:
     if asked == AUTO:
         return format_of(path)
     wanted = named(asked)
-    if path.suffix.lower() not in wanted.suffixes:
+    if not wanted.has_suffix(path.suffix.lower()):
         return None
     try:
         found = format_of(path)

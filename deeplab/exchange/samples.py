@@ -25,6 +25,8 @@ from deeplab.errors import (
     UnknownIdError,
 )
 from deeplab.exchange.beside import (
+    ANNOTATIONS,
+    KINDS_BESIDE,
     SLIDES,
     is_mask,
     is_picture,
@@ -46,8 +48,7 @@ from deeplab.server.session import ServerLogin, Session
 
 log = logging.getLogger(__name__)
 
-# What counts beside a slide after masks, in this order of preference.
-ANNOTATIONS = (".xml", ".geojson", ".json", ".anot", ".png")
+BESIDE = (*ANNOTATIONS, ".png")  # after masks; a picture alone is a mask, too
 COLUMNS = {"slide", "annotation", "mpp", "patient", "split"}
 
 MAX_BYTES = 8 * 2**30  # of the live annotations of a slide, as JSON
@@ -174,9 +175,10 @@ def find_samples(
         else:
             found.left_out.append(entry)
     if not found.samples:
-        beside = "" if login else f" beside it ({', '.join(ANNOTATIONS)})"
+        beside = "" if login else " beside it"
+        looked = "" if login else f"; looked for, after the name of a slide: {KINDS_BESIDE}, .png"
         raise SourceError(
-            f"{source} holds no slide with annotations{beside}, but {len(entries)} without"
+            f"{source} holds no slide with annotations{beside}, but {len(entries)} without" + looked
         )
     return found
 
@@ -190,21 +192,21 @@ def _in_folder(folder: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
     # A suffix may be written in capitals; the rest of a name is taken to the letter.
     by_name = {plain_name(p.name): p for p in reversed(files)}
     slides = [p for p in files if p.suffix.lower() in SLIDES and not is_mask(p.name)]
-    about = slides_by_file([p.name for p in slides], ANNOTATIONS)
+    about = slides_by_file([p.name for p in slides], BESIDE)
     scans = {p.stem: p for p in reversed(slides) if not is_picture(p.name)}
     for path in slides:
         name, scan = shown_name(path.name), scans.get(path.stem, path)
         if scan != path and is_picture(path.name):
             log.info("%s is not taken for a slide: %s has its name", name, shown_name(scan.name))
             continue
-        there = [each for each in names_beside(path.name, ANNOTATIONS) if each in by_name]
+        there = [each for each in names_beside(path.name, BESIDE) if each in by_name]
         beside = [each for each in there if by_name[each] != path]
         taken = next((by_name[each] for each in beside if about[each] == [path.name]), None)
         if taken:
             yield Sample(
                 name=name,
                 slide=str(path),
-                load=_reader(taken, names),
+                load=_reader(taken, path.name, names),
                 files=(path, taken),
             )
         elif beside:
@@ -259,7 +261,7 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
     if None in row:
         raise SourceError(f"{where}: there are more cells than columns")
     cells = {column: text.strip() for column, text in row.items()}
-    slide, annotation = folder / cells["slide"], folder / cells["annotation"]
+    slide, annotation = (_at(folder / cells[column]) for column in ("slide", "annotation"))
     if not slide.is_file():
         raise SourceError(f"{where}: there is no file {slide}")
     if not cells["annotation"]:
@@ -269,12 +271,24 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
     sample = Sample(
         name=shown_name(slide.name),
         slide=str(slide),
-        load=_reader(annotation, names),
+        load=_reader(annotation, slide.name, names),
         mpp=_mpp(cells.get("mpp", ""), where),
         patient=cells.get("patient", ""),
         files=(slide, annotation),
     )
     return _with_split(sample, cells.get("split", ""), where)
+
+
+def _at(path: Path) -> Path:
+    """The file of a path, whose name may be written in other characters for the same letters."""
+    if path.exists() or not path.name:
+        return path
+    try:
+        there = list(path.parent.iterdir())
+    except OSError:
+        return path
+    same = (each for each in there if plain_name(each.name) == plain_name(path.name))
+    return next(same, path)
 
 
 def _with_split(sample: Sample, text: str, where: str) -> Sample:
@@ -294,9 +308,10 @@ def _mpp(text: str, where: str) -> float:
     return mpp
 
 
-def _reader(path: Path, names: _MaskNames) -> Load:
+def _reader(path: Path, slide: str, names: _MaskNames) -> Load:
     def load(spill: Path | None = None) -> Annotations:
-        return read_annotations(path, classes=names.classes, ignore=names.ignore, spill=spill)
+        reading = Reading(classes=names.classes, ignore=names.ignore, spill=spill, slide=slide)
+        return read_annotations(path, reading)
 
     return load
 

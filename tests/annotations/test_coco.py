@@ -161,6 +161,41 @@ def test_parts_boxes_scores_and_crowds_are_read(tmp_path):
     assert len(again.remarks) == 1
 
 
+@pytest.mark.parametrize(
+    ("names", "slide", "read"),
+    [
+        (["a.tif", "b.tif"], "b.tif", "b.tif"),
+        (["a.png", "b.png"], "b.svs", "b.png"),
+        (["images/a.tif", "images\\b.tif"], "b.tif", "images\\b.tif"),
+        (["A.TIF", "B.TIF"], "b.tif", "B.TIF"),
+        (["a.tif", "a.svs"], "a.svs", "a.svs"),
+        (["Gefa\u0308\u00df.tif", "b.tif"], "Gef\u00e4\u00df.tif", "Gefa\u0308\u00df.tif"),
+        (["a.tif", "b.tif"], "c.tif", ""),
+        (["1/a.tif", "2/a.tif"], "a.tif", ""),
+    ],
+)
+def test_of_several_pictures_that_of_the_slide_is_read(tmp_path, names, slide, read):
+    images = [{"id": at, "file_name": name} for at, name in enumerate(names, start=4)]
+    square = [[0, 0, 4, 0, 4, 4]]
+    found = [one(segmentation=square, image_id=image["id"]) for image in images]
+    path = write(tmp_path / "all.json", *found, images=images)
+    if read:
+        again = read_coco(path, Reading(slide=slide))
+        assert again.shape_count == 1
+        assert again.remarks == (f"of 2 pictures {read!r} was read",)
+    else:
+        with pytest.raises(AnnotationError, match=r"none of which has the file_name .* call it so"):
+            read_coco(path, Reading(slide=slide))
+
+
+def test_the_one_picture_is_taken_for_the_slide_and_it_is_said(tmp_path):
+    images = [{"id": 4, "file_name": "a.png"}]
+    path = write(tmp_path / "a.json", one(segmentation=[[0, 0, 4, 0, 4, 4]]), images=images)
+    assert read_coco(path, Reading(slide="a.svs")).remarks == ()
+    said = read_coco(path, Reading(slide="b.svs")).remarks
+    assert said == ("the picture 'a.png' was taken for 'b.svs'",)
+
+
 def test_of_several_pictures_one_is_to_be_named(tmp_path):
     images = [{"id": 4, "file_name": "a.png"}, {"id": 5, "file_name": "b.png"}]
     square = [[0, 0, 4, 0, 4, 4]]

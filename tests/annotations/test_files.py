@@ -5,6 +5,7 @@ from PIL import Image
 
 from deeplab.annotations.aperio_xml import write_aperio_xml
 from deeplab.annotations.files import read_annotations
+from deeplab.annotations.format import Reading
 from deeplab.annotations.geojson import write_geojson
 from deeplab.annotations.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer, Shape
@@ -32,7 +33,7 @@ def test_each_format_is_known_by_name_and_content(tmp_path, name, write):
 
 def test_masks_take_the_names_given(tmp_path):
     Image.fromarray(np.ones((2, 3), np.uint8)).save(tmp_path / "a.png")
-    (layer,) = read_annotations(tmp_path / "a.png", classes=["tumour"]).layers
+    (layer,) = read_annotations(tmp_path / "a.png", Reading(classes=["tumour"])).layers
     assert layer.name == "tumour"
     assert layer.shapes[0].polygon.equals(shapely.box(0, 0, 3, 2))
 

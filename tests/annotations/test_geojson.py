@@ -5,6 +5,7 @@ import re
 import pytest
 import shapely
 
+from deeplab.annotations.format import Reading
 from deeplab.annotations.geojson import read_geojson, write_geojson
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.errors import AnnotationError
@@ -91,8 +92,13 @@ def test_multipolygons_old_measurements_and_colours_are_read(tmp_path, caplog):
         "POINT (1 2)",
         "LINESTRING (1 2, 3 4)",
     ]
-    assert read.remarks == ("1 left out: geometry of type Circle",)
-    assert read.remarks[0] in caplog.text
+    assert read.remarks == (
+        "1 feature without a class (no property classification, class, ... name) in the layer"
+        " unclassified",
+        "the class of 3 features is the property 'name'",
+        "1 left out: geometry of type Circle",
+    )
+    assert read.remarks[2] in caplog.text
 
 
 def test_a_cell_of_qupath_has_its_derived_class_its_name_and_its_nucleus(tmp_path):
@@ -130,6 +136,7 @@ def test_features_without_a_place_are_counted_and_collections_taken_apart(tmp_pa
     assert read.names == ("a",)
     assert (len(read.layer("a").shapes), len(read.layer("a").marks)) == (1, 1)
     assert read.remarks == (
+        "the class of 1 feature is the property 'name'",
         "1 left out: Polygon without coordinates",
         "1 left out: feature without a place",
         "1 left out: geometry of type ['Polygon']",
@@ -181,3 +188,56 @@ def test_a_measurement_that_is_no_number_is_refused_and_nothing_written(tmp_path
     with pytest.raises(AnnotationError, match="not a finite number"):
         write_geojson(tmp_path / "a.json", Annotations((Layer("a", (0, 0, 0), (shape,)),)))
     assert list(tmp_path.iterdir()) == []
+
+
+def polygon(**properties):
+    return feature({"type": "Polygon", "coordinates": SQUARE}, **properties)
+
+
+@pytest.mark.parametrize(
+    ("properties", "name"),
+    [
+        ({"type": "tumor", "prob": 0.9}, "tumor"),  # tiatoolbox
+        ({"type": 3}, "type 3"),
+        ({"type": 1.0}, "stroma"),  # the first that was named
+        ({"type": "Polygon", "name": "region 7"}, "region 7"),
+        ({"classification": "tumor", "name": "region 7"}, "tumor"),
+        ({"classification": {"name": "tumor"}, "class": "stroma"}, "tumor"),
+        ({"classification": {"name": None}, "class": "tumor"}, "tumor"),
+        ({"classification": math.nan, "Class_Name": "tumor"}, "tumor"),
+        ({"class": {"name": "tumor"}}, "tumor"),
+        ({"CLASS": "tumor"}, "tumor"),
+        ({"label": ["Tumor", "Positive"]}, "Tumor: Positive"),
+        ({"category": "tumor", "label": "7"}, "tumor"),
+        ({"group": "tumor", "name": "7"}, "tumor"),
+        ({"Cell Type": "tumor"}, "tumor"),
+        ({"class": " "}, "unclassified"),
+        ({"prob": 0.9}, "unclassified"),
+    ],
+)
+def test_a_class_is_taken_from_the_property_that_has_one_and_it_is_said(tmp_path, properties, name):
+    path = write(tmp_path / "a.geojson", [polygon(**properties)])
+    read = read_geojson(path, Reading(classes=["stroma"]))
+    assert read.names == (name,)
+    is_plain = properties.get("classification") in ("tumor", {"name": "tumor"})
+    assert bool(read.remarks) == (not is_plain)
+    if not is_plain:
+        said = "without a class" if name == "unclassified" else "the class of 1 feature is"
+        assert said in read.remarks[0]
+
+
+def test_a_member_of_a_feature_may_have_its_class(tmp_path):
+    found = polygon() | {"class": "tumor"}
+    assert read_geojson(write(tmp_path / "a.geojson", [found])).names == ("tumor",)
+
+
+def test_numbers_and_words_are_kept_and_what_else_is_lost_is_said(tmp_path):
+    found = polygon(
+        type="tumor", prob=0.9, who="me", sure=True, nested={"a": 1}, none=None, isLocked=True
+    )
+    read = read_geojson(write(tmp_path / "a.geojson", [found]))
+    assert read.layers[0].shapes[0].properties == {"prob": 0.9, "who": "me"}
+    assert read.remarks == (
+        "the class of 1 feature is the property 'type'",
+        "properties that are neither numbers nor words were left out: 'sure', 'nested'",
+    )

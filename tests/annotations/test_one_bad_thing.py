@@ -80,7 +80,7 @@ OUTLINE = [number for point in SQUARE for number in point]
 
 
 def feature(geometry):
-    return {"type": "Feature", "geometry": geometry, "properties": {"name": "a"}}
+    return {"type": "Feature", "geometry": geometry, "properties": {"classification": "a"}}
 
 
 def geojson(*geometries):
@@ -155,7 +155,7 @@ def test_an_empty_hole_is_none(tmp_path):
 
 @pytest.mark.parametrize("wrong", ["NaN", "-Infinity", "1e999", "18446744073709551616"])
 def test_numbers_that_json_has_not_are_no_measurements(tmp_path, wrong):
-    measured = {"measurements": {"OD mean": 0.5, "Area": 3}}
+    measured = {"measurements": {"OD mean": 0.5, "Area": 3}, "classification": "a"}
     document = {"features": [{**feature(POLYGON), "properties": measured}]}
     path = tmp_path / "a.geojson"
     path.write_text(json.dumps(document).replace("0.5", wrong))

@@ -13,9 +13,8 @@ import pytest
 from deeplab import errors
 from deeplab.bundles.card import Card
 from deeplab.config.models import BACKBONES
-from deeplab.exchange.beside import MASK, MASKS
-from deeplab.exchange.files_on_server import SUFFIXES
-from deeplab.exchange.samples import ANNOTATIONS, COLUMNS
+from deeplab.exchange.beside import MASK, MASKS, PACKED, PLAIN
+from deeplab.exchange.samples import COLUMNS
 from deeplab_cli import binding
 from deeplab_cli.command import parser_of
 from deeplab_cli.forms import read_spec, spec_text
@@ -137,7 +136,7 @@ def test_the_page_of_the_card_names_each_entry():
 
 def test_the_page_of_training_names_what_lies_beside_a_slide_and_the_columns_of_a_list():
     page = (DOCS / "how-to/train-on-your-slides.md").read_text(encoding="utf-8")
-    for name in (*ANNOTATIONS, *COLUMNS, f"{MASK}.png"):
+    for name in (*PLAIN, *PACKED, ".png", *COLUMNS, f"{MASK}.png"):
         assert f"{name}`" in page
 
 
@@ -178,7 +177,7 @@ def test_the_page_of_the_backbones_has_a_row_for_each():
 
 def test_the_page_of_annotations_names_each_ending_and_each_field_that_a_person_sees():
     page = (DOCS / "how-to/annotations-in-and-out.md").read_text(encoding="utf-8")
-    for suffix in SUFFIXES:
+    for suffix in (*PLAIN, *PACKED):
         assert f"{suffix}`" in page, suffix
     for mask in MASKS[:2]:
         assert f"{MASK}{mask}`" in page

@@ -1,6 +1,9 @@
 """Finding slides and annotations, and splitting them by patient."""
 
+import gzip
 import json
+import zipfile
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -145,3 +148,80 @@ def test_one_item_of_a_server_is_a_source():
     with fake_girder(routes=routes) as girder:
         (sample,) = find_samples(ITEM, login=girder.login).samples
     assert (sample.name, sample.slide) == ("a.svs", ITEM)
+
+
+GEOJSON = json.dumps(
+    {
+        "type": "Feature",
+        "properties": {"classification": "glomerulus"},
+        "geometry": {"type": "Polygon", "coordinates": [[[1, 1], [9, 1], [9, 9], [1, 9], [1, 1]]]},
+    }
+).encode()
+COCO = json.dumps(
+    {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in range(3)],
+        "categories": [{"id": 1, "name": "glomerulus"}],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1, "segmentation": [[0, 0, n, 0, n, n]]}
+            for n in (1, 2)
+        ],
+    }
+).encode()
+
+
+def zipped(name, content):
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("slide", "name", "content"),
+    [
+        ("a.png", "a.geojson.gz", gzip.compress(GEOJSON)),
+        ("a.png", "a.GeoJSON.GZ", gzip.compress(GEOJSON)),
+        ("a.png", "a.zip", zipped("a.geojson", GEOJSON)),
+        ("a.png", "a.png.geojson.zip", zipped("b.json", GEOJSON)),
+        ("a.ome.tif", "a.geojson", GEOJSON),
+        ("a.ome.tif", "a.ome.geojson", GEOJSON),
+        ("a.ome.tif", "a.ome.tif.geojson", GEOJSON),
+        ("Gef\u00e4\u00df.png", "Gefa\u0308\u00df.geojson", GEOJSON),
+        ("Gefa\u0308\u00df.png", "Gef\u00e4\u00df.geojson", GEOJSON),
+        ("a.png", "a.coco", COCO.replace(b"1.png", b"a.png")),
+    ],
+)
+def test_what_lies_beside_a_slide_may_be_packed_and_called_in_many_ways(
+    tmp_path, slide, name, content
+):
+    picture(tmp_path / "picture.png")
+    (tmp_path / "picture.png").rename(tmp_path / slide)
+    (tmp_path / name).write_bytes(content)
+    (sample,) = find_samples(str(tmp_path)).samples
+    assert sample.name == slide
+    assert sample.load().shape_count == 1
+
+
+def test_one_file_of_a_list_is_for_all_slides_that_it_names(tmp_path):
+    for n in (1, 2):
+        picture(tmp_path / f"{n}.png")
+    (tmp_path / "all.json").write_bytes(COCO)
+    (tmp_path / "list.csv").write_text("slide,annotation\n1.png,all.json\n2.png,all.json\n")
+    found = find_samples(str(tmp_path / "list.csv")).samples
+    areas = [sample.load().layers[0].shapes[0].polygon.area for sample in found]
+    assert areas == [0.5, 2]
+
+
+def test_a_list_may_write_letters_in_other_characters_than_the_disk(tmp_path):
+    picture(tmp_path / "Gefa\u0308\u00df.png")
+    (tmp_path / "Gefa\u0308\u00df.json").write_text(json.dumps([SQUARE]))
+    text = "slide,annotation\nGef\u00e4\u00df.png,Gef\u00e4\u00df.json\n"
+    (tmp_path / "list.csv").write_text(text, encoding="utf-8")
+    (sample,) = find_samples(str(tmp_path / "list.csv")).samples
+    assert sample.load().shape_count == 1
+
+
+def test_what_was_looked_for_is_named_where_nothing_is_found(tmp_path):
+    picture(tmp_path / "a.png")
+    with pytest.raises(SourceError, match=r"looked for, .*\.geojson, .*\.ndpa, each also .*\.mask"):
+        find_samples(str(tmp_path))
