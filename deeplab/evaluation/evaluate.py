@@ -29,7 +29,7 @@ from deeplab.evaluation.report import as_interval, as_um, write_report
 from deeplab.evaluation.sides import CLI
 from deeplab.evaluation.slide_score import Judged, SlideScore, judge
 from deeplab.evaluation.sources import Pair, Pairs, find_pairs
-from deeplab.exchange.layers import Origin, replace_layers
+from deeplab.exchange.layers import Origin, replace_layers, tell_what_is_there
 from deeplab.exchange.packed import ZIP, write_all
 from deeplab.files import all_or_none, check_writable, scratch_folder
 from deeplab.geometry.frames import Mpp
@@ -230,7 +230,9 @@ def _writers(
 def _post(marked: list[_Marked], compared: Compared, login: ServerLogin) -> None:
     """Put the layers on their slides in the place of those of an earlier comparison."""
     source = compared.model or Path(compared.request.prediction).name or "prediction"
-    with Session(login) as session:
+    there: list[str] = []
+    with Session(login) as session, tell_what_is_there(there):
         for each in marked:
             layers = read_girder_json(each.path)
             replace_layers(session, each.item, layers, Origin(task=CLI, source=source))
+            there.append(f"what is new of {each.name}")

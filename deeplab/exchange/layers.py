@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -10,7 +11,9 @@ from deeplab import __version__
 from deeplab.annotations.girder_json import write_girder_json
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.errors import ServerError
 from deeplab.files import scratch_folder
+from deeplab.report.words import listed
 from deeplab.server.annotations import (
     AnnotationHead,
     annotation_heads,
@@ -84,6 +87,24 @@ def post_layers(
         post_annotation_file(session, item_with(session, slide).id, path)
 
 
+@contextmanager
+def tell_what_is_there(done: Sequence[str]) -> Iterator[None]:
+    """Add to a server's refusal in the block what has been put there before.
+
+    Args:
+        done: names of that; the block adds to it.
+    """
+    try:
+        yield
+    except ServerError as error:
+        if not done:
+            raise
+        there = f"{listed(done)} had been put there before and will be replaced"
+        raise type(error)(
+            error.what, f"{error.problem}; {there} when this is started again"
+        ) from error
+
+
 def layers_in_place(session: Session, item_id: str, origin: Origin) -> Sequence[Mapping[str, Any]]:
     """What the layers say that a task made of a source on a slide.
 
@@ -133,11 +154,15 @@ def replace_layers(
     }
     kept = [each.head.name for each in stale.values() if not each.head.is_as_made]
     posted: dict[str, str] = {}
-    for name in annotations.names:
-        if _is_meant(name, only) and name not in present:
-            posted[name] = _free(name, {*kept, *posted.values()})
-            layer = replace(annotations.layer(name), name=posted[name])
-            _post(session, item_id, annotations, layer, _marked(origin, item_id, name, layer.name))
+    there: list[str] = []
+    with tell_what_is_there(there):
+        for name in annotations.names:
+            if _is_meant(name, only) and name not in present:
+                posted[name] = _free(name, {*kept, *posted.values()})
+                layer = replace(annotations.layer(name), name=posted[name])
+                mark = _marked(origin, item_id, name, layer.name)
+                _post(session, item_id, annotations, layer, mark)
+                there.append(layer.name)
     removed = list(_remove(session, item_id, stale))
     return Replaced(
         posted=posted,

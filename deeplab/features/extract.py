@@ -23,7 +23,7 @@ from deeplab.errors import (
     UnreachableError,
 )
 from deeplab.exchange.labelling import nearest
-from deeplab.exchange.layers import Origin, replace_layers
+from deeplab.exchange.layers import Origin, replace_layers, tell_what_is_there
 from deeplab.exchange.packed import ZIP, write_all
 from deeplab.exchange.samples import LeftOut, Sample, find_samples
 from deeplab.features.csv_table import write_objects
@@ -232,8 +232,8 @@ def _plotted(annotations: Annotations) -> Annotations:
 
 def _post(request: FeaturesRequest, slides: Sequence[SlideMeasures], login: ServerLogin) -> None:
     """Put layers and numbers on the items, in the place of those of an earlier run."""
-    origin = Origin(task=TASK, source="features")
-    with Session(login) as session:
+    origin, there = Origin(task=TASK, source="features"), list[str]()
+    with Session(login) as session, tell_what_is_there(there):
         for slide in slides:
             if request.post_annotation == "auto":
                 layers = _plotted(read_girder_json(slide.layers))
@@ -241,3 +241,4 @@ def _post(request: FeaturesRequest, slides: Sequence[SlideMeasures], login: Serv
                 replace_layers(session, slide.slide, layers, origin, only=only)
             if request.post_metadata == "auto":
                 put_metadata(session, slide.slide, {METADATA: slide_metadata(slide)})
+            there.append(f"what is new of {slide.name}")

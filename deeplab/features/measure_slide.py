@@ -60,6 +60,7 @@ class SlideMeasurer:
         mpp = sample.mpp or self.request.slide_mpp or None
         with open_slide(sample.slide, mpp=mpp, server=self.login) as slide:
             found = self._measured(sample, slide, annotations, layers)
+            slide.check_unchanged()
         if self.request.output_annotation or self.request.posts:
             objects = feature_layers(annotations, found.tables)
             write_girder_json(layers, replace(objects, attributes=self._origin(), mpp=found.mpp))

@@ -94,6 +94,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
                 for number, (slot, maps) in enumerate(tiles, start=1):
                     collector.add(slot, maps)
                     progress("segment", number, len(slots))
+            slide.check_unchanged()
             progress("write", 0, 1)
             origin = provenance(request, card, slide, frame, runtime)
             annotations = collector.annotations(origin, slide.mpp)

@@ -114,6 +114,21 @@ def item_files(session: Session, item_id: str) -> list[ItemFile]:
     ]
 
 
+def file_size(session: Session, file_id: str) -> int | None:
+    """Return the bytes of a file; None where it is gone.
+
+    Raises:
+        AccessDeniedError: the token may not read it.
+        ServerError: the server failed.
+    """
+    what = f"file {file_id}"
+    try:
+        told = session.girder(what).getFile(girder_id("file", file_id))
+    except UnknownIdError:
+        return None
+    return Told.of(told, what, "a file").size_bytes()
+
+
 def put_metadata(session: Session, item_id: str, metadata: Mapping[str, object]) -> None:
     """Set some keys of an item's metadata; its other keys stay.
 

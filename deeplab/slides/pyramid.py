@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -153,11 +153,17 @@ class TileCache:
             self._tiles.clear()
 
 
+Same = Callable[[], bool]  # whether a slide is still the one that was opened
+
+
 class PyramidSlide:
     """A slide whose pixels come as tiles; reading is safe from many threads."""
 
-    def __init__(self, reader: TileReader, *, name: str, mpp: Mpp) -> None:
+    def __init__(
+        self, reader: TileReader, *, name: str, mpp: Mpp, is_same: Same = lambda: True
+    ) -> None:
         self._reader, self._shape = reader, reader.shape
+        self._is_same = is_same
         self.name, self.mpp = name, mpp
         self.width_level0, self.height_level0 = self._shape.width_level0, self._shape.height_level0
         tile_bytes = 3 * self._shape.tile_width * self._shape.tile_height
@@ -244,6 +250,18 @@ class PyramidSlide:
                 )
             pixels[part.within(window)] = rgb[part.within(whole)]
         return pixels
+
+    def check_unchanged(self) -> None:
+        """Refuse what was read where the slide is no longer the one that was opened.
+
+        Raises:
+            UnreadableSlideError: another has taken its place.
+            ServerError: the server that has the slide failed.
+        """
+        if not self._is_same():
+            raise UnreadableSlideError(
+                self.name, "has changed while it was read, so nothing of it counts; start again"
+            )
 
     def close(self) -> None:
         """Give back files and connections; the slide cannot be read after."""

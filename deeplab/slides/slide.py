@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -12,12 +14,12 @@ from numpy.typing import NDArray
 
 from deeplab.errors import DeeplabError, ScaleError, SlideNotFoundError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
-from deeplab.server.items import item_with
+from deeplab.server.items import file_size, get_item, item_with
 from deeplab.server.session import ServerLogin, Session
 from deeplab.server.tiles import tiles_info
 from deeplab.slides.choose import open_file
 from deeplab.slides.girder_slide import GirderTiles
-from deeplab.slides.pyramid import PyramidSlide, TileReader
+from deeplab.slides.pyramid import PyramidSlide, Same, TileReader
 from deeplab.slides.scale import PRINT_MPP, Scale, usual_mpp
 
 _ITEM_ID = re.compile(r"[0-9a-f]{24}")
@@ -63,6 +65,14 @@ class Slide(Protocol):
             ServerError: the server that has the slide failed.
         """
 
+    def check_unchanged(self) -> None:
+        """Refuse what was read where the slide is no longer the one that was opened.
+
+        Raises:
+            UnreadableSlideError: another has taken its place.
+            ServerError: the server that has the slide failed.
+        """
+
     def close(self) -> None:
         """Give back files and connections; the slide cannot be read after."""
 
@@ -95,26 +105,51 @@ def open_slide(
     if not path.exists() and _ITEM_ID.fullmatch(str(source)):
         if server is None:
             raise SlideNotFoundError(source, "is no file; a Girder item needs a server and a token")
-        name, reader, stated = _open_item(str(source), server)
+        name, reader, stated, is_same = _open_item(str(source), server)
     else:
+        is_same = _same_as_now(partial(_state_of_file, path))
         opened = open_file(path)
         name, reader, stated = path.name, opened.tiles, opened.scale
     try:
-        return PyramidSlide(reader, name=name, mpp=_scale(name, stated=stated, given=mpp))
+        mpp_level0 = _scale(name, stated=stated, given=mpp)
+        return PyramidSlide(reader, name=name, mpp=mpp_level0, is_same=is_same)
     except DeeplabError:
         reader.close()
         raise
 
 
-def _open_item(any_id: str, server: ServerLogin) -> tuple[str, TileReader, Scale]:
+def _open_item(any_id: str, server: ServerLogin) -> tuple[str, TileReader, Scale, Same]:
     session = Session(server)
     try:
         item = item_with(session, any_id)
+        is_same = _same_as_now(partial(_state_of_item, session, item.id))
         tiles = GirderTiles(session, item.id, tiles_info(session, item.id))
     except DeeplabError:
         session.close()
         raise
-    return item.name, tiles, Scale(mpp=tiles.stated_mpp, magnification=tiles.stated_magnification)
+    stated = Scale(mpp=tiles.stated_mpp, magnification=tiles.stated_magnification)
+    return item.name, tiles, stated, is_same
+
+
+def _same_as_now(state: Callable[[], object]) -> Same:
+    now = state()
+    return lambda: state() == now
+
+
+def _state_of_item(session: Session, item_id: str) -> object:
+    """The file of an item that the tiles are of, and what the server says of both."""
+    item = get_item(session, item_id)
+    # Not the size of the item: a file of annotations may come to it at any time.
+    return item.image_file_id, file_size(session, item.image_file_id), tiles_info(session, item_id)
+
+
+def _state_of_file(path: Path) -> object:
+    """None where it is gone."""
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_ino, told.st_size, told.st_mtime_ns
 
 
 def _scale(name: str, *, stated: Scale, given: float | None) -> Mpp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from deeplab.bundles.card import Card
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import SlideCount
 from deeplab.data.opening import OpenedSlides
+from deeplab.errors import ServerError
 from deeplab.evaluation.charts import confusion_png
 from deeplab.files import whole_file
 from deeplab.server.session import ServerLogin, Session
@@ -23,6 +25,8 @@ from deeplab.training.report import write_report
 from deeplab.training.settings_words import all_settings, settings_in_words
 from deeplab.training.validation import Validation
 from deeplab.training.worst import post_worst, worst_layers, write_worst
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = 3  # of each kind
 UNREADABLE = "it could not be read any more"
@@ -62,7 +66,6 @@ def write_outcome(ended: Ended, folder: Path) -> None:
 
     Raises:
         OutputError: a file cannot be written.
-        ServerError: the server takes no layer.
     """
     facts = facts_of(ended)
     charts: dict[str, Callable[[], bytes]] = {
@@ -82,8 +85,13 @@ def write_outcome(ended: Ended, folder: Path) -> None:
         write_report(ended.request.output_report, facts)
     if found:
         layers = worst_layers(found, facts.classes, facts.model)
-        write_worst(folder / "worst regions", layers)
-        _post(ended, layers)
+        place = folder / "worst regions"
+        write_worst(place, layers)
+        try:
+            _post(ended, layers)
+        except ServerError as error:  # a token may not last as long as a training, whose model is
+            log.warning("not all worst regions are on the slides, but they are in %s", place)
+            log.warning("%s", error)
 
 
 def facts_of(ended: Ended) -> ReportFacts:

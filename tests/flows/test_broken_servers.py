@@ -29,7 +29,7 @@ FLOWS = {
     "ingest": ("ingest", FOLDER),
     "export": ("export-annotations", FOLDER, "a.zip"),
 }
-ASKED = {"features": 20, "evaluate": 16, "ingest": 10, "export": 6}
+ASKED = {"features": 26, "evaluate": 19, "ingest": 10, "export": 6}
 
 
 @pytest.fixture
@@ -117,6 +117,21 @@ def test_any_name_is_safe_in_files_tables_and_lines(girder, run, flow, name):
     else:
         assert code == 0, line
         assert set(files) <= set(FLOWS[flow])
+
+
+def test_a_slide_that_changes_while_it_is_read_counts_for_nothing(girder, run):
+    layers = dict(girder.board.layers)
+
+    def change(path, reply):
+        if "/zxy/" in path:
+            girder.routes[f"item/{ITEM}"]["largeImage"] = {"fileId": "2a" * 12}
+        return reply
+
+    girder.change = change
+    code, line, files = run("features")
+    assert (code, files) == (2, [])
+    assert "a.tiff has changed while it was read" in line
+    assert girder.board.layers == layers
 
 
 def test_two_slides_that_look_alike_are_told_apart(girder, run, tmp_path):

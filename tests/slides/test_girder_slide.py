@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import io
+import shutil
 from pathlib import Path
 
 import large_image_source_openslide
 import large_image_source_tiff
 import numpy as np
 import pytest
+from PIL import Image
 
-from deeplab.errors import AccessDeniedError, ScaleError, ServerError, SlideNotFoundError
+from deeplab.errors import (
+    AccessDeniedError,
+    ScaleError,
+    ServerError,
+    SlideNotFoundError,
+    UnreadableSlideError,
+)
 from deeplab.geometry.frames import Mpp, WorkBox
 from deeplab.server.items import get_item
 from deeplab.server.session import Patience, ServerLogin, Session
@@ -15,7 +24,7 @@ from deeplab.server.tiles import fetch_tile, tiles_info
 from deeplab.slides.girder_slide import GirderTiles
 from deeplab.slides.pyramid import PyramidSlide
 from deeplab.slides.slide import open_slide
-from tests.girder_for_tests import ITEM, TOKEN, fake_girder, item_routes
+from tests.girder_for_tests import ITEM, TOKEN, fake_girder, item_routes, raw
 from tests.slides_for_tests import tissue, write_svs, write_tiff
 
 SMALL_REGION = Path(__file__).parents[2].parent / "shared/data/slides/CMU-1-Small-Region.svs"
@@ -146,6 +155,69 @@ def test_a_tile_larger_than_the_server_said_is_refused(svs):
         info = tiles_info(session, ITEM)
         with pytest.raises(ServerError, match="a tile of 256 x 256 pixels|more than"):
             fetch_tile(session, ITEM, info, z=2, x=0, y=0, encoding="PNG")
+
+
+def tile_of(kind, mode="RGB", size=(256, 256), form="PNG"):
+    packed = io.BytesIO()
+    Image.new(mode, size).save(packed, form)
+    return raw(packed.getvalue(), kind)
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (tile_of("image/png", size=(100, 100)), "s has an incomplete tile 1/1 at level"),
+        (tile_of("image/png", size=(256, 300)), "a tile of 256 x 300 pixels"),
+        (tile_of("image/png", size=(20_000, 20_000), mode="1"), "a tile of 20000 x 20000 pixels"),
+        (tile_of("text/html"), "something that is no image"),
+        (tile_of("image/gif", form="GIF"), "an image that cannot be decoded"),
+        (raw(b"<svg/>", "image/svg+xml"), "an image that cannot be decoded"),
+        (raw(b"\x89PNG\r\n", "image/png"), "cannot be decoded"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_tile_that_is_not_what_was_asked_for_is_one_sentence(svs, reply, sentence):
+    with fake_girder(routes=item_routes(sources(svs, TIFF))) as girder, open_quick(girder) as slide:
+        frame = slide.frame(0.5)
+        slide.read(frame, WorkBox(0, 0, 10, 10))
+        girder.change = lambda path, right: reply if "/1/1?" in path else right
+        with pytest.raises((ServerError, UnreadableSlideError), match=sentence):
+            slide.read(frame, frame.box)
+
+
+def test_a_slide_that_changes_on_the_server_while_it_is_read_counts_for_nothing(svs):
+    with (
+        fake_girder(routes=item_routes(sources(svs, TIFF))) as girder,
+        open_slide(ITEM, server=girder.login) as slide,
+    ):
+        slide.check_unchanged()
+        girder.routes[f"item/{ITEM}"]["size"] += 5  # a file of annotations is put beside
+        girder.routes[f"item/{ITEM}"]["name"] = "another.svs"
+        slide.check_unchanged()
+        for place, told in (
+            (f"item/{ITEM}", {"largeImage": {"fileId": "2a" * 12}}),
+            (f"item/{ITEM}/tiles", {"sizeX": 5}),
+            (f"file/{ITEM}", {"_id": ITEM, "size": 5}),
+        ):
+            before = girder.routes.get(place, {})
+            girder.routes[place] = before | told
+            with pytest.raises(UnreadableSlideError, match="has changed while it was read"):
+                slide.check_unchanged()
+            girder.routes[place] = before or 404
+
+
+def test_a_file_that_is_replaced_while_it_is_read_counts_for_nothing(svs, tmp_path):
+    path = tmp_path / "a.svs"
+    shutil.copyfile(svs, path)
+    with open_slide(path) as slide:
+        slide.check_unchanged()
+        shutil.copyfile(svs, tmp_path / "b.svs")
+        (tmp_path / "b.svs").replace(path)
+        with pytest.raises(UnreadableSlideError, match=r"^a.svs has changed while it was read"):
+            slide.check_unchanged()
+        path.unlink()
+        with pytest.raises(UnreadableSlideError, match="start again"):
+            slide.check_unchanged()
 
 
 def test_the_name_of_the_slide_is_that_of_the_item(svs):

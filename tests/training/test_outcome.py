@@ -11,7 +11,6 @@ from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import Amount, Census, SlideCount
 from deeplab.data.opening import OpenedSlides
-from deeplab.errors import AccessDeniedError
 from deeplab.exchange.samples import LeftOut
 from deeplab.training.history import History
 from deeplab.training.outcome import Ended, facts_of, write_outcome
@@ -112,8 +111,11 @@ def test_the_worst_regions_go_to_the_item_of_their_slide_where_that_is_asked_for
     assert len(layer["elements"]) == 4
 
 
-def test_where_the_server_refuses_the_layer_all_files_are_there(ended, tmp_path):
-    with fake_girder(routes={"annotation": 403}) as girder, pytest.raises(AccessDeniedError):
+def test_a_token_that_expired_during_the_training_costs_no_file(ended, tmp_path, caplog):
+    with fake_girder(routes={"annotation": 401}) as girder:
         write_outcome(on_server(ended, girder, post_worst="auto"), tmp_path / "work")
+    assert "not all worst regions are on the slides, but they are in" in caplog.text
+    assert "the token has expired" in caplog.text
+    assert girder.login.token not in caplog.text
     assert (tmp_path / "report.html").exists()
     assert list((tmp_path / "work" / "worst regions").iterdir())
