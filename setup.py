@@ -48,11 +48,13 @@ setup(
         "pillow>=11",
         "pylibtiff>=0.6",
         "requests>=2.32",
+        "pydicom>=3",
         "rich>=13",
         "scikit-image>=0.24,<2",  # HistomicsTK uses names that 2 takes away
         "scipy>=1.15",
         "shapely>=2.0.6",
         "simplejpeg>=1.8",
+        "zarr>=3",
         "tifffile>=2024.8",
         "urllib3>=2.2",
     ],

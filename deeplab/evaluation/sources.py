@@ -29,6 +29,7 @@ from deeplab.exchange.beside import (
     unclear,
 )
 from deeplab.exchange.samples import files_in
+from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
 from deeplab.files import check_spared
 from deeplab.names import shown_name
 from deeplab.server.annotations import item_annotations
@@ -262,7 +263,8 @@ def _slides(reference: Path, drawn: Sequence[Path], request: EvaluateRequest) ->
     asked = Path(request.slide) if request.slide else None
     if asked and not asked.exists():
         raise SourceError(f"there is no file or folder {asked}")
-    there = files_in(asked) if asked and asked.is_dir() else [asked] if asked else []
+    is_slide = asked is not None and (asked.is_file() or is_slide_folder(asked))
+    there = files_in(asked) if asked and not is_slide else []
     # What could be a mask is one, unless something is drawn for it.
     names = {plain_name(path.name) for path in drawn}
     there += [
@@ -271,7 +273,10 @@ def _slides(reference: Path, drawn: Sequence[Path], request: EvaluateRequest) ->
         if not (is_picture(path.name) or path.suffix.lower() in MASKS)
         or names & {*names_beside(path.name, SUFFIXES)} - {plain_name(path.name)}
     ]
-    slides = [p for p in there if p.suffix.lower() in SLIDES and not is_mask(p.name)]
+    slides = slides_among(there, drawn=names, suffixes=SUFFIXES)
+    slides += slide_folders(reference)
+    if asked:
+        slides += [asked] if is_slide else slide_folders(asked)
     return dict(sorted((path.name, path) for path in reversed(slides)))
 
 
@@ -314,8 +319,10 @@ def _slide_beside(annotation: Path) -> str:
     Raises:
         ConfigError: there are several.
     """
-    names = [p.name for p in files_in(annotation.parent) if p.suffix.lower() in SLIDES]
-    slides = [name for name in names if not is_mask(name) and name != annotation.name]
+    files = [each for each in files_in(annotation.parent) if each != annotation]
+    drawn = {plain_name(annotation.name)}
+    there = slides_among(files, drawn=drawn, suffixes=SUFFIXES) + slide_folders(annotation.parent)
+    slides = [each.name for each in there]
     found = slides_by_file(slides, SUFFIXES).get(plain_name(annotation.name), [])
     if len(found) > 1:
         told = " or ".join(map(shown_name, found))

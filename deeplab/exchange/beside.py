@@ -10,7 +10,7 @@ from pathlib import PurePath
 PICTURES = {".png", ".jpg", ".jpeg"}
 SLIDES = {
     *(".svs", ".tif", ".tiff", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide"),
-    *(".qptiff", ".dcm", ".czi", *PICTURES),
+    *(".qptiff", ".dcm", ".czi", ".zarr", *PICTURES),
 }
 COMPOUND = (".ome",)  # before the suffix of a slide; its files may be called without it
 MASK = ".mask"  # slide.mask.png holds label values

@@ -36,6 +36,7 @@ from deeplab.exchange.beside import (
     unclear,
 )
 from deeplab.exchange.label_images import LabelImages
+from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
 from deeplab.files import is_plain_file
 from deeplab.names import shown_name
 from deeplab.server.annotations import (
@@ -153,19 +154,8 @@ def find_samples(
         ConfigError: the list file has no column `slide` or a column that is not known.
         ServerError: the server refuses or fails.
     """
-    path, names = Path(source), _MaskNames(tuple(classes), ignore)
-    if path.is_dir():
-        entries = list(_in_folder(path, names))
-    elif path.suffix.lower() in SLIDES and path.is_file():
-        entries = [
-            each for each in _in_folder(path.parent, names) if each.name == shown_name(path.name)
-        ]
-    elif path.is_file():
-        entries = list(_in_list(path, names))
-    elif login and is_girder_id(source):
-        entries = list(_in_girder(source, login))
-    else:
-        raise SourceError(f"there is no folder or list file {source}")
+    names = _MaskNames(tuple(classes), ignore)
+    entries = _entries(source, names, login)
     if not entries:
         raise SourceError(f"{source} holds no slide; files of these kinds count: {_kinds()}")
     found = Found()
@@ -187,11 +177,36 @@ def _kinds() -> str:
     return ", ".join(sorted(SLIDES))
 
 
-def _in_folder(folder: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
+def _entries(source: str, names: _MaskNames, login: ServerLogin | None) -> list[Sample | LeftOut]:
+    path = Path(source)
+    if path.is_dir():
+        entries = list(_in_folder(path, names))
+        if is_slide_folder(path) and not any(isinstance(each, Sample) for each in entries):
+            return _called(path, names) or entries
+        return entries
+    if path.suffix.lower() in SLIDES and path.is_file():
+        return _called(path, names)
+    if path.is_file():
+        return list(_in_list(path, names))
+    if login and is_girder_id(source):
+        return list(_in_girder(source, login))
+    raise SourceError(f"there is no folder or list file {source}")
+
+
+def _called(path: Path, names: _MaskNames) -> list[Sample | LeftOut]:
+    """The slide at a path, as it stands in its folder."""
+    there = _in_folder(path.parent, names, wanted=path)
+    return [each for each in there if each.name == shown_name(path.name)]
+
+
+def _in_folder(
+    folder: Path, names: _MaskNames, *, wanted: Path | None = None
+) -> Iterator[Sample | LeftOut]:
     files = files_in(folder)
     # A suffix may be written in capitals; the rest of a name is taken to the letter.
     by_name = {plain_name(p.name): p for p in reversed(files)}
-    slides = [p for p in files if p.suffix.lower() in SLIDES and not is_mask(p.name)]
+    slides = slides_among(files, drawn=by_name, suffixes=BESIDE, wanted=wanted)
+    slides += slide_folders(folder)
     about = slides_by_file([p.name for p in slides], BESIDE)
     scans = {p.stem: p for p in reversed(slides) if not is_picture(p.name)}
     for path in slides:
@@ -262,7 +277,7 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
         raise SourceError(f"{where}: there are more cells than columns")
     cells = {column: text.strip() for column, text in row.items()}
     slide, annotation = (_at(folder / cells[column]) for column in ("slide", "annotation"))
-    if not slide.is_file():
+    if not (slide.is_file() or is_slide_folder(slide)):
         raise SourceError(f"{where}: there is no file {slide}")
     if not cells["annotation"]:
         return LeftOut(shown_name(slide.name), "has no annotation in the list", files=(slide,))

@@ -36,6 +36,7 @@ MAGIC: tuple[tuple[bytes, int, Kind], ...] = (
     *((each, 0, "picture") for each in (b"GIF87a", b"GIF89a", b"P5", b"P6")),
     *((each, 0, "picture") for each in (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
     (b"WEBP", 8, "picture"),
+    (b"PK\3\4", 0, "zarr"),
     (b"DICM", 128, "dicom"),
     (b"ZISRAWFILE", 0, "zeiss"),
     (b"SQLite format 3\0", 0, "sakura"),

@@ -23,9 +23,11 @@ from large_image_source_pil import PILFileTileSource
 
 from deeplab.errors import UnreadableSlideError
 from deeplab.slides.admission import Admitted, admit
+from deeplab.slides.dicom import files_of_one_series, why_unreadable
 from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.large_image_slide import LargeImageTiles, try_source
 from deeplab.slides.levels import levels_of_one_picture
+from deeplab.slides.ome_zarr import ZarrTiles, is_zarr
 from deeplab.slides.pictures import raise_if_dark, raise_unless_upright
 from deeplab.slides.pixel_kinds import TURNED_RIGHT, UPRIGHT, is_plain
 from deeplab.slides.pyramid import Tile, TileReader
@@ -65,11 +67,13 @@ def open_file(path: Path) -> OpenedFile:
     """
     admitted = admit(path)
     if admitted.kind == "zarr":
-        raise UnreadableSlideError(path, "is a folder; give the slide's file")
+        return _open_zarr(path)
     if admitted.kind == "tiff":
         return _open_tiff(path, admitted)
     if admitted.kind == "picture":
         tiles = _open_picture(path)
+    elif admitted.kind == "dicom":
+        tiles = _open_dicom(path, admitted)
     else:
         tiles = _opened(OpenslideFileTileSource, path)
     tiles.look(_samples(tiles))
@@ -77,11 +81,33 @@ def open_file(path: Path) -> OpenedFile:
     return OpenedFile(tiles=tiles, scale=scale)
 
 
+def _open_zarr(path: Path) -> OpenedFile:
+    if not is_zarr(path):
+        raise _unreadable(path)
+    tiles = ZarrTiles(path)
+    try:
+        tiles.keep_levels(levels_of_one_picture(tiles, tiles.full_levels, path.name))
+    except UnreadableSlideError:
+        tiles.close()
+        raise
+    return OpenedFile(tiles=tiles, scale=tiles.scale)
+
+
 def _open_picture(path: Path) -> LargeImageTiles:
     raise_unless_upright(path)
     tiles = _opened(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
     raise_if_dark(path, tiles)
     return tiles
+
+
+def _open_dicom(path: Path, admitted: Admitted) -> LargeImageTiles:
+    """A series through any of its files: a reader looks for the others beside it."""
+    files = files_of_one_series(path, admitted.parts) if path.is_dir() else [path]
+    for file in files:
+        tiles = try_source(OpenslideFileTileSource, file)
+        if tiles is not None:
+            return tiles
+    raise UnreadableSlideError(path.name, why_unreadable(files[0]))
 
 
 def _opened(source: Any, path: Path, **options: int) -> LargeImageTiles:  # noqa: ANN401

@@ -69,6 +69,15 @@ class PyramidShape:
         return [Tile(level, *place) for place in places]
 
 
+def halvings_between(whole: tuple[int, int], part: tuple[int, int]) -> int | None:
+    """Return how often a size (width, height) was halved to make another; None if it was not."""
+    halvings = max(0, round(math.log2(whole[0] / part[0]))) if all(part) else 0
+    for side, full in zip(part, whole, strict=True):
+        if not full // 2**halvings <= side <= math.ceil(full / 2**halvings):
+            return None
+    return halvings
+
+
 def levels_worth_reading(full: Collection[int]) -> tuple[int, ...]:
     """The `full` levels, those that the file has, and what only a reader can make far below them.
 

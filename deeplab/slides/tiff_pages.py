@@ -28,7 +28,7 @@ from deeplab.slides.pixel_kinds import (
     raise_unless_readable,
     undecodable,
 )
-from deeplab.slides.pyramid import WHITE, PyramidShape, Rgb, Tile
+from deeplab.slides.pyramid import WHITE, PyramidShape, Rgb, Tile, halvings_between
 
 STRIP_ROWS = 256  # rows of a page without tiles that are read together
 MOST_TILES_SEEN = 24  # to tell how bright its pixels can be
@@ -89,7 +89,7 @@ def picture_of(name: str, tiff: tifffile.TiffFile, width: int, height: int) -> P
         return Picture(levels=by_channels)
     levels = {0: (base,)}
     for page in pages:
-        halvings = _halvings(base, page)
+        halvings = halvings_between(size_of(base), size_of(page))
         if halvings and halvings not in levels and _form(page) == _form(base):
             levels[halvings] = (page,)
     return Picture(levels=levels)
@@ -121,7 +121,7 @@ def _channels(
             raise UnreadableSlideError(
                 name, "lacks pages of its channels, or they lie in other files; give a whole file"
             )
-        halvings = _halvings(base, there[0])
+        halvings = halvings_between(size_of(base), size_of(there[0]))
         if halvings is not None and all(_form(p) == _form(base) for p in there):
             levels.setdefault(halvings, there)
     return levels if 0 in levels else {}
@@ -129,18 +129,6 @@ def _channels(
 
 def _form(page: tifffile.TiffPage) -> tuple[object, ...]:
     return (page.photometric, page.samplesperpixel, page.dtype, page.planarconfig)
-
-
-def _halvings(base: tifffile.TiffPage, page: tifffile.TiffPage) -> int | None:
-    """How often `base` was halved to make `page`; None where that does not make it."""
-    halvings = max(0, round(math.log2(base.imagewidth / page.imagewidth)))
-    for side, whole in (
-        (page.imagewidth, base.imagewidth),
-        (page.imagelength, base.imagelength),
-    ):
-        if not whole // 2**halvings <= side <= math.ceil(whole / 2**halvings):
-            return None
-    return halvings
 
 
 class PageTiles:

@@ -1,0 +1,319 @@
+"""An OME-Zarr (NGFF), a folder or a zip of it, as a slide."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.errors import ConfigError, UnreadableSlideError
+from deeplab.geometry.frames import Mpp
+from deeplab.slides.colours import channels_to_rgb, kind_of, top_of
+from deeplab.slides.faults import READ_FAULTS
+from deeplab.slides.limits import MAX_SIDE, MAX_TILE_BYTES
+from deeplab.slides.pixel_kinds import REWRITE, raise_unless_in_range
+from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, halvings_between
+from deeplab.slides.scale import Scale
+
+MARKS = (".zgroup", ".zattrs", ".zarray", "zarr.json")  # files by which a folder is a Zarr
+COLOURS = 3
+SMALLEST_TILE, TILE, LARGEST_TILE = 128, 512, 2048  # pixels of a side
+MAX_PART_BYTES = 2**28  # of a chunk, or a file of several (shard), in a zip
+MOST_GROUPS = 64  # of a container that are looked into for pictures
+# Units of length that NGFF takes (UDUNITS), in um.
+UM = {
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+    "inch": 25_400.0,
+    "nanometre": 1e-3,
+    "micrometre": 1.0,
+    "millimetre": 1e3,
+    "centimetre": 1e4,
+    "metre": 1e6,
+}
+OLDEST_AXES = ("t", "c", "z", "y", "x")  # of all pictures before NGFF 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Image:
+    """A picture: its arrays by the number of halvings, the places of its axes, its scale."""
+
+    arrays: Mapping[int, Any]
+    axes: tuple[str, ...]
+    mpp: Mpp | None
+
+    @property
+    def base(self) -> Any:  # noqa: ANN401  zarr's Array of any kind
+        return self.arrays[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.side(self.base, "x"), self.side(self.base, "y")
+
+    def side(self, array: Any, axis: str) -> int:  # noqa: ANN401
+        return int(array.shape[self.axes.index(axis)])
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a folder is a Zarr, or a file a zip of one."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in MARKS)
+    return _root_in(path) is not None
+
+
+def _root_in(path: Path) -> str | None:
+    """The folder of a zip that is a Zarr, "" for all of it; None where none is.
+
+    Raises:
+        UnreadableSlideError: a part of it claims more than any chunk can need.
+    """
+    try:
+        with zipfile.ZipFile(path) as packed:
+            parts = packed.infolist()
+    except zipfile.BadZipFile:
+        return None
+    except READ_FAULTS:
+        return None
+    if any(part.file_size > MAX_PART_BYTES for part in parts):
+        raise UnreadableSlideError(path.name, "holds a part that is larger than any chunk can be")
+    roots = [
+        PurePosixPath(part.filename).parent
+        for part in parts
+        if PurePosixPath(part.filename).name in MARKS
+    ]
+    shortest = min(roots, key=lambda root: len(root.parts), default=None)
+    return None if shortest is None else "/".join(shortest.parts)
+
+
+class ZarrTiles:
+    """The tiles of the largest picture in the OME-Zarr at `path`.
+
+    Of a stack the first plane is read, of more than three channels the first three.
+
+    Raises:
+        UnreadableSlideError: it is none, or damaged, or of a kind that is not read.
+    """
+
+    description = "zarr"
+
+    def __init__(self, path: Path) -> None:
+        self._name = path.name
+        try:
+            image = max(_images(path), key=lambda image: math.prod(image.size), default=None)
+        except READ_FAULTS as error:
+            raise UnreadableSlideError(
+                path.name, f"is an OME-Zarr that cannot be read: {_words(error)}"
+            ) from error
+        if image is None:
+            raise UnreadableSlideError(
+                path.name,
+                "is a Zarr without a picture by OME-Zarr's rules (multiscales); convert the slide "
+                "anew, as bioformats2raw does",
+            )
+        self._image, self.scale = image, Scale(mpp=image.mpp)
+        self._raise_unless_colours()
+        self.shape = self._shape()
+        self.full_levels = self.shape.usable
+        self._top = 0.0
+        seen = [self._samples(tile) for tile in self._some_tiles()]
+        self._top = max(map(top_of, seen), default=0.0)
+        for samples in seen:
+            raise_unless_in_range(self._name, samples, self._top)
+        channels = image.side(image.base, "c") if "c" in image.axes else 1
+        self.kind = kind_of(channels, np.dtype(image.base.dtype))
+
+    def _raise_unless_colours(self) -> None:
+        array = self._image.base
+        if max(self._image.size) > MAX_SIDE:
+            raise UnreadableSlideError(self._name, "claims more pixels than any slide has")
+        if math.prod(array.chunks) * array.dtype.itemsize > MAX_TILE_BYTES:
+            raise UnreadableSlideError(
+                self._name,
+                f"has chunks of more than {MAX_TILE_BYTES // 2**20} MiB; write it anew with "
+                "smaller ones, of 512 x 512 pixels",
+            )
+        if array.dtype.kind not in "buif":
+            raise UnreadableSlideError(self._name, f"has pixels of {array.dtype}; {REWRITE}")
+
+    def _shape(self) -> PyramidShape:
+        image, levels = self._image, 1 + max(self._image.arrays)
+        chunks = dict(zip(image.axes, image.base.chunks, strict=True))
+        wide, high = (
+            side if SMALLEST_TILE <= side <= LARGEST_TILE else TILE
+            for side in (chunks["x"], chunks["y"])
+        )
+        width, height = image.size
+        return PyramidShape(
+            width_level0=width,
+            height_level0=height,
+            tile_width=min(wide, width),
+            tile_height=min(high, height),
+            levels=levels,
+            usable=tuple(sorted(levels - 1 - halvings for halvings in image.arrays)),
+        )
+
+    def _some_tiles(self) -> Iterator[Tile]:
+        for level in dict.fromkeys((self.shape.usable[0], self.shape.levels - 1)):
+            yield from self.shape.samples(level)
+
+    def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
+        """The pixels of `tiles`, one after the other.
+
+        Raises:
+            UnreadableSlideError: a tile is damaged, or its pixels cannot be told.
+        """
+        return [self._read(tile) for tile in tiles]
+
+    def keep_levels(self, levels: tuple[int, ...]) -> None:
+        """Read no other levels than these."""
+        self.shape = replace(self.shape, usable=levels)
+
+    def _read(self, tile: Tile) -> Rgb:
+        samples = self._samples(tile)
+        raise_unless_in_range(self._name, samples, self._top)
+        return channels_to_rgb(samples, top=self._top)
+
+    def _samples(self, tile: Tile) -> NDArray[Any]:
+        """The samples of a tile, (height, width, channels)."""
+        image, shape = self._image, self.shape
+        array = image.arrays[shape.levels - 1 - tile.level]
+        wide, high = shape.tile_width, shape.tile_height
+        place = {
+            "x": slice(tile.x * wide, min((tile.x + 1) * wide, image.side(array, "x"))),
+            "y": slice(tile.y * high, min((tile.y + 1) * high, image.side(array, "y"))),
+            "c": slice(0, COLOURS),
+        }
+        kept = [axis for axis in image.axes if axis in place]
+        try:
+            raw: NDArray[Any] = np.asarray(array[tuple(place.get(axis, 0) for axis in image.axes)])
+        except READ_FAULTS as error:
+            by = shape.downsample(tile.level)
+            raise UnreadableSlideError(
+                self._name,
+                f"cannot be read at pixel ({tile.x * wide * by}, {tile.y * high * by}): it is "
+                f"damaged, copy it again ({_words(error)})",
+            ) from error
+        if "c" not in kept:
+            raw, kept = raw[..., None], [*kept, "c"]
+        return raw.transpose([kept.index(axis) for axis in "yxc"])
+
+    def close(self) -> None:
+        """Let go of the file of a zip."""
+        self._image.base.store.close()
+
+
+def _words(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _images(path: Path) -> Iterator[_Image]:
+    """Yield the pictures of a container: of its first group, or of the groups in it."""
+    import zarr  # noqa: PLC0415  0.4 s, and only a Zarr needs it
+
+    local = zarr.storage.LocalStore(path, read_only=True)
+    store = local if path.is_dir() else zarr.storage.ZipStore(path, mode="r")
+    root = zarr.open(store, path="" if path.is_dir() else _root_in(path), mode="r")
+    if not isinstance(root, zarr.Group):
+        return
+    groups = [root]
+    if not _multiscales(root):
+        # bioformats2raw numbers its pictures; a plate of wells has more of them, and of one size.
+        groups = [group for _, group in zip(range(MOST_GROUPS), root.group_values(), strict=False)]
+    for group in groups:
+        for scales in _multiscales(group)[:1]:
+            image = _image(path.name, group, scales)
+            if image is not None:
+                yield image
+
+
+def _multiscales(group: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401
+    attributes = group.attrs.asdict()
+    inside = attributes.get("ome")
+    stated = (inside if isinstance(inside, dict) else attributes).get("multiscales")
+    return [each for each in stated if isinstance(each, dict)] if isinstance(stated, list) else []
+
+
+def _image(name: str, group: Any, scales: Mapping[str, Any]) -> _Image | None:  # noqa: ANN401
+    axes, units = _axes(scales.get("axes"))
+    if not {"x", "y"} <= set(axes) or len(set(axes)) != len(axes):
+        return None
+    arrays: dict[int, Any] = {}
+    datasets = [each for each in scales.get("datasets", ()) if isinstance(each, dict)]
+    for dataset in datasets:
+        array = group[_inside(name, dataset.get("path"))]
+        if len(array.shape) != len(axes):
+            return None
+        size = array.shape[axes.index("x")], array.shape[axes.index("y")]
+        base = arrays.get(0, array)
+        whole = base.shape[axes.index("x")], base.shape[axes.index("y")]
+        halvings = halvings_between(whole, size)
+        if halvings is not None and array.dtype == base.dtype:
+            arrays.setdefault(halvings, array)
+    if not arrays or not all(arrays[0].shape):
+        return None
+    return _Image(arrays=arrays, axes=axes, mpp=_mpp(axes, units, scales, datasets[0]))
+
+
+def _axes(stated: object) -> tuple[tuple[str, ...], Mapping[str, object]]:
+    """The names of axes in small letters, and their units."""
+    if not isinstance(stated, list):
+        return OLDEST_AXES, {}
+    named = [each if isinstance(each, dict) else {"name": each} for each in stated]
+    axes = tuple(str(each.get("name", "")).lower() for each in named)
+    return axes, {axis: each.get("unit") for axis, each in zip(axes, named, strict=True)}
+
+
+def _inside(name: str, path: object) -> str:
+    """A path of an array, which must lie in its group.
+
+    Raises:
+        UnreadableSlideError: it does not.
+    """
+    parts = PurePosixPath(path).parts if isinstance(path, str) else ()
+    if not parts or ".." in parts or parts[0] == "/":
+        raise UnreadableSlideError(
+            name, f"names {str(path)[:200]!r} as a part of it, which lies outside: it is not opened"
+        )
+    return "/".join(parts)
+
+
+def _mpp(
+    axes: Sequence[str],
+    units: Mapping[str, object],
+    scales: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+) -> Mpp | None:
+    um = [UM.get(str(units.get(axis))) for axis in "xy"]
+    factors = [_factors(each, len(axes)) for each in (dataset, scales)]
+    if factors[0] is None or None in um:
+        return None
+    try:
+        x, y = (
+            float(unit) * math.prod(float(each[axes.index(axis)]) for each in factors if each)
+            for axis, unit in zip("xy", um, strict=True)
+            if unit is not None
+        )
+        return Mpp(x, y)
+    except (TypeError, ValueError, OverflowError, ConfigError):
+        return None
+
+
+def _factors(holder: Mapping[str, Any], count: int) -> Sequence[Any] | None:
+    """The scales of the axes that a dataset or all of them state."""
+    stated = holder.get("coordinateTransformations")
+    for each in stated if isinstance(stated, list) else ():
+        if isinstance(each, dict) and each.get("type") == "scale":
+            factors = each.get("scale")
+            return factors if isinstance(factors, list) and len(factors) == count else None
+    return None
