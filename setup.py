@@ -26,7 +26,7 @@ setup(
         "deeplab": ["py.typed", "demonstration/*"],
         "deeplab_cli.specs": ["*.xml", "*.json"],
     },
-    entry_points={"console_scripts": ["deeplab = deeplab_cli.main:entry"]},
+    entry_points={"console_scripts": ["deeplab = deeplab_cli.entry:entry"]},
     # TensorFlow is an extra, so that a machine with a GPU does not get the CPU build as well.
     install_requires=[
         "girder-client>=5",  # 3 needs an old setuptools

@@ -57,4 +57,4 @@ def run_command(command: Command[Request], argv: Sequence[str]) -> int:
             summary = command.run(request)
         print(summary, flush=True)
 
-    return at_the_edge(work, argv=argv, when_cancelled="nothing was written")
+    return at_the_edge(work, argv=argv)

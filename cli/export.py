@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from deeplab.config.export_request import ExportFormat, ExportRequest
+from deeplab.native_log import remarks_left_out
 from deeplab_cli.command import Command, CommandParser
 
 
@@ -27,7 +28,8 @@ def _request(asked: argparse.Namespace) -> ExportRequest:
 
 def _run(request: ExportRequest) -> str:
     # Help and a wrong number are answered without TensorFlow.
-    from deeplab.bundles.export import export_model  # noqa: PLC0415
+    with remarks_left_out():
+        from deeplab.bundles.export import export_model  # noqa: PLC0415
 
     return export_model(request).summary()
 

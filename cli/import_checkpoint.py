@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deeplab.config.import_request import ImportRequest
 from deeplab.config.models import BACKBONES
+from deeplab.native_log import remarks_left_out
 from deeplab_cli.command import Command, CommandParser
 
 
@@ -110,7 +111,8 @@ def _request(asked: argparse.Namespace) -> ImportRequest:
 
 def _run(request: ImportRequest) -> str:
     # Help and a wrong number are answered without TensorFlow.
-    from deeplab.bundles.import_model import import_model  # noqa: PLC0415
+    with remarks_left_out():
+        from deeplab.bundles.import_model import import_model  # noqa: PLC0415
 
     return import_model(request).summary()
 

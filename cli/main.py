@@ -22,8 +22,9 @@ from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
 from deeplab_cli.IngestAperioXML.IngestAperioXML import TASK as INGEST
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
+from deeplab_cli.stopping import as_process
 from deeplab_cli.streams import speaking
-from deeplab_cli.task import FAILED, Task, leave, run_task
+from deeplab_cli.task import FAILED, Task, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 
 TASKS: tuple[Task[Any], ...] = (
@@ -105,8 +106,8 @@ def _help() -> str:
 
 
 def entry() -> NoReturn:
-    """The process of the command."""
-    leave(main())
+    """Be the process of the command, where it is started as a module."""
+    as_process(main)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from deeplab import drafts
 from deeplab.errors import OutputError
+from deeplab.interrupt import finishing
 from deeplab.names import without_surrogates
 
 LONGEST_BYTES = 160  # of a name in UTF-8; file systems take 255, of which suffixes want some
@@ -28,42 +29,32 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be made or written, or the disk is full.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
-        # mkstemp makes the file private; a result is as readable as any other file of the user.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-    except OSError as error:
-        raise OutputError(path, error.strerror or str(error)) from error
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(path, error.strerror or str(error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _draft(path) as draft:
+        yield draft
+        drafts.put_in_place({path: draft})
 
 
 @contextmanager
 def all_or_none(writers: Mapping[Path, Callable[[Path], None]]) -> Iterator[None]:
     """Write every file; they appear when the block ends well, and none of them otherwise.
 
+    Once the block has begun, a process that is told to stop ends when all of them are there.
+
     Raises:
         OutputError: they cannot be written; what else the writers raise goes on.
     """
     with ExitStack() as stack:
-        drafts = [(stack.enter_context(whole_file(path)), write) for path, write in writers.items()]
-        for draft, write in drafts:
-            write(draft)
-        yield
+        written: dict[Path, Path] = {}
+        for path in writers:
+            written[path] = stack.enter_context(_draft(path))
+        for path, write in writers.items():
+            try:
+                write(written[path])
+            except OutputError as error:  # of the draft, whose name says nothing to anybody
+                raise OutputError(path, error.problem) from error
+        with finishing():
+            yield
+            drafts.put_in_place(written)
 
 
 def is_plain_file(path: Path) -> bool:
@@ -72,6 +63,28 @@ def is_plain_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a folder that may not be looked into, a name that is too long
         return False
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """An empty file beside `path`, gone when the block ends; what the system refuses is said."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = drafts.begin_file(path)
+        # mkstemp makes the file private; a result is as readable as any other file of the user.
+        umask = os.umask(0)
+        os.umask(umask)
+        draft.chmod(0o666 & ~umask)
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
+    try:
+        yield draft
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(path, error.strerror or str(error)) from error
+    finally:
+        drafts.end(draft)
 
 
 def check_writable(path: Path) -> None:
@@ -109,19 +122,19 @@ def check_spared(outputs: Iterable[Path], read: Iterable[Path]) -> None:
 
 @contextmanager
 def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
-    """A folder for work files, removed at the end however the block ends.
+    """A folder for work files, removed at the end however the block or the process ends.
 
     Raises:
         OutputError: it cannot be made.
     """
     try:
-        folder = Path(tempfile.mkdtemp(prefix="deeplab-", dir=beside))
+        folder = drafts.begin_folder(beside)
     except OSError as error:
         raise OutputError(beside or tempfile.gettempdir(), error.strerror or str(error)) from error
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        drafts.end(folder)
 
 
 def safe_name(name: str) -> str:

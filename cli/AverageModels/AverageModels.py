@@ -6,15 +6,18 @@ import sys
 
 from deeplab.config.progress import Progress
 from deeplab.config.requests import AverageRequest
+from deeplab.native_log import remarks_left_out
 from deeplab_cli.machine import NETWORK
 from deeplab_cli.parser import Habits
-from deeplab_cli.task import Task, leave, run_task
+from deeplab_cli.stopping import as_process
+from deeplab_cli.task import Task, run_task
 
 
 def run(request: AverageRequest, progress: Progress) -> str:
     """Average the models and say of which the mean is."""
     # A form, a help text and a wrong number are answered without TensorFlow.
-    from deeplab.training.average import average_models  # noqa: PLC0415
+    with remarks_left_out():
+        from deeplab.training.average import average_models  # noqa: PLC0415
 
     return average_models(request, progress).summary()
 
@@ -38,4 +41,4 @@ TASK = Task(
 )
 
 if __name__ == "__main__":
-    leave(run_task(TASK, sys.argv[1:]))
+    as_process(lambda: run_task(TASK, sys.argv[1:]))

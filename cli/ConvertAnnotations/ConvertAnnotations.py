@@ -7,7 +7,8 @@ import sys
 from deeplab.config.convert_request import ConvertRequest
 from deeplab.config.progress import Progress
 from deeplab_cli.parser import Habits
-from deeplab_cli.task import Task, leave, run_task
+from deeplab_cli.stopping import as_process
+from deeplab_cli.task import Task, run_task
 
 
 def run(request: ConvertRequest, progress: Progress) -> str:  # noqa: ARG001  every task is run alike
@@ -33,4 +34,4 @@ TASK = Task(
 )
 
 if __name__ == "__main__":
-    leave(run_task(TASK, sys.argv[1:]))
+    as_process(lambda: run_task(TASK, sys.argv[1:]))

@@ -9,7 +9,8 @@ from deeplab.config.features_request import FeaturesRequest
 from deeplab.config.progress import Progress
 from deeplab.errors import DeviceError
 from deeplab_cli.parser import Habits
-from deeplab_cli.task import Task, leave, run_task
+from deeplab_cli.stopping import as_process
+from deeplab_cli.task import Task, run_task
 
 
 def run(request: FeaturesRequest, progress: Progress) -> str:
@@ -41,4 +42,4 @@ TASK = Task(
 )
 
 if __name__ == "__main__":
-    leave(run_task(TASK, sys.argv[1:]))
+    as_process(lambda: run_task(TASK, sys.argv[1:]))

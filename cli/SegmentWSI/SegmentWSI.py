@@ -8,7 +8,8 @@ from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
 from deeplab_cli.machine import NETWORK
 from deeplab_cli.parser import Habits
-from deeplab_cli.task import Task, leave, run_task
+from deeplab_cli.stopping import as_process
+from deeplab_cli.task import Task, run_task
 
 
 def run(request: SegmentRequest, progress: Progress) -> str:
@@ -60,4 +61,4 @@ TASK = Task(
 )
 
 if __name__ == "__main__":
-    leave(run_task(TASK, sys.argv[1:]))
+    as_process(lambda: run_task(TASK, sys.argv[1:]))

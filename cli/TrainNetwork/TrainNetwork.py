@@ -7,20 +7,24 @@ import sys
 
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
+from deeplab.native_log import remarks_left_out
 from deeplab_cli.cluster import with_cluster
 from deeplab_cli.machine import NETWORK, TABLES
 from deeplab_cli.parser import Habits
-from deeplab_cli.task import Task, leave, run_task
+from deeplab_cli.stopping import as_process
+from deeplab_cli.task import Task, run_task
 
 
 def run(request: TrainRequest, progress: Progress) -> str:
     """Train the network and say in a few lines how good it is, or what there is to learn from."""
     # A form, a help text and a wrong number are answered without TensorFlow.
     if request.dry_run:
-        from deeplab.training.dry_run import look  # noqa: PLC0415
+        with remarks_left_out():
+            from deeplab.training.dry_run import look  # noqa: PLC0415
 
         return look(request, progress).text()
-    from deeplab.training.train import train  # noqa: PLC0415
+    with remarks_left_out():
+        from deeplab.training.train import train  # noqa: PLC0415
 
     return train(with_cluster(request, os.environ), progress).summary()
 
@@ -70,4 +74,4 @@ TASK = Task(
 )
 
 if __name__ == "__main__":
-    leave(run_task(TASK, sys.argv[1:]))
+    as_process(lambda: run_task(TASK, sys.argv[1:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from deeplab.data.sampling import Patch
 from deeplab.errors import ConfigError
+from deeplab.interrupt import stop_if_asked
 
+ASKED_EVERY_S = 0.5  # whether to stop, while patches are waited for
 AHEAD = 4  # batches that may wait, so memory is bounded; fewer than a block of hard places
 
 
@@ -105,6 +107,8 @@ def batches(
 
 
 def _gathered(numbers: range, futures: list[Future[Patch]]) -> Batch:
+    while wait(futures, ASKED_EVERY_S).not_done:  # a server that does not answer takes minutes
+        stop_if_asked()
     patches = [future.result() for future in futures]
     return Batch(
         np.stack([p.rgb for p in patches]),

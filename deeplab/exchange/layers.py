@@ -13,6 +13,7 @@ from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.errors import ServerError
 from deeplab.files import scratch_folder
+from deeplab.interrupt import finishing
 from deeplab.report.words import listed
 from deeplab.server.annotations import (
     AnnotationHead,
@@ -23,6 +24,7 @@ from deeplab.server.annotations import (
 from deeplab.server.items import item_with
 from deeplab.server.session import ServerLogin, Session
 
+ON_SERVER = "layers on the server"
 ORIGIN = "deeplab"  # the attribute by which a task knows its own layers again
 Fact = str | int | tuple[str, ...]
 
@@ -84,7 +86,8 @@ def post_layers(
     with scratch_folder() as folder, Session(login) as session:
         path = folder / "layers.json"
         write_girder_json(path, annotations, heatmaps=heatmaps)
-        post_annotation_file(session, item_with(session, slide).id, path)
+        with finishing(ON_SERVER):
+            post_annotation_file(session, item_with(session, slide).id, path)
 
 
 @contextmanager
@@ -155,15 +158,16 @@ def replace_layers(
     kept = [each.head.name for each in stale.values() if not each.head.is_as_made]
     posted: dict[str, str] = {}
     there: list[str] = []
-    with tell_what_is_there(there):
-        for name in annotations.names:
-            if _is_meant(name, only) and name not in present:
-                posted[name] = _free(name, {*kept, *posted.values()})
-                layer = replace(annotations.layer(name), name=posted[name])
-                mark = _marked(origin, item_id, name, layer.name)
-                _post(session, item_id, annotations, layer, mark)
-                there.append(layer.name)
-    removed = list(_remove(session, item_id, stale))
+    with finishing(ON_SERVER):
+        with tell_what_is_there(there):
+            for name in annotations.names:
+                if _is_meant(name, only) and name not in present:
+                    posted[name] = _free(name, {*kept, *posted.values()})
+                    layer = replace(annotations.layer(name), name=posted[name])
+                    mark = _marked(origin, item_id, name, layer.name)
+                    _post(session, item_id, annotations, layer, mark)
+                    there.append(layer.name)
+        removed = list(_remove(session, item_id, stale))
     return Replaced(
         posted=posted,
         present=tuple(n for n in annotations.names if n in present and _is_meant(n, only)),

@@ -30,6 +30,7 @@ from deeplab.inference.plan import Area, tile_plan, wanted_slots, work_frame
 from deeplab.inference.provenance import provenance
 from deeplab.inference.stream import predict_tiles
 from deeplab.inference.table import write_table
+from deeplab.native_log import remarks_left_out
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import tissue_mask
@@ -146,7 +147,8 @@ def _predictor(
 ) -> Predictor:
     """What computes this run, tried on a piece of the tissue that it is to be used on."""
     # Here TensorFlow starts, which takes seconds: all that can be refused has been looked at.
-    from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
+    with remarks_left_out():
+        from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
 
     tissue = [slot for slot, wanted in slots if wanted]
     some = tissue[len(tissue) // 2]

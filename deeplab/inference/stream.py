@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deeplab.geometry.frames import WorkFrame
 from deeplab.geometry.grid import TileSlot
+from deeplab.interrupt import stop_if_asked
 from deeplab.slides.slide import Slide
 
 BATCHES_AHEAD = 3
@@ -59,6 +60,7 @@ def predict_tiles(
     predictor = ThreadPoolExecutor(1, thread_name_prefix="predict")
     try:
         while True:
+            stop_if_asked()  # a training that looks at held-out slides saves what it has learnt
             for group in islice(groups, BATCHES_AHEAD - len(waiting)):
                 tiles = [
                     readers.submit(slide.read, frame, slot.read) for slot, asked in group if asked

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from deeplab.data.mining import HardPlaces
 from deeplab.errors import DeeplabError, OutputError, TrainingError
 from deeplab.evaluation.semantic import Confusion
 from deeplab.files import whole_file
+from deeplab.interrupt import finishing, stop_if_asked, unbroken
 from deeplab.training.checkpoints import Checkpoint, Checkpoints
 from deeplab.training.distribution import Replicas
 from deeplab.training.history import (
@@ -30,7 +32,6 @@ from deeplab.training.history import (
     history_to_json,
 )
 from deeplab.training.identity import difference
-from deeplab.training.interrupt import signals_wait
 from deeplab.training.log_file import LogFile
 from deeplab.training.loop import StepDone, Trainer
 
@@ -119,18 +120,19 @@ class Run:
         first = self.first_step = self._trainer.steps_done
         stream = batches(range(first, self._request.steps))
         self._waiting_share = lambda: stream.waiting_share
-        try:
-            if self._is_to_be_judged(first):
-                self._judge(first)
-            if not self._has_enough():
-                self._take(stream, first)
-        except (SpoiltError, OutputError):
-            raise
-        except BaseException:
-            self._save_if_whole()  # stopped from outside: nothing that was learnt is lost
-            raise
-        finally:
-            stream.close()
+        with ExitStack() as learnt:
+            try:
+                if self._is_to_be_judged(first):
+                    self._judge(first)
+                if not self._has_enough():
+                    self._take(stream, first, learnt)
+            except (SpoiltError, OutputError):
+                raise
+            except BaseException:
+                self._save_if_whole()  # stopped from outside: nothing that was learnt is lost
+                raise
+            finally:
+                stream.close()
 
     def keep(self, path: Path) -> CheckNote | None:
         """Write the model that is asked for to `path`; its validation, None where there was none.
@@ -155,10 +157,13 @@ class Run:
             (self._folder / name).unlink(missing_ok=True)
         return kept
 
-    def _take(self, stream: BatchStream, first: int) -> None:
+    def _take(self, stream: BatchStream, first: int, learnt: ExitStack) -> None:
         for step, batch in enumerate(stream, start=first + 1):
-            with signals_wait():
+            stop_if_asked()
+            with unbroken():
                 self._note(self._trainer.step(batch))
+            if step == first + 1:
+                learnt.enter_context(finishing())  # from here on there is something to be saved
             if self._is_to_be_judged(step):
                 self._finish_steps()
                 self._judge(step)
@@ -174,7 +179,7 @@ class Run:
 
     def _finish_steps(self) -> None:
         """Look at all steps that have begun: the state is then that after the last of them."""
-        with signals_wait():
+        with unbroken():
             self._note(self._trainer.finish())
 
     def _note(self, steps: Iterable[StepDone]) -> None:

@@ -11,6 +11,7 @@ from deeplab import __version__
 from deeplab.annotations.rectangles import Rectangle, rectangle_annotation
 from deeplab.config.classes import ClassList
 from deeplab.files import safe_name, whole_file
+from deeplab.interrupt import finishing
 from deeplab.server.annotations import (
     annotation_heads,
     delete_annotation,
@@ -80,9 +81,10 @@ def post_worst(session: Session, layer: Mapping[str, Any], item: str) -> None:
         for head in annotation_heads(session, item)
         if head.name == LAYER and head.attributes.get("cli") == CLI
     ]
-    post_annotations(session, item, [dict(layer)])
-    for annotation_id in old:
-        delete_annotation(session, annotation_id)
+    with finishing("layers on the server"):
+        post_annotations(session, item, [dict(layer)])
+        for annotation_id in old:
+            delete_annotation(session, annotation_id)
 
 
 def _rectangle(region: Region, rank: int, classes: ClassList) -> Rectangle:

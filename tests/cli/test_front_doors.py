@@ -1,8 +1,6 @@
 """The command as a process: what Girder, Docker and a person call."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,21 +12,6 @@ from deeplab_cli.forms import spec_text
 
 ROOT = Path(__file__).parents[2]
 MAIN = [sys.executable, "-m", "deeplab_cli.main"]
-WAITING_ENGINE = """
-import sys, time, types
-from pathlib import Path
-from deeplab.files import whole_file
-from deeplab_cli.main import main
-stub = types.ModuleType("deeplab.inference.segment")
-def segment_slide(request, progress):
-    with whole_file(request.output_annotation) as path:
-        path.write_text("half")
-        print("ready", flush=True)
-        time.sleep(60)
-stub.segment_slide = segment_slide
-sys.modules[stub.__name__] = stub
-sys.exit(main())
-"""
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -91,23 +74,3 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(words: list[str], start: st
     assert answer.stdout == ""
     assert answer.stderr.startswith(start)
     assert answer.stderr.count("\n") == 1
-
-
-def test_sigterm_stops_the_process_and_leaves_nothing(tmp_path: Path):
-    (tmp_path / "slide.svs").touch()
-    (tmp_path / "model.zip").touch()
-    words = ["segment", "slide.svs", "--model", "model.zip", "--annotation", "out.json"]
-    with subprocess.Popen(
-        [sys.executable, "-c", WAITING_ENGINE, *words],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        os.kill(process.pid, signal.SIGTERM)
-        _, err = process.communicate(timeout=10)
-    assert process.returncode == 143
-    assert err == "cancelled; nothing was written\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.zip", "slide.svs"]

@@ -1,7 +1,6 @@
 """A task ends with the right code, one line, and without secrets."""
 
 import logging
-import signal
 import sys
 import types
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from deeplab.errors import BundleError
-from deeplab.files import whole_file
 from deeplab_cli.main import main
 
 
@@ -110,25 +108,6 @@ def test_a_defect_is_shown_whole_with_exit_1_and_without_the_token(words, engine
     assert "Traceback" in err
     assert "KeyError" in err
     assert "s3cret" not in err
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_cancels_and_leaves_nothing(words, engine, capsys, number, code):
-    def segment_slide(request, progress) -> Result:
-        with whole_file(request.output_annotation) as path:
-            path.write_text("half")
-            try:
-                signal.raise_signal(number)
-            except Exception:  # noqa: BLE001  what a careless library would do
-                pytest.fail("the cancellation was swallowed")
-        return Result("")
-
-    engine(segment_slide)
-    before = signal.getsignal(number)
-    assert main(words) == code
-    assert capsys.readouterr().err == "cancelled; nothing was written\n"
-    assert sorted(path.name for path in Path.cwd().iterdir()) == ["model.zip", "slide.svs"]
-    assert signal.getsignal(number) is before
 
 
 def test_the_command_line_goes_before_the_file(words, engine):
