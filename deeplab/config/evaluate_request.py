@@ -11,6 +11,7 @@ from deeplab.config.requests import Points, Posting
 from deeplab.errors import ConfigError
 
 ErrorLayers = Literal["areas", "objects", "both"]
+Unmatched = Literal["stop", "go_on"]
 BACKGROUND = "background"
 FINEST_UM = 0.05  # per pixel: light shows nothing finer
 COARSEST_UM = 1000.0  # per pixel: no scale is coarser
@@ -33,6 +34,7 @@ class EvaluateRequest:
         post_annotation: "auto" puts the layers of errors on a slide that is a Girder item.
         classes: to be judged, a later one over the earlier; none: all layers there are.
         aliases: other names of classes, each "name=class".
+        unmatched: "go_on" compares also where no name of a layer is on both sides.
         ignore_class: layer of the reference within which nothing is judged; "": none.
         reference_layers: names of the layers that are the reference; none: those that no task made.
         prediction_layers: names of the layers that are the prediction; none: those a task made.
@@ -60,6 +62,7 @@ class EvaluateRequest:
     post_annotation: Posting = "auto"
     classes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    unmatched: Unmatched = "stop"
     ignore_class: str = "ignore"
     reference_layers: tuple[str, ...] = ()
     prediction_layers: tuple[str, ...] = ()
@@ -93,6 +96,7 @@ class EvaluateRequest:
         check_range("min_iou", self.min_iou, 0, 0.99)
         check_choice("error_layers", self.error_layers, get_args(ErrorLayers))
         check_choice("post_annotation", self.post_annotation, get_args(Posting))
+        check_choice("unmatched", self.unmatched, get_args(Unmatched))
         self._check_names()
         for region in self.regions:
             if len(region) < 3:

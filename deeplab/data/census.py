@@ -108,6 +108,7 @@ class Census:
         left_out: slides that are not learnt from, and why.
         odd_names: of layers; those that may be misspelt first.
         smaller_than_patch: slides that are, at the finest working scale.
+        idle_aliases: aliases whose name no layer has.
     """
 
     classes: tuple[str, ...]
@@ -116,6 +117,7 @@ class Census:
     left_out: tuple[LeftOut, ...] = ()
     odd_names: tuple[OddName, ...] = ()
     smaller_than_patch: tuple[str, ...] = ()
+    idle_aliases: tuple[str, ...] = ()
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -166,6 +168,7 @@ class Census:
             *(f"{slide.name}: {remark}" for slide in self.slides for remark in slide.remarks),
             *(f"{name} is smaller than a patch" for name in self.smaller_than_patch),
             *(odd.sentence() for odd in self.odd_names),
+            *(f"no layer has the first name of the alias {alias}" for alias in self.idle_aliases),
             *(f"nobody drew {name}{self._hint(name)}" for name in self.undrawn),
         ]
 
@@ -204,6 +207,7 @@ def take_census(
         left_out=tuple(left_out),
         odd_names=_odd_names(rules, drawn),
         smaller_than_patch=tuple(smaller_than_patch),
+        idle_aliases=rules.idle_aliases({name for layers in drawn for name in layers}),
     )
 
 

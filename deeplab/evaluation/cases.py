@@ -16,6 +16,7 @@ from deeplab.annotations.shapes import Annotations, Layer, polygon_parts
 from deeplab.config.evaluate_request import BACKGROUND, MOST_CLASSES, EvaluateRequest
 from deeplab.errors import AnnotationError, ConfigError, ScaleError, SourceError
 from deeplab.evaluation.field import Field
+from deeplab.evaluation.shared_names import DrawnNames
 from deeplab.evaluation.sides import Sides
 from deeplab.evaluation.slide_score import Case
 from deeplab.evaluation.sources import Pair, reading_of
@@ -54,6 +55,9 @@ class Reader:
         self.of_reference: dict[str, None] = {}
         self.of_prediction: dict[str, None] = {}
         self.unused: dict[str, None] = {}
+        self._drawn = DrawnNames()  # on all slides
+        self._on_slide = DrawnNames()  # on the one read last
+        self._met: set[str] = set()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -80,6 +84,7 @@ class Reader:
         place = _checked(place, sides, pair.name, self._request)
         _check_on_slide(place, sides, pair.name)
         self._learn(sides)
+        self._compare_names(sides)
         return self._case(pair, sides, place), sides.model
 
     def check_classes(self) -> None:
@@ -89,6 +94,28 @@ class Reader:
             if name not in met:
                 there = ", ".join(list(dict.fromkeys([*met, *self.unused]))[:20]) or "none at all"
                 raise ConfigError("classes", name, f"the name of a layer (there are: {there})")
+
+    def check_names(self) -> None:
+        """Raise SourceError where no name is on both sides of any slide, unless that is to be."""
+        problem = self._drawn.problem(self._rules, self._request.classes)
+        if problem and self._request.unmatched == "stop":
+            raise SourceError(f"{problem}; to count all as wrong, set unmatched to go_on")
+
+    @property
+    def mismatch(self) -> str:
+        """What is wrong with the names of the slide read last, as a sentence; "": nothing."""
+        return self._on_slide.problem(self._rules, self._request.classes)
+
+    @property
+    def idle_aliases(self) -> tuple[str, ...]:
+        """The aliases whose name no layer has."""
+        return self._rules.idle_aliases(self._met)
+
+    def _compare_names(self, sides: Sides) -> None:
+        names = (sides.reference.names, sides.prediction.names)
+        self._on_slide = DrawnNames.of(*names, self._rules)
+        self._drawn = self._drawn.with_more(self._on_slide)
+        self._met.update(name for side in names for name in side)
 
     def _learn(self, sides: Sides) -> None:
         for side, met in (

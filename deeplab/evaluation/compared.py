@@ -28,6 +28,8 @@ class Compared:
         unused: layers that are of no class.
         of_reference: classes that the reference has on some slide.
         of_prediction: classes that the prediction has on some slide.
+        mismatched: why no name is on both sides of a slide, by the slide's name.
+        idle_aliases: aliases whose name no layer has.
     """
 
     request: EvaluateRequest
@@ -36,12 +38,15 @@ class Compared:
     unused: tuple[str, ...] = ()
     of_reference: tuple[str, ...] = ()
     of_prediction: tuple[str, ...] = ()
+    mismatched: dict[str, str] = field(default_factory=dict)
+    idle_aliases: tuple[str, ...] = ()
 
 
 def limits(figures: Figures, compared: Compared) -> list[str]:
     """What a reader must know before trusting the figures, the gravest first."""
     return [
-        *_of_the_names(compared),
+        *remarks_on_names(compared),
+        *_of_the_layers(compared),
         *_of_the_slides(figures, compared),
         *_of_the_classes(figures),
         *_of_the_reference(compared),
@@ -49,7 +54,12 @@ def limits(figures: Figures, compared: Compared) -> list[str]:
     ]
 
 
-def _of_the_names(compared: Compared) -> Iterator[str]:
+def remarks_on_names(compared: Compared) -> Iterator[str]:
+    """What a reader must know of the names of layers: what is on one side only, or in no figure."""
+    for slide, why in compared.mismatched.items():
+        yield f"{slide}: {why}. All that is drawn there counts as missed."
+    for alias in compared.idle_aliases:
+        yield f"No layer has the first name of the alias {alias}."
     sides = (
         (compared.of_reference, compared.of_prediction, "reference", "prediction"),
         (compared.of_prediction, compared.of_reference, "prediction", "reference"),
@@ -61,8 +71,11 @@ def _of_the_names(compared: Compared) -> Iterator[str]:
             said = f"Only the {here} has layers of {name}, the {there} has none."
             alike = nearest(name, tuple(other for other in others if other not in own))
             if alike:
-                said += f" Is it called {alike} there? Then say so with aliases: {alike}={name}."
+                said += f' Is it called {alike} there? Then say so: --aliases "{alike}={name}".'
             yield said
+
+
+def _of_the_layers(compared: Compared) -> Iterator[str]:
     if compared.unused:
         yield f"Layers that were not asked for are in no figure: {listed(compared.unused)}."
     if "," in compared.model:

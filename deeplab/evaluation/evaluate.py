@@ -23,7 +23,7 @@ from deeplab.errors import (
     UnreachableError,
 )
 from deeplab.evaluation.cases import Reader
-from deeplab.evaluation.compared import Compared
+from deeplab.evaluation.compared import Compared, remarks_on_names
 from deeplab.evaluation.figures import Figures, write_table
 from deeplab.evaluation.report import as_interval, as_um, write_report
 from deeplab.evaluation.sides import CLI
@@ -56,6 +56,7 @@ class Evaluated:
         of = f" of {self.compared.model}" if self.compared.model else ""
         slides = counted(len(self.figures.scores), "slide")
         yield f"prediction{of} compared with the reference: {slides}"
+        yield from remarks_on_names(self.compared)
         for name in self.figures.classes:
             dice, border, pq = (
                 as_interval(self.figures.pooled(metric, name))
@@ -116,6 +117,7 @@ class _Run:
         self._reader = Reader(request, login)
         self._scores: list[SlideScore] = []
         self._left_out = dict(found.left_out)
+        self._mismatched: dict[str, str] = {}
         self._fault: DeeplabError | None = None
         self.marked: list[_Marked] = []
 
@@ -128,6 +130,9 @@ class _Run:
 
         try:
             case, model = self._reader.read(pair)
+            if slides == 1:
+                self._reader.check_names()  # before all the work
+            self._note_names(pair.name)
             judged = judge(case, self._request, told=told)
         except (AccessDeniedError, UnreachableError):
             raise  # no fault of this slide: the others would go the same way
@@ -142,6 +147,11 @@ class _Run:
         if self._request.output_annotation or self._request.posts:
             self._mark(place, pair, judged, model, case.mpp)
 
+    def _note_names(self, slide: str) -> None:
+        if self._reader.mismatch:
+            self._mismatched[slide] = self._reader.mismatch
+            log.warning("%s: %s", slide, self._reader.mismatch)
+
     def evaluated(self) -> Evaluated:
         """All figures.
 
@@ -152,6 +162,7 @@ class _Run:
         if not self._scores and self._fault:
             raise self._fault
         self._reader.check_classes()
+        self._reader.check_names()
         classes = self._reader.classes
         if not classes:
             raise SourceError("there is no layer to judge on any slide; name the classes")
@@ -168,6 +179,8 @@ class _Run:
                 unused=tuple(self._reader.unused),
                 of_reference=tuple(self._reader.of_reference),
                 of_prediction=tuple(self._reader.of_prediction),
+                mismatched=self._mismatched,
+                idle_aliases=self._reader.idle_aliases,
             ),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal, Self
@@ -79,6 +79,13 @@ class Labelling:
             return names[drawn]
         alike = {meant for name, meant in names.items() if folded(name) == folded(drawn)}
         return alike.pop() if len(alike) == 1 else ""
+
+    def idle_aliases(self, drawn: Collection[str]) -> tuple[str, ...]:
+        """Return the aliases, each "name=class", whose name none of the layers `drawn` has."""
+        there = {folded(name) for name in drawn}
+        return tuple(
+            f"{other}={name}" for other, name in self.aliases.items() if folded(other) not in there
+        )
 
     def near(self, drawn: str) -> str:
         """The name asked for that the name of a layer may be a misspelling of; "": none."""

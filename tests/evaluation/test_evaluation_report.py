@@ -50,7 +50,7 @@ def test_where_nothing_limits_the_figures_nothing_is_said(many):
         ),
         (
             {"of_reference": ("tumour",), "of_prediction": ("tumor",)},
-            "Is it called tumor there? Then say so with aliases: tumor=tumour.",
+            "Is it called tumor there? Then say so: --aliases",
         ),
         ({"unused": ("notes", "old")}, "are in no figure: notes and old"),
         ({"model": "a.zip, b.zip"}, "predictions of different models: a.zip, b.zip"),

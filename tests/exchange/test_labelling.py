@@ -61,3 +61,9 @@ def test_later_classes_lie_over_earlier_ones_and_ignore_over_all():
         ("stroma", 2),
         ("ignore", 255),
     ]
+
+
+def test_aliases_of_which_no_layer_has_the_name_are_idle():
+    rules = Labelling(classes=("a", "b"), aliases={"A 1": "a", "layr": "b"})
+    assert rules.idle_aliases({" a  1", "layer"}) == ("layr=b",)
+    assert rules.idle_aliases({"a 1", "LAYR"}) == ()

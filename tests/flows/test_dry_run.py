@@ -181,3 +181,12 @@ def test_one_more_bad_slide_is_no_reason_not_to_look(folder):
     answer = train(folder, "--dry-run")
     assert answer.returncode == 0
     assert "left out: b.tiff " in answer.stdout
+
+
+def test_an_alias_that_no_layer_has_is_said(folder):
+    for n in range(3):
+        slide(folder, f"{n}.tiff", lesion=LESION)
+    answer = train(folder, "--dry-run", "--aliases", "lezion=lesion,Lesion=lesion")
+    assert answer.returncode == 0, answer.stderr
+    assert "no layer has the first name of the alias lezion=lesion\n" in answer.stdout
+    assert "alias Lesion" not in answer.stdout
