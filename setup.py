@@ -31,6 +31,7 @@ setup(
     install_requires=[
         "girder-client>=5",  # 3 needs an old setuptools
         "girder-slicer-cli-web>=1.5",
+        "google-crc32c>=1.6",
         "h5py>=3.11",
         "ijson>=3.3",
         "large-image>=1.35,<2",

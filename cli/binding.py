@@ -20,6 +20,10 @@ from deeplab_cli.parser import UsageError
 
 Request = TypeVar("Request")
 
+# What people type for a list of numbers that is empty. A list of names may have a name like these.
+NO_NUMBERS = ("none", "empty", "[]", "()")
+LARGEST = 2**53  # whole numbers up to this are numbers of every kind
+_NUMBER_VECTORS = ("integer-vector", "float-vector", "double-vector")
 _FILE_KINDS = ("image", "file", "directory", "item")
 _REGION = (
     "a rectangle x,y,width,height or polygons x1,y1,x2,y2,x3,y3,... with -1,-1 between them,"
@@ -127,6 +131,15 @@ def texts_of(
 def _text_of(parameter: Parameter, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    try:
+        return _plain_text_of(parameter, value)
+    except ValueError as error:  # more digits than Python writes, which TOML has in base 16
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(parameter.name, value, "a number of fewer digits") from None
+
+
+def _plain_text_of(parameter: Parameter, value: object) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     many = parameter.kind.endswith("-vector") or parameter.kind == "region"
@@ -138,7 +151,7 @@ def _text_of(parameter: Parameter, value: object) -> str:
 
 
 def value_of(parameter: Parameter, text: str) -> object:
-    """The value that `text` stands for; string vectors lose their blanks.
+    """The value that `text` stands for; string vectors lose their blanks, "none" has no numbers.
 
     A part of a vector that has a comma stands in quotes, as in CSV: "other, unsure",tumour.
 
@@ -148,6 +161,8 @@ def value_of(parameter: Parameter, text: str) -> object:
     name, kind = parameter.name, parameter.kind
     if parameter.choices and text not in parameter.choices:
         raise ConfigError(name, text, "one of " + ", ".join(parameter.choices))
+    if kind in _NUMBER_VECTORS and text.lower() in NO_NUMBERS:
+        return ()
     if kind.endswith("-vector"):
         try:
             (row,) = csv.reader([text], skipinitialspace=True)
@@ -186,13 +201,15 @@ def _number(name: str, text: str) -> float:
 
 def _whole_number(name: str, text: str) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        pass
-    number = _number(name, text)
-    if not number.is_integer():
-        raise ConfigError(name, text, "a whole number")
-    return int(number)
+        as_float = _number(name, text)
+        if not as_float.is_integer():
+            raise ConfigError(name, text, "a whole number") from None
+        number = int(as_float)
+    if abs(number) > LARGEST:
+        raise ConfigError(name, text, f"a whole number of at most {LARGEST}")
+    return number
 
 
 def regions_of(text: str) -> tuple[Points, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from deeplab.config.import_request import ImportRequest
 from deeplab.config.models import BACKBONES
 from deeplab.native_log import remarks_left_out
+from deeplab_cli.binding import NO_NUMBERS
 from deeplab_cli.command import Command, CommandParser
 
 
@@ -15,13 +16,30 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    """The whole numbers in a word, which commas may part; none in the word "none"."""
+    if text.lower() in NO_NUMBERS:
+        return ()
+    try:
+        return tuple(int(word) for word in _words(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid whole numbers: {text[:100]!r}") from None
+
+
+def _number_or_none(text: str) -> int | None:
+    numbers = _numbers(text)
+    if len(numbers) > 1:
+        raise argparse.ArgumentTypeError(f"one number, not {text[:100]!r}")
+    return numbers[0] if numbers else None
+
+
 def _add_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "prefix",
         type=Path,
         metavar="PREFIX",
-        help="prefix of the checkpoint (as model.ckpt-400000), a folder or zip that holds it and "
-        "perhaps an args.txt, or a frozen graph (.pb)",
+        help="prefix of the checkpoint (as model.ckpt-400000) or one of its files, a folder, zip "
+        "or tar.gz that holds it and perhaps an args.txt, or a frozen graph (.pb)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
     parser.add_argument(
@@ -38,12 +56,12 @@ def _add_arguments(parser: CommandParser) -> None:
         "the graph", "What the variables do not tell; give it as the training did."
     )
     graph.add_argument(
-        "--atrous-rates", type=int, nargs="*", default=(), metavar="RATE",
-        help="of the ASPP's atrous branches, as 6 12 18; left out: it has none",
+        "--atrous-rates", type=_numbers, nargs="*", default=(), metavar="RATE",
+        help="of the ASPP's atrous branches, as 6 12 18; none, or left out: it has none",
     )  # fmt: skip
     graph.add_argument("--output-stride", type=int, metavar="N", help="left out: 16")
     graph.add_argument(
-        "--multi-grid", type=int, nargs="*", default=(), metavar="RATE", help="left out: all 1"
+        "--multi-grid", type=_numbers, nargs="*", default=(), metavar="RATE", help="left out: all 1"
     )
     graph.add_argument(
         "--crop-size", type=int, metavar="N", help="left out: what args.txt says, else 513"
@@ -62,7 +80,7 @@ def _add_told(parser: CommandParser) -> None:
         "compared", "What the variables tell: it may be left out, and must be right if given."
     )
     told.add_argument("--architecture", metavar="NAME", help=", ".join(BACKBONES))
-    told.add_argument("--decoder-output-stride", type=int, metavar="N")
+    told.add_argument("--decoder-output-stride", type=_number_or_none, metavar="N")
     told.add_argument("--aspp-filters", type=int, metavar="N")
     told.add_argument("--decoder-filters", type=int, metavar="N")
     told.add_argument(
@@ -90,10 +108,10 @@ def _request(asked: argparse.Namespace) -> ImportRequest:
         source=asked.prefix,
         output=asked.output,
         architecture=asked.architecture,
-        atrous_rates=tuple(asked.atrous_rates),
+        atrous_rates=tuple(rate for rates in asked.atrous_rates for rate in rates),
         output_stride=asked.output_stride,
         decoder_output_stride=asked.decoder_output_stride,
-        multi_grid=tuple(asked.multi_grid),
+        multi_grid=tuple(rate for rates in asked.multi_grid for rate in rates),
         crop_size=asked.crop_size,
         classes=asked.classes,
         colours=asked.colours,

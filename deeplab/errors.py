@@ -29,6 +29,8 @@ from pathlib import Path
 
 from deeplab.names import shown_name, without_surrogates
 
+LONGEST_VALUE = 400  # letters of what was given that a sentence repeats
+
 
 class DeeplabError(Exception):
     """Anything this library raises on purpose."""
@@ -45,7 +47,13 @@ class ConfigError(DeeplabError, ValueError):
         if "token" in self.name.lower():  # whoever reads the log must not have it
             return f"{self.name} must be {self.must}; what was given is not repeated"
         value = str(self.value) if isinstance(self.value, Path) else self.value
-        return f"{self.name} must be {self.must}, but is {value!r}"
+        try:
+            shown = repr(value)
+        except (ValueError, RecursionError):  # a number of more digits than Python writes
+            shown = f"a {type(value).__name__} that is too long to show"
+        if len(shown) > LONGEST_VALUE:
+            shown = f"{shown[:LONGEST_VALUE]}... ({len(shown):,} letters)"
+        return f"{self.name[:LONGEST_VALUE]} must be {self.must}, but is {shown}"
 
 
 class SlideError(DeeplabError):

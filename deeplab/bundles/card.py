@@ -15,6 +15,9 @@ from deeplab.errors import BundleError, ConfigError
 
 FORMAT = "histomics-deeplab"
 FORMAT_VERSION = 1
+MAX_TILE = 8193  # work pixels; at a stride of 2 its maps take gigabytes
+MAX_NAME = 1000  # letters
+MAX_TEXT = 100_000
 Fact = str | int | float | bool | None
 
 
@@ -65,6 +68,8 @@ class Card:
             if self.mpp_work is not None and not low <= self.mpp_work <= high:
                 raise ConfigError("mpp_work", self.mpp_work, f"from {low:g} to {high:g}")
         stride = self.config.coarsest_stride
+        if self.tile > MAX_TILE:
+            raise ConfigError("tile", self.tile, f"at most {MAX_TILE}")
         if self.tile <= stride or self.tile % stride != 1:
             raise ConfigError("tile", self.tile, f"a multiple of {stride} plus 1")
         if self.halo < 0 or self.halo % stride or self.tile - 2 * self.halo <= stride:
@@ -113,7 +118,9 @@ def card_from_json(text: str | bytes, bundle: str | Path) -> Card:
         BundleError: it is not a card of this format, or one of its values is not possible.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse_constant)
+        # What cannot be written again, as half of a pair of surrogates, cannot be shown either.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise BundleError(bundle, "has a card.json that is not JSON") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
@@ -128,6 +135,10 @@ def card_from_json(text: str | bytes, bundle: str | Path) -> Card:
         return _card(value)
     except ConfigError as error:
         raise BundleError(bundle, f"has a card.json in which {error}") from error
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def _card(value: Mapping[str, Any]) -> Card:
@@ -171,13 +182,19 @@ def _card(value: Mapping[str, Any]) -> Card:
 def _of_type(name: str, value: Any, kind: type) -> Any:  # noqa: ANN401  JSON is any value
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ConfigError(name, value, f"a {kind.__name__}")
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise ConfigError(name, value, f"at most {MAX_TEXT} letters long")
     return value
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        number = math.inf
+    if isinstance(value, bool) or not math.isfinite(number):
         raise ConfigError(name, value, "a number")
-    return float(value)
+    return number
 
 
 def _facts(name: str, value: object) -> dict[str, Fact]:
@@ -190,4 +207,6 @@ def _slide_class(value: object) -> SlideClass:
     if not isinstance(value, dict) or set(value) != {"name", "colour"}:
         raise ConfigError("class", value, "a name and a colour")
     name = _of_type("class name", value["name"], str)
+    if len(name) > MAX_NAME:
+        raise ConfigError("class name", name, f"at most {MAX_NAME} letters long")
     return SlideClass(name, parse_colour(_of_type("colour", value["colour"], str)))

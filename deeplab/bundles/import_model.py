@@ -13,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from deeplab import __version__
-from deeplab.bundles.card import Card
+from deeplab.bundles.card import MAX_TILE, Card
+from deeplab.bundles.checkpoint_files import SAVED_MODEL_NAME
 from deeplab.bundles.importers.frozen_graph import read_frozen_graph
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import open_checkpoint
@@ -103,7 +104,7 @@ def import_model(request: ImportRequest) -> ImportResult:
 
 @contextmanager
 def _open(path: Path) -> Iterator[Variables]:
-    if path.suffix == ".pb":
+    if path.suffix == ".pb" and path.name != SAVED_MODEL_NAME:
         yield read_frozen_graph(path)
     elif is_bundle(path):
         raise BundleError(path, "is a model of this program already; use it as it is")
@@ -172,7 +173,8 @@ def _card(request: ImportRequest, config: DeepLabV3PlusConfig, classes: ClassLis
         classes=classes,
         mpp_work=request.mpp_work or None,
         halo=halo,
-        tile=max(1024 // stride * stride, 6 * halo) + 1,  # at least 44 % of what is read is kept
+        # At least 44 % of what is read is kept, or as much as the largest tile lets.
+        tile=min(max(1024 // stride * stride, 6 * halo) + 1, MAX_TILE),
         trained_on=f"imported from {request.source.name}",
         versions={
             "histomics-deeplab": __version__,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
 
-from deeplab.bundles.archive import open_archive
-from deeplab.bundles.card import Card, card_from_json
+from deeplab.bundles.archive import Archive, open_archive
+from deeplab.bundles.card import Card
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint
-from deeplab.bundles.read import CARD_NAME, is_bundle, read_arguments, read_text
+from deeplab.bundles.read import CARD_NAME, is_bundle, read_archived_card, read_arguments
 from deeplab.bundles.weight_members import read_weight, weight_member
 from deeplab.bundles.weights import named_weights
 from deeplab.config.classes import ClassList
@@ -46,22 +45,22 @@ def load_bundle(path: Path) -> Bundle:
     if not is_bundle(path):
         return _load_ancestor(path)
     with open_archive(path) as archive:
-        card = card_from_json(read_text(archive, CARD_NAME, path), path)
+        card = read_archived_card(archive)
         family = family_of(card.config)
         network = family.build(card.config)
-        _check_members(network, archive, path)
+        _check_members(network, archive)
         for name, variable in named_weights(network).items():
-            variable.assign(read_weight(archive, name, tuple(variable.shape), path))
+            variable.assign(read_weight(archive, name, tuple(variable.shape)))
     return Bundle(card=card, family=family, network=network)
 
 
-def _check_members(network: keras.Model, archive: zipfile.ZipFile, path: Path) -> None:
+def _check_members(network: keras.Model, archive: Archive) -> None:
     expected = {weight_member(name) for name in named_weights(network)} | {CARD_NAME}
-    found = {name for name in archive.namelist() if not name.endswith("/")}
+    found = set(archive.sizes)
     for words, names in (("lacks", expected - found), ("has unknown files", found - expected)):
         if names:
             raise BundleError(
-                path, f"does not fit its card: it {words}, {len(names)}, as {min(names)}"
+                archive.path, f"does not fit its card: it {words}, {len(names)}, as {min(names)}"
             )
 
 

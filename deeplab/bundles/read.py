@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from deeplab.bundles.archive import open_archive
+from deeplab.bundles.archive import Archive, archive_kind, open_archive
 from deeplab.bundles.card import Card, card_from_json
+from deeplab.bundles.checkpoint_files import is_checkpoint
+from deeplab.bundles.foreign import refuse_foreign
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.models import DeepLabV3PlusConfig, ModelConfig
 from deeplab.errors import BundleError, ConfigError
 
 CARD_NAME = "card.json"
 ARGUMENTS_NAME = "args.txt"
 MAX_TEXT_BYTES = 2**20
+LEAST_BYTES = 2  # of a weight, in half precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ def read_card(path: Path) -> Card:
     """
     if is_bundle(path):
         with open_archive(path) as archive:
-            return card_from_json(read_text(archive, CARD_NAME, path), path)
+            return read_archived_card(archive)
     arguments = read_arguments(path)
     if arguments is None:
         raise BundleError(path, "has neither a card.json nor an args.txt that names its classes")
@@ -60,43 +62,56 @@ def read_card(path: Path) -> Card:
         raise BundleError(path, f"has an args.txt in which {error}") from error
 
 
+def read_archived_card(archive: Archive) -> Card:
+    """The card in a bundle that is open; nothing need be built of one that asks for absurd sizes.
+
+    Raises:
+        BundleError: it is no card, or the weights beside it cannot be those of its network.
+    """
+    card = card_from_json(archive.read(CARD_NAME, MAX_TEXT_BYTES), archive.path)
+    held = sum(size for name, size in archive.sizes.items() if name != CARD_NAME)
+    check_held(card.config, held, archive.path)
+    return card
+
+
+def check_held(config: ModelConfig, held_bytes: int, path: Path) -> None:
+    """Raise unless weights of so many bytes can be all of a network's, before it is built.
+
+    Raises:
+        BundleError: its widest layers alone have more.
+    """
+    if config.least_weight_count * LEAST_BYTES > held_bytes:
+        raise BundleError(
+            path,
+            f"is of a network with more than {config.least_weight_count:,} weights, but holds "
+            f"{held_bytes:,} bytes; it is damaged, or none",
+        )
+
+
 def is_bundle(path: Path) -> bool:
-    """Whether a path is a zip with a card.
+    """Whether a path is a zip with a card, and not the model of another program.
 
     Raises:
-        BundleError: it does not exist, is a frozen graph, or a zip that is damaged or not safe.
+        BundleError: it does not exist, is damaged or not safe, or is nothing that can be used as it
+            is; the sentence says what to do with it.
     """
-    if path.is_dir() or path.with_name(path.name + ".index").exists():
+    refuse_foreign(path)
+    if is_checkpoint(path):
         return False
-    if path.suffix == ".index" and path.exists():
-        return False
-    if path.suffix == ".pb" and path.exists():
-        raise BundleError(path, "is a frozen graph; make a model of it: deeplab import-checkpoint")
     with open_archive(path) as archive:
-        return CARD_NAME in archive.namelist()
-
-
-def read_text(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    """The content of a small member.
-
-    Raises:
-        BundleError: it is longer than a megabyte.
-    """
-    if archive.getinfo(name).file_size > MAX_TEXT_BYTES:
-        raise BundleError(path, f"has a {name} of more than 1 MiB")
-    return archive.read(name)
+        return CARD_NAME in archive.sizes
 
 
 def read_arguments(path: Path) -> AncestorArguments | None:
-    """The ancestor's `args.txt` of a zip, a folder or beside a checkpoint; None without one.
+    """The ancestor's `args.txt` of an archive, a folder or beside a checkpoint; None without one.
 
     Raises:
         BundleError: it is there but is not what the ancestor writes.
     """
-    if (path.is_file() and path.suffix == ".zip") or zipfile.is_zipfile(path):
+    if path.is_file() and not is_checkpoint(path) and archive_kind(path):
         with open_archive(path) as archive:
-            names = [n for n in archive.namelist() if PurePosixPath(n).name == ARGUMENTS_NAME]
-            text = read_text(archive, min(names, key=len), path) if names else None
+            names = [n for n in archive.sizes if PurePosixPath(n).name == ARGUMENTS_NAME]
+            text = archive.read(min(names, key=len), MAX_TEXT_BYTES) if names else None
     else:
         folder = path if path.is_dir() else path.parent
         found = sorted(folder.glob(f"**/{ARGUMENTS_NAME}" if path.is_dir() else ARGUMENTS_NAME))

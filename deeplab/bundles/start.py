@@ -9,10 +9,9 @@ from pathlib import Path
 import keras
 
 from deeplab.bundles.archive import open_archive
-from deeplab.bundles.card import card_from_json
 from deeplab.bundles.importers.keras_applications import is_keras_weights, read_keras_weights
 from deeplab.bundles.importers.tf1_checkpoint import read_tf1_weights
-from deeplab.bundles.read import CARD_NAME, is_bundle, read_arguments, read_text
+from deeplab.bundles.read import is_bundle, read_archived_card, read_arguments
 from deeplab.bundles.weight_members import read_weight, weight_member
 from deeplab.bundles.weights import Weights, named_weights
 from deeplab.config.classes import ClassList
@@ -132,18 +131,17 @@ def _read(
         arguments = read_arguments(path)
         return _Model(weights=weights, names=arguments.class_names if arguments else None)
     with open_archive(path) as archive:
-        card = card_from_json(read_text(archive, CARD_NAME, path), path)
+        card = read_archived_card(archive)
         if card.config.backbone != config.backbone:
             raise BundleError(
                 path,
                 f"has the backbone {card.config.backbone}, where the network to be trained has "
                 f"{config.backbone}; set backbone to {card.config.backbone}",
             )
-        members = set(archive.namelist())
         weights = {
-            name: read_weight(archive, name, None, path)
+            name: read_weight(archive, name, None)
             for name in wanted
-            if weight_member(name) in members
+            if weight_member(name) in archive.sizes
         }
     return _Model(weights=weights, names=card.classes.names)
 

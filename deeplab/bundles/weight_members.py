@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.bundles.archive import MAX_BYTES, Archive
+from deeplab.bundles.npy import NpyError, read_npy
 from deeplab.errors import BundleError
 
-MAX_HEADER_BYTES = 1024
+FLOATS = (np.dtype("<f4"), np.dtype("<f2"))
 
 
 def weight_member(name: str) -> str:
@@ -19,34 +17,23 @@ def weight_member(name: str) -> str:
     return f"weights/{name}.npy"
 
 
-def read_weight(
-    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...] | None, path: Path
-) -> NDArray[np.float32]:
+def read_weight(archive: Archive, name: str, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
     """One array of numbers, of the shape that is expected (None for any).
 
     Raises:
         BundleError: it is anything else.
     """
-    member = archive.getinfo(weight_member(name))
-    with archive.open(member) as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-            if version != (1, 0):
-                raise ValueError(f"npy version {version}")  # noqa: TRY301  one way out
-            found, fortran, kind = np.lib.format.read_array_header_1_0(
-                stream, max_header_size=MAX_HEADER_BYTES
-            )
-        except ValueError as error:
-            raise BundleError(path, f"has a weight that is no array: {name}") from error
-        if fortran or kind not in (np.dtype("<f4"), np.dtype("<f2")):
-            raise BundleError(path, f"has a weight that is not made of floats: {name}")
-        if shape not in (None, found):
-            raise BundleError(path, f"has {name} of shape {found}, but its card means {shape}")
-        # The size of the member, not what its header claims, bounds what is read.
-        data = stream.read(member.file_size)
-        if min(found, default=1) < 1 or math.prod(found) * kind.itemsize != len(data):
-            raise BundleError(path, f"has a weight that is cut short: {name}")
-    array = np.frombuffer(data, kind).reshape(found).astype(np.float32)
+    path = archive.path
+    # The size of the member, not what its header claims, bounds what is read.
+    content = archive.read(weight_member(name), MAX_BYTES)
+    try:
+        array = read_npy(content)
+    except NpyError as error:
+        raise BundleError(path, f"has a weight that is {error}: {name}") from error
+    if array.dtype not in FLOATS:
+        raise BundleError(path, f"has a weight that is not made of floats: {name}")
+    if shape not in (None, array.shape):
+        raise BundleError(path, f"has {name} of shape {array.shape}, but its card means {shape}")
     if not np.isfinite(array).all():
         raise BundleError(path, f"has a weight that is not a finite number: {name}")
-    return array
+    return array.astype(np.float32)

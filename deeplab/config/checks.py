@@ -23,7 +23,7 @@ def check_girder_id(name: str, value: str, what: str) -> None:
 
 def check_at_least(name: str, value: float, least: float) -> None:
     """Raise ConfigError unless `value` is a finite number of at least `least`."""
-    if not (math.isfinite(value) and value >= least):
+    if not least <= value < math.inf:  # in whole numbers, too, that no float holds
         raise ConfigError(name, value, f"at least {least:g}")
 
 

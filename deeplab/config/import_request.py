@@ -24,7 +24,8 @@ class ImportRequest:
     What its variables tell may be left None; where it is given it is compared.
 
     Attributes:
-        source: prefix of a checkpoint, a folder or zip that has one, or a frozen graph (.pb).
+        source: a checkpoint by its prefix or one of its files, a folder, zip or tar that has one,
+            or a frozen graph (.pb).
         output: the bundle to write.
         architecture: the backbone; None: told by the variables.
         atrous_rates: one for each atrous branch of the ASPP; none: it has no such branch.

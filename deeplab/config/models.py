@@ -71,7 +71,8 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
+    # 8.0 and True are equal to whole numbers, and none.
+    if value not in choices or type(value) not in map(type, choices):
         *others, last = map(str, choices)
         raise ConfigError(name, value, f"{', '.join(others)} or {last}" if others else last)
 
@@ -80,6 +81,13 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(name, value, "a whole number")
     _check_range(name, value, low, high)
+
+
+def _check_list(name: str, value: object, most: int) -> None:
+    if not isinstance(value, tuple):
+        raise ConfigError(name, value, "a list")
+    if len(value) > most:
+        raise ConfigError(name, value, f"at most {most} rates")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +181,7 @@ class DeepLabV3PlusConfig:
         _check_choice("image_pooling", self.image_pooling, get_args(ImagePooling))
         if self.pooling_crop_size is not None:
             _check_whole("pooling_crop_size", self.pooling_crop_size, 33, self.crop_size)
+        _check_list("pooling_strides", self.pooling_strides, 2)
         if len(self.pooling_strides) != 2:
             raise ConfigError("pooling_strides", self.pooling_strides, "two: down and across")
         for stride in self.pooling_strides:
@@ -191,8 +200,8 @@ class DeepLabV3PlusConfig:
                 raise ConfigError("decoder_filters", self.decoder_filters, should)
 
     def _check_rates(self) -> None:
-        if len(self.atrous_rates) > 8:
-            raise ConfigError("atrous_rates", self.atrous_rates, "at most 8 rates")
+        _check_list("atrous_rates", self.atrous_rates, 8)
+        _check_list("multi_grid", self.multi_grid, 8)
         for rate in self.atrous_rates:
             _check_whole("atrous_rates", rate, 1, 96)
         for rate in self.multi_grid:
@@ -221,6 +230,17 @@ class DeepLabV3PlusConfig:
     def pooling_cells(self) -> int:
         """Side of the image pooling's window, in feature cells."""
         return ((self.pooling_crop_size or self.crop_size) - 1) // self.output_stride + 1
+
+    @property
+    def least_weight_count(self) -> int:
+        """Numbers that a file of such a network holds at least: those where wide layers meet."""
+        branches = 1 + len(self.atrous_rates) + (self.image_pooling == "branch")
+        joined, count = branches * self.aspp_filters, 0
+        if self.aspp_merge == "project":
+            count, joined = joined * self.aspp_filters, self.aspp_filters
+        if self.decoder_output_stride is not None and self.decoder_merge == "concat":
+            count += joined * self.decoder_filters
+        return count
 
 
 ModelConfig = DeepLabV3PlusConfig

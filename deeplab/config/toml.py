@@ -18,15 +18,15 @@ def read_settings(path: Path, known: Collection[str]) -> dict[str, object]:
         ConfigError: the file cannot be read, is not TOML, or has a setting of another name.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError("config", str(path), f"a TOML file of at most {MAX_BYTES} bytes")
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        settings = tomllib.loads(path.read_text(encoding="utf-8") if size <= MAX_BYTES else "")
     except OSError as error:
         raise ConfigError("config", str(path), "a file that can be read") from error
-    except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError("config", str(path), f"a TOML file ({error})") from error
+    except (ValueError, RecursionError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError("config", str(path), f"a TOML file ({reason})") from error
+    if size > MAX_BYTES:
+        raise ConfigError("config", str(path), f"a TOML file of at most {MAX_BYTES} bytes")
     for name in settings:
         if name not in known:
             raise ConfigError(f"a setting in {path}", name, "one of " + ", ".join(sorted(known)))

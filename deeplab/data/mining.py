@@ -94,14 +94,26 @@ class HardPlaces:
         """Go on where `state()` was taken.
 
         Raises:
-            TrainingError: it was taken with another batch size.
+            TrainingError: it was taken with another batch size, or is no such state.
         """
-        if state["patches_a_block"] != self._block:
-            raise TrainingError(
-                "the hard places of this checkpoint were noted with another batch size"
-            )
-        noted: Mapping[str, Sequence[Sequence[float]]] = state["noted"]
-        self._noted = {
-            int(block): np.asarray(rows, np.float64).reshape(-1, 5) for block, rows in noted.items()
-        }
+        self._noted = self.noted_in(state)
         self._pool = (-1, np.zeros((0, 5)))
+
+    def noted_in(self, state: Mapping[str, Any]) -> dict[int, NDArray[np.float64]]:
+        """What a state holds: by block rows of number, loss, slide, x0 and y0.
+
+        Raises:
+            TrainingError: it was taken with another batch size, or is no such state.
+        """
+        try:
+            if state["patches_a_block"] != self._block:
+                raise TrainingError(
+                    "the hard places of this checkpoint were noted with another batch size"
+                )
+            noted: Mapping[str, Sequence[Sequence[float]]] = state["noted"]
+            return {
+                int(block): np.asarray(rows, np.float64).reshape(-1, 5)
+                for block, rows in noted.items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise TrainingError("the hard places of this checkpoint are damaged") from error

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.bundles.archive import damage_said, open_archive
+from deeplab.bundles.npy import read_npy
+from deeplab.errors import BundleError, DeeplabError
 from deeplab.files import whole_file
 
 log = logging.getLogger(__name__)
 
 KEPT = 2
 FACTS = "facts.json"
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+MAX_FACTS_BYTES = 2**30  # some hundred bytes a note, and the hardest places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +81,20 @@ class Checkpoints:
         self._saved_s = time.monotonic()
         return path
 
-    def newest(self) -> Checkpoint | None:
-        """The newest one that is whole; None where there is none."""
+    def newest(self, check: Callable[[Checkpoint], None] = lambda _: None) -> Checkpoint | None:
+        """The newest one that is whole; None where there is none.
+
+        Args:
+            check: Raises a DeeplabError for one that cannot be gone on from.
+        """
         for path in self._newest_first():
             try:
-                return _read(path)
-            except _DAMAGED as error:
+                found = read_checkpoint(path)
+                check(found)
+            except DeeplabError as error:
                 log.warning("%s is damaged and passed over: %s", path, error)
+            else:
+                return found
         return None
 
     def remove(self) -> None:
@@ -96,13 +106,20 @@ class Checkpoints:
         return iter(sorted(self._folder.glob("checkpoint-*.zip"), reverse=True))
 
 
-def _read(path: Path) -> Checkpoint:
-    with zipfile.ZipFile(path) as archive:
-        facts = json.loads(archive.read(FACTS))
-        arrays = {}
-        for name in archive.namelist():
-            if name != FACTS:
-                with archive.open(name) as member:
-                    array = np.lib.format.read_array(member, allow_pickle=False)
-                arrays[name.removesuffix(".npy")] = array
-    return Checkpoint(step=int(facts["step"]), facts=facts, arrays=arrays)
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what `Checkpoints.save` wrote.
+
+    Raises:
+        BundleError: it is something else, or damaged.
+    """
+    with open_archive(path) as archive, damage_said(path):
+        facts = json.loads(archive.read(FACTS, MAX_FACTS_BYTES))
+        step = facts["step"]
+        if type(step) is not int or step < 0:
+            raise BundleError(path, f"has a {FACTS} without a number of steps")
+        arrays = {
+            name.removesuffix(".npy"): read_npy(archive.read(name, archive.sizes[name]))
+            for name in archive.sizes
+            if name != FACTS
+        }
+    return Checkpoint(step=step, facts=facts, arrays=arrays)

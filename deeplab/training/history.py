@@ -85,11 +85,27 @@ def history_from_json(text: str) -> History:
     try:
         told = json.loads(text)
         return History(
-            steps=tuple(StepNote(**note) for note in told["steps"]),
+            steps=tuple(_step_note(**note) for note in told["steps"]),
             checks=tuple(
-                CheckNote(step=note["step"], confusion=Confusion.of(note["counts"]))
+                CheckNote(step=_whole(note["step"]), confusion=Confusion.of(note["counts"]))
                 for note in told["checks"]
             ),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise TrainingError("the history of a training is damaged") from error
+
+
+def _step_note(*, step: object, **figures: object) -> StepNote:
+    return StepNote(step=_whole(step), **{name: _number(f) for name, f in figures.items()})
+
+
+def _whole(step: object) -> int:
+    if not isinstance(step, int):
+        raise TypeError("a step that is no whole number")
+    return step
+
+
+def _number(figure: object) -> float:
+    if not isinstance(figure, float | int):
+        raise TypeError("a figure that is no number")
+    return float(figure)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import shapely
 
+from deeplab.bundles.checkpoint_files import index_beside
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.truth import AnnotatedSlide
 
@@ -31,8 +32,10 @@ def agreed_settings(request: TrainRequest) -> str:
     if request.decay_steps:
         del settings["steps"]  # the learning rate does not hang on where this run ends
     model = request.initial_model
-    if model is not None and model.is_file():
-        with model.open("rb") as file:
+    # Of a checkpoint the index, which has a check sum of every tensor.
+    content = model and (index_beside(model) or model)
+    if content is not None and content.is_file():
+        with content.open("rb") as file:
             settings["initial_model"] = hashlib.file_digest(file, "sha256").hexdigest()
     return json.dumps(settings, default=str, indent=1, sort_keys=True)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab.bundles.archive import MAX_BYTES, open_archive
-from deeplab.bundles.read import read_text
+from deeplab.bundles.read import MAX_TEXT_BYTES
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import (
     AccessDeniedError,
@@ -130,7 +130,7 @@ class RemoteCheckpoints:
                 path = scratch / "checkpoint.zip"
                 try:
                     download_item(self._session, item, path, limit_bytes=MAX_BYTES)
-                    _unpack(path, self._settings, self._work_folder)
+                    unpack_checkpoint(path, self._settings, self._work_folder)
                 except (AccessDeniedError, UnreachableError):
                     raise  # it may be sound: to begin anew would lose what has been learnt
                 except (BundleError, ServerError) as error:
@@ -275,7 +275,7 @@ def _pack(folder: Path, settings: str, path: Path) -> None:
                 archive.write(file, name)
 
 
-def _unpack(path: Path, settings: str, folder: Path) -> None:
+def unpack_checkpoint(path: Path, settings: str, folder: Path) -> None:
     """The files of an archive become `folder`, which is empty or not there: all or none.
 
     Raises:
@@ -286,15 +286,13 @@ def _unpack(path: Path, settings: str, folder: Path) -> None:
     with scratch_folder(folder.parent) as scratch:
         whole = scratch / "whole"
         with open_archive(path) as archive:
-            if SETTINGS_NAME not in archive.namelist():
+            if SETTINGS_NAME not in archive.sizes:
                 raise BundleError(path, "is no checkpoint of a training")
-            if read_text(archive, SETTINGS_NAME, path) != settings.encode():
+            if archive.read(SETTINGS_NAME, MAX_TEXT_BYTES) != settings.encode():
                 raise BundleError(path, "is a checkpoint of a training with other settings")
-            for member in archive.infolist():
-                target = whole / member.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as packed, target.open("wb") as file:
-                    shutil.copyfileobj(packed, file)
+            for name in archive.sizes:
+                (whole / name).parent.mkdir(parents=True, exist_ok=True)
+                archive.copy(name, whole / name)
         if folder.exists():
             folder.rmdir()
         whole.replace(folder)

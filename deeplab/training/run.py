@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from deeplab.bundles.archive import DAMAGED
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import BatchStream
@@ -292,7 +293,7 @@ class Run:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(self._folder, error.strerror or str(error)) from error
-        found = self._checkpoints.newest()
+        found = self._checkpoints.newest(self._check)
         if found:
             differs = difference(self._subject.settings, found.facts["settings"])
             if differs:
@@ -302,6 +303,18 @@ class Run:
                     "remove them or choose another work folder",
                 )
         return found
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Raise unless a checkpoint is whole; that of a training with other settings may be.
+
+        Raises:
+            TrainingError: what it holds is not what a run saved.
+        """
+        facts = checkpoint.facts
+        if not check_facts(facts, self._subject.settings):
+            if self._hard and facts["hard"]:
+                self._hard.noted_in(facts["hard"])
+            self._trainer.state.check(checkpoint.arrays)
 
     def _restore(self, facts: Mapping[str, Any]) -> None:
         arrays = self._trainer.state.arrays()
@@ -314,3 +327,22 @@ class Run:
             log.warning("the slides or their annotations are not those of the checkpoint")
         elif self._hard and facts["hard"]:
             self._hard.restore(facts["hard"])
+
+
+def check_facts(facts: Mapping[str, Any], settings: str) -> str:
+    """Return the first setting that differs in the facts of a checkpoint, "" where there is none.
+
+    Raises:
+        TrainingError: they are not what a run saved.
+    """
+    kinds = {"slides": str, "history": str, "recent": list, "hard": dict | None}
+    try:
+        differs = difference(settings, facts["settings"])
+        wrong = [name for name, kind in kinds.items() if not isinstance(facts[name], kind)]
+        wrong += ["recent"] * (np.asarray(facts["recent"], np.float64).ndim != 1)
+    except DAMAGED as error:
+        raise TrainingError("what it tells of its training is damaged") from error
+    if wrong:
+        raise TrainingError(f"what it tells of its training is damaged: {wrong[0]}")
+    history_from_json(facts["history"])
+    return differs

@@ -78,15 +78,26 @@ class State:
         """All that is needed to go on, by name."""
         return {name: np.asarray(variable.numpy()) for name, variable in self._named.items()}
 
+    def check(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Raise unless `restore` can take these.
+
+        Raises:
+            TrainingError: they are another network's or another optimiser's.
+        """
+        wanted = {
+            name: (tuple(variable.shape), np.dtype(variable.dtype.as_numpy_dtype))
+            for name, variable in self._named.items()
+        }
+        if wanted != {name: (array.shape, array.dtype) for name, array in arrays.items()}:
+            raise TrainingError("the checkpoint is of another network; choose another work folder")
+
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `arrays()` was taken.
 
         Raises:
             TrainingError: they are another network's or another optimiser's.
         """
-        shapes = {name: tuple(variable.shape) for name, variable in self._named.items()}
-        if shapes != {name: array.shape for name, array in arrays.items()}:
-            raise TrainingError("the checkpoint is of another network; choose another work folder")
+        self.check(arrays)
         for name, variable in self._named.items():
             variable.assign(arrays[name])
 

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from deeplab import __version__
-from deeplab.bundles.card import Card
+from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import start_from
 from deeplab.config.classes import ClassList
@@ -322,7 +322,7 @@ def make_card(
         mpp_work=work_mpp,
         mpp_range=(min(seen) / SCALE_MARGIN, max(seen) * SCALE_MARGIN),
         halo=halo,
-        tile=max(1025, 6 * halo + 1),  # at least 44 % of what is read is kept
+        tile=min(max(1025, 6 * halo + 1), MAX_TILE),  # 44 % of what is read is kept, or more
         trained_on=f"{len(slides)} slides of {Path(request.source).name}",
         training={
             "steps": 0,

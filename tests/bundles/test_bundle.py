@@ -1,6 +1,8 @@
 """Bundles written and read back, and files that only look like one."""
 
+import dataclasses
 import io
+import json
 import stat
 import subprocess
 import sys
@@ -13,13 +15,14 @@ import numpy as np
 import pytest
 
 from deeplab.bundles import archive as archives
+from deeplab.bundles import load
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.weight_members import read_weight
 from deeplab.bundles.weights import named_weights
 from deeplab.errors import BundleError, OutputError
-from tests.bundles.tiny_models import noise_tile, tiny_card, tiny_network
+from tests.bundles.tiny_models import TINY, noise_tile, tiny_card, tiny_network
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def test_weights_that_are_all_alike_are_no_bomb(tmp_path: Path):
     network = keras.Sequential([keras.Input((rows,)), dense])
     save_bundle(network, tiny_card(), tmp_path / "model.zip")
     with archives.open_archive(tmp_path / "model.zip") as archive:
-        kernel = read_weight(archive, "a/kernel", (rows, 1), tmp_path)
+        kernel = read_weight(archive, "a/kernel", (rows, 1))
     np.testing.assert_array_equal(kernel, np.ones((rows, 1)))
 
 
@@ -112,10 +115,10 @@ SHAPE = (1, 1, 8, 3)
         (None, f"does not fit its card: it lacks, 1, as {LOGITS}"),
         (npy(np.zeros((1, 1, 8, 2), np.float32)), "of shape .*2\\), but its card means .*3\\)"),
         (npy(np.zeros(SHAPE, np.float64)), "not made of floats: logits/kernel"),
-        (npy(np.array([print] * 24).reshape(SHAPE), pickle=True), "not made of floats"),
+        (npy(np.array([print] * 24).reshape(SHAPE), pickle=True), "not made of plain numbers"),
         (npy(np.zeros(SHAPE, np.float32))[:-1], "cut short: logits/kernel"),
         (npy(np.full(SHAPE, np.nan, np.float32)), "not a finite number: logits/kernel"),
-        (npy(np.asfortranarray(np.zeros(SHAPE, np.float32))), "not made of floats"),
+        (npy(np.asfortranarray(np.zeros(SHAPE, np.float32))), "not made of plain numbers"),
         (b"weights", "is no array: logits/kernel"),
         (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, "is no array: logits/kernel"),
     ],
@@ -132,6 +135,41 @@ def test_a_weight_that_does_not_fit_is_named(
         load_bundle(rewritten(bundle, tmp_path, change))
 
 
+@pytest.mark.parametrize("read", [read_card, load_bundle])
+def test_a_card_of_more_than_its_weights_fill_is_refused_before_anything_is_built(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read
+):
+    def widen(members: dict[str, bytes]) -> None:
+        card = json.loads(members["card.json"])
+        card["config"] |= dict.fromkeys(("aspp_filters", "decoder_filters"), 4096)
+        members["card.json"] = json.dumps(card).encode()
+
+    monkeypatch.setattr(load, "family_of", None)
+    path = rewritten(bundle, tmp_path, widen)
+    with pytest.raises(
+        BundleError, match=r"a network with more than 67,108,864 weights, but holds"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"atrous_rates": ()},
+        {"image_pooling": "none"},
+        {"aspp_merge": "concat"},
+        {"decoder_output_stride": None},
+        {"decoder_merge": "sum"},
+        {"decoder_output": "logits", "decoder_filters": 3},
+        {"aspp_merge": "concat", "decoder_output_stride": None},
+    ],
+)
+def test_no_network_has_fewer_weights_than_its_card_means(changes: dict[str, object]):
+    config = dataclasses.replace(TINY, **{"aspp_filters": 64, "decoder_filters": 48, **changes})
+    assert config.least_weight_count <= tiny_network(config).count_params()
+
+
 def test_half_precision_weights_are_taken(bundle: Path, tmp_path: Path):
     value = np.arange(24, dtype=np.float16).reshape(SHAPE)
     path = rewritten(bundle, tmp_path, lambda members: members.update({LOGITS: npy(value)}))
@@ -146,12 +184,15 @@ def test_a_file_that_is_not_of_the_model_is_refused(bundle: Path, tmp_path: Path
         load_bundle(path)
 
 
-@pytest.mark.parametrize("cut", [0, 100, -30])
-def test_a_damaged_file_is_one_sentence(bundle: Path, tmp_path: Path, cut: int):
+@pytest.mark.parametrize(
+    ("cut", "sentence"),
+    [(0, "is empty; upload it again"), (100, "is damaged or was not"), (-30, "is damaged or was")],
+)
+def test_a_damaged_file_is_one_sentence(bundle: Path, tmp_path: Path, cut: int, sentence: str):
     path = tmp_path / "damaged.zip"
     path.write_bytes(bundle.read_bytes()[:cut])
     for read in (read_card, load_bundle):
-        with pytest.raises(BundleError, match=r"damaged\.zip is not a zip file, or is damaged"):
+        with pytest.raises(BundleError, match=rf"damaged\.zip {sentence}"):
             read(path)
 
 

@@ -48,6 +48,58 @@ def test_a_card_that_cannot_be_is_refused_in_words(changes: dict[str, object], s
         card_from_json(json.dumps(value), "m.zip")
 
 
+def knobs(**changes: object) -> dict[str, object]:
+    return {"config": {**json.loads(card_to_json(tiny_card()))["config"], **changes}}
+
+
+HUGE = 10**999
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tile": 10_001},
+        {"tile": HUGE},
+        {"tile": -HUGE},
+        {"halo": HUGE},
+        {"mpp_work": HUGE},
+        {"mpp_work": -0.5},
+        {"mpp_range": [HUGE, HUGE]},
+        {"metrics": {"dice": HUGE}},
+        {"classes": [{"name": "a", "colour": "#ff0000"}] * 20_000},
+        {"classes": [{"name": "a" * 1001, "colour": "#ff0000"}] * 2},
+        {"notice": "a" * 200_000},
+        {"family": ["deeplabv3plus"]},
+        *(
+            knobs(**{name: value})
+            for name in ("aspp_filters", "decoder_filters", "label_count", "crop_size")
+            for value in (HUGE, 0, -1, 8.0, True, "8", [8], None)
+        ),
+        *(knobs(output_stride=value) for value in (16.0, True, HUGE, None, [16])),
+        *(knobs(decoder_output_stride=value) for value in (4.0, 3, HUGE, [4])),
+        *(knobs(atrous_rates=value) for value in (6, "6", {"6": 1}, {}, [6.0], [HUGE], [[6]], [0])),
+        *(knobs(multi_grid=value) for value in ("", {}, [HUGE], 1)),
+        *(knobs(pooling_strides=value) for value in ([1], {}, [0, 0], [HUGE, 1], "11")),
+        *(knobs(depth_multiplier=value) for value in (HUGE, "1", None, [1], 0)),
+        *(knobs(dropout=value) for value in (HUGE, "1", None, -1)),
+    ],
+    ids=lambda changes: str(changes)[:60],
+)
+def test_absurd_values_are_refused_in_a_short_sentence(changes: dict[str, object]):
+    value = {**json.loads(card_to_json(tiny_card())), **changes}
+    with pytest.raises(BundleError) as caught:
+        card_from_json(json.dumps(value), "m.zip")
+    assert len(str(caught.value)) < 1500
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999", '"\\ud800"', "9" * 5000])
+@pytest.mark.parametrize("entry", ["training", "metrics", "versions"])
+def test_what_could_not_be_written_again_is_no_card(word: str, entry: str):
+    text = card_to_json(tiny_card(**{entry: {"x": 123456}}))
+    with pytest.raises(BundleError, match=r"has a card\.json that is not JSON"):
+        card_from_json(text.replace('"123456"', "123456").replace("123456", word), "m.zip")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, b"\xff"])
 def test_text_that_is_no_card_is_refused(text: str | bytes):
     with pytest.raises(BundleError, match="has a card.json that is not"):

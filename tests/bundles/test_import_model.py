@@ -198,10 +198,13 @@ def nowhere(_: Variables, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (shortened, "is damaged or incomplete, copy it again: its variables take"),
-        (without_data, "but its .data files have 0"),
+        (shortened, "lies beyond the end of its .data file, which has"),
+        (
+            without_data,
+            "part of a checkpoint whose m.data-00000-of-00001 is not beside it; a check",
+        ),
         (of_a_classifier, "so it segments nothing; train from it instead"),
-        (claiming_ten_gigabytes, "its variables take 10,000,000,000 bytes, but its .data files"),
+        (claiming_ten_gigabytes, "has no backbone that can be imported"),
         (of_pickles, "holds neither a card.json nor a checkpoint"),
         (leading_out, "is refused: its file '../m.index' points outside of the zip"),
         (folder_without, "holds neither a card.json nor a checkpoint"),

@@ -246,9 +246,10 @@ def test_a_file_that_is_cut_short_is_one_sentence(
 def test_a_file_that_is_too_large_or_lists_too_much_is_refused(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(keras_applications, "MAX_LAYERS", 10)
-    with pytest.raises(CheckpointError, match="layer_names lists 1"):
-        start(files / "old.h5")
+    with h5py.File(tmp_path / "many.h5", "w") as file:
+        file.attrs["layer_names"] = np.full(2001, b"a")
+    with pytest.raises(CheckpointError, match="layer_names lists 2001 names"):
+        start(tmp_path / "many.h5")
     monkeypatch.setattr(keras_applications, "MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match="larger than 1 GiB"):
         start(files / "old.h5")
@@ -258,5 +259,23 @@ def test_a_file_that_is_not_there_or_no_model_is_one_sentence(tmp_path: Path):
     with pytest.raises(BundleError, match=r"none\.h5 does not exist"):
         start(tmp_path / "none.h5")
     (tmp_path / "text.h5").write_text("weights")
-    with pytest.raises(BundleError, match=r"text\.h5 is not a zip file"):
+    with pytest.raises(BundleError, match=r"text\.h5 is none; a model is"):
         start(tmp_path / "text.h5")
+
+
+@pytest.mark.parametrize(
+    ("reader", "sentence"),
+    [
+        ("import os; os.abort()", "is damaged or incomplete, copy it again"),
+        ("print('some')", "is damaged or incomplete, copy it again"),
+        ("while True: pass", "is damaged: 1 s did not do to read it"),
+    ],
+)
+def test_a_file_that_ends_the_reader_or_never_does_is_one_sentence(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, sentence: str
+):
+    (tmp_path / "reader.py").write_text(reader)
+    monkeypatch.setattr(keras_applications, "READER", tmp_path / "reader.py")
+    monkeypatch.setattr(keras_applications, "READER_S", 1)
+    with pytest.raises(CheckpointError, match=sentence):
+        start(files / "old.h5")

@@ -79,7 +79,7 @@ def test_json_and_back_is_the_same_config():
         ("deeplabv3plus", {"label_count": 2, "wings": 2}, "config must be a knob of .*'wings'"),
         ("deeplabv3plus", {}, "config must be given, but is 'label_count'"),
         ("deeplabv3plus", {"label_count": 2, "dropout": "a"}, "values of the right types"),
-        ("deeplabv3plus", {"label_count": 2, "atrous_rates": 6}, "values of the right types"),
+        ("deeplabv3plus", {"label_count": 2, "atrous_rates": 6}, "atrous_rates must be a list"),
     ],
 )
 def test_json_of_something_else_is_refused(family: str, knobs: dict[str, object], sentence: str):

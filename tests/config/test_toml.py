@@ -27,12 +27,17 @@ def test_known_settings_come_back_with_their_types(tmp_path: Path):
         (b"steps = '\xff'\n", "must be a TOML file"),
         (b"#" * (1 << 20) + b"#", "must be a TOML file of at most"),
         (None, "must be a file that can be read"),
+        (b"steps = " + b"[" * 100_000, "must be a TOML file"),
+        (b"steps = " + b"9" * 5000, "must be a TOML file"),
+        (b"steps = 2026-13-45", "must be a TOML file"),
+        (b'"' + b"s" * 100_000 + b'" = 5', "must be one of steps, but is 'sss"),
     ],
-    ids=["unknown", "no value", "not UTF-8", "large", "absent"],
+    ids=["unknown", "no value", "not UTF-8", "large", "absent", "deep", "long", "date", "name"],
 )
 def test_any_other_file_is_refused(tmp_path: Path, content: bytes | None, sentence: str):
     path = tmp_path / "train.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ConfigError, match=sentence) as caught:
         read_settings(path, {"steps"})
+    assert len(str(caught.value)) < 1500

@@ -100,7 +100,7 @@ def _mutate_member(data: bytes, rng: random.Random) -> bytes:
         members = {name: archive.read(name) for name in archive.namelist()}
     name = rng.choice(sorted(members))
     members[name] = mutate(members[name], rng)
-    renamed = rng.choice(("", "../x", "/x", "x" * 300, "a\\b")) if rng.random() < 0.05 else name
+    renamed = rng.choice((".", "../x", "/x", "x" * 300, "a\\b")) if rng.random() < 0.05 else name
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as to:
         for each, content in members.items():

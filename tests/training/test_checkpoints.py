@@ -1,13 +1,16 @@
 """Checkpoints are whole or not there."""
 
+import json
 import resource
 import signal
+import zipfile
 
 import numpy as np
 import pytest
 
-from deeplab.errors import OutputError
+from deeplab.errors import OutputError, TrainingError
 from deeplab.training.checkpoints import Checkpoint, Checkpoints
+from deeplab.training.run import check_facts
 
 
 def checkpoint(step, size=10):
@@ -61,6 +64,102 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     assert kept.newest().step == 1
+
+
+def rewrite(path, changes, packing=zipfile.ZIP_STORED):
+    """Write the zip again with other content of some of its files, as if saved so."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()} | changes
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def patched(path, place, value):
+    content = path.read_bytes()
+    at = content.index(b"PK\x01\x02") + place  # of the list of files, at the end
+    path.write_bytes(content[:at] + value + content[at + len(value) :])
+
+
+FIRST = "weights/first/kernel.npy"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: rewrite(path, {"facts.json": b""}),
+        lambda path: rewrite(path, {"facts.json": b"\xff"}),
+        lambda path: rewrite(path, {"facts.json": b"[" * 100_000}),
+        lambda path: rewrite(path, {"facts.json": b"[]"}),
+        lambda path: rewrite(path, {"facts.json": b"{}"}),
+        lambda path: rewrite(path, {"facts.json": b'{"step": "2"}'}),
+        lambda path: rewrite(path, {"facts.json": b'{"step": -2}'}),
+        lambda path: rewrite(path, {"facts.json": b'{"step": %s}' % (b"9" * 5000)}),
+        lambda path: rewrite(path, {FIRST: b""}),
+        lambda path: rewrite(path, {FIRST: b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535}),
+        lambda path: rewrite(path, {FIRST: b"\x93NUMPY\x01\x00\x10\x00" + b"9" * 16}),
+        lambda path: rewrite(path, {"../x.npy": b""}),
+        lambda path: rewrite(path, {"weights/first": b""}),
+        lambda path: patched(path, 8, b"\x01\x00"),  # encrypted
+        lambda path: patched(path, 10, b"\x0e\x00"),  # packed by LZMA
+        lambda path: patched(path, 10, b"\x5d\x00"),  # packed as nobody can read
+        lambda path: patched(path, 24, b"\xff" * 4),
+        lambda path: patched(path, 42, b"\xff" * 4),
+        lambda path: patched(path, 46, b"\xff\xfe\x00"),
+    ],
+)
+def test_any_damage_is_passed_over_for_the_one_before(tmp_path, caplog, damage):
+    kept = Checkpoints(tmp_path, 60)
+    kept.save(checkpoint(1))
+    newest = kept.save(checkpoint(2))
+    damage(newest)
+    assert_same(checkpoint(1), kept.newest())
+    assert f"{newest} is damaged and passed over: " in caplog.text
+
+
+def test_one_that_is_packed_again_is_as_good(tmp_path):
+    newest = Checkpoints(tmp_path, 60).save(checkpoint(2))
+    rewrite(newest, {}, zipfile.ZIP_LZMA)
+    assert_same(checkpoint(2), Checkpoints(tmp_path, 60).newest())
+
+
+def refuse(found):
+    if found.step == 2:
+        raise TrainingError("of another network")
+
+
+def test_one_that_cannot_be_gone_on_from_is_passed_over(tmp_path, caplog):
+    kept = Checkpoints(tmp_path, 60)
+    for step in (1, 2):
+        kept.save(checkpoint(step))
+    assert_same(checkpoint(1), kept.newest(refuse))
+    assert "passed over: of another network" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": "[]"},
+        {"settings": None},
+        {"settings": "[" * 100_000},
+        {"slides": 7},
+        {"recent": None},
+        {"recent": ["a"]},
+        {"recent": [[1.0]]},
+        {"recent": [10**400]},
+        {"hard": "x"},
+        {"history": "{}"},
+        {"history": json.dumps({"steps": [{"step": "1"}], "checks": []})},
+        {"history": json.dumps({"steps": [], "checks": [{"step": 1, "counts": [[10**40]]}]})},
+        {"history": json.dumps({"steps": [], "checks": [{"step": None, "counts": [[1]]}]})},
+    ],
+)
+def test_facts_that_no_run_saved_are_told(changes):
+    history = json.dumps({"steps": [], "checks": []})
+    facts = {"settings": "{}", "slides": "", "history": history, "recent": [], "hard": None}
+    assert check_facts(facts, "{}") == ""
+    with pytest.raises(TrainingError, match="damaged"):
+        check_facts({**facts, **changes}, "{}")
 
 
 @pytest.fixture

@@ -60,7 +60,13 @@ def read_frozen_graph(path: Path) -> Variables:
         full = np.concatenate([values, np.full(count - len(values), values[-1], np.float32)])
         return full.reshape(shapes[name])
 
-    return Variables(path=path, shapes=shapes, tensor=tensor, missing_norms=FOLDED)
+    return Variables(
+        path=path,
+        shapes=shapes,
+        tensor=tensor,
+        held_bytes=path.stat().st_size,
+        missing_norms=FOLDED,
+    )
 
 
 def _nodes(path: Path) -> list[graph_pb2.NodeDef]:

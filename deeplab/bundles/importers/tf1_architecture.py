@@ -18,6 +18,18 @@ Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 # Of the mobilenets that were published, and 32, 48 and 64 filters for the 20 of a nas backbone.
 DEPTH_MULTIPLIERS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.25, 1.3, 1.4, 1.6, 2.4, 3.2)
+# The variables that the knobs are told by, but for those of the backbones.
+TOLD_BY = (
+    "logits/semantic/biases",
+    "aspp0/weights",
+    "decoder/feature_projection0/weights",
+    "decoder/decoder_conv0/weights",
+    "decoder/decoder_conv0/biases",
+    "decoder/decoder_conv0_pointwise/weights",
+    "decoder/decoder_conv0/decoder_conv0_1/weights",
+    "decoder/decoder_conv0/decoder_conv0_2/biases",
+    "decoder/decoder_split_sep_conv0_pointwise/weights",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,7 @@ def infer_config(shapes: Shapes, options: GraphOptions, path: Path) -> DeepLabV3
         ConfigError: its sizes are out of bounds.
     """
     backbone = _backbone(shapes, path)
+    _check_sides(shapes, backbone, path)
     multiplier, multiple = _width(shapes, backbone)
     output_stride = _output_stride(shapes, options, backbone, multiplier, path)
     return DeepLabV3PlusConfig(
@@ -91,6 +104,17 @@ def _backbone(shapes: Shapes, path: Path) -> str:
         f"has no backbone that can be imported ({', '.join(NAMES)}); it holds "
         + (", ".join(sorted(scopes)[:8]) or "nothing"),
     )
+
+
+def _check_sides(shapes: Shapes, backbone: str, path: Path) -> None:
+    """Raise unless what the knobs are told by has the sides that such variables have."""
+    told_by = (*TOLD_BY, *(f"{layer}/weights" for layer in NAMES[backbone].widths))
+    for name in told_by:
+        shape = shapes.get(name)
+        sides = 1 if name.endswith("biases") else 4
+        if shape is not None and (len(shape) != sides or 0 in shape):
+            problem = f"is of a network that cannot be built: its {name} has the shape {shape}"
+            raise CheckpointError(path, problem)
 
 
 def _label_count(shapes: Shapes, path: Path) -> int:

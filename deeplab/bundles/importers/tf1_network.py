@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deeplab.bundles.importers.tf1_architecture import GraphOptions, Shape, infer_config
 from deeplab.bundles.importers.tf1_names import NAMES, tf1_name
+from deeplab.bundles.read import check_held
 from deeplab.bundles.weights import named_weights
 from deeplab.config.models import DeepLabV3PlusConfig
 from deeplab.errors import CheckpointError, ConfigError
@@ -27,12 +28,14 @@ class Variables:
         shapes: Shape by name, of all that may be the network's.
         others: Names of what is not: an optimiser's variables, a counter.
         tensor: Name to value; raises CheckpointError where that is damaged.
+        held_bytes: Of all values in the file.
         missing_norms: What to say where batch norms are missing, and nothing else.
     """
 
     path: Path
     shapes: Mapping[str, Shape]
     tensor: Callable[[str], NDArray[np.float32]]
+    held_bytes: int
     others: tuple[str, ...] = ()
     missing_norms: str = ""
 
@@ -76,6 +79,7 @@ def trained_network(variables: Variables, config: DeepLabV3PlusConfig) -> Traine
     Raises:
         CheckpointError: a variable is missing, left over, of another shape, or damaged.
     """
+    check_held(config, variables.held_bytes, variables.path)
     network = family_of(config).build(config)
     backbone, path = config.backbone, variables.path
     weights = {tf1_name(name, backbone): v for name, v in named_weights(network).items()}

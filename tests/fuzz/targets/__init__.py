@@ -1,7 +1,25 @@
 """The parsers that damaged files are put through."""
 
+from tests.fuzz.targets.bundle import TARGET as BUNDLE
 from tests.fuzz.targets.geojson import TARGET as GEOJSON
+from tests.fuzz.targets.keras_weights import TARGET as KERAS_WEIGHTS
 from tests.fuzz.targets.server_replies import TARGET as SERVER_REPLIES
 from tests.fuzz.targets.slides import TARGET as SLIDES
+from tests.fuzz.targets.tf1 import CHECKPOINT as TF1_CHECKPOINT
+from tests.fuzz.targets.tf1 import GRAPH as FROZEN_GRAPH
+from tests.fuzz.targets.toml import TARGET as TOML
+from tests.fuzz.targets.training_checkpoint import ON_SERVER as SERVER_CHECKPOINT
+from tests.fuzz.targets.training_checkpoint import TARGET as TRAINING_CHECKPOINT
 
-TARGETS = (GEOJSON, SERVER_REPLIES, SLIDES)
+TARGETS = (
+    GEOJSON,
+    SERVER_REPLIES,
+    SLIDES,
+    BUNDLE,
+    TRAINING_CHECKPOINT,
+    SERVER_CHECKPOINT,
+    TF1_CHECKPOINT,
+    FROZEN_GRAPH,
+    KERAS_WEIGHTS,
+    TOML,
+)
