@@ -36,7 +36,6 @@ setup(
         "ijson>=3.3",
         "large-image>=1.35,<2",
         "large-image-source-openslide>=1.35,<2",
-        "large-image-source-pil>=1.35,<2",
         "large-image-source-tiff>=1.35,<2",
         "large-image-source-tifffile>=1.35,<2",
         "lxml>=5",

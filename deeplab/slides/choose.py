@@ -19,7 +19,6 @@ import numpy as np
 import tifffile
 from large_image.tilesource import getSortedSourceList
 from large_image_source_openslide import OpenslideFileTileSource
-from large_image_source_pil import PILFileTileSource
 
 from deeplab.errors import UnreadableSlideError
 from deeplab.slides.admission import Admitted, admit
@@ -28,17 +27,19 @@ from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.large_image_slide import LargeImageTiles, try_source
 from deeplab.slides.levels import levels_of_one_picture
 from deeplab.slides.ome_zarr import ZarrTiles, is_zarr
+from deeplab.slides.picture_bands import open_picture
 from deeplab.slides.pictures import raise_if_dark, raise_unless_upright
 from deeplab.slides.pixel_kinds import TURNED_RIGHT, UPRIGHT, is_plain
 from deeplab.slides.pyramid import Tile, TileReader
 from deeplab.slides.scale import Scale, stated_scale
 from deeplab.slides.sources import TifffileSource, TiffSource
+from deeplab.slides.strip_bands import is_in_plain_strips, open_strips, raise_if_in_one_piece
 from deeplab.slides.tiff_check import tiff_facts
 from deeplab.slides.tiff_pages import PageTiles, Picture, largest, pages_of, picture_of, size_of
+from deeplab.slides.untiled import FEW_PIXELS, UntiledTiles
 
 logger = logging.getLogger(__name__)
 
-MAX_SINGLE_PIXELS = 16384  # side of an image without tiles; it is held in memory whole
 # The sources of HistomicsUI that read TIFFs. It has one more, for OME-TIFFs: that takes no others
 # than the tiff source does, but of several pictures of one size the last.
 TIFF_SOURCES = {
@@ -71,8 +72,8 @@ def open_file(path: Path) -> OpenedFile:
     if admitted.kind == "tiff":
         return _open_tiff(path, admitted)
     if admitted.kind == "picture":
-        tiles = _open_picture(path)
-    elif admitted.kind == "dicom":
+        return OpenedFile(tiles=_open_picture(path), scale=Scale(mpp=None, magnification=None))
+    if admitted.kind == "dicom":
         tiles = _open_dicom(path, admitted)
     else:
         tiles = _opened(OpenslideFileTileSource, path)
@@ -93,10 +94,14 @@ def _open_zarr(path: Path) -> OpenedFile:
     return OpenedFile(tiles=tiles, scale=tiles.scale)
 
 
-def _open_picture(path: Path) -> LargeImageTiles:
+def _open_picture(path: Path) -> UntiledTiles:
     raise_unless_upright(path)
-    tiles = _opened(PILFileTileSource, path, maxSize=MAX_SINGLE_PIXELS)
-    raise_if_dark(path, tiles)
+    tiles = open_picture(path)
+    try:
+        raise_if_dark(path, tiles.brightest)
+    except UnreadableSlideError:
+        tiles.close()
+        raise
     return tiles
 
 
@@ -110,8 +115,8 @@ def _open_dicom(path: Path, admitted: Admitted) -> LargeImageTiles:
     raise UnreadableSlideError(path.name, why_unreadable(files[0]))
 
 
-def _opened(source: Any, path: Path, **options: int) -> LargeImageTiles:  # noqa: ANN401
-    tiles = try_source(source, path, **options)
+def _opened(source: Any, path: Path) -> LargeImageTiles:  # noqa: ANN401
+    tiles = try_source(source, path)
     if tiles is None:
         raise _unreadable(path)
     return tiles
@@ -194,7 +199,7 @@ def _shown(path: Path, pages: list[tifffile.TiffPage], *, follow: bool) -> Large
 
 def _tiff_tiles(
     path: Path, shown: LargeImageTiles | None, picture: Picture | None, *, has_empty_tiles: bool
-) -> LargeImageTiles | PageTiles:
+) -> LargeImageTiles | PageTiles | UntiledTiles:
     """The reader of the picture that is `shown`."""
     if picture is None:
         if shown is None:
@@ -207,8 +212,17 @@ def _tiff_tiles(
     if shown is not None and _is_put_together(shown):
         return _faster(path, shown) if plain and not has_empty_tiles else _looked(shown)
     if shown is None or not plain or has_empty_tiles or shown.source == "tifffile":
-        return PageTiles(path, picture)
+        return _page_tiles(path, picture)
     return _faster(path, shown)
+
+
+def _page_tiles(path: Path, picture: Picture) -> PageTiles | UntiledTiles:
+    width, height = size_of(picture.page)
+    alone = len(picture.levels) == len(picture.levels[0]) == 1
+    if alone and width * height > FEW_PIXELS and is_in_plain_strips(picture.page):
+        return open_strips(path, picture.page)
+    raise_if_in_one_piece(path.name, picture.page)
+    return PageTiles(path, picture)
 
 
 def _is_put_together(shown: LargeImageTiles) -> bool:

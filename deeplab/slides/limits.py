@@ -17,3 +17,6 @@ MAX_TAGS = 1024  # of a directory; Hamamatsu writes some 70
 MAX_TAG_BYTES = 2**28  # of all directories: 16 bytes for each of 16 million tiles
 # An image without tiles is decoded in one piece, in 4 bytes for a pixel: 1.5 GiB.
 MAX_UNTILED_PIXELS = 3 * 2**27
+MAX_STRIP_BYTES = 2**28  # of an image of special pixels, whose strips are decoded for each read
+MAX_JPEG2000_PIXELS = 3 * 2**25  # of such a picture: its decoder takes four times as much
+TILED_COPY = "copy it into tiles, for example: vips tiffsave IN OUT.tif --tile --pyramid"

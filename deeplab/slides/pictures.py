@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from PIL import ExifTags, Image
 
 from deeplab.errors import UnreadableSlideError
 from deeplab.slides.faults import READ_FAULTS
-from deeplab.slides.large_image_slide import LargeImageTiles
-from deeplab.slides.pyramid import Tile
 
 UPRIGHT = 1
 PNG_DEPTH = 24  # where a PNG states the bits of a sample
@@ -40,19 +37,22 @@ def raise_unless_upright(path: Path) -> None:
         )
 
 
-def raise_if_dark(path: Path, tiles: LargeImageTiles) -> None:
+def raise_if_dark(path: Path, brightest: int) -> None:
     """Refuse a picture of more than 8 bits that uses the lower ones only: it would be black.
+
+    Args:
+        path: of the picture.
+        brightest: of its bytes.
 
     Raises:
         UnreadableSlideError: it does, or cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(PNG_DEPTH + 1)
-    if head.startswith(b"\x89PNG") and head[PNG_DEPTH] > DEEP:
-        brightest = int(np.max(tiles.read([Tile(tiles.shape.levels - 1, 0, 0)])[0]))
-        if brightest <= NEARLY_BLACK:
-            raise UnreadableSlideError(
-                path.name,
-                "has 16-bit pixels that use the lower bits only, so that it is shown nearly black; "
-                "write it anew with 8 bits, its brightness stretched",
-            )
+    deep = head.startswith(b"\x89PNG") and head[PNG_DEPTH] > DEEP
+    if deep and brightest <= NEARLY_BLACK:
+        raise UnreadableSlideError(
+            path.name,
+            "has 16-bit pixels that use the lower bits only, so that it is shown nearly black; "
+            "write it anew with 8 bits, its brightness stretched",
+        )

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab.errors import UnreadableSlideError
-from deeplab.slides.limits import MAX_PIXELS, MAX_SIDE, MAX_TILE_BYTES, MAX_UNTILED_PIXELS
+from deeplab.slides.limits import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    MAX_TILE_BYTES,
+    MAX_UNTILED_PIXELS,
+    TILED_COPY,
+)
 from deeplab.slides.tiff_directories import Directory
 
 # Numbers of tags.
@@ -16,7 +22,6 @@ ROWS, TILE_WIDTH, TILE_HEIGHT = 278, 322, 323
 OFFSETS, COUNTS = (273, 324), (279, 325)  # of strips, of tiles
 RESTARTS = 65426  # where Hamamatsu's one strip, a JPEG, can be entered
 PLANAR = 2  # each channel by itself
-TILED_COPY = "copy it into tiles, for example: vips tiffsave IN OUT.tif --tile --pyramid"
 
 
 def check_structure(path: Path, directories: Sequence[Directory]) -> None:
