@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from deeplab.annotations.shapes import Annotations
 from deeplab.geometry.frames import Mpp
+
+log = logging.getLogger(__name__)
 
 IGNORE_LAYER = "ignore"
 FindLabelImage = Callable[[str], Path | None]  # the file of an item of a server, if it is at hand
@@ -141,3 +144,10 @@ def lost(annotations: Annotations, format_: Format) -> list[Trait]:
         Trait.OVERLAPS: lambda: True,  # shapes may always
     }
     return [each for each in Trait if each not in format_.carries and has[each]()]
+
+
+def say_lost(annotations: Annotations, format_: Format, path: Path) -> None:
+    """Say in the log what a file that is written does not hold of `annotations`."""
+    missing = ", ".join(lost(annotations, format_))
+    if missing:
+        log.warning("%s: not in it, as %s cannot carry them: %s", path, format_.title, missing)

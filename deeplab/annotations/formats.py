@@ -98,6 +98,7 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+WRITTEN_SUFFIXES = tuple(sorted({suffix for each in FORMATS for suffix in each.suffixes}))
 READ_SUFFIXES: tuple[str, ...] = tuple(
     sorted({suffix for each in FORMATS for suffix in (*each.suffixes, *each.read_only)})
 )
@@ -124,8 +125,33 @@ def format_to_write(path: Path) -> Format:
     suffix = path.suffix.lower()
     written = [each for each in FORMATS if suffix in each.suffixes]
     if not written:
-        raise _unknown(path, sorted({suffix for each in FORMATS for suffix in each.suffixes}))
+        known = WRITTEN_SUFFIXES
+        raise AnnotationError(
+            path,
+            f"files of type {suffix or 'without suffix'} are not written as annotations;"
+            f" give {', '.join(known[:-1])} or {known[-1]}",
+        )
     return min(written, key=lambda each: each.suffixes.index(suffix))
+
+
+def format_of_result(name: str, path: Path | None, *others: str) -> Format:
+    """The format of a result of a task, by its suffix; HistomicsUI's where it has none.
+
+    Args:
+        name: of the setting, for sentences.
+        path: of the result; None: it is not asked for.
+        others: suffixes that the task writes besides, as something that holds HistomicsUI's files.
+
+    Raises:
+        ConfigError: no format has such a suffix.
+    """
+    suffix = path.suffix.lower() if path else ""
+    if path is None or suffix in ("", *others):
+        return FORMATS[0]
+    if suffix not in WRITTEN_SUFFIXES:
+        known = (*WRITTEN_SUFFIXES, *others)
+        raise ConfigError(name, path, f"a file of type {', '.join(known)}")
+    return format_to_write(path)
 
 
 def format_of(path: Path) -> Format:
@@ -137,7 +163,7 @@ def format_of(path: Path) -> Format:
     suffix = path.suffix.lower()
     found = [each for each in FORMATS if each.has_suffix(suffix)]
     if not found:
-        raise _unknown(path, READ_SUFFIXES)
+        raise _unknown(path)
     check_is_file(path)
     if found[0].json_keys:
         return _of_json(path)
@@ -169,14 +195,14 @@ def _of_xml(path: Path, found: Sequence[Format]) -> Format:
     )
 
 
-def _unknown(path: Path, suffixes: Sequence[str]) -> AnnotationError:
+def _unknown(path: Path) -> AnnotationError:
     kind = path.suffix.lower()
     if kind in OTHERS:
         return AnnotationError(path, f"files of type {kind} are not unpacked; give what is in it")
     return AnnotationError(
         path,
         f"files of type {kind or 'without suffix'} are not read as annotations;"
-        f" give {', '.join(suffixes[:-1])} or {suffixes[-1]}",
+        f" give {', '.join(READ_SUFFIXES[:-1])} or {READ_SUFFIXES[-1]}",
     )
 
 

@@ -30,7 +30,8 @@ class EvaluateRequest:
         slide: file or folder of the slides, where these are not beside the reference.
         output_report: HTML to write; the other outputs are written where asked.
         output_table: CSV, one row a figure.
-        output_annotation: HistomicsUI JSON of the errors; of several slides a zip of such.
+        output_annotation: layers of the errors, in the format of its suffix; of several slides a
+            zip of files for HistomicsUI.
         post_annotation: "auto" puts the layers of errors on a slide that is a Girder item.
         classes: to be judged, a later one over the earlier; none: all layers there are.
         aliases: other names of classes, each "name=class".

@@ -27,8 +27,8 @@ class FeaturesRequest:
             outputs are written where asked.
         output_table: CSV, one row an object.
         output_report: HTML page for people.
-        output_annotation: HistomicsUI JSON of the objects with their features; a zip of one for
-            each slide where the name ends in .zip.
+        output_annotation: the objects with their features, in the format of its suffix; a zip of
+            one for each slide where the name ends in .zip.
         post_annotation: "auto" puts these layers on the slides where they are Girder items.
         post_metadata: "auto" puts the slide's numbers into the metadata of its Girder item.
         slide_labels: XLSX or CSV with a row for each slide, whose columns join those measured.

@@ -28,7 +28,8 @@ class SegmentRequest:
     Attributes:
         slide: path; with `api_url` the id of a Girder item or of its file.
         model: bundle, or zip or folder of a TensorFlow 1 checkpoint.
-        output_annotation: HistomicsUI JSON to write; the other outputs are written where asked.
+        output_annotation: layers to write, in the format of its suffix; the other outputs are
+            written where asked.
         output_geojson: the same shapes for QuPath.
         output_overlay: PNG of the outlines over the slide.
         output_table: CSV, one row a shape.

@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,9 @@ from deeplab.server.session import ServerLogin
 log = logging.getLogger(__name__)
 
 OPENED_AT_ONCE = 4  # slides: what opening waits for is the disk or the server, more than a core
+NOTHING_DRAWN = "nothing is drawn in its file, so all of its tissue is background"
+# What says so in each format, as not all of them have layers without shapes.
+EMPTY = "give it an empty layer of one, a label mask of zeros or a GeoJSON file without features"
 NAMED = 3  # slides that are named in a sentence
 
 
@@ -138,7 +141,9 @@ class _Opener:
     def __call__(self, sample: Sample) -> AnnotatedSlide | _Fault:
         try:
             annotations = sample.load()
-            if not any(self.rules.meaning(name) for name in annotations.names):
+            if not annotations.names and not annotations.remarks:
+                annotations = replace(annotations, remarks=(NOTHING_DRAWN,))
+            elif not any(self.rules.meaning(name) for name in annotations.names):
                 return _Fault(_unasked(sample.name, annotations), None)
             return open_annotated(
                 sample,
@@ -177,7 +182,7 @@ def _unasked(name: str, annotations: Annotations) -> LeftOut:
     counts = Counter({each: len(annotations.layer(each).shapes) for each in annotations.names})
     told = ", ".join(annotations.names) or "none"
     why = f"has no layer that is asked for (it has: {told})"
-    return LeftOut(name, f"{why}; if it has none of the classes, give it an empty layer", counts)
+    return LeftOut(name, f"{why}; if it has none of the classes, {EMPTY}", counts)
 
 
 def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainRequest) -> list[Side]:

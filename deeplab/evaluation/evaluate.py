@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deeplab import __version__
+from deeplab.annotations.formats import format_of_result
 from deeplab.annotations.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
@@ -91,6 +92,7 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluated:
     """
     for path in request.outputs:
         check_writable(path)
+    format_of_result("output_annotation", request.output_annotation, ZIP)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     found = find_pairs(request, login)
     _check_annotation(request, found)
@@ -234,8 +236,9 @@ def _writers(
     if request.output_table:
         writers[request.output_table] = lambda path: write_table(path, evaluated.figures)
     if request.output_annotation:
+        form = format_of_result("output_annotation", request.output_annotation, ZIP)
         writers[request.output_annotation] = lambda path: write_all(
-            path, [(each.name, each.path) for each in marked]
+            path, [(each.name, each.path) for each in marked], form
         )
     return writers
 

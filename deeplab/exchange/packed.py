@@ -7,7 +7,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from deeplab.files import safe_name
+from deeplab.annotations.format import Format, Reading, Writing, say_lost
+from deeplab.annotations.formats import FORMATS
+from deeplab.annotations.girder_json import read_girder_json
+from deeplab.files import safe_name, scratch_folder
 
 ZIP = ".zip"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of all files in a zip: the same content is the same zip
@@ -25,14 +28,28 @@ def pack(archive: zipfile.ZipFile, path: Path, name: str) -> None:
         shutil.copyfileobj(file, to, PIECE_BYTES)
 
 
-def write_all(to: Path, files: Sequence[tuple[str, Path]]) -> None:
+def write_all(to: Path, files: Sequence[tuple[str, Path]], form: Format) -> None:
     """Write a zip of files, each called after its slide and numbered, as names may be alike.
 
-    Where `to` is not called a zip it becomes the first file, of the one slide there is.
+    Where `to` is not called a zip it becomes the first file, of the one slide there is, in another
+    format; the files are HistomicsUI's.
+
+    Raises:
+        AnnotationError: the layers cannot be of that format.
     """
     if to.suffix.lower() != ZIP:
-        shutil.copyfile(files[0][1], to)
+        _write_one(to, files[0][1], form)
         return
     with zipfile.ZipFile(to, "w") as archive:
         for number, (slide, path) in enumerate(files, start=1):
             pack(archive, path, f"{number:02d} {safe_name(slide)}{path.suffix}")
+
+
+def _write_one(to: Path, file: Path, form: Format) -> None:
+    if form is FORMATS[0]:
+        shutil.copyfile(file, to)
+        return
+    with scratch_folder() as spill:
+        annotations = read_girder_json(file, Reading(spill=spill))
+        form.write(to, annotations, Writing())
+        say_lost(annotations, form, to)

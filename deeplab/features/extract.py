@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from deeplab.annotations.formats import format_of_result
 from deeplab.annotations.girder_json import read_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.features_request import FeaturesRequest
@@ -82,6 +83,7 @@ def extract_features(request: FeaturesRequest, progress: Progress) -> FeaturesRe
     # All that can be refused is looked at before the work.
     for path in request.outputs:
         check_writable(path)
+    format_of_result("output_annotation", request.output_annotation, ZIP)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     labels = read_slide_labels(request.slide_labels) if request.slide_labels else SlideLabels()
     found = find_samples(request.folder or request.source, classes=request.classes, login=login)
@@ -218,8 +220,9 @@ def _writers(
         )
         writers[request.output_report] = lambda path: write_report(path, facts)
     if request.output_annotation:
+        form = format_of_result("output_annotation", request.output_annotation, ZIP)
         writers[request.output_annotation] = lambda path: write_all(
-            path, [(slide.name, slide.layers) for slide in slides]
+            path, [(slide.name, slide.layers) for slide in slides], form
         )
     return writers
 

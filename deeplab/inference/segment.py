@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deeplab.annotations.format import Writing, say_lost
+from deeplab.annotations.formats import FORMATS, format_of_result
 from deeplab.annotations.geojson import write_geojson
 from deeplab.annotations.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations
@@ -20,6 +22,7 @@ from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
+from deeplab.errors import ConfigError
 from deeplab.exchange.layers import post_layers
 from deeplab.files import all_or_none, check_spared, check_writable
 from deeplab.geometry.frames import WorkBox, WorkFrame
@@ -69,6 +72,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
     for path in request.outputs:
         check_writable(path)
     check_spared(request.outputs, [Path(request.slide)])
+    _check_suffixes(request)
     card = read_card(request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:
@@ -112,6 +116,41 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
     )
 
 
+def _check_suffixes(request: SegmentRequest) -> None:
+    """Refuse a result whose name says another format than the one it is to be of.
+
+    Raises:
+        ConfigError: there is such a one.
+    """
+    format_of_result("output_annotation", request.output_annotation)
+    fixed = (("output_geojson", (".geojson", ".json")), ("output_mask", (".tiff", ".tif")))
+    for name, suffixes in fixed:
+        path: Path | None = getattr(request, name)
+        if path and path.suffix.lower() not in ("", *suffixes):
+            raise ConfigError(name, path, f"a file of type {' or '.join(suffixes)}")
+
+
+def _write_annotation(
+    path: Path,
+    request: SegmentRequest,
+    annotations: Annotations,
+    collector: Collector,
+    slide: Slide,
+) -> None:
+    """Write the layers in the format that the suffix says; heatmaps are for HistomicsUI only."""
+    form = format_of_result("output_annotation", request.output_annotation)
+    heatmaps = collector.heatmaps()
+    if form is FORMATS[0]:  # HistomicsUI's
+        write_girder_json(path, annotations, heatmaps=heatmaps)
+        return
+    writing = Writing(width_level0=slide.width_level0, height_level0=slide.height_level0)
+    form.write(path, annotations, writing)
+    said = request.output_annotation or path
+    say_lost(annotations, form, said)
+    if heatmaps:
+        log.warning("%s: heatmaps are not in it, as %s cannot carry them", said, form.title)
+
+
 def _writers(
     request: SegmentRequest,
     annotations: Annotations,
@@ -122,8 +161,8 @@ def _writers(
     """What is to be written where."""
     writers: dict[Path, Callable[[Path], None]] = {}
     if request.output_annotation:
-        writers[request.output_annotation] = lambda path: write_girder_json(
-            path, annotations, heatmaps=collector.heatmaps()
+        writers[request.output_annotation] = lambda path: _write_annotation(
+            path, request, annotations, collector, slide
         )
     if request.output_geojson:
         writers[request.output_geojson] = lambda path: write_geojson(path, annotations)

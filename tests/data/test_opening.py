@@ -1,5 +1,6 @@
 """Opening the slides of a training: one bad slide of many is left out and named."""
 
+import json
 import logging
 
 import numpy as np
@@ -342,3 +343,37 @@ def test_a_mask_of_black_and_white_is_the_class_and_the_census_says_so(tmp_path)
     census = count_slides(request(tmp_path, "lesion", "vessel"), silent)
     assert census.total("lesion").objects == 1
     assert any("255 is taken for ignore" in remark for remark in census.remarks())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("b.geojson", '{"type": "FeatureCollection", "features": []}'),
+        ("b.json", '{"images": [{"id": 1, "file_name": "b.tiff"}], "annotations": []}'),
+        ("b.json", "[]"),
+        ("b.xml", "<Annotations/>"),
+        ("b.xml", "<ASAP_Annotations><Annotations/></ASAP_Annotations>"),
+    ],
+)
+def test_a_file_in_which_nothing_is_drawn_makes_its_slide_background_and_it_is_said(
+    tmp_path, opened, name, text
+):
+    write_slide(tmp_path / "a.tiff", lesion=LESION)
+    write_slide(tmp_path / "b.tiff")
+    (tmp_path / name).write_text(text)
+    found = opened(request(tmp_path, "lesion"))
+    slide = found.learn[1]
+    frame = slide.slide.frame(0.5)
+    assert (slide.labels(frame, frame.box) == 0).all()
+    assert "b.tiff: nothing is drawn in its file, so all of its tissue is background" in (
+        found.census.remarks()
+    )
+
+
+def test_a_file_of_which_all_was_left_out_is_not_one_in_which_nothing_is_drawn(tmp_path):
+    write_slide(tmp_path / "a.tiff", lesion=LESION)
+    write_slide(tmp_path / "b.tiff")
+    nowhere = {"type": "Feature", "geometry": None, "properties": {}}
+    (tmp_path / "b.geojson").write_text(json.dumps({"features": [nowhere]}))
+    (left,) = count_slides(request(tmp_path, "lesion"), silent).left_out
+    assert left.why.endswith("a label mask of zeros or a GeoJSON file without features")

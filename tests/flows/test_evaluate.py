@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn import metrics
 
 from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.formats import named
+from deeplab.annotations.formats import format_of, named
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.geometry.frames import Mpp
 from deeplab_cli.main import main
@@ -210,6 +210,28 @@ def test_a_slide_of_several_that_cannot_be_compared_is_left_out(evaluate, tmp_pa
     assert code == 0
     assert "not compared: two.anot cannot be compared: " in said
     assert {row["slide"] for row in table.rows} == {"", "one.anot"}
+
+
+@pytest.mark.parametrize("name", ["e.geojson", "e.xml", "e.coco", "e"])
+def test_the_suffix_of_the_layers_of_errors_says_their_format(evaluate, tmp_path, name):
+    sides = [
+        write(tmp_path / "drawn.anot", drawn(a=[(20, 20, 40, 40)])),
+        write(tmp_path / "found.anot", drawn(a=[(30, 20, 40, 40)])),
+    ]
+    code, said, _ = evaluate(*sides, "--annotation", tmp_path / name)
+    assert code == 0
+    form = "histomicsui" if name == "e" else format_of(tmp_path / name).name
+    read = named(form).read(tmp_path / name, Reading())
+    assert [layer.name for layer in read.layers] == ["missed a", "false a"]
+    assert ("not in it, as" in said) == (name != "e")
+
+
+def test_a_suffix_of_no_format_is_refused_before_anything_is_read(evaluate, tmp_path):
+    side = write(tmp_path / "drawn.anot", drawn(a=[(20, 20, 40, 40)]))
+    code, said, _ = evaluate(side, side, "--annotation", tmp_path / "e.docx")
+    assert code == 2
+    assert "output_annotation must be a file of type .annotations" not in said
+    assert "output_annotation must be a file of type .anot, .coco" in said
 
 
 def test_both_sides_in_one_file_are_told_apart_by_who_made_them(evaluate, tmp_path):

@@ -11,6 +11,8 @@ import tifffile
 from PIL import Image
 
 from deeplab.annotations.files import read_annotations
+from deeplab.annotations.format import Reading
+from deeplab.annotations.formats import FORMATS
 from deeplab.annotations.rasterize import draw
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.config.progress import silent
@@ -338,3 +340,34 @@ def test_the_mask_of_a_finer_slide_converts_to_the_classes_and_outlines_that_wer
         whole, half = (tiff.series[0].levels[level].asarray() for level in (0, 1))
     assert whole.shape == (401, 501)
     np.testing.assert_array_equal(half[:-1, :-1], whole[1::2, 1::2])
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".xml", ".coco", ".tif", ""])
+def test_the_suffix_of_the_annotation_file_says_its_format(
+    everything, slide, model, tmp_path, caplog, suffix
+):
+    out = tmp_path / f"a{suffix}"
+    result = run(slide, model, output_annotation=out, save_heatmap=True, **EXACT)
+    form = next(each for each in FORMATS if (suffix or ".anot") in each.suffixes)
+    assert suffix != ".tif" or form.name == "mask"
+    names = form.read(out, Reading()).names
+    assert names[: len(CLASSES.names)] == result.annotations.names
+    assert ("heatmaps are not in it" in caplog.text) == bool(suffix)
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("output_annotation", "a.txt"),
+        ("output_annotation", "a.gz"),
+        ("output_annotation", "a.zip"),
+        ("output_geojson", "a.anot"),
+        ("output_mask", "a.png"),
+    ],
+)
+def test_a_suffix_that_says_another_format_is_refused_before_any_work(
+    slide, tmp_path, setting, name
+):
+    with pytest.raises(ConfigError, match=f"{setting} must be a file of type"):
+        run(slide, tmp_path / "no model.zip", **{setting: tmp_path / name})
+    assert list(tmp_path.iterdir()) == []
