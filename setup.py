@@ -52,7 +52,7 @@ setup(
         "rich>=13",
         "scikit-image>=0.24,<2",  # HistomicsTK uses names that 2 takes away
         "scipy>=1.15",
-        "shapely>=2.0.6",
+        "shapely>=2.1",
         "simplejpeg>=1.8",
         "zarr>=3",
         "tifffile>=2024.8",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,16 @@ from numpy.typing import NDArray
 from deeplab.annotations.exclusions import ANY, Exclusions
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer, ellipse
+from deeplab.annotations.rounding import round_corners, round_mark
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
-from deeplab.annotations.xml_stream import check_root, elements, points, tag, written_number
+from deeplab.annotations.xml_stream import (
+    check_root,
+    corner_fields,
+    elements,
+    points,
+    tag,
+    written_number,
+)
 from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
@@ -70,6 +79,8 @@ def read_aperio_xml(path: Path, reading: Reading = Reading()) -> Annotations:
     for head in heads:
         for _ in range(head.exclusions.unmet):
             gatherer.skip("excluded region outside of all others")
+        for problem in head.exclusions.problems:
+            gatherer.leave_out(problem)
     mpp, remarks = _scale(scale)
     found = gatherer.annotations(mpp=mpp)
     return replace(found, remarks=(*found.remarks, *remarks))
@@ -193,11 +204,8 @@ def _take(
         if area is None:
             gatherer.skip("excluded region without area")
     elif area is not None:
-        left = head.exclusions.cut(area, number)
-        for polygon in left:
-            gatherer.add(head.name, polygon, properties)
-        if not left:
-            gatherer.skip("region excluded as a whole")
+        cut = partial(head.exclusions.cut, number=number)
+        gatherer.add(head.name, area, properties, cut=cut)
     elif kind == POINT or len(vertices) == 1:
         for vertex in vertices:
             gatherer.mark(head.name, shapely.Point(vertex), properties)
@@ -348,13 +356,14 @@ def _regions(layer: Layer) -> Iterator[_Region]:
     """The regions that stand for a layer's shapes, each before its holes, and marks."""
     number = 1
     for shape in layer.shapes:
-        yield _Region(POLYGON, shape.polygon.exterior, shape.properties)
-        for hole in shape.polygon.interiors:
-            yield _Region(POLYGON, hole, {}, hole_of=number)
-        number += 1 + len(shape.polygon.interiors)
+        for part in map(round_corners, shape.parts):
+            yield _Region(POLYGON, part.exterior, shape.properties)
+            for hole in part.interiors:
+                yield _Region(POLYGON, hole, {}, hole_of=number)
+            number += 1 + len(part.interiors)
     for mark in layer.marks:
         kind = POINT if isinstance(mark.geometry, shapely.Point) else LINE
-        yield _Region(kind, mark.geometry, mark.properties)
+        yield _Region(kind, round_mark(mark.geometry), mark.properties)
 
 
 def _region_lines(
@@ -370,7 +379,7 @@ def _region_lines(
         yield tag("Attribute", fields, end="/>")
     yield "</Attributes><Vertices>" if own else "<Vertices>"
     kept = corners[:-1] if region.kind == POLYGON else corners
-    yield "".join(f'<Vertex X="{x:.2f}" Y="{y:.2f}" Z="0"/>' for x, y in kept.tolist())
+    yield "".join(f'<Vertex {fields} Z="0"/>' for fields in corner_fields(kept))
     yield "</Vertices></Region>\n"
 
 

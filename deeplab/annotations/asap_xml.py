@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from deeplab.annotations.exclusions import ANY, Exclusions
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer
+from deeplab.annotations.rounding import round_corners, round_mark
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
-from deeplab.annotations.xml_stream import check_root, elements, points, tag
+from deeplab.annotations.xml_stream import check_root, corner_fields, elements, points, tag
 from deeplab.config.classes import Rgb, hex_colour, parse_colour
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
@@ -67,6 +69,8 @@ def read_asap_xml(path: Path, reading: Reading = Reading()) -> Annotations:
     for group in groups.values():
         for _ in range(group.exclusions.unmet):
             gatherer.skip("hole outside of all shapes")
+        for problem in group.exclusions.problems:
+            gatherer.leave_out(problem)
     return gatherer.annotations()
 
 
@@ -197,11 +201,8 @@ def _take(found: _Found, name: str, exclusions: Exclusions, gatherer: LayerGathe
     elif not len(corners):
         gatherer.skip("annotation without coordinates")
     elif area is not None:
-        left = exclusions.cut(area, found.number)
-        for polygon in left:
-            gatherer.add(name, polygon, properties)
-        if not left:
-            gatherer.skip("shape cut out as a whole")
+        cut = partial(exclusions.cut, number=found.number)
+        gatherer.add(name, area, properties, cut=cut)
     elif kind in POINTS or len(corners) == 1:
         for corner in corners:
             gatherer.mark(name, shapely.Point(corner), properties)
@@ -285,7 +286,7 @@ def _hole_groups(layers: Sequence[Layer]) -> dict[str, str]:
     groups: dict[str, str] = {}
     names = {_called(layer) for layer in layers}
     for layer in layers:
-        if any(shape.polygon.interiors for shape in layer.shapes):
+        if any(shape.has_holes for shape in layer.shapes):
             name = _called(layer) + HOLES
             while name in names:
                 name += HOLES
@@ -305,15 +306,16 @@ def _drawings(layer: Layer, hole_group: str, numbers: Iterator[int]) -> Iterator
     """The annotations that stand for a layer's shapes, each before its holes, and marks."""
     group = _called(layer)
     for shape in layer.shapes:
-        name = _name(shape, numbers)
-        outside = shapely.get_coordinates(shape.polygon.exterior)[:-1]
-        yield _Drawing("Polygon", group, name, outside)
-        for hole in shape.polygon.interiors:
-            inside = shapely.get_coordinates(hole)[:-1]
-            yield _Drawing("Polygon", hole_group, HOLE_OF + name, inside)
+        for part in map(round_corners, shape.parts):
+            name = _name(shape, numbers)
+            outside = shapely.get_coordinates(part.exterior)[:-1]
+            yield _Drawing("Polygon", group, name, outside)
+            for hole in part.interiors:
+                inside = shapely.get_coordinates(hole)[:-1]
+                yield _Drawing("Polygon", hole_group, HOLE_OF + name, inside)
     for mark in layer.marks:
         name = _name(mark, numbers)
-        corners = shapely.get_coordinates(mark.geometry)
+        corners = shapely.get_coordinates(round_mark(mark.geometry))
         if len(corners) == 1:
             yield _Drawing("Dot", group, name, corners)
         for ends in pairwise(corners):  # ASAP measures from one point to another
@@ -332,8 +334,8 @@ def _annotation_lines(drawn: _Drawing, colour: str) -> Iterator[str]:
         "Color": colour,
     }
     yield tag("Annotation", fields) + "<Coordinates>"
-    for order, (x, y) in enumerate(drawn.corners.tolist()):
-        yield f'<Coordinate Order="{order}" X="{x:.2f}" Y="{y:.2f}"/>'
+    for order, corner in enumerate(corner_fields(drawn.corners)):
+        yield f'<Coordinate Order="{order}" {corner}/>'
     yield "</Coordinates></Annotation>\n"
 
 

@@ -16,7 +16,7 @@ from deeplab.annotations.gather import LayerGatherer, coordinates, number, shown
 from deeplab.annotations.hole_free import hole_free_parts
 from deeplab.annotations.json_stream import values
 from deeplab.annotations.run_length import counts_of_text, polygons_of_counts
-from deeplab.annotations.shapes import Annotations, Property, Shape, polygon_parts
+from deeplab.annotations.shapes import Annotations, Property, Shape, one_area
 from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
@@ -29,8 +29,8 @@ Json = dict[str, Any]
 def read_coco(path: Path, reading: Reading = Reading()) -> Annotations:
     """Reads the objects of one picture, outlined or as run lengths; those with a box only as that.
 
-    The parts of an object are put together: parts that meet along a side become one shape, others
-    a shape each. Layers are the categories, also those without objects.
+    The parts of an object are one shape: those that meet along a side grow together, others stay
+    parts of it. Layers are the categories, also those without objects.
 
     Raises:
         AnnotationError: it is something else, is about several pictures and neither
@@ -63,11 +63,11 @@ def _take(
         raise AnnotationError(
             path, f"{where} is of category {shown(category)}, which the file does not list"
         )
-    polygons = _polygons(found, where, path)
-    if not polygons:
+    drawn = one_area(_polygons(found, where, path))
+    if drawn:
+        gatherer.add(names[category], drawn, _properties(found))
+    else:
         gatherer.skip("annotation without outline")
-    for polygon in polygons:
-        gatherer.add(names[category], polygon, _properties(found))
 
 
 def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
@@ -210,11 +210,7 @@ def _of_parts(parts: list[Any], where: str, path: Path) -> list[shapely.Polygon]
         points = coordinates(pairs, where, path) if pairs else ()
         if len(points) >= 3:
             polygons.append(shapely.Polygon(points))
-    if len(polygons) < 2:
-        return polygons
-    # The object is all that its parts cover; what was cut for its holes grows together again.
-    valid = [shapely.make_valid(each, method="structure") for each in polygons]
-    return polygon_parts(shapely.union_all(valid))
+    return polygons
 
 
 def _of_runs(segmentation: Json, where: str, path: Path) -> list[shapely.Polygon]:
@@ -267,7 +263,7 @@ def _categories(annotations: Annotations) -> dict[str, Json]:
 
 def _annotation(shape: Shape, identifier: int, category: int, path: Path) -> str:
     left, top, right, bottom = shape.polygon.bounds
-    parts = hole_free_parts(shape.polygon)
+    parts = [part for whole in shape.parts for part in hole_free_parts(whole)]
     annotation = {
         "id": identifier,
         "image_id": 1,

@@ -6,7 +6,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.shapes import polygon_parts
+from deeplab.annotations.mending import TANGLED, Mended, cut_out, mend, tangled
+from deeplab.annotations.shapes import Area
 
 ROUNDING = 0.02  # level-0 pixels; files keep two decimals, so what touched may overlap by as much
 
@@ -17,58 +18,54 @@ class Exclusions:
     """What is not part of a layer's shapes, to be known before the shapes are."""
 
     def __init__(self) -> None:
-        self._areas: list[shapely.Geometry] = []
+        self.problems: list[str] = []  # of areas that cannot be cut out
+        self._areas: list[Area] = []
         self._owners: list[int] = []
         self._tree: shapely.STRtree | None = None
         self._met: NDArray[np.bool_] = np.zeros(0, bool)
 
     def add(self, polygon: shapely.Polygon, owner: int = ANY) -> None:
-        """Takes one more area; it may cross itself.
+        """Take one more area; it may cross itself. One that encloses nothing excludes nothing.
 
         Args:
             polygon: the area.
             owner: the number of the one shape that it is cut out of, or ANY.
         """
-        self._areas.append(_valid(polygon))
-        self._owners.append(owner)
-        self._tree = None
+        mended = mend(polygon)
+        if mended.refusal == TANGLED:
+            self.problems.append(tangled(polygon))
+        elif mended.area:
+            self._areas.append(mended.area)
+            self._owners.append(owner)
+            self._tree = None
 
     @property
     def unmet(self) -> int:
         """Number of areas that no shape has met."""
         return len(self._areas) - int(self._met.sum())
 
-    def cut(self, polygon: shapely.Polygon, number: int) -> list[shapely.Polygon]:
-        """What is left of the shape of a number.
+    def cut(self, area: Area, number: int) -> Mended:
+        """Return what is left of the valid area of the shape of a number, one object.
 
         A shape that lies wholly within an area of no owner is an island in it and stays as it is.
         """
         if not self._areas:
-            return [polygon]
+            return Mended(area=area)
         if self._tree is None:
             self._tree = shapely.STRtree(self._areas)
             self._met = np.zeros(len(self._areas), bool)
-        near = [at for at in self._tree.query(polygon) if self._owners[at] in (ANY, number)]
-        if not near:
-            return [polygon]
-        whole = _valid(polygon)
-        met = [at for at in near if shapely.intersects(self._areas[at], whole)]
+        near = self._tree.query(area, predicate="intersects")
+        met = [at for at in near if self._owners[at] in (ANY, number)]
         self._met[met] = True
         inner = [
             self._areas[at]
             for at in met
-            if self._owners[at] == number or not _covers(self._areas[at], whole)
+            if self._owners[at] == number or not _covers(self._areas[at], area)
         ]
-        if not inner:
-            return [polygon]
-        return polygon_parts(shapely.difference(whole, shapely.union_all(inner)))
+        return cut_out(area, shapely.get_parts(inner)) if inner else Mended(area=area)
 
 
-def _valid(polygon: shapely.Polygon) -> shapely.Geometry:
-    return shapely.make_valid(polygon, method="structure", keep_collapsed=False)
-
-
-def _covers(area: shapely.Geometry, shape: shapely.Geometry) -> bool:
+def _covers(area: Area, shape: Area) -> bool:
     left, top, right, bottom = area.bounds
     x0, y0, x1, y1 = shape.bounds
     if min(x0 - left, y0 - top, right - x1, bottom - y1) < -ROUNDING:

@@ -29,6 +29,7 @@ class Trait(StrEnum):
     DESCRIPTIONS = "the descriptions of layers"
     EMPTY_LAYERS = "layers without shapes"
     HOLES = "holes"
+    PARTS = "which parts are one object"
     MARKS = "points and lines"
     PROPERTIES = "the numbers and words of shapes"
     MPP = "the um per pixel"
@@ -131,8 +132,9 @@ def lost(annotations: Annotations, format_: Format) -> list[Trait]:
     has: dict[Trait, Callable[[], bool]] = {
         Trait.DESCRIPTIONS: lambda: any(layer.description for layer in layers),
         Trait.EMPTY_LAYERS: lambda: any(not layer.shapes and not layer.marks for layer in layers),
-        Trait.HOLES: lambda: any(
-            shape.polygon.interiors for layer in layers for shape in layer.shapes
+        Trait.HOLES: lambda: any(shape.has_holes for layer in layers for shape in layer.shapes),
+        Trait.PARTS: lambda: any(
+            len(shape.parts) > 1 for layer in layers for shape in layer.shapes
         ),
         Trait.MARKS: lambda: any(layer.marks for layer in layers),
         Trait.PROPERTIES: lambda: any(

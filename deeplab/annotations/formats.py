@@ -37,7 +37,7 @@ FORMATS: tuple[Format, ...] = (
         suffixes=(".anot", ".json"),
         read=read_girder_json,
         write=_plain(write_girder_json),
-        carries=frozenset(Trait),
+        carries=frozenset(Trait) - {Trait.PARTS},
         json_keys=frozenset({"annotation", "elements"}),
     ),
     Format(
@@ -55,7 +55,7 @@ FORMATS: tuple[Format, ...] = (
         suffixes=(".xml",),
         read=read_aperio_xml,
         write=_plain(write_aperio_xml),
-        carries=frozenset(Trait) - {Trait.ATTRIBUTES},
+        carries=frozenset(Trait) - {Trait.ATTRIBUTES, Trait.PARTS},
         xml_root="Annotations",
         read_only=(".annotations",),  # of HALO
     ),
@@ -65,7 +65,7 @@ FORMATS: tuple[Format, ...] = (
         suffixes=(".xml",),
         read=read_asap_xml,
         write=_plain(write_asap_xml),
-        carries=frozenset(Trait) - {Trait.ATTRIBUTES, Trait.MPP, Trait.PROPERTIES},
+        carries=frozenset(Trait) - {Trait.ATTRIBUTES, Trait.MPP, Trait.PROPERTIES, Trait.PARTS},
         xml_root="ASAP_Annotations",
     ),
     Format(
@@ -75,7 +75,7 @@ FORMATS: tuple[Format, ...] = (
         read=read_mask,
         write=write_mask,
         carries=frozenset(Trait)
-        - {Trait.MARKS, Trait.PROPERTIES, Trait.ATTRIBUTES, Trait.OVERLAPS},
+        - {Trait.MARKS, Trait.PROPERTIES, Trait.ATTRIBUTES, Trait.OVERLAPS, Trait.PARTS},
     ),
     Format(
         name="coco",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -14,12 +14,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape, mend
+from deeplab.annotations.mending import TANGLED, Mended, MendingTally, mend, tangled
+from deeplab.annotations.shapes import Annotations, Area, Layer, Mark, Property, Shape
 from deeplab.annotations.store import Store, store
 from deeplab.config.classes import PALETTE, Rgb, parse_colour
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.geometry.frames import Mpp
-from deeplab.report.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class LayerGatherer:
         self._said: dict[str, None] = {}
         self._unusable = 0
         self._problems: list[str] = []  # of the first of these
-        self._mended = 0
+        self._mending = MendingTally()
 
     def open(self, name: str, colour: Rgb | None = None, description: str = "") -> None:
         """Makes a layer known, with or without shapes; what was said of it first stays."""
@@ -170,16 +170,31 @@ class LayerGatherer:
             self._descriptions.setdefault(name, description)
 
     def add(
-        self, name: str, polygon: shapely.Polygon, properties: Mapping[str, Property] | None = None
+        self,
+        name: str,
+        drawn: Area,
+        properties: Mapping[str, Property] | None = None,
+        *,
+        cut: Callable[[Area], Mended] | None = None,
     ) -> None:
-        """Puts a shape into a layer that is open; an outline that crosses itself is mended."""
-        shapes, mended = mend([Shape(polygon, properties or {})])
-        if mended and not shapes:
-            self.skip("outline that encloses nothing")
-            return
-        self._mended += mended
-        for shape in shapes:
-            self._shapes[name].append(shape)
+        """Put one object into a layer that is open; outlines that cross are mended, not parted.
+
+        Args:
+            name: of the layer.
+            drawn: its outline, or outlines that are one object together.
+            properties: of the object.
+            cut: takes what is excluded out of it.
+        """
+        mended = mend(drawn)
+        if cut and mended.area:
+            mended = mended.then(cut(mended.area))
+        if mended.area:
+            self._mending.add(mended)
+            self._shapes[name].append(Shape(mended.area, properties or {}))
+        elif mended.refusal == TANGLED:
+            self.leave_out(f"{tangled(drawn)} (in {name!r})")
+        else:
+            self.skip(mended.refusal)
 
     def mark(
         self,
@@ -261,8 +276,8 @@ class LayerGatherer:
         yield from self._said
         if self._unusable:
             yield f"{self._unusable:,} left out that cannot be used: {self._problem_list}"
-        if self._mended:
-            yield f"{counted(self._mended, 'outline')} mended: self-crossing"
+        if mended := self._mending.sentence():
+            yield mended
         for kind, count in sorted(self._skipped.items()):
             yield f"{count} left out: {kind}"
 

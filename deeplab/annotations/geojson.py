@@ -8,19 +8,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import shapely
 
 from deeplab.annotations.format import Reading
 from deeplab.annotations.gather import LayerGatherer, coordinates, number
 from deeplab.annotations.geojson_properties import NAME, PropertyReader
 from deeplab.annotations.json_stream import ENDS, events, values
-from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
+from deeplab.annotations.rounding import round_corners, round_mark
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape, one_area
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
 
-DECIMALS = 2  # a hundredth of a level-0 pixel
 UM_PER_PIXEL = "um_per_pixel"
 LISTS = ("map_key", "start_array", "end_array", "end_map", "null")
 SINGLE = ("Polygon", "Point", "LineString")
@@ -120,11 +119,13 @@ def _take(
     meaning = reader.read({k: v for k, v in feature.items() if k not in MEMBERS} | properties)
     for of, parts in drawn.items():
         layer = of + meaning.name
-        for part in parts:
+        if parts:
             gatherer.open(layer, meaning.colour)
-            if isinstance(part, shapely.Polygon):
-                gatherer.add(layer, part, meaning.words)
-            else:
+        # A feature is one object of QuPath, of however many polygons.
+        if area := one_area([part for part in parts if isinstance(part, shapely.Polygon)]):
+            gatherer.add(layer, area, meaning.words)
+        for part in parts:
+            if not isinstance(part, shapely.Polygon):
                 gatherer.mark(layer, part, meaning.words)
 
 
@@ -150,18 +151,23 @@ def _feature(layer: Layer, each: Shape | Mark, path: Path) -> str:
 
 def _geometry(each: Shape | Mark) -> Json:
     if isinstance(each, Mark):
-        points = _points(each.geometry)
+        points = _points(round_mark(each.geometry))
         if isinstance(each.geometry, shapely.Point):
             return {"type": "Point", "coordinates": points[0]}
         return {"type": "LineString", "coordinates": points}
     # RFC 7946 wants outlines counterclockwise by the numbers, holes clockwise.
-    polygon = shapely.orient_polygons(each.polygon, exterior_cw=False)
-    rings = [polygon.exterior, *polygon.interiors]
-    return {"type": "Polygon", "coordinates": [_points(ring) for ring in rings]}
+    area = shapely.orient_polygons(round_corners(each.polygon), exterior_cw=False)
+    parts = [
+        [_points(ring) for ring in (part.exterior, *part.interiors)]
+        for part in shapely.get_parts(area)
+    ]
+    if len(parts) > 1:
+        return {"type": "MultiPolygon", "coordinates": parts}
+    return {"type": "Polygon", "coordinates": parts[0]}
 
 
 def _points(geometry: shapely.Geometry) -> list[list[float]]:
-    found: list[list[float]] = np.round(shapely.get_coordinates(geometry), DECIMALS).tolist()
+    found: list[list[float]] = shapely.get_coordinates(geometry).tolist()
     return found
 
 

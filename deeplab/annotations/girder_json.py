@@ -31,13 +31,13 @@ from deeplab.annotations.gather import (
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.json_stream import ENDS, events, values
 from deeplab.annotations.pixelmap import PIXELMAP, take_pixelmap
+from deeplab.annotations.rounding import round_corners, round_mark
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
 
-DECIMALS = 2  # a hundredth of a level-0 pixel
 FILL = 0.25  # opacity; the tissue under it stays visible
 UM_PER_PIXEL = "um_per_pixel"  # [x, y], among the attributes
 COLOUR = "lineColor"  # among the attributes of a layer that has no element to show it
@@ -241,14 +241,15 @@ def _elements(layer: Layer, path: Path) -> Iterator[str]:
         "fillColor": f"rgba({red}, {green}, {blue}, {FILL})",
     }
     fixed = _dumps(filled | style, path).removesuffix("}")
-    forms = sorted({_form(shape) for shape in layer.shapes})
+    forms = sorted({_form(part, shape) for part, shape in _pieces(layer)})
     for form in forms:
         # Once through for each form: the shapes may be on disk, and too many to be sorted.
-        for shape in layer.shapes:
-            if len(forms) > 1 and _form(shape) != form:
+        for part, shape in _pieces(layer):
+            if len(forms) > 1 and _form(part, shape) != form:
                 continue
-            points = _points(shape.polygon.exterior, path)
-            holes = [_points(ring, path) for ring in shape.polygon.interiors]
+            polygon = round_corners(part)
+            points = _points(polygon.exterior, path)
+            holes = [_points(ring, path) for ring in polygon.interiors]
             user = _dumps({key: shape.properties[key] for key in form.keys}, path)
             more = f',"holes":[{",".join(holes)}]' if holes else ""
             yield f'{fixed},"points":{points},"user":{user}{more}}}'
@@ -264,12 +265,17 @@ class _Form:
     keys: tuple[str, ...]
 
 
-def _form(shape: Shape) -> _Form:
-    return _Form(len(shape.polygon.interiors) > 0, tuple(sorted(shape.properties)))
+def _pieces(layer: Layer) -> Iterator[tuple[shapely.Polygon, Shape]]:
+    """The polygons of all shapes, each an element: a polyline is one outline."""
+    return ((part, shape) for shape in layer.shapes for part in shape.parts)
+
+
+def _form(part: shapely.Polygon, shape: Shape) -> _Form:
+    return _Form(len(part.interiors) > 0, tuple(sorted(shape.properties)))
 
 
 def _mark(mark: Mark) -> Json:
-    points = [[*point, 0] for point in np.round(shapely.get_coordinates(mark.geometry), 2).tolist()]
+    points = [[*point, 0] for point in shapely.get_coordinates(round_mark(mark.geometry)).tolist()]
     if isinstance(mark.geometry, shapely.Point):
         return {"type": "point", "center": points[0]}
     return {"type": "polyline", "closed": False, "points": points}
@@ -280,9 +286,8 @@ def _points(ring: shapely.LinearRing, path: Path) -> str:
     corners = shapely.get_coordinates(ring)[:-1]
     if len(corners) < 3 or not np.isfinite(corners).all():
         raise AnnotationError(path, "an outline has too few points or one that is not a number")
-    rounded = np.round(corners, DECIMALS)
-    whole = (rounded == np.floor(rounded)).all()
-    pairs = (rounded.astype(np.int64) if whole else rounded).tolist()
+    whole = (corners == np.floor(corners)).all()
+    pairs = (corners.astype(np.int64) if whole else corners).tolist()
     # Two numbers a point go through the fast encoder; the third is always 0.
     text = json.dumps(pairs, separators=(",", ":"))
     return text[:-1].replace("]", ",0]") + "]"

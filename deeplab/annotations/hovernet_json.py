@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from deeplab.annotations.format import Reading, Writing
 from deeplab.annotations.gather import LayerGatherer, coordinates, shown
 from deeplab.annotations.json_stream import events, pairs, values
-from deeplab.annotations.shapes import Annotations, Property, Shape
+from deeplab.annotations.shapes import Annotations, Property
 from deeplab.config.classes import PALETTE, Rgb
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
@@ -90,9 +90,11 @@ def write_hovernet_json(
         keys = count(1)
         for layer in annotations.layers:
             for shape in layer.shapes:
-                key = next(keys)
-                nucleus = json.dumps(_nucleus(shape, numbers[layer.name]), separators=(",", ":"))
-                file.write(("" if key == 1 else ",") + f'\n"{key}": {nucleus}')
+                for part in shape.parts:
+                    key = next(keys)
+                    told = _nucleus(part, shape.properties, numbers[layer.name])
+                    nucleus = json.dumps(told, separators=(",", ":"))
+                    file.write(("" if key == 1 else ",") + f'\n"{key}": {nucleus}')
         file.write("\n}}\n")
 
 
@@ -170,12 +172,12 @@ def _mpp(mag: object, gatherer: LayerGatherer) -> Mpp | None:
         return None
 
 
-def _nucleus(shape: Shape, number: int) -> Json:
-    points = shapely.get_coordinates(shape.polygon.exterior)[:-1] - MIDDLE
+def _nucleus(part: shapely.Polygon, properties: Mapping[str, Property], number: int) -> Json:
+    points = shapely.get_coordinates(part.exterior)[:-1] - MIDDLE
     low, high = np.floor(points.min(axis=0)), np.floor(points.max(axis=0)) + 1
-    probability = shape.properties.get("type_prob", shape.properties.get("confidence"))
+    probability = properties.get("type_prob", properties.get("confidence"))
     known = isinstance(probability, int | float) and math.isfinite(probability)
-    centre = shape.polygon.centroid
+    centre = part.centroid
     return {
         "bbox": [[int(low[1]), int(low[0])], [int(high[1]), int(high[0])]],
         "centroid": [centre.x - MIDDLE, centre.y - MIDDLE],

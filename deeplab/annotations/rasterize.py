@@ -16,7 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.shapes import Annotations, Area
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
 Labels = NDArray[np.uint8]  # (height_work, width_work); 0 background, 255 not to be looked at
@@ -38,9 +38,11 @@ class Edges:
     first: NDArray[np.int64]
 
     @classmethod
-    def of(cls, polygons: Sequence[shapely.Polygon]) -> Self:
-        """Those of `polygons`."""
-        rings, polygon_of_ring = shapely.get_rings(np.asarray(polygons, object), return_index=True)
+    def of(cls, polygons: Sequence[Area]) -> Self:
+        """Those of `polygons`; what is of several parts is drawn as one."""
+        parts, polygon_of_part = shapely.get_parts(np.asarray(polygons, object), return_index=True)
+        rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+        polygon_of_ring = polygon_of_part[part_of_ring]
         points, ring = shapely.get_coordinates(rings, return_index=True)
         tail, head = points[:-1], points[1:]
         kept = (ring[1:] == ring[:-1]) & (tail[:, 1] != head[:, 1])
@@ -121,7 +123,7 @@ def _fill(out: Labels, spans: _Spans, value: int) -> None:
 
 def fill_polygon(
     out: Labels,
-    polygon: shapely.Polygon,
+    polygon: Area,
     value: int,
     *,
     x_origin: int = 0,

@@ -1,9 +1,10 @@
-"""Named shapes in level-0 pixels: polygons with holes, points and lines, in layers of a colour."""
+"""Named shapes in level-0 pixels: areas with holes, points and lines, in layers of a colour."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import shapely
 
@@ -13,14 +14,31 @@ from deeplab.geometry.frames import Mpp
 from deeplab.report.words import counted
 
 Property = float | int | str
+Area: TypeAlias = shapely.Polygon | shapely.MultiPolygon
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One outlined object; `polygon` is in level-0 pixels, its interiors are holes."""
+    """One outlined object; `polygon` is in level-0 pixels, its interiors are holes.
 
-    polygon: shapely.Polygon
+    An object that was drawn in several parts, as a figure eight is, is a MultiPolygon: it counts
+    once, whatever it is counted for.
+    """
+
+    polygon: Area
     properties: Mapping[str, Property] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[shapely.Polygon, ...]:
+        """The polygons that it is made of, most often one."""
+        if isinstance(self.polygon, shapely.Polygon):
+            return (self.polygon,)
+        return tuple(self.polygon.geoms)
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether any part of it has a hole."""
+        return any(part.interiors for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,13 @@ class Annotations:
         )
 
 
+def one_area(polygons: Sequence[shapely.Polygon]) -> Area | None:
+    """The polygons of one object as they are, valid or not; None of none."""
+    if len(polygons) < 2:
+        return polygons[0] if polygons else None
+    return shapely.MultiPolygon(list(polygons))
+
+
 def polygon_parts(geometry: shapely.Geometry) -> list[shapely.Polygon]:
     """The polygons in a geometry of any kind; points and lines are left out."""
     parts = shapely.get_parts(geometry, return_index=False)
@@ -111,22 +136,3 @@ def polygon_parts(geometry: shapely.Geometry) -> list[shapely.Polygon]:
         elif isinstance(part, shapely.GeometryCollection | shapely.MultiPolygon):
             found.extend(polygon_parts(part))
     return found
-
-
-def mend(shapes: Iterable[Shape]) -> tuple[tuple[Shape, ...], int]:
-    """Shapes whose polygons are all valid, and how many had to be mended for that.
-
-    An outline drawn by hand may cross itself: it falls into the parts it encloses, which share its
-    properties. What encloses nothing is dropped and counts as mended.
-    """
-    kept: list[Shape] = []
-    mended = 0
-    for shape in shapes:
-        if shape.polygon.is_valid and shape.polygon.area > 0:
-            kept.append(shape)
-            continue
-        mended += 1
-        # "structure" takes holes as holes even where they touch or cross the outline.
-        valid = shapely.make_valid(shape.polygon, method="structure", keep_collapsed=False)
-        kept.extend(Shape(part, shape.properties) for part in polygon_parts(valid))
-    return tuple(kept), mended

@@ -14,6 +14,7 @@ from lxml import etree
 from numpy.typing import NDArray
 
 from deeplab.annotations.gather import FARTHEST, check_is_file
+from deeplab.annotations.rounding import count_decimals
 from deeplab.annotations.text_encoding import text_encoding
 from deeplab.errors import AnnotationError
 
@@ -128,6 +129,12 @@ def tag(name: str, attributes: Mapping[str, str], end: str = ">") -> str:
     """A tag that begins an element, or is all of it where `end` is "/>"."""
     fields = (f' {key}="{_escape(value)}"' for key, value in attributes.items())
     return f"<{name}{''.join(fields)}{end}"
+
+
+def corner_fields(corners: NDArray[np.float64]) -> Iterator[str]:
+    """Give the attributes X and Y of each corner (corners, 2), in the decimals that they take."""
+    decimals = count_decimals(corners)
+    return (f'X="{x:.{decimals}f}" Y="{y:.{decimals}f}"' for x, y in corners.tolist())
 
 
 class _Prolog:

@@ -172,6 +172,10 @@ class Census:
             *(f"nobody drew {name}{self._hint(name)}" for name in self.undrawn),
         ]
 
+    def reading_remarks(self) -> list[str]:
+        """What reading the annotations of each slide had to mend or leave out."""
+        return [f"{slide.name}: {remark}" for slide in self.slides for remark in slide.remarks]
+
     def text(self) -> str:
         """All of it as a table and remarks, in characters of one width."""
         drawn = [name for name in self.asked if self.total(name).objects]
@@ -181,7 +185,7 @@ class Census:
         total = ["total", *[""] * 5]
         total += _amounts([self.total(name) for name in drawn])
         table = _aligned([head, *rows, total], left={0, 3, 4, 5})
-        return "\n".join([*table, "", *self.summary(), *self.remarks()])
+        return "\n".join([*table, "", *self.summary(), *self.remarks(), *self.reading_remarks()])
 
     def _hint(self, name: str) -> str:
         near = nearest(name, tuple(odd.drawn for odd in self.odd_names if not odd.taken_for))

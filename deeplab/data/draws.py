@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deeplab.annotations.shapes import Area
 from deeplab.config.train_request import Balance, PatchSettings
 from deeplab.data.mining import Place
 from deeplab.data.truth import AnnotatedSlide
@@ -139,7 +140,7 @@ class Draws:
         return Place(number, *slide.background_point(self._anywhere, random))
 
 
-def point_in(polygon: shapely.Polygon, random: np.random.Generator) -> tuple[float, float]:
+def point_in(polygon: Area, random: np.random.Generator) -> tuple[float, float]:
     """A random point inside a polygon, (x, y)."""
     left, top, right, bottom = polygon.bounds
     x = left + (right - left) * random.random(TRIES)

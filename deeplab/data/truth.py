@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deeplab.annotations.rasterize import Labels, ShapeIndex
-from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.annotations.shapes import Annotations, Area, Layer
 from deeplab.config.classes import IGNORE, Rgb
 from deeplab.errors import AnnotationError, DeeplabError
 from deeplab.exchange.labelling import Labelling, Unjudged
@@ -25,7 +25,7 @@ from deeplab.slides.tissue import TissueMask, tissue_mask
 
 log = logging.getLogger(__name__)
 
-Polygons = tuple[shapely.Polygon, ...]
+Polygons = tuple[Area, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

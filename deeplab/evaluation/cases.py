@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.shapes import Annotations, Layer, polygon_parts
+from deeplab.annotations.mending import mend
+from deeplab.annotations.shapes import Annotations, Area, Layer, polygon_parts
 from deeplab.config.evaluate_request import BACKGROUND, MOST_CLASSES, EvaluateRequest
 from deeplab.errors import AnnotationError, ConfigError, ScaleError, SourceError
 from deeplab.evaluation.field import Field
@@ -162,12 +163,12 @@ class Reader:
         more = (f"{marks} points and lines have no area and were left out",) if marks else ()
         return replace(side, layers=layers, remarks=(*side.remarks, *more))
 
-    def _regions(self, truth: Annotations, name: str) -> tuple[shapely.Polygon, ...] | None:
+    def _regions(self, truth: Annotations, name: str) -> tuple[Area, ...] | None:
         """Where is judged: within what was asked for and, where there is one, within the layer."""
         drawn = _polygons(truth, self._rules.exhaustive_layer)
         if self._rules.exhaustive_layer and not drawn:
             raise SourceError(f"{name} has no shape in the layer {self._rules.exhaustive_layer!r}")
-        asked = [shapely.Polygon(points).buffer(0) for points in self._request.regions]
+        asked = [_enclosed(points) for points in self._request.regions]
         if not asked:
             return drawn if self._rules.exhaustive_layer else None
         whole = shapely.union_all(asked)
@@ -176,12 +177,17 @@ class Reader:
         return tuple(polygon_parts(whole))
 
 
+def _enclosed(points: Sequence[tuple[float, float]]) -> Area:
+    """What a region that may cross itself encloses; an empty area where it encloses nothing."""
+    return mend(shapely.Polygon(points)).area or shapely.Polygon()
+
+
 def _alias(text: str) -> tuple[str, str]:
     other, _, name = text.partition("=")
     return other.strip(), name.strip()
 
 
-def _polygons(side: Annotations, name: str) -> tuple[shapely.Polygon, ...]:
+def _polygons(side: Annotations, name: str) -> tuple[Area, ...]:
     if not name or name not in side.names:
         return ()
     return tuple(shape.polygon for shape in side.layer(name).shapes)
@@ -277,11 +283,11 @@ def _size(place: _Place, sides: Sides) -> tuple[int, int]:
     return max(1, math.ceil(right)), max(1, math.ceil(bottom))
 
 
-def _array(polygons: Iterable[shapely.Polygon]) -> NDArray[np.object_]:
+def _array(polygons: Iterable[Area]) -> NDArray[np.object_]:
     return np.array([*polygons, None], object)[:-1]
 
 
-def _all_polygons(sides: Iterable[Annotations]) -> Iterable[shapely.Polygon]:
+def _all_polygons(sides: Iterable[Annotations]) -> Iterable[Area]:
     for side in sides:
         for layer in side.layers:
             for shape in layer.shapes:

@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deeplab.annotations.rasterize import Labels, ShapeIndex
-from deeplab.annotations.shapes import Annotations, Layer, Shape
+from deeplab.annotations.shapes import Annotations, Area, Layer, Shape
 from deeplab.config.classes import IGNORE
 from deeplab.errors import SlideError
 from deeplab.exchange.labelling import Labelling
@@ -68,7 +68,7 @@ class Field:
         truth: Annotations,
         prediction: Annotations,
         rules: Labelling,
-        regions: Sequence[shapely.Polygon] | None = None,
+        regions: Sequence[Area] | None = None,
     ) -> None:
         if frame.width * frame.height > MOST_PIXELS:
             raise SlideError(
@@ -122,7 +122,7 @@ def classes_in(labels: Labels) -> list[int]:
     return [int(label) for label in np.flatnonzero(counts) if label]
 
 
-def _area(name: str, frame: WorkFrame, regions: Sequence[shapely.Polygon] | None) -> WorkBox:
+def _area(name: str, frame: WorkFrame, regions: Sequence[Area] | None) -> WorkBox:
     """The work pixels that hold all regions on the slide."""
     if regions is None:
         return frame.box
@@ -138,6 +138,6 @@ def _area(name: str, frame: WorkFrame, regions: Sequence[shapely.Polygon] | None
     return area
 
 
-def _index(polygons: Sequence[shapely.Polygon]) -> ShapeIndex:
+def _index(polygons: Sequence[Area]) -> ShapeIndex:
     shapes = tuple(Shape(polygon) for polygon in polygons)
     return ShapeIndex(Annotations((Layer(REGION, (0, 0, 0), shapes),)), {REGION: 1})

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import shapely
 
 from deeplab.annotations.rasterize import Labels
-from deeplab.annotations.shapes import Layer, Shape
+from deeplab.annotations.shapes import Area, Layer, Shape
 from deeplab.annotations.simplify import simplify
 from deeplab.annotations.trace import SeamTracer, TracedShape
 from deeplab.evaluation.field import Block, Field, classes_in
@@ -69,8 +68,8 @@ class AreaErrors:
 class Unmatched:
     """Objects of a class without a partner, level-0 pixels."""
 
-    missed: tuple[shapely.Polygon, ...] = ()
-    false: tuple[shapely.Polygon, ...] = ()
+    missed: tuple[Area, ...] = ()
+    false: tuple[Area, ...] = ()
 
 
 def object_layers(name: str, unmatched: Unmatched, mpp: Mpp) -> Iterator[Layer]:
@@ -110,5 +109,5 @@ def _areas_said(words: str, name: str, shapes: Sequence[Shape]) -> str:
     return f"{said}: {len(shapes)} places, {mm2:.3g} mm²"
 
 
-def _size(polygon: shapely.Polygon, mpp: Mpp) -> dict[str, float]:
+def _size(polygon: Area, mpp: Mpp) -> dict[str, float]:
     return {"area_um2": round(polygon.area * mpp.x * mpp.y, 1)}

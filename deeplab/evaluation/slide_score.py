@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.annotations.shapes import Annotations, Area, Layer
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.evaluation.boundary import BorderDistances, Points, border
 from deeplab.evaluation.distance_tally import BorderTally, DistanceTally
@@ -107,8 +107,8 @@ class Case:
     classes: tuple[str, ...]
     truth: Annotations
     prediction: Annotations
-    regions: tuple[shapely.Polygon, ...] | None = None
-    ignored: tuple[shapely.Polygon, ...] = ()
+    regions: tuple[Area, ...] | None = None
+    ignored: tuple[Area, ...] = ()
 
     @property
     def drawn_box(self) -> WorkBox:
@@ -266,14 +266,14 @@ def _judged_objects(polygons: Polygons, case: Case) -> Polygons:
     return np.asarray(polygons[inside], object)
 
 
-def _within_any(points: Polygons, polygons: Sequence[shapely.Polygon]) -> NDArray[np.bool_]:
+def _within_any(points: Polygons, polygons: Sequence[Area]) -> NDArray[np.bool_]:
     place, _ = shapely.STRtree(_array(polygons)).query(points, predicate="intersects")
     inside = np.zeros(len(points), bool)
     inside[place] = True
     return inside
 
 
-def _array(polygons: Sequence[shapely.Polygon]) -> Polygons:
+def _array(polygons: Sequence[Area]) -> Polygons:
     return np.array([*polygons, None], object)[:-1]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab.annotations.files import opened, read_file
-from deeplab.annotations.format import Format, Reading
+from deeplab.annotations.format import Format, Reading, lost
 from deeplab.annotations.formats import FORMATS, format_of, named
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.convert_request import AUTO
@@ -213,7 +213,7 @@ class _Ingestion:
                 title=format_.title,
                 counts={name: annotations.layer(name).contents for name in replaced.posted},
                 replaced=replaced,
-                remarks=annotations.remarks,
+                remarks=(*annotations.remarks, *_lost(annotations)),
             )
 
     def _in_place(self, source: FileOfSlide) -> TakenIn | None:
@@ -283,6 +283,13 @@ def _format(path: Path, asked: str) -> Format | None:
 
 def _place(source: FileOfSlide) -> str:
     return f"{source.item.name}/{source.file.name}"
+
+
+def _lost(annotations: Annotations) -> Iterator[str]:
+    """What layers of HistomicsUI cannot say of `annotations`."""
+    format_ = named("histomicsui")
+    if missing := lost(annotations, format_):
+        yield f"not in the layers, as {format_.title} cannot carry them: {', '.join(missing)}"
 
 
 def _facts(source: FileOfSlide) -> dict[str, Fact]:

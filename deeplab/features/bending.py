@@ -19,16 +19,26 @@ def bend(polygons: NDArray[np.object_]) -> tuple[Floats, Floats]:
     The outer outline is taken at `POINTS` equal steps and its k-th Fourier coefficient multiplied
     by exp(-(k / WAVES)^4), so that a circle stays one. With the turning angle t and the length s at
     each point, the mean absolute curvature is sum |t| / sum s, the bending energy sum t^2 / s: both
-    halve when an object doubles. On a circle of radius r they are 1 / r and 2 pi / r. NaN where an
-    outline has no length. Source: Young, Walker and Bowie 1974, Inf Control 25:357.
+    halve when an object doubles. On a circle of radius r they are 1 / r and 2 pi / r. Of an object
+    of several parts it is the outline of the largest. NaN where an outline has no length. Source:
+    Young, Walker and Bowie 1974, Inf Control 25:357.
     """
     curvature, energy = np.full(len(polygons), np.nan), np.full(len(polygons), np.nan)
-    outlines = shapely.get_exterior_ring(polygons)
+    outlines = shapely.get_exterior_ring(_largest_parts(polygons))
     long = np.flatnonzero(shapely.length(outlines) > 0)
     for first in range(0, len(long), BATCH):
         chosen = long[first : first + BATCH]
         curvature[chosen], energy[chosen] = _turn(_smooth(_resample(outlines[chosen])))
     return curvature, energy
+
+
+def _largest_parts(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
+    parts, owner = shapely.get_parts(polygons, return_index=True)
+    order = np.lexsort((shapely.area(parts), owner))
+    last = np.append(np.diff(owner[order]) > 0, True)[: len(order)]
+    largest = polygons.copy()
+    largest[owner[order][last]] = parts[order][last]
+    return largest
 
 
 def _resample(outlines: NDArray[np.object_]) -> NDArray[np.complex128]:

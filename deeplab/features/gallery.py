@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
+from deeplab.annotations.shapes import Area
 from deeplab.config.classes import Rgb
 from deeplab.geometry.frames import WorkBox
 from deeplab.slides.slide import Slide
@@ -75,9 +76,7 @@ def chosen(pictures: Iterable[Picture], median_um2: float) -> dict[str, Picture]
     return {"smallest": first, "middle": middle, "largest": last}
 
 
-def _take(
-    slide: Slide, polygon: shapely.Polygon, number: int, area_um2: float, colour: Rgb
-) -> Picture:
+def _take(slide: Slide, polygon: Area, number: int, area_um2: float, colour: Rgb) -> Picture:
     left, top, right, bottom = polygon.bounds
     x, y = (left + right) / 2, (top + bottom) / 2
     across_um = max((right - left) * slide.mpp.x, (bottom - top) * slide.mpp.y)
@@ -91,7 +90,7 @@ def _take(
     rgb = np.ascontiguousarray(slide.read(frame, box))
     rings = [
         np.asarray(ring.coords)[:, :2] / (frame.scale_x, frame.scale_y) - (box.x, box.y)
-        for ring in (polygon.exterior, *polygon.interiors)
+        for ring in shapely.get_rings(shapely.get_parts(polygon))
     ]
     # OpenCV counts from the middle of the first pixel, we from its corner.
     points = [np.round((ring - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32) for ring in rings]

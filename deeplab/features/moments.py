@@ -47,7 +47,9 @@ def equal_ellipses(polygons: NDArray[np.object_]) -> Ellipses:
 
 def _central_sums(polygons: NDArray[np.object_]) -> tuple[Floats, Floats, Floats, Floats]:
     """Area and the integrals of x^2, y^2 and x y about the centroid, holes taken off, (n,) each."""
-    rings, owner = shapely.get_rings(polygons, return_index=True)
+    parts, owner_of_part = shapely.get_parts(polygons, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    owner = owner_of_part[part]
     points, ring = shapely.get_coordinates(rings, return_index=True)
     centre = shapely.get_coordinates(shapely.centroid(polygons[owner]))
     points = points - centre[ring]  # far from 0 the sums would lose their digits
@@ -64,8 +66,8 @@ def _central_sums(polygons: NDArray[np.object_]) -> tuple[Floats, Floats, Floats
             )
         ]
     )
-    # The first ring of a polygon is its outline; whichever way a ring runs, holes count against it.
-    first = np.diff(owner, prepend=-1) > 0
+    # The first ring of a part is its outline; whichever way a ring runs, holes count against it.
+    first = np.diff(part, prepend=-1) > 0
     signed = per_ring * np.sign(per_ring[0]) * np.where(first, 1, -1)
     area, xx, yy, xy = (_per_polygon(owner, each, len(polygons)) for each in signed)
     return area, xx, yy, xy

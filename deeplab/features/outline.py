@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import shapely
@@ -83,9 +83,9 @@ def _sizes(polygons: NDArray[np.object_]) -> dict[str, Floats]:
     calipers = span(polygons)
     return {
         "area_um2": area,
-        "perimeter_um": shapely.length(shapely.get_exterior_ring(polygons)),
+        "perimeter_um": _over_parts(polygons, _outline_length),
         "perimeter_with_holes_um": shapely.length(polygons),
-        "hole_count": shapely.get_num_interior_rings(polygons).astype(float),
+        "hole_count": _over_parts(polygons, shapely.get_num_interior_rings),
         "hole_area_um2": _filled(polygons) - area,
         "equivalent_diameter_um": _positive(np.sqrt(4 * area / np.pi)),
         "max_feret_um": calipers.longest,
@@ -119,8 +119,23 @@ def _ratios(polygons: NDArray[np.object_], sizes: dict[str, Floats]) -> dict[str
 
 def _filled(polygons: NDArray[np.object_]) -> Floats:
     """Areas with the holes filled."""
-    outlines = shapely.polygons(shapely.get_exterior_ring(polygons))
-    return np.asarray(shapely.area(outlines), dtype=float)
+    return _over_parts(polygons, _outline_area)
+
+
+def _outline_length(parts: NDArray[np.object_]) -> Floats:
+    return np.asarray(shapely.length(shapely.get_exterior_ring(parts)), dtype=float)
+
+
+def _outline_area(parts: NDArray[np.object_]) -> Floats:
+    return np.asarray(shapely.area(shapely.polygons(shapely.get_exterior_ring(parts))), dtype=float)
+
+
+def _over_parts(
+    polygons: NDArray[np.object_], measure: Callable[[NDArray[np.object_]], Floats]
+) -> Floats:
+    """The sum over the parts of each object, most often one."""
+    parts, owner = shapely.get_parts(polygons, return_index=True)
+    return np.bincount(owner, measure(parts), len(polygons)).astype(float)
 
 
 def _positive(values: Floats) -> Floats:

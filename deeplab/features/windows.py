@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deeplab.annotations.rasterize import fill_polygon
+from deeplab.annotations.shapes import Area
 from deeplab.config.features_request import Staining
 from deeplab.features import pixels
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
@@ -88,7 +89,7 @@ def _by_place(polygons: NDArray[np.object_], band_level0: float) -> list[int]:
     return [int(place) for place in there[np.lexsort((left, top // band_level0))]]
 
 
-def _measure(slide: Slide, polygon: shapely.Polygon, reading: PixelReading) -> list[float]:
+def _measure(slide: Slide, polygon: Area, reading: PixelReading) -> list[float]:
     frame, box = _window(slide, polygon, reading.mpp_work)
     mask = np.zeros((box.height, box.width), np.uint8)
     fill_polygon(
@@ -111,7 +112,7 @@ def _measure(slide: Slide, polygon: shapely.Polygon, reading: PixelReading) -> l
     return [frame.mpp_work, *(found[name] for name in pixels.COLUMNS)]
 
 
-def _window(slide: Slide, polygon: shapely.Polygon, mpp_work: float) -> tuple[WorkFrame, WorkBox]:
+def _window(slide: Slide, polygon: Area, mpp_work: float) -> tuple[WorkFrame, WorkBox]:
     """The part of the slide around a polygon, at the finest scale at which it is small enough."""
     left, top, right, bottom = polygon.bounds
     around = Level0Box(left, top, right - left, bottom - top)

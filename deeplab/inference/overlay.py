@@ -40,7 +40,8 @@ def write_overlay(path: Path, annotations: Annotations, slide: Slide, part: Leve
         rings = [
             _ring(ring.coords, frame, box)
             for shape in layer.shapes
-            for ring in (shape.polygon.exterior, *shape.polygon.interiors)
+            for part in shape.parts
+            for ring in (part.exterior, *part.interiors)
         ]
         cv2.polylines(
             picture, rings, isClosed=True, color=layer.colour, thickness=1,

@@ -152,8 +152,8 @@ def test_parts_boxes_scores_and_crowds_are_read(tmp_path):
         one(segmentation=[[1, 1, 2, 2]]),
     )
     again = read_coco(path)
-    first, second, box = again.layers[0].shapes
-    outlines = sorted((first.polygon, second.polygon), key=lambda each: each.bounds)
+    first, box = again.layers[0].shapes  # one annotation is one object
+    outlines = sorted(first.parts, key=lambda each: each.bounds)
     assert outlines[0].equals(shapely.box(0, 0, 8, 4))
     assert outlines[1].area == 8
     assert first.properties == {"score": 0.5, "iscrowd": 1}

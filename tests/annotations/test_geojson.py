@@ -85,8 +85,9 @@ def test_multipolygons_old_measurements_and_colours_are_read(tmp_path, caplog):
     )
     read = read_geojson(path)
     assert read.names == ("a", "b", "unclassified")
-    assert [s.polygon.area for s in read.layer("a").shapes] == [16, 4.5]
-    assert read.layer("a").shapes[1].properties == {"n": 2}
+    (shape,) = read.layer("a").shapes  # a feature of QuPath is one object
+    assert [part.area for part in shape.parts] == [16, 4.5]
+    assert shape.properties == {"n": 2}
     assert (read.layer("a").colour, read.layer("b").colour) == ((200, 0, 0), (1, 2, 3))
     assert [mark.geometry.wkt for mark in read.layer("b").marks] == [
         "POINT (1 2)",

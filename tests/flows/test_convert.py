@@ -115,7 +115,7 @@ def test_crossing_outlines_are_mended_counted_and_said(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"name": "a", "elements": [bow, flat]}))
     answer = convert("a.json", "b.anot", cwd=tmp_path)
     assert answer.returncode == 0
-    assert "1 outline mended: self-crossing" in answer.stdout
+    assert "1 outline crossed itself and was mended" in answer.stdout
     assert "1 left out: outline that encloses nothing" in answer.stdout
     (layer,) = named("histomicsui").read(tmp_path / "b.anot", Reading()).layers
     assert sum(shape.polygon.area for shape in layer.shapes) == pytest.approx(40.5)
