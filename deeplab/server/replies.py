@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import requests
 from urllib3.exceptions import InvalidHeader
@@ -124,7 +124,9 @@ def save_reply(response: requests.Response, path: Path, limit_bytes: int) -> Non
 
 
 def parse_json(reply: Reply) -> Any:  # noqa: ANN401  JSON
-    """Return what the JSON of a reply says; halves of letters in it become the mark of a lost one.
+    """Return what the JSON of a reply says.
+
+    Halves of letters in it become the mark of a lost one, and NaN becomes None.
 
     Raises:
         ValueError: it is no JSON, or would take too much memory.
@@ -135,7 +137,7 @@ def parse_json(reply: Reply) -> Any:  # noqa: ANN401  JSON
         raise ValueError("more lists and numbers than there is memory for")
     try:
         text = _HALF_LETTER.sub(_whole_letter, body.decode())
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ValueError("something that is not JSON") from error
 
@@ -144,8 +146,8 @@ def _whole_letter(found: re.Match[str]) -> str:
     return found[0] if len(found[0]) != HALF else r"\ufffd"
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _no_number(_name: str) -> None:
+    """Return None for NaN and Infinity, which are no JSON; what holds one is still read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def test_a_server_that_dies_while_it_takes_layers_keeps_none(girder, run, flow):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../x.tiff", "C:\\con.tiff", "", "x" * 10_000, "a\x1b[2Jb\r\n"]
+    "name", ["../../x.tiff", "C:\\con.tiff", "", "x" * 10_000, "a\x1b[2Jb\r\n", "\ud800"]
 )
 @pytest.mark.parametrize("flow", FLOWS)
 def test_any_name_is_safe_in_files_tables_and_lines(girder, run, flow, name):

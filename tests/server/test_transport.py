@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import time
+import traceback
 
 import pytest
 
 from deeplab.errors import AccessDeniedError, ServerError
 from deeplab.server import transport
 from deeplab.server.session import JSON_BYTES, Patience, Session
-from tests.girder_for_tests import Raw, fake_girder, raw
+from tests.girder_for_tests import TOKEN, Raw, fake_girder, raw
 
 QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
 WHOLE = b"".join(raw(b"[1, 2, 3]").parts)
@@ -131,7 +132,6 @@ def test_a_small_reply_that_unpacks_to_much_is_cut_off(girder, session, tmp_path
         (Raw([b"SSH-2.0-OpenSSH\r\n"]), "no connection, or it broke"),
         (Raw([b""]), "no connection, or it broke"),
         (raw(b"<html>sign in</html>", "text/html"), "not JSON"),
-        (raw(b"[1, NaN]"), "not JSON"),
         (raw(b"[" * 100_000), "not JSON"),
         (raw(b"9" * 5000), "not JSON"),
         (raw(b'"\xff"'), "not JSON"),
@@ -156,6 +156,38 @@ def test_a_page_for_signing_in_midway_says_what_to_do(girder, session):
     girder.routes["x"] = raw(b"<html>\x1b[2J</html>", "text/html", 401)
     with pytest.raises(AccessDeniedError, match="sign in again and start this again"):
         session.get_json("x", "x")
+
+
+def test_what_is_no_number_is_nothing(girder, session):
+    girder.routes["x"] = raw(b'{"a": NaN, "b": [-Infinity, 1.5]}')
+    assert session.get_json("x", "x") == {"a": None, "b": [None, 1.5]}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        raw(b"", status=401),
+        raw(b"", status=500),
+        raw(b"", status=302, Location="https://elsewhere.example/"),
+        raw(b"<html>", "text/html"),
+        raw(b"", length=9),
+        Raw([]),
+    ],
+)
+def test_no_error_shows_the_token_nor_do_those_behind_it(girder, session, reply):
+    girder.routes["x"] = reply
+    for ask in (
+        lambda: session.get_json("x", "x"),
+        lambda: session.post_json("x", "x", []),
+        lambda: session.put_json("x", "x", {}),
+        lambda: session.delete("x", "x"),
+    ):
+        try:
+            ask()
+        except ServerError as error:
+            shown = "".join(traceback.format_exception(error)) + repr(error) + repr(error.args)
+            assert TOKEN not in shown
+    assert TOKEN not in repr(session) + repr(vars(session))
 
 
 def test_halves_of_letters_become_whole_ones(girder, session):

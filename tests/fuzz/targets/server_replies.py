@@ -13,6 +13,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -148,8 +149,14 @@ def change_head(body: bytes, kind: str, rng: random.Random) -> Raw:
 
 
 def change_packing(body: bytes, kind: str, rng: random.Random) -> Raw:
-    packed = rng.choice((body, gzip.compress(body), gzip.compress(bytes(200_000_000), 1)))
+    packed = rng.choice((body, gzip.compress(body), bomb()))
     return raw(packed, kind, Content_Encoding=rng.choice(("gzip", "deflate", "br", "gzip, gzip")))
+
+
+@cache
+def bomb() -> bytes:
+    """A megabyte that unpacks to two hundred."""
+    return gzip.compress(bytes(200_000_000), 1)
 
 
 def change_line(body: bytes, kind: str, rng: random.Random) -> Raw:
@@ -257,6 +264,7 @@ def prepare() -> None:
     annotations.ASK_EVERY_S, annotations.WAIT_S = 0.01, 0.05
     transport.READ_S, client.TRIES = 2.0, 2
     scene()
+    bomb()
 
 
 TARGET = Target(name="server_replies", seeds=write_seeds, parse=parse, prepare=prepare)
