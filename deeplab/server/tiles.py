@@ -26,7 +26,9 @@ QUERIES: dict[Encoding, dict[str, str]] = {
 POWER_OF_TWO = 0.02  # how far OpenSlide's downsample may be off: levels are cut to whole pixels
 MAX_TILE_PIXELS = 2**26  # an image that is not tiled comes as one tile
 MAX_LEVELS = 32
-MOST_PIXELS, MOST_TILE_PIXELS, MOST_BANDS = 2**31, 2**16, 2**16  # of a side; channels
+# No slide has more, whoever says so: 4 million pixels of 0.25 um are a metre.
+MOST_SIDE, MOST_PIXELS = 2**22, 2**40
+MOST_TILE_SIDE, MOST_BANDS = 2**16, 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ def tiles_info(session: Session, item_id: str) -> TilesInfo:
     what = f"large image of item {item_id}"
     told = session.get_json(f"item/{girder_id('item', item_id)}/tiles", what)
     info = _info(Told.of(told, what, "a large image"))
+    if info.width_level0 * info.height_level0 > MOST_PIXELS:
+        raise ServerError(what, "it is said to have more pixels than a slide can have")
     if info.tile_width * info.tile_height > MAX_TILE_PIXELS:
         raise ServerError(what, "its tiles are too large; convert the image to a tiled one")
     return info
@@ -141,10 +145,10 @@ def _decoded(reply: Reply, info: TilesInfo) -> NDArray[Any]:
 
 def _info(told: Told) -> TilesInfo:
     return TilesInfo(
-        width_level0=told.count("sizeX", least=1, most=MOST_PIXELS),
-        height_level0=told.count("sizeY", least=1, most=MOST_PIXELS),
-        tile_width=told.count("tileWidth", least=1, most=MOST_TILE_PIXELS),
-        tile_height=told.count("tileHeight", least=1, most=MOST_TILE_PIXELS),
+        width_level0=told.count("sizeX", least=1, most=MOST_SIDE),
+        height_level0=told.count("sizeY", least=1, most=MOST_SIDE),
+        tile_width=told.count("tileWidth", least=1, most=MOST_TILE_SIDE),
+        tile_height=told.count("tileHeight", least=1, most=MOST_TILE_SIDE),
         levels=told.count("levels", least=1, most=MAX_LEVELS),
         mpp_x=_um(told.parts.get("mm_x")),
         mpp_y=_um(told.parts.get("mm_y")),
@@ -162,7 +166,9 @@ def _um(mm: object) -> float | None:
 
 def _positive(value: object) -> float | None:
     try:
-        number = float(value) if isinstance(value, int | float) else math.nan
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        number = float(value)
     except OverflowError:  # a whole number of a thousand digits
         return None
     return number if math.isfinite(number) and number > 0 else None

@@ -30,6 +30,7 @@ from tests.slides_for_tests import tissue, write_svs, write_tiff
 SMALL_REGION = Path(__file__).parents[2].parent / "shared/data/slides/CMU-1-Small-Region.svs"
 needs_real_slide = pytest.mark.skipif(not SMALL_REGION.exists(), reason="the real slide is absent")
 QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
+TILES = {"sizeX": 900, "sizeY": 700, "tileWidth": 256, "tileHeight": 256, "levels": 3}
 TIFF = large_image_source_tiff.TiffFileTileSource
 OPENSLIDE = large_image_source_openslide.OpenslideFileTileSource
 
@@ -155,6 +156,41 @@ def test_a_tile_larger_than_the_server_said_is_refused(svs):
         info = tiles_info(session, ITEM)
         with pytest.raises(ServerError, match="a tile of 256 x 256 pixels|more than"):
             fetch_tile(session, ITEM, info, z=2, x=0, y=0, encoding="PNG")
+
+
+ODD = (None, True, 0, -1, 1.5, 2**22 + 1, 10**400, [256], {"a": 1}, "256", [[]] * 9, "\ud800")
+
+
+@pytest.mark.parametrize("key", ["sizeX", "sizeY", "tileWidth", "tileHeight", "levels"])
+@pytest.mark.parametrize("value", ODD, ids=lambda value: str(value)[:12].encode("unicode_escape"))
+def test_a_size_that_is_none_is_one_sentence(svs, key, value):
+    routes = {f"item/{ITEM}/tiles": TILES | {key: value}}
+    with (
+        fake_girder(routes=routes) as girder,
+        Session(girder.login) as session,
+        pytest.raises(ServerError, match=f"is not a large image: its {key} is not right"),
+    ):
+        tiles_info(session, ITEM)
+
+
+@pytest.mark.parametrize("value", [*ODD[:4], *ODD[6:], 1e308, -0.0, 5e-324])
+def test_a_scale_that_is_none_is_taken_for_none(value):
+    told = TILES | {"mm_x": value, "mm_y": 0.0005, "dtype": value, "magnification": value}
+    with (
+        fake_girder(routes={f"item/{ITEM}/tiles": told}) as girder,
+        Session(girder.login) as session,
+    ):
+        assert tiles_info(session, ITEM).mpp is None
+
+
+def test_more_pixels_than_a_slide_can_have_are_refused():
+    told = TILES | {"sizeX": 2**22, "sizeY": 2**22}
+    with (
+        fake_girder(routes={f"item/{ITEM}/tiles": told}) as girder,
+        Session(girder.login) as session,
+        pytest.raises(ServerError, match="more pixels than a slide can have"),
+    ):
+        tiles_info(session, ITEM)
 
 
 def tile_of(kind, mode="RGB", size=(256, 256), form="PNG"):
