@@ -90,17 +90,36 @@ def checkpoint_files(path: Path) -> Iterator[CheckpointFiles]:
         CheckpointError: there is none, or not all of it.
         BundleError: the archive is damaged or not safe to read.
     """
-    if path.is_dir() or (path.name == SAVED_MODEL_NAME and path.is_file()):
-        folder = path if path.is_dir() else path.parent
-        names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*"))]
-        yield _on_disk(folder, _newest(names, path))
-    elif (prefix := _prefix_of(path)) is not None:
-        names = [file.name for file in path.absolute().parent.glob(f"{_literal(prefix)}.*")]
-        found = _of_prefix(prefix, names)
-        yield _on_disk(path.parent, _whole(found, path, is_beside=True))
+    if found := _on_disk(path):
+        yield found
     else:
         with open_archive(path) as archive, scratch_folder() as folder:
             yield _unpack(archive, _newest(archive.sizes, path), folder)
+
+
+def check_whole(path: Path) -> None:
+    """Raise unless `checkpoint_files` finds a checkpoint; nothing is unpacked.
+
+    Raises:
+        CheckpointError: there is none, or not all of it.
+        BundleError: the archive is damaged or not safe to read.
+    """
+    if not _on_disk(path):
+        with open_archive(path) as archive:
+            _newest(archive.sizes, path)
+
+
+def _on_disk(path: Path) -> CheckpointFiles | None:
+    """The files of a checkpoint that is not packed; None where `path` must be an archive."""
+    if path.is_dir() or (path.name == SAVED_MODEL_NAME and path.is_file()):
+        folder = path if path.is_dir() else path.parent
+        names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*"))]
+        return _in(folder, _newest(names, path))
+    prefix = _prefix_of(path)
+    if prefix is None:
+        return None
+    names = [file.name for file in path.absolute().parent.glob(f"{_literal(prefix)}.*")]
+    return _in(path.parent, _whole(_of_prefix(prefix, names), path, is_beside=True))
 
 
 def _prefix_of(path: Path) -> str | None:
@@ -190,7 +209,7 @@ def _whole(found: _Names, path: Path, *, is_beside: bool) -> _Names:
     return found
 
 
-def _on_disk(folder: Path, names: _Names) -> CheckpointFiles:
+def _in(folder: Path, names: _Names) -> CheckpointFiles:
     return CheckpointFiles(
         index=folder / (names.prefix + INDEX), data=tuple(folder / name for name in names.data)
     )

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from deeplab.bundles.archive import Archive, archive_kind, open_archive
+from deeplab.bundles.archive import DAMAGED, Archive, archive_kind, open_archive
 from deeplab.bundles.card import Card, card_from_json
-from deeplab.bundles.checkpoint_files import is_checkpoint
+from deeplab.bundles.checkpoint_files import check_whole, is_checkpoint
 from deeplab.bundles.foreign import refuse_foreign
 from deeplab.config.classes import ClassList
 from deeplab.config.models import DeepLabV3PlusConfig, ModelConfig
@@ -18,6 +18,7 @@ CARD_NAME = "card.json"
 ARGUMENTS_NAME = "args.txt"
 MAX_TEXT_BYTES = 2**20
 LEAST_BYTES = 2  # of a weight, in half precision
+MAX_WEIGHT_RATIO = 20  # to which all weights together may be packed: those of a pruned network are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,12 @@ def read_card(path: Path) -> Card:
             return read_archived_card(archive)
     arguments = read_arguments(path)
     if arguments is None:
-        raise BundleError(path, "has neither a card.json nor an args.txt that names its classes")
+        check_whole(path)
+        raise BundleError(
+            path,
+            "has neither a card.json nor an args.txt that names its classes; make a model of it: "
+            "deeplab import-checkpoint",
+        )
     try:
         return Card(
             config=DeepLabV3PlusConfig(
@@ -70,7 +76,8 @@ def read_archived_card(archive: Archive) -> Card:
     """
     card = card_from_json(archive.read(CARD_NAME, MAX_TEXT_BYTES), archive.path)
     held = sum(size for name, size in archive.sizes.items() if name != CARD_NAME)
-    check_held(card.config, held, archive.path)
+    most = MAX_WEIGHT_RATIO * archive.path.stat().st_size
+    check_held(card.config, min(held, most), archive.path)
     return card
 
 
@@ -127,7 +134,7 @@ def _arguments(text: bytes, path: Path) -> AncestorArguments:
         count = int(value["num_classes"])
         names = value["compartments"]
         crop = int(value.get("patch_size", 513))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except DAMAGED as error:
         raise BundleError(
             path, "has an args.txt without num_classes and compartments in JSON"
         ) from error
@@ -138,7 +145,8 @@ def _arguments(text: bytes, path: Path) -> AncestorArguments:
     named = [part.strip() for part in parts][1 if len(parts) == count else 0 :]
     if len(named) != count - 1:
         raise BundleError(
-            path, f"names {len(parts)} compartments in args.txt, but num_classes is {count}"
+            path,
+            f"names {len(parts)} compartments in args.txt, but num_classes is {str(count)[:9]}",
         )
     # Image pooling saw (crop - 1) // 16 + 1 cells; the next smaller 16 k + 1 sees as many.
     return AncestorArguments(

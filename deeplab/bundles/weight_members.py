@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.bundles.archive import MAX_BYTES, Archive
+from deeplab.bundles.archive import SMALL_BYTES, Archive
 from deeplab.bundles.npy import NpyError, read_npy
 from deeplab.errors import BundleError
 
+MAX_WEIGHT_BYTES = 2**28  # the largest of any backbone has 20 MB
 FLOATS = (np.dtype("<f4"), np.dtype("<f2"))
 
 
@@ -25,7 +28,8 @@ def read_weight(archive: Archive, name: str, shape: tuple[int, ...] | None) -> N
     """
     path = archive.path
     # The size of the member, not what its header claims, bounds what is read.
-    content = archive.read(weight_member(name), MAX_BYTES)
+    most = MAX_WEIGHT_BYTES if shape is None else SMALL_BYTES + 4 * math.prod(shape)
+    content = archive.read(weight_member(name), most)
     try:
         array = read_npy(content)
     except NpyError as error:

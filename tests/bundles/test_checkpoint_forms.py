@@ -16,7 +16,7 @@ from deeplab.bundles.archive import open_archive
 from deeplab.bundles.checkpoint_files import checkpoint_files, index_beside
 from deeplab.bundles.importers.tensor_bundle import TensorBundleError, open_tensor_bundle
 from deeplab.bundles.load import load_bundle
-from deeplab.bundles.read import is_bundle
+from deeplab.bundles.read import is_bundle, read_card
 from deeplab.errors import BundleError, CheckpointError
 from deeplab_cli.main import main
 from tests.bundles.test_import_model import CONFIG, RATES
@@ -166,8 +166,22 @@ def test_what_is_missing_is_said(folder: Path, tmp_path: Path, names, given, sen
     for name in names:
         (folder / (NAME + name)).rename(alone / (NAME + name))
     path = packed(alone, tmp_path / "a.zip") if given is None else alone / (NAME + given)
-    with pytest.raises(CheckpointError, match=sentence):
-        load_bundle(path)
+    for read in (read_card, load_bundle):
+        with pytest.raises(CheckpointError, match=sentence):
+            read(path)
+
+
+def test_a_checkpoint_that_names_no_classes_says_how_to_make_a_model_of_it(folder: Path):
+    with pytest.raises(BundleError, match="nor an args.txt .*: deeplab import-checkpoint"):
+        read_card(folder)
+
+
+@pytest.mark.parametrize("word", ["1e999", "NaN", "[]", "9" * 400, '"x"'])
+def test_arguments_that_are_no_numbers_are_one_sentence(folder: Path, word: str):
+    (folder / "args.txt").write_text(f'{{"num_classes": {word}, "compartments": "gland"}}')
+    with pytest.raises(BundleError, match=r"args\.txt") as caught:
+        read_card(folder)
+    assert len(str(caught.value)) < 400
 
 
 def test_the_file_checkpoint_alone_says_what_else_to_give(folder: Path, tmp_path: Path):

@@ -57,6 +57,25 @@ def test_knobs_are_read_off_the_variables(knobs: dict[str, object], options: dic
     assert infer_config(shapes_of(config), GraphOptions(**options), Path("m")) == config
 
 
+SHAPES = {
+    "MobilenetV2/Conv/weights": (3, 3, 3, 32),
+    "MobilenetV2/expanded_conv_1/project/weights": (1, 1, 96, 24),
+    "MobilenetV2/expanded_conv_16/project/weights": (1, 1, 960, 320),
+    "logits/semantic/biases": (3,),
+    "aspp0/weights": (1, 1, 320, 8),
+    "decoder/feature_projection0/weights": (1, 1, 144, 4),
+    "decoder/decoder_conv0_pointwise/weights": (1, 1, 12, 8),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("shape", [(), (0,), (3, 3), (1, 1, 0, 8), (1,) * 5])
+def test_shapes_that_no_such_variable_has_are_one_sentence(name: str, shape: tuple[int, ...]):
+    infer_config(SHAPES, GraphOptions(), Path("m"))
+    with pytest.raises(CheckpointError, match=f"cannot be built: its {name} has the shape"):
+        infer_config({**SHAPES, name: shape}, GraphOptions(), Path("m"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "multiplier", "output_stride", "rates"),
