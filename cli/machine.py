@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeplab.errors import MachineError
+from deeplab.errors import DeeplabError, MachineError, OutputError
 
 GB = 1e9
 CGROUPS = Path("/sys/fs/cgroup")
 FILES = 4096  # open at once: more than a task needs
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _LACKS_MEMORY = (
     "failed to map segment",  # the loader, of a library
     "cannot allocate memory",
@@ -68,19 +69,25 @@ def check_machine(need: Need) -> None:
     _allow_files()
 
 
-def as_lack(error: BaseException) -> MachineError | None:
-    """Return the sentence for an error that says that the machine gave too little; else None."""
+def as_lack(error: BaseException) -> DeeplabError | None:
+    """Return the sentence for an error that says that the machine or its disk gives too little.
+
+    None: it is another error.
+    """
     seen: BaseException | None = error
     while seen is not None:
-        lack = _lack(seen)
-        if lack:
+        if lack := _lack(seen):
             return MachineError(lack)
+        if isinstance(seen, OSError) and seen.errno in _FULL:
+            return OutputError(seen.filename or "a file", seen.strerror or str(seen))
         seen = seen.__cause__ or seen.__context__
     return None
 
 
 def _lack(error: BaseException) -> str:
     """Which of a machine's means an error lacks, as a sentence; "": none."""
+    if isinstance(error, DeeplabError):
+        return ""
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.EMFILE, errno.ENFILE):
         return "too many files are open at once; allow more (ulimit -n)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -18,6 +19,7 @@ from deeplab.names import without_surrogates
 LONGEST_BYTES = 160  # of a name in UTF-8; file systems take 255, of which suffixes want some
 LONGEST_SUFFIX = 12
 _NO_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+_ERRNO = re.compile(r"E[A-Z]{3,}")
 _BROKEN = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # halves of letters
 _NO_LETTERS = '<>:"/\\|?*'
 
@@ -130,11 +132,24 @@ def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
     try:
         folder = drafts.begin_folder(beside)
     except OSError as error:
-        raise OutputError(beside or tempfile.gettempdir(), error.strerror or str(error)) from error
+        where = beside or tempfile.tempdir or "a temporary file"
+        raise OutputError(where, error.strerror or str(error)) from error
     try:
         yield folder
     finally:
         drafts.end(folder)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something could not be written, where a library says it in the system's names.
+
+    lxml says "IO_ENOSPC" of a full disk.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    named = _ERRNO.search(str(error))
+    number = getattr(errno, named.group(), None) if named else None
+    return os.strerror(number) if number else str(error)
 
 
 def safe_name(name: str) -> str:

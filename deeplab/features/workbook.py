@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from lxml.etree import SerialisationError
 from openpyxl import Workbook
 from openpyxl.cell import Cell, WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
@@ -16,11 +21,12 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from deeplab.config.features_request import Pixels
+from deeplab.errors import OutputError
 from deeplab.features.csv_table import joined
 from deeplab.features.slide_labels import SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, columns_of
 from deeplab.features.slide_summary import ClassSummary
-from deeplab.files import whole_file
+from deeplab.files import reason_of, scratch_folder, whole_file
 from deeplab.report.cells import STARTS_FORMULA
 
 MAX_ROWS = 1_048_576  # of a sheet, as Excel has it
@@ -78,6 +84,34 @@ def write_workbook(
     Raises:
         OutputError: the file cannot be written.
     """
+    # A sheet is written to a file of its own before all go into the workbook.
+    with whole_file(path) as draft, scratch_folder() as folder, _temporary_files_in(folder):
+        problem = _save(draft, lambda: _book(slides, labels, pixels))
+        if problem:
+            raise OutputError(path, problem)
+
+
+def _save(draft: Path, make: Callable[[], Workbook]) -> str:
+    """Write a workbook and return why it cannot be written; "": it is.
+
+    openpyxl's generators raise the same again when they are thrown away, where Python can only
+    print it: they are thrown away in here.
+    """
+    hook, problem = sys.unraisablehook, ""
+    sys.unraisablehook = lambda _: None
+    try:
+        try:
+            make().save(draft)
+        except (SerialisationError, OSError) as error:
+            problem = reason_of(error)
+        if problem:
+            gc.collect()
+    finally:
+        sys.unraisablehook = hook
+    return problem
+
+
+def _book(slides: Sequence[SlideMeasures], labels: SlideLabels, pixels: Pixels) -> Workbook:
     book = Workbook(write_only=True)
     book.properties.creator = "histomics-deeplab"
     _write_slides(book.create_sheet(SLIDES), slides, labels)
@@ -87,8 +121,18 @@ def write_workbook(
         rows = _Rows(book.create_sheet(sheet.name))
         rows.head([*FIRST, *columns, *joined(labels, columns)], frozen=len(FIRST))
         _write_objects(rows, sheet, slides, labels, columns)
-    with whole_file(path) as draft:
-        book.save(draft)
+    return book
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let those of openpyxl, which cannot be told where they belong, go with the folder."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 class _Rows:
