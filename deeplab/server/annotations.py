@@ -120,7 +120,7 @@ def _all_or_none(session: Session, item_id: str, what: str) -> Iterator[None]:
         raise
     except ServerError as error:
         problem = f"{error.problem}; {_take_back(session, item_id, before)}"
-        raise ServerError(what, problem) from error
+        raise type(error)(what, problem) from error
     except BaseException:  # a task that is stopped takes back, too
         _take_back(session, item_id, before)
         raise

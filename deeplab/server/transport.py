@@ -20,7 +20,7 @@ from deeplab.names import shown_name
 
 CONNECT_S, READ_S = 10.0, 60.0
 TAKEN_BYTES_PER_S = 1e6  # the least; a server checks and stores what it was sent before it answers
-LEAST_BYTES_PER_S = 1e4  # at which a reply must arrive, once it has had its time to begin
+LEAST_BYTES_PER_S = 1e4  # either way, after a time to begin
 REDIRECTIONS = 5  # one after the other
 
 
@@ -48,6 +48,36 @@ class _Arriving(io.RawIOBase):
     def close(self) -> None:
         self._arriving.close()
         super().close()
+
+
+class _Leaving(io.RawIOBase):
+    """What is sent, in blocks that each have their time, and all of it has one as well.
+
+    Bytes as they are would have to be away within the time for a connection, however many.
+    """
+
+    def __init__(self, content: BinaryIO) -> None:
+        self._content, self._begun_s = content, time.monotonic()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  a buffer has no type in 3.11
+        allowed_s = READ_S + self._content.tell() / LEAST_BYTES_PER_S
+        if time.monotonic() - self._begun_s > allowed_s:
+            raise TimeoutError("the server takes it too slowly: timed out")
+        block = self._content.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._content.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._content.tell()
 
 
 class _TimedResponse(http.client.HTTPResponse):
@@ -135,14 +165,15 @@ class Transport:
             requests.exceptions.RequestException: no connection, or it broke or is too slow.
         """
         headers = {"Content-Type": content_type} if content_type else None
-        sent_bytes = len(content) if isinstance(content, bytes) else _size_bytes(content)
+        sent = io.BytesIO(content) if isinstance(content, bytes) else content
+        sent_bytes = _size_bytes(sent)
         url = f"{self._root}/{path}"
         for _ in range(REDIRECTIONS + 1):
             response = self._http.request(
                 method,
                 url,
                 params=params,
-                data=content,
+                data=_Leaving(sent) if sent_bytes else None,
                 headers=headers,
                 timeout=(CONNECT_S, READ_S + sent_bytes / TAKEN_BYTES_PER_S),
                 stream=True,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import threading
 import time
 import traceback
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from deeplab.errors import AccessDeniedError, ServerError
 from deeplab.server import transport
-from deeplab.server.session import JSON_BYTES, Patience, Session
+from deeplab.server.session import JSON_BYTES, Patience, ServerLogin, Session
 from tests.girder_for_tests import TOKEN, Raw, fake_girder, raw
 
 QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
@@ -60,6 +63,66 @@ def test_a_reply_that_comes_slowly_but_comes_is_read(girder, session, monkeypatc
     head, _ = raw(body).parts
     girder.routes["x"] = Raw([head, *(body[n : n + 300] for n in range(0, len(body), 300))], 0.1)
     assert session.get_json("x", "x") == ["x" * 100] * 20
+
+
+@contextmanager
+def server_that_takes(bytes_at_once, pause_s):
+    """A login for a server that reads so slowly, and answers when it has all."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+    stopped = threading.Event()
+
+    def serve():
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                received = b""
+                while not received.endswith(b"END") and not stopped.wait(pause_s):
+                    received = received[-3:] + connection.recv(bytes_at_once)
+                connection.sendall(b"".join(raw(b"[1]").parts))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield ServerLogin(f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1", TOKEN)
+    finally:
+        stopped.set()
+        listener.close()
+        thread.join()
+
+
+MUCH = b"x" * 2**23 + b"END"
+
+
+def test_what_is_sent_may_take_longer_than_a_connection(monkeypatch):
+    monkeypatch.setattr(transport, "CONNECT_S", 0.5)
+    with (
+        server_that_takes(2**17, 0.02) as login,
+        Session(login, patience=QUICK) as session,
+    ):
+        began = time.monotonic()
+        assert session.post("x", "x", params={}, content=MUCH) == [1]
+        assert time.monotonic() - began > 0.5
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda session, path: session.post_file("x", "x", path),
+        lambda session, path: session.post("x", "x", params={}, content=path.read_bytes()),
+    ],
+    ids=["file", "bytes"],
+)
+def test_a_server_that_takes_by_drips_what_is_sent_is_left_in_time(monkeypatch, tmp_path, send):
+    monkeypatch.setattr(transport, "READ_S", 0.5)
+    monkeypatch.setattr(transport, "LEAST_BYTES_PER_S", 1e8)
+    (tmp_path / "a").write_bytes(MUCH)
+    with (
+        server_that_takes(2**12, 0.05) as login,
+        Session(login, patience=QUICK) as session,
+        pytest.raises(ServerError, match="the connection broke while it was sent"),
+    ):
+        send(session, tmp_path / "a")
 
 
 def test_the_token_goes_to_no_other_server(girder, session):
