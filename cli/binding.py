@@ -86,7 +86,11 @@ def _check_inputs(spec: Spec, given: Mapping[str, str]) -> None:
         text = given.get(parameter.name, "").strip()
         if parameter.is_output or parameter.kind not in _FILE_KINDS or not text:
             continue
-        if (parameter.is_id and on_server) or _is_there(text):
+        if parameter.is_id and on_server:
+            continue
+        if _is_there(text):
+            if not (Path(text).is_file() or Path(text).is_dir()):
+                raise ConfigError(parameter.name, text, "a plain file or a folder")
             continue
         if _is_there(f"{text}.index"):  # a TensorFlow 1 checkpoint, by the beginning of its name
             continue

@@ -69,6 +69,16 @@ def check_machine(need: Need) -> None:
     _allow_files()
 
 
+def check_place() -> None:
+    """Raise MachineError where the folder that the process was started in is gone."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise MachineError(
+            "the folder that this was started in is no longer there; change to another (cd)"
+        ) from error
+
+
 def as_lack(error: BaseException) -> DeeplabError | None:
     """Return the sentence for an error that says that the machine or its disk gives too little.
 

@@ -21,7 +21,7 @@ from deeplab_cli import progress
 from deeplab_cli.binding import bind, texts_of
 from deeplab_cli.forms import Spec, read_spec
 from deeplab_cli.hidden import Secrets
-from deeplab_cli.machine import TABLES, Need, as_lack, check_machine
+from deeplab_cli.machine import TABLES, Need, as_lack, check_machine, check_place
 from deeplab_cli.parser import CONFIG, Habits, TaskParser
 from deeplab_cli.stopping import leaves
 from deeplab_cli.streams import speaking
@@ -96,7 +96,9 @@ def at_the_edge(work: Callable[[Secrets], None], *, argv: Sequence[str]) -> int:
 
 def _run_and_report(work: Callable[[], None]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks on this CPU help nobody here
+    os.environ["MPLBACKEND"] = "agg"  # a chart needs no window, and a name of none ends the import
     try:
+        check_place()
         work()
     except DeeplabError as error:
         stop_if_asked()  # whatever fails in a process that is stopped fails for that
@@ -132,7 +134,8 @@ def logged() -> Iterator[None]:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False  # TensorFlow gives the root a handler, which would say all of it again
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its warnings are for who programs it
+    for other in ("tensorflow", "matplotlib"):  # whose warnings are for who programs it
+        logging.getLogger(other).setLevel(logging.ERROR)
     try:
         yield
     finally:

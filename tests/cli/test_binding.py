@@ -1,5 +1,6 @@
 """What is typed becomes the request, or one sentence says why not."""
 
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError, SlideNotFoundError
 from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
 from deeplab_cli.binding import bind, regions_of, texts_of, value_of
+from deeplab_cli.ConvertAnnotations.ConvertAnnotations import TASK as CONVERT
 from deeplab_cli.forms import read_spec
 from deeplab_cli.parser import TaskParser, UsageError, flags_of
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
@@ -373,3 +375,20 @@ def test_regions_are_read_as_histomicsui_writes_them(text: str, regions):
 def test_what_is_no_region_is_refused(text: str):
     with pytest.raises(ConfigError, match="^region must be"):
         regions_of(text)
+
+
+@pytest.mark.parametrize("name", ["slide", "model", "annotation"])
+def test_a_pipe_or_a_device_is_no_file_to_read(files: Path, name: str):
+    os.mkfifo(files / "pipe")
+    words = {
+        "slide": (SEGMENT, "pipe", "--model", "model.zip", "--annotation", "o.json"),
+        "model": (SEGMENT, "slide.svs", "--model", "/dev/null", "--annotation", "o.json"),
+        "annotation": (CONVERT, "pipe", "o.xml"),
+    }[name]
+    with pytest.raises(ConfigError, match="must be a plain file or a folder, but is"):
+        asked(*words)
+
+
+def test_a_name_that_no_file_can_have_is_none_that_exists(files: Path):
+    with pytest.raises(SlideNotFoundError, match="does not exist"):
+        asked(SEGMENT, "x" * 300, "--model", "model.zip", "--annotation", "o.json")

@@ -14,6 +14,7 @@ from deeplab.errors import MachineError
 from deeplab_cli import machine
 from deeplab_cli.machine import NETWORK, TABLES, as_lack, check_machine
 from deeplab_cli.main import main
+from tests.data.folders import square, write_slide
 
 MAIN = [sys.executable, "-m", "deeplab_cli.main"]
 SEGMENT = ["segment", "a.svs", "--model", "m.zip", "--annotation", "o.anot"]
@@ -149,3 +150,28 @@ def test_the_edge_makes_one_line_of_it(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert main(SEGMENT) == 2
     assert capsys.readouterr().err.startswith("error: there is not enough memory, of the machine")
+
+
+def test_a_folder_that_is_gone_is_one_sentence(folder):
+    line = f'mkdir gone; cd gone; rmdir ../gone; exec "{sys.executable}" -m deeplab_cli.main'
+    answer = subprocess.run(
+        ["/bin/sh", "-c", f"{line} features {folder / 'a.svs'} --csv {folder / 'o.csv'}"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: the folder that this was started in is no longer there")
+
+
+@pytest.mark.slow
+def test_an_odd_home_and_settings_of_others_change_nothing(tmp_path):
+    write_slide(tmp_path / "a.tiff", lesion=[square(10, 10, 20)])
+    odd = {"HOME": "/proc", "MPLBACKEND": "nonsense", "MPLCONFIGDIR": "/proc/x", "LC_ALL": "C",
+           "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "XDG_CACHE_HOME": "/proc/y"}  # fmt: skip
+    words = ["features", "a.tiff", "--report", "Größe.html", "--pixels", "off"]
+    answer = subprocess.run(
+        [*MAIN, *words], cwd=tmp_path, env=os.environ | odd, capture_output=True, timeout=120,
+        stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "Größe.html").exists()
+    assert answer.stderr == b""
