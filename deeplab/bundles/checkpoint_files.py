@@ -166,6 +166,10 @@ def _newest(names: Collection[str], path: Path) -> _Names:
 
 def _nothing(names: Collection[str]) -> str:
     """What to say of a folder or an archive without a checkpoint."""
+    cards = [name for name in names if PurePosixPath(name).name == "card.json"]
+    if cards:
+        folder = PurePosixPath(cards[0]).parent
+        return f"has its card.json in the folder {folder}; zip what is in that folder by itself"
     problem = "holds neither a card.json nor a checkpoint (model.ckpt-*.index)"
     data = [name for name in names if DATA.search(name)]
     inner = [n for n in names if n.endswith((".zip", ".tar", ".tar.gz", ".tgz"))]

@@ -14,7 +14,12 @@ import tensorflow as tf
 
 from deeplab.bundles.archive import open_archive
 from deeplab.bundles.checkpoint_files import checkpoint_files, index_beside
-from deeplab.bundles.importers.tensor_bundle import TensorBundleError, open_tensor_bundle
+from deeplab.bundles.importers.tensor_bundle import (
+    TensorBundleError,
+    _handle,
+    _masked_checksum,
+    open_tensor_bundle,
+)
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import is_bundle, read_card
 from deeplab.errors import BundleError, CheckpointError
@@ -259,6 +264,11 @@ def zip_of_a_graph(path: Path) -> None:
         archive.writestr("frozen_inference_graph.pb", b"graph")
 
 
+def zip_of_a_folder(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("glomeruli/card.json", "{}")
+
+
 def unpacked_bundle(path: Path) -> None:
     path.mkdir()
     (path / "card.json").write_text("{}")
@@ -289,6 +299,7 @@ def exported(path: Path) -> None:
         ("m.txt", text, "is none; a model is the .zip that a training or import-checkpoint wrote"),
         ("m.zip", zip_of_a_tar, "holds neither .*; unpack it and give its deeplab.tar.gz"),
         ("m.zip", zip_of_a_graph, "deeplab import-checkpoint frozen_inference_graph.pb"),
+        ("m.zip", zip_of_a_folder, "has its card.json in the folder glomeruli; zip what is in"),
         ("m", unpacked_bundle, "is a model that was unpacked; zip its card.json and its folder"),
         ("m", saved_model, "is a SavedModel without variables, of which nothing can be"),
         ("m", exported, r"is a SavedModel that was exported; give the model \(.zip\)"),
@@ -309,6 +320,21 @@ def test_a_saved_model_of_variables_is_taken_as_the_checkpoint_in_it(folder: Pat
     write_checkpoint(tmp_path / "saved/variables/variables", VALUES)
     check(tmp_path / "saved")
     check(tmp_path / "saved/saved_model.pb")
+
+
+def test_an_index_that_is_packed_is_not_called_damaged(folder: Path):
+    index = folder / f"{NAME}.index"
+    content = bytearray(index.read_bytes())
+    _, place = _handle(content[-48:], 0)
+    (start, size), _ = _handle(content[-48:], place)
+    end = start + size
+    content[end] = 1
+    content[end + 1 : end + 5] = _masked_checksum(bytes(content[start : end + 1])).to_bytes(
+        4, "little"
+    )
+    index.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is packed, as few .*; restore it in TensorFlow 1"):
+        load_bundle(folder)
 
 
 def test_no_byte_of_an_index_can_change_unnoticed(folder: Path):

@@ -50,6 +50,10 @@ class TensorBundleError(ValueError):
     """The files are no checkpoint, or are damaged; the text says in what."""
 
 
+class UnreadableBundleError(TensorBundleError):
+    """The files are sound, but of a kind that is not read; the text says of which."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """Where a tensor lies.
@@ -127,7 +131,7 @@ def open_tensor_bundle(index: Path, data: Sequence[Path]) -> TensorBundle:
     except (DecodeError, UnicodeDecodeError) as error:
         raise TensorBundleError("its index holds something else than entries") from error
     if header.endianness != tensor_bundle_pb2.BundleHeaderProto.LITTLE:
-        raise TensorBundleError("it was written on a machine whose numbers are the other way round")
+        raise UnreadableBundleError("was written on a machine with its numbers the other way round")
     if header.num_shards != len(data):
         raise TensorBundleError(f"its index is of {header.num_shards} .data files, not {len(data)}")
     _check_places(entries, [file.stat().st_size for file in data])
@@ -188,10 +192,10 @@ def _block(table: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]
     if end + TRAILER_BYTES > len(table) - FOOTER_BYTES:
         raise TensorBundleError("its index is cut short")
     packing, checksum = table[end], table[end + 1 : end + TRAILER_BYTES]
-    if packing:
-        raise TensorBundleError("its index is packed, as TensorFlow's are not")
     if _masked_checksum(table[start : end + 1]) != int.from_bytes(checksum, "little"):
         raise TensorBundleError("the bytes of its index are not those that were written")
+    if packing:
+        raise UnreadableBundleError("has an index that is packed, as few versions wrote it")
     content = table[start:end]
     # At the end stand the places where keys are whole, and how many there are.
     stop = len(content) - 4 * (1 + int.from_bytes(content[-4:], "little"))

@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.bundles.checkpoint_files import checkpoint_files
-from deeplab.bundles.importers.tensor_bundle import TensorBundleError, open_tensor_bundle
+from deeplab.bundles.importers.tensor_bundle import (
+    TensorBundleError,
+    UnreadableBundleError,
+    open_tensor_bundle,
+)
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_names import NOT_OF_THE_NETWORK, tf1_name
 from deeplab.bundles.importers.tf1_network import (
@@ -91,6 +95,10 @@ def open_checkpoint(path: Path) -> Iterator[Variables]:
 def _damage_said(path: Path) -> Iterator[None]:
     try:
         yield
+    except UnreadableBundleError as error:
+        raise CheckpointError(
+            path, f"{error}; restore it in TensorFlow 1 and save it again with tf.train.Saver"
+        ) from error
     except TensorBundleError as error:
         raise CheckpointError(path, f"is damaged or incomplete, copy it again: {error}") from error
     except OSError as error:
