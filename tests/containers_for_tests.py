@@ -23,7 +23,11 @@ TILE = 128
 def write_dicom(folder: Path, rgb: Rgb, *, mpp: float = 0.5, levels: int = 2) -> list[Path]:
     """A whole-slide series in a folder, a file for each level."""
     folder.mkdir(parents=True, exist_ok=True)
-    ids = {"study": generate_uid(), "series": generate_uid(), "frame": generate_uid()}
+    # The same bytes every time, and another series in another folder.
+    ids = {
+        what: generate_uid(entropy_srcs=[folder.name, what])
+        for what in ("study", "series", "frame", *map(str, range(levels)))
+    }
     paths = []
     for level in range(levels):
         path = folder / f"level{level}.dcm"
@@ -58,7 +62,7 @@ def _of(**values) -> Dataset:
 def _volume(rgb: Rgb, mpp: float, ids: dict, level: int) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = WHOLE_SLIDE, JPEGBaseline8Bit
-    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.MediaStorageSOPInstanceUID = ids[str(level)]
     dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     height, width = rgb.shape[:2]
     frames = _frames(rgb)

@@ -132,6 +132,7 @@ def _open_tiff(path: Path, admitted: Admitted) -> OpenedFile:
     facts = tiff_facts(path)
     follow = bool(admitted.parts)
     shown: LargeImageTiles | None = None
+    tiles: LargeImageTiles | PageTiles | UntiledTiles | None = None
     try:
         with tifffile.TiffFile(path, _multifile=follow) as tiff:
             pages = list(pages_of(tiff))
@@ -146,10 +147,10 @@ def _open_tiff(path: Path, admitted: Admitted) -> OpenedFile:
             if right != tiles.full_levels:
                 tiles.keep_levels(right)
     except UnreadableSlideError:
-        _close(shown)
+        _close(shown, tiles)
         raise
     except READ_FAULTS as error:
-        _close(shown)
+        _close(shown, tiles)
         raise UnreadableSlideError(
             path.name,
             f"cannot be read: it is damaged, or a TIFF of a kind that is not known here ({error})",
@@ -159,8 +160,9 @@ def _open_tiff(path: Path, admitted: Admitted) -> OpenedFile:
     return OpenedFile(tiles=tiles, scale=scale)
 
 
-def _close(tiles: LargeImageTiles | None) -> None:
-    if tiles is not None:
+def _close(*several: TileReader | None) -> None:
+    """Close each once, of those that there are."""
+    for tiles in {id(tiles): tiles for tiles in several if tiles is not None}.values():
         tiles.close()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from deeplab.errors import UnreadableSlideError
 from deeplab.slides.faults import READ_FAULTS
 
 HEAD_BYTES, MAGIC = 132, b"DICM"
+SYNTAX = "TransferSyntaxUID"
+BYTE = "8"  # bits
 FEW_FILES = 16  # of a folder that are looked at to tell whether it is a series
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 # What OpenSlide decodes: not compressed, JPEG and JPEG 2000.
@@ -40,7 +42,7 @@ def holds_dicom(folder: Path) -> bool:
 
 def series_of(path: Path) -> str:
     """Return the number of the series that a file belongs to; "" where it states none."""
-    return str(_read(path, ["SeriesInstanceUID"]).get("SeriesInstanceUID", ""))
+    return _read(path, ["SeriesInstanceUID"]).get("SeriesInstanceUID", "")
 
 
 def one_of_each_series(paths: Iterable[Path], preferred: Sequence[Path] = ()) -> list[Path]:
@@ -80,14 +82,13 @@ def files_of_one_series(folder: Path, files: Sequence[Path]) -> Sequence[Path]:
 def why_unreadable(path: Path) -> str:
     """Return the end of a sentence on a DICOM file that the reader does not take."""
     head = _read(path, ["SOPClassUID", "PhotometricInterpretation", "BitsAllocated"])
-    syntax = getattr(getattr(head, "file_meta", None), "TransferSyntaxUID", None)
-    kind = head.get("SOPClassUID")
-    if kind is not None and kind != WHOLE_SLIDE:
+    kind, syntax = head.get("SOPClassUID", WHOLE_SLIDE), head.get(SYNTAX, SYNTAXES[0])
+    if kind != WHOLE_SLIDE:
         return f"is DICOM, but no slide: {_named(kind)}; give a file of a whole-slide series"
-    if syntax is not None and syntax not in SYNTAXES:
+    if syntax not in SYNTAXES:
         return f"is compressed by {_named(syntax)}, which cannot be read here; {REWRITE}"
-    colours, bits = head.get("PhotometricInterpretation"), head.get("BitsAllocated")
-    if colours is not None and (str(colours).startswith("MONOCHROME") or bits != 8):
+    colours, bits = head.get("PhotometricInterpretation", ""), head.get("BitsAllocated", BYTE)
+    if colours.startswith("MONOCHROME") or bits != BYTE:
         return f"has pixels of {bits} bits, {colours}, which are not read here; {REWRITE}, in RGB"
     return (
         "is DICOM that cannot be read here: its series is not whole, or it is damaged; copy all "
@@ -95,16 +96,24 @@ def why_unreadable(path: Path) -> str:
     )
 
 
-def _named(uid: Any) -> str:  # noqa: ANN401  pydicom's UID, a string with a name
-    return f"{getattr(uid, 'name', uid)} ({uid})" if getattr(uid, "name", uid) != uid else str(uid)
+def _named(uid: str) -> str:
+    import pydicom  # noqa: PLC0415  0.3 s, and only DICOM needs it
+
+    name = pydicom.uid.UID(uid).name
+    return uid if name == uid else f"{name} ({uid})"
 
 
-def _read(path: Path, tags: list[str]) -> Any:  # noqa: ANN401  a Dataset
+def _read(path: Path, tags: list[str]) -> Mapping[str, str]:
+    """What a file states of itself as texts; nothing where it is too damaged to tell."""
     import pydicom  # noqa: PLC0415  0.3 s, and only DICOM needs it
 
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except pydicom.errors.InvalidDicomError:
-        return pydicom.Dataset()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd, people get one sentence instead
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+        stated = {tag: str(dataset.get(tag)) for tag in tags if tag in dataset}
+        return {SYNTAX: str(dataset.file_meta.TransferSyntaxUID), **stated}
+    except (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException):
+        return {}
     except READ_FAULTS:
-        return pydicom.Dataset()
+        return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zipfile
 import zlib
 
 import tifffile
@@ -14,7 +15,16 @@ from PIL import Image
 # of lxml for broken XML; NameError and AssertionError are slips of theirs that damage brings out.
 READ_FAULTS: tuple[type[Exception], ...] = (
     *(TileGeneralError, OpenSlideError, tifffile.TiffFileError, Image.DecompressionBombError),
-    *(struct.error, zlib.error, OSError, EOFError, MemoryError, BufferError, ImportError),
+    *(
+        struct.error,
+        zlib.error,
+        zipfile.BadZipFile,
+        OSError,
+        EOFError,
+        MemoryError,
+        BufferError,
+        ImportError,
+    ),
     *(ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, AttributeError),
-    *(AssertionError, SyntaxError, NameError, StopIteration),
+    *(AssertionError, SyntaxError, NameError, StopIteration, SystemError),
 )

@@ -81,8 +81,6 @@ def _root_in(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as packed:
             parts = packed.infolist()
-    except zipfile.BadZipFile:
-        return None
     except READ_FAULTS:
         return None
     if any(part.file_size > MAX_PART_BYTES for part in parts):
@@ -219,12 +217,10 @@ def _words(error: Exception) -> str:
 
 def _images(path: Path) -> Iterator[_Image]:
     """Yield the pictures of a container: of its first group, or of the groups in it."""
-    import zarr  # noqa: PLC0415  0.4 s, and only a Zarr needs it
+    from deeplab.slides.zarr_store import open_store  # noqa: PLC0415  0.4 s, only a Zarr needs it
 
-    local = zarr.storage.LocalStore(path, read_only=True)
-    store = local if path.is_dir() else zarr.storage.ZipStore(path, mode="r")
-    root = zarr.open(store, path="" if path.is_dir() else _root_in(path), mode="r")
-    if not isinstance(root, zarr.Group):
+    root = open_store(path, "" if path.is_dir() else _root_in(path) or "")
+    if not hasattr(root, "group_values"):  # an array
         return
     groups = [root]
     if not _multiscales(root):
@@ -248,6 +244,8 @@ def _image(name: str, group: Any, scales: Mapping[str, Any]) -> _Image | None:  
     axes, units = _axes(scales.get("axes"))
     if not {"x", "y"} <= set(axes) or len(set(axes)) != len(axes):
         return None
+    from deeplab.slides.zarr_store import check_chunks_of  # noqa: PLC0415  as above
+
     arrays: dict[int, Any] = {}
     datasets = [each for each in scales.get("datasets", ()) if isinstance(each, dict)]
     for dataset in datasets:
@@ -259,6 +257,7 @@ def _image(name: str, group: Any, scales: Mapping[str, Any]) -> _Image | None:  
         whole = base.shape[axes.index("x")], base.shape[axes.index("y")]
         halvings = halvings_between(whole, size)
         if halvings is not None and array.dtype == base.dtype:
+            check_chunks_of(array)
             arrays.setdefault(halvings, array)
     if not arrays or not all(arrays[0].shape):
         return None

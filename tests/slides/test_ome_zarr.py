@@ -101,6 +101,18 @@ def test_what_is_damaged_is_one_clear_sentence(tmp_path, change, words):
         open_slide(path)
 
 
+@pytest.mark.parametrize("place", [4, 12])  # what it has unpacked, and packed
+def test_a_chunk_whose_head_is_not_true_reaches_no_codec(tmp_path, place):
+    path = write_zarr(tmp_path / "s.zarr", RGB)
+    chunk = bytearray((path / "0/0.0.0").read_bytes())
+    chunk[place + 3] ^= 0x55
+    (path / "0/0.0.0").write_bytes(chunk)
+    with pytest.raises(
+        UnreadableSlideError, match=r"at pixel \(0, 0\).*damaged.*states that it has"
+    ):
+        open_slide(path)
+
+
 def test_chunks_beyond_what_a_slide_can_need_are_refused(tmp_path):
     path = write_zarr(tmp_path / "s.zarr", RGB)
     array = json.loads((path / "0/.zarray").read_text())

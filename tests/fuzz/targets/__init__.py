@@ -1,6 +1,7 @@
 """The parsers that damaged files are put through."""
 
 from tests.fuzz.targets.bundle import TARGET as BUNDLE
+from tests.fuzz.targets.containers import TARGET as CONTAINERS
 from tests.fuzz.targets.geojson import TARGET as GEOJSON
 from tests.fuzz.targets.keras_weights import TARGET as KERAS_WEIGHTS
 from tests.fuzz.targets.server_replies import TARGET as SERVER_REPLIES
@@ -15,6 +16,7 @@ TARGETS = (
     GEOJSON,
     SERVER_REPLIES,
     SLIDES,
+    CONTAINERS,
     BUNDLE,
     TRAINING_CHECKPOINT,
     SERVER_CHECKPOINT,
