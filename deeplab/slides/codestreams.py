@@ -1,4 +1,4 @@
-"""The size that a JPEG or JPEG 2000 claims in its head, as decoders make room for all of it."""
+"""The size that the head of a compressed image claims, as decoders make room for all of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import struct
 from typing import NamedTuple
 
 JPEG, JPEG2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"
+BOXES = b"\0\0\0\x0cjP  "  # around a JPEG 2000 that is a file of its own
+PNG, LERC = b"\x89PNG\r\n\x1a\n", b"Lerc2 "
 HEAD_BYTES = 4096  # of a JPEG 2000, among which its size stands, whatever boxes are before it
 # Starts of frames: 0xC0 to 0xCF but for tables of Huffman codes, extensions, arithmetic coding.
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -21,10 +23,28 @@ class Claim(NamedTuple):
     samples: int
 
 
+def is_picture(raw: bytes) -> bool:
+    """Tell whether bytes are a JPEG or a JPEG 2000 by how they begin."""
+    return raw.startswith((JPEG, JPEG2000, BOXES))
+
+
 def claim_of(raw: bytes) -> Claim | None:
-    """Return what a codestream claims; None where it is none of the two, or too damaged to tell."""
+    """Return what a codestream claims; None where it is of another kind, or too damaged to tell."""
     if raw.startswith(JPEG):
         return _jpeg(raw)
+    try:
+        if raw.startswith(PNG):
+            width, height = struct.unpack_from(">2I", raw, 16)
+            return Claim(width, height, 1)
+        if raw.startswith(LERC):
+            # From version 3 on a check sum comes before the size.
+            version = struct.unpack_from("<i", raw, 6)[0]
+            height, width = struct.unpack_from("<2I", raw, 14 if version >= 3 else 10)
+            return Claim(width, height, 1)
+    except struct.error:
+        return None
+    if not raw.startswith((JPEG2000, BOXES)):
+        return None
     place = raw.find(JPEG2000, 0, HEAD_BYTES)
     return _jpeg2000(raw, place) if place >= 0 else None
 

@@ -47,8 +47,11 @@ def raise_if_dark(path: Path, brightest: int) -> None:
     Raises:
         UnreadableSlideError: it does, or cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(PNG_DEPTH + 1)
+    try:
+        with path.open("rb") as file:
+            head = file.read(PNG_DEPTH + 1)
+    except OSError as error:
+        raise UnreadableSlideError(path.name, f"cannot be read: {error.strerror}") from error
     deep = head.startswith(b"\x89PNG") and head[PNG_DEPTH] > DEEP
     if deep and brightest <= NEARLY_BLACK:
         raise UnreadableSlideError(

@@ -11,7 +11,7 @@ from large_image_source_tiff.tiff_reader import TiledTiffDirectory
 from large_image_source_tifffile import TifffileFileTileSource
 from libtiff import libtiff_ctypes
 
-from deeplab.slides.codestreams import claim_of
+from deeplab.slides.codestreams import claim_of, is_picture
 
 READ = "rm"  # not mapped into memory: a file cut short while it is read would end the process
 
@@ -35,6 +35,9 @@ class _Directory(TiledTiffDirectory):  # type: ignore[misc]  # large_image has n
 
     def _getJpegFrame(self, tileNum: int, entire: bool = False) -> bytes:  # noqa: N802, N803, FBT001, FBT002
         frame: bytes = super()._getJpegFrame(tileNum, entire)
+        if entire and not is_picture(frame):
+            # large_image would hand it to Pillow, which runs Ghostscript on PostScript.
+            raise IOTiffError(f"tile {tileNum} is no JPEG")
         claim = claim_of(frame if entire else b"\xff\xd8" + frame)
         if claim and (claim.width > self._tileWidth or claim.height > self._tileHeight):
             raise IOTiffError(f"tile {tileNum} claims {claim.width} x {claim.height} pixels")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from tifffile import COMPRESSION
 
 from deeplab.errors import UnreadableSlideError
 from deeplab.geometry.frames import WorkBox
@@ -35,6 +36,12 @@ MOST_TILES_SEEN = 24  # to tell how bright its pixels can be
 COLOURS = 3
 MOST_BANDS = 4  # of those that lie apart: more than colours and alpha are not read
 BYTE = 8  # bits
+# Codecs whose segments say themselves how large they are.
+CLAIMING = (
+    *(COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.PNG, COMPRESSION.LERC),
+    *(COMPRESSION.APERIO_JP2000_YCBC, COMPRESSION.JPEG_2000_LOSSY),
+    *(COMPRESSION.APERIO_JP2000_RGB, COMPRESSION.JPEG2000),
+)
 SEPARATE = 2  # TIFF's word for a picture whose samples lie apart
 
 
@@ -270,6 +277,8 @@ def _raise_if_larger(data: bytes, page: tifffile.TiffPage) -> None:
     Raises:
         ValueError: it does.
     """
+    if page.compression not in CLAIMING:  # other bytes may look like a head by chance
+        return
     claim, (high, wide) = claim_of(data), _cell_size(page)
     if claim and (claim.width > wide or claim.height > high):
         raise ValueError(f"it claims {claim.width} x {claim.height} pixels")

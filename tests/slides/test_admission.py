@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from deeplab.errors import SlideNotFoundError, UnreadableSlideError
 from deeplab.geometry.frames import WorkBox
@@ -207,6 +207,24 @@ def test_what_is_no_slide_reaches_no_reader(tmp_path, name, content):
     path.write_bytes(content)
     with pytest.raises(UnreadableSlideError, match="is not an image that can be read here"):
         admit(path)
+
+
+@pytest.mark.parametrize("compression", [1, 7, 8, 33003, 33005, 34712])
+def test_a_tile_of_postscript_starts_no_ghostscript(tmp_path, monkeypatch, compression):
+    """large_image hands to Pillow what it cannot decode, and Pillow runs programs for some kinds."""
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append(1))
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 256 256\n%%EndComments\nshowpage\n%%EOF\n"
+    path = write_tiff(tmp_path / "a.tif", noise(256, 256), compression="deflate")
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tags, place = tiff.pages[0].tags, path.stat().st_size
+        tags["TileOffsets"].overwrite(place)
+        tags["TileByteCounts"].overwrite(len(page))
+        tags["Compression"].overwrite(compression)
+    path.write_bytes(path.read_bytes()[:place].ljust(place, b"\0") + page)
+    with pytest.raises(UnreadableSlideError):
+        open_slide(path)
+    assert not started
 
 
 @pytest.mark.parametrize("name", ["a.vsi", "a.VSI", "a.ndpis"])

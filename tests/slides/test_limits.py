@@ -8,12 +8,16 @@ import tracemalloc
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
-from deeplab.errors import UnreadableSlideError
+from deeplab.errors import SlideError, SlideNotFoundError, UnreadableSlideError
 from deeplab.geometry.frames import WorkBox
+from deeplab.slides import admission
+from deeplab.slides.codestreams import claim_of
 from deeplab.slides.limits import MAX_DIRECTORIES
 from deeplab.slides.slide import open_slide
 from tests.slides_for_tests import noise, tissue, write_svs, write_tiff
@@ -174,6 +178,27 @@ def test_a_tile_that_claims_more_than_its_directory_is_not_decoded(tmp_path, com
     refusal(path)
 
 
+def test_pixels_that_look_like_the_head_of_a_picture_are_pixels(tmp_path):
+    head = np.frombuffer(claiming(imagecodecs.jpeg8_encode(noise(64, 64)), 60_000), np.uint8)
+    deep = np.zeros((512, 512), np.uint16)
+    deep.reshape(-1).view(np.uint8)[: 2 * (len(head) // 2)] = head[: 2 * (len(head) // 2)]
+    path = write_tiff(tmp_path / "a.tif", deep, compression=None, tile=512)
+    with open_slide(path, mpp=0.5) as slide:
+        frame = slide.frame(0.5)
+        assert slide.read(frame, frame.box)[-1, -1].max() == 0
+
+
+@pytest.mark.parametrize("kind", ["png", "lerc"])
+def test_a_tile_of_another_codec_that_claims_more_is_not_decoded(tmp_path, kind):
+    """The whole claim is there to be decoded, in some KB."""
+    side, code = 4000, {"png": 34933, "lerc": 34887}[kind]
+    encode = {"png": imagecodecs.png_encode, "lerc": imagecodecs.lerc_encode}[kind]
+    piece = encode(np.zeros((side, side), np.uint8))
+    assert claim_of(piece)[:2] == (side, side)
+    said = refusal(write_raw(tmp_path / "a.tif", TILED | {259: code}, [piece] * 4))
+    assert "it claims 4000 x 4000 pixels" in said
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_deflated_tile_of_gigabytes_fills_one_tile(tmp_path, bits):
     """Of 16 bits it comes to another reader."""
@@ -191,9 +216,18 @@ def test_a_deflated_tile_of_gigabytes_fills_one_tile(tmp_path, bits):
     assert peak < 128 * MEBIBYTE
 
 
-@pytest.mark.parametrize("write", [write_svs, write_tiff])
+WRITERS = {
+    "svs": write_svs,
+    "jpeg": write_tiff,
+    "plain": lambda path, rgb: write_tiff(path, rgb, compression=None),
+    "16 bit": lambda path, rgb: write_tiff(path, rgb.astype(np.uint16), compression="lzw"),
+    "16 bit, plain": lambda path, rgb: write_tiff(path, rgb.astype(np.uint16), compression=None),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS)
 def test_a_slide_cut_short_while_it_is_read_is_said_to_be(tmp_path, write):
-    path = write(tmp_path / "a.svs", noise(1500, 1400))
+    path = WRITERS[write](tmp_path / "a.svs", noise(1500, 1400))
     with open_slide(path, mpp=0.5) as slide:
         frame = slide.frame(0.5)
         slide.read(frame, WorkBox(0, 0, 200, 200))
@@ -201,3 +235,32 @@ def test_a_slide_cut_short_while_it_is_read_is_said_to_be(tmp_path, write):
             file.truncate(20_000)
         with pytest.raises(UnreadableSlideError, match="cut short or damaged; copy it again"):
             slide.read(frame, WorkBox(0, 700, 1500, 700))
+
+
+def test_a_slide_that_vanishes_while_it_is_read_is_read_on(tmp_path):
+    """Its name is gone, its pixels are not."""
+    rgb = noise(700, 600)
+    path = write_tiff(tmp_path / "a.tif", rgb, compression="lzw")
+    with open_slide(path, mpp=0.5) as slide:
+        path.unlink()
+        frame = slide.frame(0.5)
+        assert np.array_equal(slide.read(frame, frame.box), rgb)
+    with pytest.raises(SlideNotFoundError):
+        open_slide(path, mpp=0.5)
+
+
+@pytest.mark.parametrize("kind", ["tif", "png"])
+def test_a_slide_that_vanishes_while_it_is_opened_is_said_to_be_unreadable(
+    tmp_path, monkeypatch, kind
+):
+    path = tmp_path / f"a.{kind}"
+    Image.fromarray(noise(300, 300)).save(path)
+
+    def admit_and_lose(given: Path) -> object:
+        admitted = admission.admit(given)
+        given.unlink()
+        return admitted
+
+    monkeypatch.setattr("deeplab.slides.choose.admit", admit_and_lose)
+    with pytest.raises(SlideError):
+        open_slide(path, mpp=0.5)
