@@ -10,12 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from deeplab.errors import UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.server.session import Session
 from deeplab.server.tiles import Encoding, TilesInfo, fetch_tile, full_levels
 from deeplab.slides.colours import kind_of, to_rgb
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, levels_worth_reading
 
+NEARLY_BLACK = 63  # byte steps; the glass of a slide is far brighter
 VARIED = 32  # steps between the darkest and the brightest byte of a tile with something on it
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,29 @@ class GirderTiles:
     def stated_magnification(self) -> float | None:
         """The magnification that the server states."""
         return self._info.magnification
+
+    def raise_unless_shown(self, name: str) -> None:
+        """Refuse an item whose pixels of more than 8 bits the server shows black, or too pale.
+
+        Raises:
+            UnreadableSlideError: it does.
+            AccessDeniedError: the token may not read the item.
+            ServerError: the server failed.
+        """
+        try:
+            dtype = np.dtype(self._info.dtype or np.uint8)
+        except TypeError:
+            return
+        if dtype == np.uint8:
+            return
+        (whole,) = self.read([Tile(0, 0, 0)])
+        if dtype.kind == "i" or int(whole.max()) <= NEARLY_BLACK:
+            shown = "too pale" if dtype.kind == "i" else "nearly black"
+            raise UnreadableSlideError(
+                name,
+                f"has pixels of {dtype}, which the server shows {shown}; upload it as 8-bit RGB, "
+                "as QuPath's export to OME-TIFF writes it, or give the file itself",
+            )
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
         """The pixels of `tiles`, fetched together.

@@ -124,6 +124,7 @@ def _open_item(any_id: str, server: ServerLogin) -> tuple[str, TileReader, Scale
         item = item_with(session, any_id)
         is_same = _same_as_now(partial(_state_of_item, session, item.id))
         tiles = GirderTiles(session, item.id, tiles_info(session, item.id))
+        tiles.raise_unless_shown(item.name)
     except DeeplabError:
         session.close()
         raise

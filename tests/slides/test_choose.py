@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from deeplab.errors import UnreadableSlideError
 from deeplab.slides.slide import open_slide
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
 from tests.slides_for_tests import halved, tissue, write_svs
@@ -154,3 +155,33 @@ def test_a_leica_slide_is_its_region_and_not_its_macro_image(tmp_path):
         tiff.write(macro, description=xml, resolution=(20, 20), **TILES, **options)
         tiff.write(FULL, resolution=(1e4 / MPP, 1e4 / MPP), **TILES, **options)
     assert_is_the_slide(path)
+
+
+DEEP = FULL.astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (DEEP * 257, ""),
+        (DEEP * 16, "nearly black"),
+        ((FULL / 255).astype(np.float32), "nearly black"),
+        (FULL.astype(np.int16) * 128, "too pale"),
+    ],
+)
+def test_deep_pixels_that_the_server_shows_black_are_refused(tmp_path, pixels, words):
+    path = write(tmp_path / "s.tif", [(pixels, 1, TILES)])
+
+    def shown(encoding, style):
+        return large_image.open(str(path), encoding=encoding, style=style)
+
+    with fake_girder(routes=item_routes(shown, name=path.name)) as girder:
+        if words:
+            with pytest.raises(
+                UnreadableSlideError, match=f"s.tif has pixels of .*{words}; upload"
+            ):
+                open_slide(ITEM, server=girder.login)
+        else:
+            with open_slide(ITEM, server=girder.login) as slide:
+                box = slide.frame(MPP).box
+                np.testing.assert_array_equal(slide.read(slide.frame(MPP), box), FULL)
