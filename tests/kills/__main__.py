@@ -8,6 +8,11 @@ from pathlib import Path
 from tests.kills.harness import WEIGHTS, Killing
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
@@ -15,7 +20,7 @@ def main() -> int:
     parser.add_argument("--tasks", default=",".join(WEIGHTS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        killing = Killing(Path(folder), options.seed, options.tasks.split(","))
+        killing = Killing(Path(folder), options.seed, options.tasks.split(","), tell)
         tally = killing.kill(options.count)
     sys.stdout.write("\n".join(tally.lines()) + "\n")
     return 1 if tally.faults else 0

@@ -15,6 +15,7 @@ import sys
 import time
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,9 +68,17 @@ class Killing:
         folder: an empty one.
         seed: of the moments and signals.
         tasks: which, by the command's word.
+        told: takes a line on each kill.
     """
 
-    def __init__(self, folder: Path, seed: int, tasks: list[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        tasks: list[str],
+        told: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._told = told
         self._random = np.random.default_rng(seed)
         self._tasks, self._folder = tasks, folder
         self.inputs, self.out, self.tmp = (folder / name for name in ("in", "out", "tmp"))
@@ -94,6 +103,7 @@ class Killing:
                 self._kill_one(task, number, moment_s)
             except LeftBehindError as error:
                 self.tally.faults.append(f"{task}, {number.name} after {moment_s:.2f} s: {error}")
+                self._told(f"FAULT {self.tally.faults[-1]}")
                 self._clear()
         if "train" in self._tasks:
             self._finish_training()
@@ -122,6 +132,7 @@ class Killing:
         code, said = self._ended(process)
         took_s = time.monotonic() - began
         self.tally.codes[task, code] += 1
+        self._told(f"{task} {number.name} after {moment_s:.2f} s: {code} in {took_s:.2f} s")
         self.tally.resumed += task == "train" and had_learnt and "going on from step" in said
         _must("Traceback" not in said, f"a traceback: {said}")
         if code == 0:  # it had ended before
