@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from deeplab.annotations.format import Writing, say_lost
 from deeplab.annotations.formats import FORMATS, format_of_result
@@ -25,8 +23,7 @@ from deeplab.config.requests import SegmentRequest
 from deeplab.errors import ConfigError
 from deeplab.exchange.layers import post_layers
 from deeplab.files import all_or_none, check_spared, check_writable
-from deeplab.geometry.frames import WorkBox, WorkFrame
-from deeplab.geometry.grid import TilePlan, TileSlot
+from deeplab.geometry.grid import TilePlan
 from deeplab.inference.collect import Collector
 from deeplab.inference.overlay import write_overlay
 from deeplab.inference.plan import Area, tile_plan, wanted_slots, work_frame
@@ -86,7 +83,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
         with closing(Collector(request, card, plan, area)) as collector:
             runtime = "no network"
             if asked:
-                predictor = _predictor(request, card, slide, frame, plan, slots)
+                predictor = _predictor(request, card, plan)
                 runtime = predictor.runtime
                 log.info("predicting by %s", runtime)
                 tiles = predict_tiles(
@@ -176,28 +173,12 @@ def _writers(
     return writers
 
 
-def _predictor(
-    request: SegmentRequest,
-    card: Card,
-    slide: Slide,
-    frame: WorkFrame,
-    plan: TilePlan,
-    slots: Sequence[tuple[TileSlot, bool]],
-) -> Predictor:
-    """What computes this run, tried on a piece of the tissue that it is to be used on."""
+def _predictor(request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor:
+    """What computes this run."""
     # Here TensorFlow starts, which takes seconds: all that can be refused has been looked at.
     with remarks_left_out():
         from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
 
-    tissue = [slot for slot, wanted in slots if wanted]
-    some = tissue[len(tissue) // 2]
     # A training crop, or a little more to be of whole cells in every view.
-    side = math.ceil((card.config.crop_size - 1) / plan.stride) * plan.stride + 1
-    middle = WorkBox(
-        some.write.x + (some.write.width - side) // 2,
-        some.write.y + (some.write.height - side) // 2,
-        side,
-        side,
-    )
-    sample = slide.read(frame, middle)[np.newaxis]
-    return start_predictor(request, tile=some.read.width, sample=sample)
+    trial_side = math.ceil((card.config.crop_size - 1) / plan.stride) * plan.stride + 1
+    return start_predictor(request, tile=plan.tile, trial_side=trial_side)
