@@ -7,6 +7,7 @@ stays, as parts of the one object.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -110,6 +111,8 @@ def mend(drawn: Area) -> Mended:
     if _share_too_many_corners(drawn):
         return Mended(area=None, refusal=TANGLED)
     if drawn.is_valid:
+        if isinstance(drawn, shapely.Polygon) and drawn.area > 0:
+            return Mended(area=drawn)
         return _without_slivers(drawn, is_mended=False)
     if is_tangled(drawn):
         return Mended(area=None, refusal=TANGLED)
@@ -123,6 +126,11 @@ def mend(drawn: Area) -> Mended:
     for piece in pieces:
         found = piece.then(found)
     return replace(found, crossed=True)
+
+
+def enclosed(points: Sequence[tuple[float, float]]) -> Area:
+    """Return what a region encloses that may cross itself; an empty area where that is nothing."""
+    return mend(shapely.Polygon(points)).area or shapely.Polygon()
 
 
 def join(polygons: Polygons) -> shapely.Geometry:

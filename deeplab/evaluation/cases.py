@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.mending import mend
+from deeplab.annotations.mending import enclosed
 from deeplab.annotations.shapes import Annotations, Area, Layer, polygon_parts
 from deeplab.config.evaluate_request import BACKGROUND, MOST_CLASSES, EvaluateRequest
 from deeplab.errors import AnnotationError, ConfigError, ScaleError, SourceError
@@ -168,18 +168,13 @@ class Reader:
         drawn = _polygons(truth, self._rules.exhaustive_layer)
         if self._rules.exhaustive_layer and not drawn:
             raise SourceError(f"{name} has no shape in the layer {self._rules.exhaustive_layer!r}")
-        asked = [_enclosed(points) for points in self._request.regions]
+        asked = [enclosed(points) for points in self._request.regions]
         if not asked:
             return drawn if self._rules.exhaustive_layer else None
         whole = shapely.union_all(asked)
         if drawn:
             whole = shapely.intersection(whole, shapely.union_all(list(drawn)))
         return tuple(polygon_parts(whole))
-
-
-def _enclosed(points: Sequence[tuple[float, float]]) -> Area:
-    """What a region that may cross itself encloses; an empty area where it encloses nothing."""
-    return mend(shapely.Polygon(points)).area or shapely.Polygon()
 
 
 def _alias(text: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deeplab.annotations.mending import enclosed
 from deeplab.annotations.rasterize import fill_polygon
 from deeplab.bundles.card import Card
 from deeplab.config.requests import Points, SegmentRequest
@@ -71,7 +72,7 @@ class Area:
         """
         if not regions:
             return cls(box=frame.box, polygons=(), frame=frame)
-        polygons = [shapely.Polygon(points).buffer(0) for points in regions]
+        polygons = [enclosed(points) for points in regions]
         whole = shapely.union_all(polygons)
         if whole.is_empty:
             raise ConfigError("region", "a line or a point", "a rectangle or a polygon")

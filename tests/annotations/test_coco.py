@@ -248,3 +248,13 @@ def test_a_small_object_on_a_huge_canvas_is_read_in_little_memory(tmp_path):
     path = write(tmp_path / "a.json", one(segmentation={"size": [side, side], "counts": counts}))
     (shape,) = read_coco(path).layers[0].shapes
     assert shape.polygon.equals(shapely.box(200_000, 5, 200_002, 15))
+
+
+def test_an_object_of_very_many_holes_is_cut_in_no_more_parts_than_it_needs():
+    places = 10 * np.stack(np.meshgrid(np.arange(60), np.arange(60)), -1).reshape(-1, 1, 2) + 3
+    holes = places + np.array([[0, 0], [0, 4], [4, 4], [4, 0]])
+    holed = shapely.Polygon(shapely.box(0, 0, 605, 605).exterior, list(holes))
+    parts = hole_free_parts(holed)
+    assert len(parts) == 61  # a cut through each column of holes
+    assert not any(part.interiors for part in parts)
+    assert shapely.union_all(parts).equals(holed)

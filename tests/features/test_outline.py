@@ -313,3 +313,16 @@ def test_equal_objects_are_equal_in_every_batch():
     assert len(shapes) > 2 * BATCH
     for name, values in measure_outlines(polygons_um(shapes, ONE), ONE).items():
         assert values.reshape(-1, 7) == close(np.tile(values[:7], (300, 1))), name
+
+
+def test_an_object_of_two_parts_is_measured_as_one():
+    halves = shapely.MultiPolygon([shapely.box(0, 0, 30, 10), shapely.box(30.001, 0, 60, 10)])
+    found, whole = of(halves), of(shapely.box(0, 0, 60, 10))
+    for name in ("centroid_x_um", "major_axis_um", "minor_axis_um", "max_feret_um", "area_um2"):
+        assert found[name] == close(whole[name], 1e-3)
+    assert found["orientation_deg"] == close(0, absolute=0.1)
+    assert found["perimeter_um"] == close(160, 1e-3)
+    # Of the larger part, which is the left one by a hair.
+    assert found["bending_energy_per_um"] == close(
+        of(shapely.box(0, 0, 30, 10))["bending_energy_per_um"]
+    )
