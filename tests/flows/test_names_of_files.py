@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -201,3 +203,15 @@ def test_a_mask_as_it_is_given_out_is_found_again(tmp_path, run):
     said = run("evaluate", "ref", "found", "--table", "e.csv", "--slide", "a.tiff")
     assert "1 slide\n" in said
     assert "a.tiff" in Path("e.csv").read_text()
+
+
+def test_a_file_is_called_after_its_slide_in_a_locale_of_ascii_too(odd, tmp_path):
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii",
+              "PYTHONCOERCECLOCALE": "0"}  # fmt: skip
+    answer = subprocess.run(
+        [sys.executable, "-m", "deeplab_cli.entry", "export-annotations", odd, "Größe.zip"],
+        cwd=tmp_path, env=os.environ | locale, capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    with zipfile.ZipFile(tmp_path / "Größe.zip") as packed:
+        assert {"Größe 🔬 漢字.tiff.xml", "m_xfcller.tiff.xml"} <= {*packed.namelist()}
