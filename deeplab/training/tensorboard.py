@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -116,7 +117,8 @@ class EventLog:
     @cached_property
     def _writer(self) -> tf.summary.SummaryWriter:
         try:
-            return tf.summary.create_file_writer(str(self._folder))
+            # As bytes: a name need not be UTF-8, which TensorFlow wants of text.
+            return tf.summary.create_file_writer(os.fsencode(self._folder))
         except tf.errors.OpError as error:
             raise OutputError(self._folder, error.message) from error
 

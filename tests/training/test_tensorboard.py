@@ -1,6 +1,7 @@
 """Events that TensorBoard reads, written without it."""
 
 import io
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -110,3 +111,10 @@ def test_nothing_is_made_where_nothing_is_written(tmp_path):
     with EventLog(tmp_path / "new", CLASSES):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_may_have_a_name_that_is_no_utf_8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"m\xfcller\n.work")
+    with EventLog(folder, CLASSES) as log:
+        log.add(History(checks=(CheckNote(step=4, confusion=region(1).confusion),)))
+    assert len(list(folder.glob("events*"))) == 1
