@@ -50,6 +50,7 @@ class Reading:
         mpp: um per level-0 pixel of the slide, for the same.
         image: file name of the one to read, where a file is about several.
         slide: name of the slide, to choose by where a file is about several and `image` is "".
+        slide_file: the slide, where it lies on the disk.
         label_image: finds the label image that a pixelmap is about.
     """
 
@@ -61,6 +62,7 @@ class Reading:
     mpp: Mpp | None = None
     image: str = ""
     slide: str = ""
+    slide_file: Path | None = None
     label_image: FindLabelImage = not_at_hand
 
 

@@ -15,6 +15,7 @@ from deeplab.annotations.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.hovernet_json import read_hovernet_json, write_hovernet_json
 from deeplab.annotations.json_stream import keys
 from deeplab.annotations.masks import read_mask, write_mask
+from deeplab.annotations.ndpa import read_ndpa, refuse_ndpa
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.unpack import OTHERS
 from deeplab.annotations.xml_stream import root_of
@@ -98,9 +99,20 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+NDPA = Format(
+    name="ndpa",
+    title="NDP.view",
+    suffixes=(),
+    read_only=(".ndpa",),
+    read=read_ndpa,
+    write=refuse_ndpa,
+    carries=frozenset(),
+    xml_root="annotations",
+)
+READABLE = (*FORMATS, NDPA)
 WRITTEN_SUFFIXES = tuple(sorted({suffix for each in FORMATS for suffix in each.suffixes}))
 READ_SUFFIXES: tuple[str, ...] = tuple(
-    sorted({suffix for each in FORMATS for suffix in (*each.suffixes, *each.read_only)})
+    sorted({suffix for each in READABLE for suffix in (*each.suffixes, *each.read_only)})
 )
 
 
@@ -161,7 +173,7 @@ def format_of(path: Path) -> Format:
         AnnotationError: the file is missing, empty, damaged or of no format that is known.
     """
     suffix = path.suffix.lower()
-    found = [each for each in FORMATS if each.has_suffix(suffix)]
+    found = [each for each in READABLE if each.has_suffix(suffix)]
     if not found:
         raise _unknown(path)
     check_is_file(path)

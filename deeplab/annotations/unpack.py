@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -132,19 +132,27 @@ def _copy(file: IO[bytes] | gzip.GzipFile, to: Path, path: Path, packed_bytes: i
     """Unpack piece by piece, and no more than may be."""
     most = min(max(SMALL_BYTES, packed_bytes * MAX_RATIO), MAX_BYTES)
     done = 0
-    try:
-        with to.open("wb") as unpacked_file:
-            while piece := file.read(PIECE_BYTES):
-                done += len(piece)
-                if done > most:
-                    raise AnnotationError(
-                        path, f"unpacks to more than {most >> 20:,} MiB, as no annotations do"
-                    )
+    with _written(to) as unpacked_file:
+        while piece := file.read(PIECE_BYTES):
+            done += len(piece)
+            if done > most:
+                raise AnnotationError(
+                    path, f"unpacks to more than {most >> 20:,} MiB, as no annotations do"
+                )
+            try:
                 unpacked_file.write(piece)
-    except (gzip.BadGzipFile, zipfile.BadZipFile):
-        raise
+            except OSError as error:
+                raise OutputError(to, error.strerror or str(error)) from error
+
+
+@contextmanager
+def _written(to: Path) -> Iterator[IO[bytes]]:
+    try:
+        file = to.open("wb")
     except OSError as error:
         raise OutputError(to, error.strerror or str(error)) from error
+    with file:
+        yield file
 
 
 def _guess(path: Path) -> str:
@@ -158,11 +166,11 @@ def _guess(path: Path) -> str:
 def _sentences(path: Path) -> Iterator[None]:
     damage = (
         *(gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError),
-        *(shutil.Error, RuntimeError, ValueError),
+        *(OSError, RuntimeError, ValueError, struct.error),
     )
     try:
         yield
-    except AnnotationError:
+    except (AnnotationError, OutputError):
         raise
     except damage as error:
         raise AnnotationError(path, f"cannot be unpacked: {error}") from error

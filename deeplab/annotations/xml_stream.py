@@ -91,9 +91,13 @@ def check_root(path: Path, tag: str, title: str) -> None:
 
 
 def points(
-    texts: tuple[Sequence[str], Sequence[str]], where: str, path: Path
+    texts: tuple[Sequence[str], Sequence[str]],
+    where: str,
+    path: Path,
+    *,
+    farthest: float = FARTHEST,
 ) -> NDArray[np.float64]:
-    """Points of the texts of their X and Y, float64 (points, 2), level-0 pixels.
+    """Points of the texts of their X and Y, float64 (points, 2); level-0 pixels, or what they are.
 
     Raises:
         AnnotationError: one is missing, not a number or not on a slide.
@@ -104,7 +108,7 @@ def points(
         places = _numbers(texts)
     except ValueError as error:
         raise AnnotationError(path, f"{where} has a vertex that is not a number") from error
-    if not (np.abs(places) <= FARTHEST).all():
+    if not (np.abs(places) <= farthest).all():
         raise AnnotationError(path, f"{where} has a vertex that is not on a slide")
     return places
 

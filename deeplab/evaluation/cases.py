@@ -80,6 +80,7 @@ class Reader:
             height_level0=place.height_level0,
             mpp=place.mpp,
             slide=pair.name if pair.item or not pair.slide else Path(pair.slide).name,
+            slide_file=Path(pair.slide) if pair.slide and not pair.item else None,
         )
         sides = pair.load(reading)
         place = _checked(place, sides, pair.name, self._request)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deeplab.annotations.files import opened, read_file
 from deeplab.annotations.format import Format, Reading, lost
-from deeplab.annotations.formats import FORMATS, format_of, named
+from deeplab.annotations.formats import READABLE, format_of, named
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.convert_request import AUTO
 from deeplab.config.ingest_request import IngestRequest
@@ -222,7 +222,7 @@ class _Ingestion:
             return None
         origin = Origin(task=TASK, source=_place(source), facts=_facts(source))
         told = layers_in_place(self._session, source.slide.id, origin)
-        titles = {each.name: each.title for each in FORMATS}
+        titles = {each.name: each.title for each in READABLE}
         names = told[0].get("layers") if told else None
         title = titles.get(str(told[0].get("format"))) if told else None
         if not isinstance(names, list) or title is None:

@@ -221,7 +221,7 @@ def _in_folder(
             yield Sample(
                 name=name,
                 slide=str(path),
-                load=_reader(taken, path.name, names),
+                load=_reader(taken, path, names),
                 files=(path, taken),
             )
         elif beside:
@@ -286,7 +286,7 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
     sample = Sample(
         name=shown_name(slide.name),
         slide=str(slide),
-        load=_reader(annotation, slide.name, names),
+        load=_reader(annotation, slide, names),
         mpp=_mpp(cells.get("mpp", ""), where),
         patient=cells.get("patient", ""),
         files=(slide, annotation),
@@ -323,9 +323,15 @@ def _mpp(text: str, where: str) -> float:
     return mpp
 
 
-def _reader(path: Path, slide: str, names: _MaskNames) -> Load:
+def _reader(path: Path, slide: Path, names: _MaskNames) -> Load:
     def load(spill: Path | None = None) -> Annotations:
-        reading = Reading(classes=names.classes, ignore=names.ignore, spill=spill, slide=slide)
+        reading = Reading(
+            classes=names.classes,
+            ignore=names.ignore,
+            spill=spill,
+            slide=slide.name,
+            slide_file=slide,
+        )
         return read_annotations(path, reading)
 
     return load

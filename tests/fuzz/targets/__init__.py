@@ -1,5 +1,6 @@
 """The parsers that damaged files are put through."""
 
+from tests.fuzz.targets.annotations import TARGETS as ANNOTATIONS
 from tests.fuzz.targets.bundle import TARGET as BUNDLE
 from tests.fuzz.targets.containers import TARGET as CONTAINERS
 from tests.fuzz.targets.geojson import TARGET as GEOJSON
@@ -14,6 +15,7 @@ from tests.fuzz.targets.training_checkpoint import TARGET as TRAINING_CHECKPOINT
 
 TARGETS = (
     GEOJSON,
+    *ANNOTATIONS,
     SERVER_REPLIES,
     SLIDES,
     CONTAINERS,
