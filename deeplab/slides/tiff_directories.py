@@ -8,7 +8,7 @@ them: in circles, through millions of directories, or over tags that claim more 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -112,9 +112,10 @@ class _Walk:
 
     def directories(self) -> Iterator[Directory]:
         seen: set[int] = set()
-        ahead = [self._first]
+        # Levels are listed by their directory, and some writers chain those that are listed, too.
+        ahead: list[tuple[int, Sequence[int]]] = [(self._first, ())]
         while ahead:
-            place = ahead.pop()
+            place, listed_after = ahead.pop()
             if not place:
                 continue
             if place in seen:
@@ -127,7 +128,9 @@ class _Walk:
                 )
             seen.add(place)
             directory, after = self._read(place)
-            ahead += [after, *reversed(directory.values.get(SUBIFDS, ()))]
+            levels = directory.values.get(SUBIFDS, ())
+            ahead += [] if after in listed_after else [(after, ())]
+            ahead += [(level, levels[at + 1 :]) for at, level in enumerate(levels)][::-1]
             yield directory
 
     def _read(self, place: int) -> tuple[Directory, int]:

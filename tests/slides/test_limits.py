@@ -20,7 +20,7 @@ from deeplab.slides import admission
 from deeplab.slides.codestreams import claim_of
 from deeplab.slides.limits import MAX_DIRECTORIES
 from deeplab.slides.slide import open_slide
-from tests.slides_for_tests import noise, tissue, write_svs, write_tiff
+from tests.slides_for_tests import halved, noise, tissue, write_svs, write_tiff
 
 TILED = {256: 512, 257: 512, 258: 8, 259: 1, 262: 1, 277: 1, 322: 256, 323: 256}
 STRIPS = {256: 512, 257: 512, 258: 8, 259: 1, 262: 1, 277: 1, 278: 512}
@@ -93,6 +93,18 @@ def test_directories_in_a_circle_are_refused(tmp_path, length):
     path = tmp_path / "a.tif"
     path.write_bytes(struct.pack("<2sHI", b"II", 42, 8) + chain)
     assert "is damaged: its directories go in a circle" in refusal(path)
+
+
+def test_levels_that_are_listed_and_chained_are_no_circle(tmp_path):
+    rgb = noise(512, 512)
+    path = tmp_path / "a.ome.tif"
+    options = {"photometric": "rgb", "tile": (128, 128)}
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        tiff.write(rgb, subifds=2, metadata={"axes": "YXS"}, **options)
+        tiff.write(halved(rgb), subfiletype=1, **options)
+        tiff.write(halved(halved(rgb)), subfiletype=1, **options)
+    with open_slide(path, mpp=0.5) as slide:
+        assert np.array_equal(slide.read(slide.frame(0.5), WorkBox(0, 0, 512, 512)), rgb)
 
 
 def test_a_circle_of_levels_is_refused(tmp_path):
