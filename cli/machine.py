@@ -86,12 +86,21 @@ def as_lack(error: BaseException) -> DeeplabError | None:
     """
     seen: BaseException | None = error
     while seen is not None:
+        if full := _full(seen):
+            return full
         if lack := _lack(seen):
             return MachineError(lack)
-        if isinstance(seen, OSError) and seen.errno in _FULL:
-            return OutputError(seen.filename or "a file", seen.strerror or str(seen))
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _full(error: BaseException) -> OutputError | None:
+    """The sentence for an error of a disk that takes no more; None: it is another."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return OutputError(error.filename or "a file", os.strerror(error.errno))
+    # TensorFlow tells of a full disk as of full memory.
+    reason = next((each for each in map(os.strerror, _FULL) if each in str(error)), "")
+    return OutputError("a file", reason) if reason and not isinstance(error, OSError) else None
 
 
 def _lack(error: BaseException) -> str:

@@ -126,6 +126,8 @@ class ResourceExhaustedError(Exception):
         (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "not enough memory"),
         (RuntimeError("can't start new thread"), "no more threads"),
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a.svs"), "too many files are open"),
+        (OSError(errno.ENOSPC, "", "o.png"), "cannot write o.png: No space left on device"),
+        (ResourceExhaustedError("x.v2; No space left on device"), "No space left on device"),
         (KeyError("a"), None),
         (OSError(errno.ENOENT, "no such file"), None),
     ],
