@@ -49,6 +49,13 @@ def claim_of(raw: bytes) -> Claim | None:
     return _jpeg2000(raw, place) if place >= 0 else None
 
 
+def has_restarts(raw: bytes) -> bool:
+    """Tell whether a JPEG can be entered in between, by its head: T.81, B.2.4.4."""
+    scan = raw.find(bytes((0xFF, SCAN)))
+    place = raw.find(b"\xff\xdd\0\x04", 0, scan if scan >= 0 else None)
+    return raw.startswith(JPEG) and place >= 0 and raw[place + 4 : place + 6] != b"\0\0"
+
+
 def _jpeg(raw: bytes) -> Claim | None:
     """T.81, B.2: segments of a marker and a length until the frame's, which has the size."""
     at = 2

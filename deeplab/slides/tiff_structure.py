@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab.errors import UnreadableSlideError
+from deeplab.slides.codestreams import HEAD_BYTES, has_restarts
 from deeplab.slides.limits import (
     MAX_PIXELS,
     MAX_SIDE,
@@ -20,6 +21,7 @@ from deeplab.slides.tiff_directories import Directory
 WIDTH, HEIGHT, BITS, SAMPLES, PLANES = 256, 257, 258, 277, 284
 ROWS, TILE_WIDTH, TILE_HEIGHT = 278, 322, 323
 OFFSETS, COUNTS = (273, 324), (279, 325)  # of strips, of tiles
+NDPI = 65420  # of Hamamatsu alone
 RESTARTS = 65426  # where Hamamatsu's one strip, a JPEG, can be entered
 PLANAR = 2  # each channel by itself
 
@@ -34,10 +36,11 @@ def check_structure(path: Path, directories: Sequence[Directory]) -> None:
         raise UnreadableSlideError(path.name, "is cut short or damaged; copy it again")
     for directory in directories:
         if WIDTH in directory.tags:
-            _check_image(path.name, directory)
+            _check_image(path, directory)
 
 
-def _check_image(name: str, image: Directory) -> None:
+def _check_image(path: Path, image: Directory) -> None:
+    name = path.name
     width, height = image.first(WIDTH), image.first(HEIGHT)
     if not width or not height:
         raise UnreadableSlideError(name, "is damaged: an image of it has no size; copy it again")
@@ -56,12 +59,24 @@ def _check_image(name: str, image: Directory) -> None:
     _check_pieces(name, image, math.ceil(width / across) * math.ceil(height / down) * planes)
     if tiled:
         _check_tile(name, image, across, down, planes)
-    elif width * height > MAX_UNTILED_PIXELS and RESTARTS not in image.tags:
+    elif width * height > MAX_UNTILED_PIXELS and not _can_be_entered(path, image):
         raise UnreadableSlideError(
             name,
             f"has {width:,} x {height:,} pixels without tiles, which must be decoded in one piece; "
             f"{TILED_COPY}",
         )
+
+
+def _can_be_entered(path: Path, image: Directory) -> bool:
+    """Tell whether the one strip of a Hamamatsu slide is read in parts."""
+    if RESTARTS in image.tags:
+        return True
+    try:
+        with path.open("rb") as file:
+            file.seek(image.first(OFFSETS[0]))
+            return NDPI in image.tags and has_restarts(file.read(HEAD_BYTES))
+    except (OSError, OverflowError, ValueError):
+        return False
 
 
 def _check_tile(name: str, image: Directory, across: int, down: int, planes: int) -> None:

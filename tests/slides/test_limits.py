@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import time
 import tracemalloc
@@ -20,6 +21,8 @@ from deeplab.slides import admission
 from deeplab.slides.codestreams import claim_of
 from deeplab.slides.limits import MAX_DIRECTORIES
 from deeplab.slides.slide import open_slide
+from deeplab.slides.tiff_directories import walk_directories
+from deeplab.slides.tiff_structure import check_structure
 from tests.slides_for_tests import halved, noise, tissue, write_svs, write_tiff
 
 TILED = {256: 512, 257: 512, 258: 8, 259: 1, 262: 1, 277: 1, 322: 256, 323: 256}
@@ -139,6 +142,18 @@ def test_a_page_that_claims_gigabytes_is_refused(tmp_path, width, height, rows):
     tags = STRIPS | {256: width, 257: height, 278: rows, 259: DEFLATE}
     said = refusal(write_raw(tmp_path / "a.tif", tags, [zlib.compress(bytes(1000))]))
     assert "claims" in said or "without tiles" in said or "lists" in said
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_one_strip_of_a_hamamatsu_slide_may_be_large_if_it_can_be_entered(tmp_path, restarts):
+    packed = io.BytesIO()
+    Image.fromarray(noise(64, 64)).save(packed, "JPEG", restart_marker_rows=restarts)
+    tags = STRIPS | {256: 60_000, 257: 60_000, 278: 60_000, 259: JPEG, 262: 6, 277: 3, 65420: 1}
+    path = write_raw(tmp_path / "a.tif", tags, [packed.getvalue()])
+    if restarts:
+        check_structure(path, walk_directories(path))
+    else:
+        assert "60,000 x 60,000 pixels without tiles" in refusal(path)
 
 
 @pytest.mark.parametrize(("width", "height"), [(2**22, 2**22), (70_000, 512)])

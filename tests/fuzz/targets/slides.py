@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,8 @@ from tests.slides_for_tests import halved, tissue, write_svs, write_tiff
 
 WIDTH, HEIGHT = 300, 270
 APERIO_JPEG2000 = 33005
-# Tags by which Hamamatsu's files are known: the format, magnification, and where it lies.
-NDPI = [(65420, 4, 1, 1, True), (65421, 11, 1, 20.0, True)]
-NDPI += [(tag, 9, 1, 0, True) for tag in (65422, 65423, 65424)]
+MAKER = 271
+SIGNED = (65422, 65423, 65424)  # where a slide lies, and how deep
 
 
 def write_seeds(folder: Path) -> Sequence[Path]:
@@ -62,20 +63,31 @@ def _microscopes(folder: Path, rgb: np.ndarray) -> Sequence[Path]:
         tiff.write(planes, tile=(128, 128), subifds=1, metadata=metadata)
         tiff.write(planes[:, ::2, ::2], tile=(128, 128), subfiletype=1)
     yield folder / "channels.ome.tif"
-    with tifffile.TiffWriter(folder / "hamamatsu.ndpi", byteorder="<") as tiff:
-        for power, each in ((20.0, rgb), (10.0, halved(rgb))):
-            tags = [(t, d, n, power if t == 65421 else v, w) for t, d, n, v, w in NDPI]
-            tags.append((271, 2, 10, "Hamamatsu", True))
-            tiff.write(
-                each,
-                photometric="ycbcr",
-                compression="jpeg",
-                rowsperstrip=each.shape[0],
-                metadata=None,
-                software=False,
-                extratags=tags,
-            )
+    levels = [(20.0, rgb), (10.0, halved(rgb))]
+    (folder / "hamamatsu.ndpi").write_bytes(_ndpi(levels))
     yield folder / "hamamatsu.ndpi"
+
+
+def _ndpi(levels: Sequence[tuple[float, np.ndarray]]) -> bytes:
+    """A file of Hamamatsu: a JPEG for each level, and offsets of directories in 8 bytes."""
+    raw, link = bytearray(b"II*\0" + bytes(8)), 4
+    for power, rgb in levels:
+        packed = io.BytesIO()
+        Image.fromarray(rgb).save(packed, "JPEG", restart_marker_rows=1)
+        jpeg, height, width = packed.getvalue(), *rgb.shape[:2]
+        strip, maker = len(raw), len(raw) + len(jpeg)
+        raw += jpeg + b"Hamamatsu\0"
+        tags = {256: width, 257: height, 258: 8, 259: 7, 262: 6, 271: maker, 273: strip, 277: 3}
+        tags |= {278: height, 279: len(jpeg), 65420: 1, 65421: power, 65422: 0, 65423: 0, 65424: 0}
+        raw[link : link + 8] = struct.pack("<Q", len(raw))
+        raw += struct.pack("<H", len(tags))
+        for code, value in tags.items():
+            kind, count = (2, 10) if code == MAKER else (9 if code in SIGNED else 4, 1)
+            layout, kind = ("<HHIf", 11) if isinstance(value, float) else ("<HHII", kind)
+            raw += struct.pack(layout, code, kind, count, value)
+        link = len(raw)
+        raw += bytes(8 + 4 * len(tags))
+    return bytes(raw)
 
 
 def read(path: Path) -> None:
