@@ -148,9 +148,9 @@ def tangled(drawn: Area) -> str:
     return f"an outline of {count:,} points, from x {x:.0f}, y {y:.0f} on, {TANGLED}"
 
 
-def cut_out(area: Area, holes: Polygons) -> Mended:
-    """Return what valid polygons leave of a valid area, as one object without slivers."""
-    left = _without_slivers(shapely.difference(area, join(holes)), is_mended=True)
+def cut_out(area: Area, hole: shapely.Geometry) -> Mended:
+    """Return what one valid area leaves of another, as one object without slivers."""
+    left = _without_slivers(shapely.difference(area, hole), is_mended=True)
     return left if left.area else replace(left, refusal=CUT_OUT_WHOLE)
 
 
