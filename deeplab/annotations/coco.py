@@ -70,6 +70,16 @@ def _take(
         gatherer.skip("annotation without outline")
 
 
+def is_about(path: Path, slide: str) -> bool:
+    """Whether a COCO file lists exactly one picture that is called as a slide.
+
+    Raises:
+        AnnotationError: it is not JSON.
+    """
+    images = [each for each in values(path, "images.item") if isinstance(each, dict)]
+    return len(_called([str(each.get("file_name")) for each in images], slide)) == 1
+
+
 def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
     """Writes one picture, a category for each layer and an object for each shape, as outlines.
 

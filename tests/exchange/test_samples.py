@@ -212,6 +212,21 @@ def test_one_file_of_a_list_is_for_all_slides_that_it_names(tmp_path):
     assert areas == [0.5, 2]
 
 
+def test_one_file_in_the_folder_is_for_all_slides_that_it_names(tmp_path):
+    for n in range(4):
+        picture(tmp_path / f"{n}.png")
+    (tmp_path / "_annotations.coco.json").write_bytes(COCO)
+    (tmp_path / "1.json").write_text(json.dumps([SQUARE]))  # which goes before
+    (tmp_path / "settings.json").write_text('{"version": 1}')
+    found = find_samples(str(tmp_path))
+    assert [sample.name for sample in found.samples] == ["0.png", "1.png", "2.png"]
+    loaded = [sample.load() for sample in found.samples]
+    assert [each.shape_count for each in loaded] == [0, 1, 1]
+    assert loaded[1].layers[0].shapes[0].polygon.area == 64
+    assert loaded[2].layers[0].shapes[0].polygon.area == 2
+    assert [left.name for left in found.left_out] == ["3.png"]
+
+
 def test_a_list_may_write_letters_in_other_characters_than_the_disk(tmp_path):
     picture(tmp_path / "Gefa\u0308\u00df.png")
     (tmp_path / "Gefa\u0308\u00df.json").write_text(json.dumps([SQUARE]))
