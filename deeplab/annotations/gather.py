@@ -28,6 +28,7 @@ NAMED = 3  # of what cannot be used
 MOST_KINDS = 20  # of what is neither shape nor mark, which are counted each
 SHOWN, SHOWN_VALUES = 40, 4  # characters and elements of a value in a sentence
 LARGE = 1e300  # what may not be a float
+LONGEST_PROBLEM = 200  # characters of what is wrong with one thing
 LONGEST = 100  # characters of the name of a kind
 CURVE_ERROR = 0.25  # level-0 pixels between an ellipse and the polygon that stands for it
 
@@ -222,7 +223,9 @@ class LayerGatherer:
         """Counts something that should be used and cannot be, and why."""
         self._unusable += 1
         if self._unusable <= NAMED:
-            self._problems.append(problem)
+            # A layer may be called by a million letters.
+            short = len(problem) <= LONGEST_PROBLEM
+            self._problems.append(problem if short else problem[: LONGEST_PROBLEM - 3] + "...")
 
     def skip(self, kind: str) -> None:
         """Counts something that is neither a shape nor a mark."""

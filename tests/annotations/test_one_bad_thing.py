@@ -185,3 +185,16 @@ def test_a_mark_alone_is_something_that_can_be_used(tmp_path):
     read = named("histomicsui").read(path, Reading())
     assert len(read.layers[0].marks) == 1
     assert len(read.remarks) == 1
+
+
+def test_a_layer_of_a_million_letters_makes_no_sentence_of_as_many(tmp_path):
+    path = tmp_path / "a.xml"
+    region = '<Region Type="0"><Vertices><Vertex X="x" Y="1"/></Vertices></Region>'
+    name = "n" * 10**6
+    path.write_text(
+        f'<Annotations><Annotation Name="{name}"><Regions>{region * 5}</Regions></Annotation>'
+        "</Annotations>"
+    )
+    with pytest.raises(AnnotationError) as caught:
+        named("imagescope").read(path, Reading())
+    assert len(str(caught.value)) < 1000
