@@ -126,7 +126,7 @@ def test_crossing_outlines_are_mended_counted_and_said(tmp_path):
     [
         (("a.anot", "a.anot"), "must be another file than the one that is read"),
         (("none.anot", "b.xml"), "must be a file that exists"),
-        (("a.anot", "b.csv"), "files of type .csv are not read as annotations"),
+        (("a.anot", "b.csv"), "files of type .csv are not written as annotations"),
         (("a.anot", "b.xml", "--from", "geojson"), "feature 1 is not a GeoJSON feature"),
         (("bad.json", "b.xml"), "the centre of element 1 of 'a' has a point that is not a number"),
         (("a.anot", "b.png", "--slide_width", "99999999", "--slide_height", "9999"), "more than"),
