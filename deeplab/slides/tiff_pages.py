@@ -49,10 +49,12 @@ SEPARATE = 2  # TIFF's word for a picture whose samples lie apart
 class Picture:
     """A picture of a TIFF: its planes, each a page of the same form, at each of its scales.
 
-    `levels` maps the number of halvings to the planes; 0 is always among them.
+    `levels` maps the number of halvings to the planes; 0 is always among them. `bands` counts all
+    channels of the picture, of which planes are held for the first three only.
     """
 
     levels: Mapping[int, tuple[tifffile.TiffPage, ...]]
+    bands: int
 
     @property
     def page(self) -> tifffile.TiffPage:
@@ -91,29 +93,27 @@ def picture_of(name: str, tiff: tifffile.TiffFile, width: int, height: int) -> P
     base = next((p for p in pages if {p.imagewidth, p.imagelength} == size), None)
     if base is None:
         return None
-    by_channels = _channels(name, tiff, base)
+    by_channels = _by_channels(name, tiff, base)
     if by_channels:
-        return Picture(levels=by_channels)
+        return by_channels
     levels = {0: (base,)}
     for page in pages:
         halvings = halvings_between(size_of(base), size_of(page))
         if halvings and halvings not in levels and _form(page) == _form(base):
             levels[halvings] = (page,)
-    return Picture(levels=levels)
+    return Picture(levels=levels, bands=base.samplesperpixel)
 
 
-def _channels(
-    name: str, tiff: tifffile.TiffFile, base: tifffile.TiffPage
-) -> dict[int, tuple[tifffile.TiffPage, ...]]:
-    """The first three channels of `base`, where each is a page; of a stack those of its first."""
+def _by_channels(name: str, tiff: tifffile.TiffFile, base: tifffile.TiffPage) -> Picture | None:
+    """The picture of `base`, where each channel is a page; of a stack its first."""
     if base.samplesperpixel != 1:
-        return {}
+        return None
     series = next(
         (s for s in tiff.series if any(p and p.offset == base.offset for p in s.levels[0].pages)),
         None,
     )
     if series is None or "C" not in series.axes:
-        return {}
+        return None
     axes = [
         (axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS"
     ]
@@ -131,7 +131,7 @@ def _channels(
         halvings = halvings_between(size_of(base), size_of(there[0]))
         if halvings is not None and all(_form(p) == _form(base) for p in there):
             levels.setdefault(halvings, there)
-    return levels if 0 in levels else {}
+    return Picture(levels=levels, bands=axes[channel][1]) if 0 in levels else None
 
 
 def _form(page: tifffile.TiffPage) -> tuple[object, ...]:
@@ -158,8 +158,7 @@ class PageTiles:
         self._tables: dict[int, bytes | None] = {}
         self._files: dict[str, int] = {}
         self._kind = PixelKind.of(base, planes=len(picture.levels[0]), top=0.0)
-        bands = base.samplesperpixel if len(picture.levels[0]) == 1 else len(picture.levels[0])
-        self.kind = self._kind.words(bands, np.dtype(base.dtype))
+        self.kind = self._kind.words(picture.bands, np.dtype(base.dtype))
         try:
             self._open()
             self._see()
