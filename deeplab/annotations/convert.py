@@ -83,7 +83,6 @@ def _reading(request: ConvertRequest, mpp: Mpp | None, spill: Path) -> Reading:
         height_level0=request.slide_height,
         mpp=mpp,
         image=request.image,
-        slide=request.output.name,
         label_image=only_image(image, request.source) if image else not_at_hand,
     )
 

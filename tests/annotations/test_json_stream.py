@@ -15,7 +15,7 @@ from deeplab.errors import AnnotationError
 # What could be taken for a bracket or for the end of a string.
 TEXTS = st.text(st.sampled_from('[]{}"\\\n/ä🔬u')) | st.text()
 DOCUMENTS = st.recursive(
-    TEXTS | st.none() | st.floats(allow_nan=False),
+    TEXTS | st.none() | st.floats(allow_nan=False, allow_infinity=False),  # JSON has neither
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
 )
 
