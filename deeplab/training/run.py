@@ -332,12 +332,16 @@ class Run:
 def check_facts(facts: Mapping[str, Any], settings: str) -> str:
     """Return the first setting that differs in the facts of a checkpoint, "" where there is none.
 
+    The other facts count only where none differs: the checkpoint of another training, whole or
+    not, is not this run's to pass over.
+
     Raises:
         TrainingError: they are not what a run saved.
     """
     kinds = {"slides": str, "history": str, "recent": list, "hard": dict | None}
     try:
-        differs = difference(settings, facts["settings"])
+        if differs := difference(settings, facts["settings"]):
+            return differs
         wrong = [name for name, kind in kinds.items() if not isinstance(facts[name], kind)]
         wrong += ["recent"] * (np.asarray(facts["recent"], np.float64).ndim != 1)
     except DAMAGED as error:
@@ -345,4 +349,4 @@ def check_facts(facts: Mapping[str, Any], settings: str) -> str:
     if wrong:
         raise TrainingError(f"what it tells of its training is damaged: {wrong[0]}")
     history_from_json(facts["history"])
-    return differs
+    return ""
