@@ -98,7 +98,8 @@ def _chosen(
     found = {
         each.filename: each
         for each in members
-        if not each.is_dir() and _is_annotation(PurePosixPath(each.filename), suffixes)
+        if not each.filename.endswith("/")
+        and _is_annotation(PurePosixPath(each.filename), suffixes)
     }
     stems = {_stem(PurePosixPath(name).name): each for name, each in found.items()}
     for wanted in (slide, PurePosixPath(slide).stem, path.name, path.stem):

@@ -111,8 +111,9 @@ def _read(path: Path, tags: list[str]) -> Mapping[str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is odd, people get one sentence instead
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-        stated = {tag: str(dataset.get(tag)) for tag in tags if tag in dataset}
-        return {SYNTAX: str(dataset.file_meta.TransferSyntaxUID), **stated}
+            # Values are looked at, and warned of, when they are asked for.
+            stated = {tag: str(dataset.get(tag)) for tag in tags if tag in dataset}
+            return {SYNTAX: str(dataset.file_meta.TransferSyntaxUID), **stated}
     except (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException):
         return {}
     except READ_FAULTS:

@@ -75,6 +75,17 @@ def test_of_several_files_that_of_the_slide_is_read(tmp_path):
     assert edges(own) == [10]
 
 
+def test_a_file_without_a_name_is_no_annotation(tmp_path):
+    source = write(tmp_path / "a.geojson", named("geojson"))
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(source, "a.geojson")
+        archive.writestr("nameless", "x")
+    # Python ends a name at its first zero.
+    path.write_bytes(path.read_bytes().replace(b"nameless", b"\0ameless"))
+    assert read_annotations(path).shape_count == 1
+
+
 def test_sentences_are_about_the_file_that_was_given(tmp_path):
     path = zipped(tmp_path / "a.zip", **{"b.geojson": "[3"})
     with pytest.raises(AnnotationError) as caught:
