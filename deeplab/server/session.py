@@ -89,7 +89,7 @@ class Session:
     def girder(self, what: str) -> Client:
         """Return the client that knows the parts of Girder; `what` names the asked one in errors.
 
-        Its methods raise as those of this session do.
+        Its methods raise what `get_json` and `post` raise.
         """
         return Client(self, what)
 

@@ -21,6 +21,7 @@ from typing import Literal
 import tifffile
 
 from deeplab.errors import SlideNotFoundError, UnreadableSlideError
+from deeplab.slides.dicom import is_dicom
 from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.ome import parse_xml
 from deeplab.slides.tiff_directories import walk_directories
@@ -175,15 +176,7 @@ def _dicom_parts(path: Path) -> tuple[Path, ...]:
 def _dicom_files(path: Path, folder: Path) -> tuple[Path, ...]:
     """Return the DICOM files in `folder`, among which readers look for the rest of a series."""
     files = sorted(each for each in folder.iterdir() if each.is_file())
-    return tuple(part(path, each.name) for each in files if _is_dicom(each))
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return tuple(part(path, each.name) for each in files if is_dicom(each))
 
 
 def _tiff_parts(path: Path) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from deeplab.errors import UnreadableSlideError
 from deeplab.slides.faults import READ_FAULTS
 
-HEAD_BYTES, MAGIC = 132, b"DICM"
+PREAMBLE_BYTES, MAGIC = 128, b"DICM"
 SYNTAX = "TransferSyntaxUID"
 BYTE = "8"  # bits
 FEW_FILES = 16  # of a folder that are looked at to tell whether it is a series
@@ -26,7 +26,7 @@ def is_dicom(path: Path) -> bool:
     """Tell whether a file begins as DICOM does."""
     try:
         with path.open("rb") as file:
-            return file.read(HEAD_BYTES).endswith(MAGIC)
+            return file.read(PREAMBLE_BYTES + len(MAGIC))[PREAMBLE_BYTES:] == MAGIC
     except OSError:
         return False
 
