@@ -33,8 +33,16 @@ class _Directory(TiledTiffDirectory):  # type: ignore[misc]  # large_image has n
                 setattr(self._tiffFile, name, getattr(self._tiffFile, name.lower()))
         self._setDirectory(directoryNum, subDirectoryNum)
 
+    def _getJpegTables(self) -> bytes:  # noqa: N802
+        with self._tileLock:
+            tables: bytes = super()._getJpegTables()
+        return tables
+
     def _getJpegFrame(self, tileNum: int, entire: bool = False) -> bytes:  # noqa: N802, N803, FBT001, FBT002
-        frame: bytes = super()._getJpegFrame(tileNum, entire)
+        # libtiff seeks and then reads. large_image takes its lock only where libtiff decodes too:
+        # without it a thread gets the tile of another one.
+        with self._tileLock:
+            frame: bytes = super()._getJpegFrame(tileNum, entire)
         if entire and not is_picture(frame):
             # large_image would hand it to Pillow, which runs Ghostscript on PostScript.
             raise IOTiffError(f"tile {tileNum} is no JPEG")
