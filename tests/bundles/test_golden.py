@@ -17,11 +17,12 @@ from deeplab.bundles.load import load_bundle
 from deeplab.models.dense.decode import predictor
 from deeplab_cli.main import main
 from tests.bundles.tf1_for_tests import write_checkpoint
+from tests.golden.golden_files import GOLDEN, SHARED
 
-SHARED = Path(__file__).parents[2].parent / "shared"
 TOOL = SHARED / "tools/golden_checkpoint"
 pytestmark = pytest.mark.skipif(
-    not TOOL.exists(), reason="the golden files of the original are not beside this repository"
+    not (TOOL.exists() and GOLDEN.is_dir()),
+    reason="the golden files of the original are not beside this repository",
 )
 
 
@@ -37,12 +38,12 @@ pytestmark = pytest.mark.skipif(
 def test_a_checkpoint_of_the_original_gives_its_logits_and_labels(
     name: str, options: GraphOptions, tmp_path: Path
 ):
-    golden = SHARED / f"golden/{name}/golden.npz"
+    golden = GOLDEN / f"{name}/golden.npz"
     prefix = tmp_path / "model.ckpt-1"
     subprocess.run([sys.executable, TOOL, golden, prefix], check=True, capture_output=True)
     expected = np.load(golden)
     network = import_tf1_checkpoint(prefix, options).network
-    image = next(iter(np.load(SHARED / "golden/image_513.npz").values()))[None]
+    image = next(iter(np.load(GOLDEN / "image_513.npz").values()))[None]
     logits = tf.function(network)(image)["semantic_logits"][0]
     np.testing.assert_allclose(logits, expected["logits"], atol=1e-3, rtol=0)
     labels = tf.function(predictor(network, tile=513))(image)["labels"][0]
@@ -83,7 +84,7 @@ NAMES_ONLY = [
 def test_a_checkpoint_of_every_variable_of_the_original_is_imported_whole(
     name: str, words: str, side: int, logits: int, tmp_path: Path
 ):
-    lines = (SHARED / f"golden/variables/{name}.tsv").read_text().splitlines()
+    lines = (GOLDEN / f"variables/{name}.tsv").read_text().splitlines()
     shapes = {n: tuple(json.loads(shape)) for n, shape in (line.split("\t") for line in lines)}
     write_checkpoint(tmp_path / "m", {n: np.ones(s, np.float32) for n, s in shapes.items()})
     model = tmp_path / "model.zip"
@@ -97,6 +98,6 @@ def test_a_checkpoint_of_every_variable_of_the_original_is_imported_whole(
 
 
 def test_every_configuration_of_the_original_is_tried():
-    listed = {path.stem for path in (SHARED / "golden/variables").glob("*.tsv")}
-    golden = {path.parent.name for path in (SHARED / "golden").glob("*/golden.npz")}
+    listed = {path.stem for path in (GOLDEN / "variables").glob("*.tsv")}
+    golden = {path.parent.name for path in GOLDEN.glob("*/golden.npz")}
     assert listed == golden | {name for name, *_ in NAMES_ONLY}
