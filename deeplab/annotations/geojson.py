@@ -78,8 +78,8 @@ def read_geojson(path: Path, reading: Reading = Reading()) -> Annotations:
 def _head(path: Path, gatherer: LayerGatherer) -> tuple[str, Mpp | None]:
     """Under which prefix the features are, and the scale if it is said before them."""
     scale: list[object] = []
-    for prefix, event, value in events(path):
-        if (prefix, event) == ("", "start_array"):
+    for place, (prefix, event, value) in enumerate(events(path)):
+        if not place and event == "start_array":
             return "item", None
         if prefix == "geometry":
             return "", None

@@ -172,6 +172,7 @@ def _heads(path: Path, gatherer: LayerGatherer) -> list[_Head]:
     entry = "item" if in_list else ""
     places = tuple(".".join(filter(None, (entry, *inner))) for inner in INNER)
     builder, counts = ObjectBuilder(), Counter[str]()
+    depth = 0  # of containers: the value of a key without letters has its parent's prefix
     for prefix, event, value in stream if in_list else chain([first], stream):
         if in_list and not prefix:
             break  # the list is at its end
@@ -180,7 +181,8 @@ def _heads(path: Path, gatherer: LayerGatherer) -> list[_Head]:
                 counts[prefix] += 1
             continue
         builder.event(event, value)
-        if prefix == entry and event not in ("start_map", "start_array", "map_key"):
+        depth += event.startswith("start_") - event.startswith("end_")
+        if depth == 0:
             number_ += 1
             annotation = _annotation(builder.value)
             if annotation is not None:

@@ -60,6 +60,18 @@ def test_a_file_that_is_cut_short_stays_an_error(tmp_path, form):
         form.read(path, Reading())
 
 
+@pytest.mark.parametrize(
+    "form", [form for form in WRITTEN if not form.xml_root], ids=lambda form: form.name
+)
+@pytest.mark.parametrize("strange", ["5", '{"a": [1, {"": 2}]}', '[{"": []}]'])
+def test_a_key_without_letters_is_passed_over(tmp_path, form, strange):
+    # Where one stands is written as where its parent does.
+    path, text = text_of(form, tmp_path, 20, 40)
+    path.write_text(text.replace("{", f'{{"":{strange},', 1), encoding="utf-8")
+    (layer,) = form.read(path, Reading()).layers
+    assert [shape.polygon.bounds[2] for shape in layer.shapes] == [20, 40]
+
+
 @FORMS
 def test_a_coordinate_of_a_million_letters_takes_no_memory(tmp_path, form):
     path, text = text_of(form, tmp_path, *range(20, 200), BAD)
