@@ -18,6 +18,7 @@ Labels = NDArray[np.int32]  # (height, width): the number of the object, 0 is ba
 Numbers = NDArray[np.intp]  # (pairs,): which object of a side
 Areas = NDArray[np.float64]
 Points = NDArray[np.float64]  # (objects, 2): x and y, um
+Pairs = NDArray[np.intp]  # (pairs, 2): the true and the predicted object of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,21 +232,28 @@ def centroids_um(labels: Labels, mpp: Mpp) -> Points:
     return np.column_stack(sums) / pixels[:, None] * (mpp.x, mpp.y)
 
 
-def compare_centroids(true_um: Points, predicted_um: Points, radius_um: float) -> Detection:
-    """As many pairs within a radius as there can be, of these the nearest in total.
+def pair_centroids(true_um: Points, predicted_um: Points, radius_um: float) -> Pairs:
+    """Pair as many centroids within a radius as there can be, of these the nearest in total.
 
-    The F1 of them is F_d of Graham 2019, who pairs within 12 pixels.
+    Returns:
+        intp (pairs, 2): places of the true and the predicted object of each pair.
     """
     true_count, predicted_count = len(true_um), len(predicted_um)
     if not (true_count and predicted_count):
-        return Detection(true_count, predicted_count)
+        return np.zeros((0, 2), np.intp)
     near = cKDTree(true_um).sparse_distance_matrix(
         cKDTree(predicted_um), radius_um, output_type="ndarray"
     )
     # To be alone costs more than moving every pair: the number of pairs comes first.
     cost_alone = radius_um * (min(true_count, predicted_count) + 1)
     chosen = choose_pairs(near["i"], near["j"], near["v"], cost_alone)
-    return Detection(true_count, predicted_count, len(chosen))
+    return np.column_stack([near["i"][chosen], near["j"][chosen]])
+
+
+def compare_centroids(true_um: Points, predicted_um: Points, radius_um: float) -> Detection:
+    """Count the pairs of `pair_centroids`; their F1 is F_d of Graham 2019, within 12 pixels."""
+    pairs = pair_centroids(true_um, predicted_um, radius_um)
+    return Detection(len(true_um), len(predicted_um), len(pairs))
 
 
 def _count_runs(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], Areas]:
