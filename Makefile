@@ -46,12 +46,13 @@ test-fast: env-test
 
 # Girder and TensorFlow do not share an environment, so the plugin has its own run.
 test-plugin: env
+	PYTHON=$(PYTHON) docker/install_missing plugin
 	$(STACK) environment
 	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml tests/plugin
 
 # Without a daemon, a broker or a browser they are skipped and say so; in CI they fail.
 test-stack: env-test
-	docker/install_missing stack || true
+	PYTHON=$(PYTHON) docker/install_missing stack || true
 	docker/with_docker $(VENV)/pytest -m stack tests/stack
 
 lint: env-test
@@ -65,7 +66,7 @@ check: lint
 	$(VENV)/pytest -q -m "not stack and not slow" $(PARALLEL)
 
 histomicsui: env
-	docker/install_missing stack
+	PYTHON=$(PYTHON) docker/install_missing stack
 	$(STACK) up
 
 histomicsui-stop:

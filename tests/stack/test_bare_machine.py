@@ -59,13 +59,14 @@ def test_make_demo_and_tests_need_nothing_but_git_and_make(project):
         make demo
         find demo -type f -size +0 | sort
         make test-fast TESTS=tests/geometry
+        make test-plugin
         """,
     )
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     for suffix in ("anot", "csv", "geojson", "png"):
         assert f"demo/nuclei.{suffix}\n" in ran.stdout
     assert re.search(r"nuclei: \d{3,} outlined", ran.stdout)
-    assert re.search(r"\d+ passed", ran.stdout)
+    assert len(re.findall(r"= \d+ passed.* in ", ran.stdout)) == 2
 
 
 def test_what_is_missing_is_named_in_one_line_to_who_may_not_install(project):
