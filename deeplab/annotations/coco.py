@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import count
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import shapely
@@ -17,6 +16,7 @@ from deeplab.annotations.hole_free import hole_free_parts
 from deeplab.annotations.json_stream import values
 from deeplab.annotations.run_length import counts_of_text, polygons_of_counts
 from deeplab.annotations.shapes import Annotations, Property, Shape, one_area
+from deeplab.annotations.slide_names import SlideNames
 from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
@@ -70,14 +70,13 @@ def _take(
         gatherer.skip("annotation without outline")
 
 
-def is_about(path: Path, slide: str) -> bool:
-    """Whether a COCO file lists exactly one picture that is called as a slide.
+def pictures_of(path: Path) -> list[str]:
+    """Return the file names of the pictures that a file lists.
 
     Raises:
         AnnotationError: it is not JSON.
     """
-    images = [each for each in values(path, "images.item") if isinstance(each, dict)]
-    return len(_called([str(each.get("file_name")) for each in images], slide)) == 1
+    return [name for name, _ in _pictures(path)]
 
 
 def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
@@ -110,10 +109,10 @@ def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing(
 
 def _image(path: Path, reading: Reading, gatherer: LayerGatherer) -> Json:
     """The picture that is read; {} where the file lists none."""
-    images = [each for each in values(path, "images.item") if isinstance(each, dict)]
-    names = [str(each.get("file_name")) for each in images]
+    pictures = list(_pictures(path))
+    names, images = [name for name, _ in pictures], [image for _, image in pictures]
     wanted = reading.image or reading.slide
-    called = _called(names, wanted) if wanted else []
+    called = SlideNames(names).find(wanted) if wanted else []
     if len(called) == 1:
         if len(images) > 1:
             gatherer.say(f"of {len(images)} pictures {shown(names[called[0]])} was read")
@@ -133,29 +132,10 @@ def _image(path: Path, reading: Reading, gatherer: LayerGatherer) -> Json:
     return images[0] if images else {}
 
 
-def _called(names: Sequence[str], wanted: str) -> list[int]:
-    """Where the pictures of a name stand: of that name, else without folders, case and suffix."""
-    for fold in (_composed, _without_folder, _folded, _folded_stem):
-        found = [at for at, name in enumerate(names) if fold(name) == fold(wanted)]
-        if found:
-            return found
-    return []
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _without_folder(name: str) -> str:
-    return PureWindowsPath(_composed(name)).name  # whose separators are both
-
-
-def _folded(name: str) -> str:
-    return _without_folder(name).casefold()
-
-
-def _folded_stem(name: str) -> str:
-    return PureWindowsPath(_folded(name)).stem
+def _pictures(path: Path) -> Iterator[tuple[str, Json]]:
+    for each in values(path, "images.item"):
+        if isinstance(each, dict):
+            yield str(each.get("file_name")), each
 
 
 def _listed(names: list[str]) -> str:

@@ -12,11 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from deeplab.annotations.gather import check_is_file
+from deeplab.annotations.slide_names import SlideNames
 from deeplab.errors import AnnotationError, OutputError
 from deeplab.files import safe_name, scratch_folder
 
 PACKED = (".gz", ".zip")
 OTHERS = (".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".lz4")  # which are named, not read
+MASK = ".mask"  # before the suffix of a label mask
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 MAX_BYTES = 1 << 34  # unpacked
 MAX_RATIO = 200  # of text that repeats itself; the formats here come to some 30
@@ -62,6 +64,25 @@ def unpacked(path: Path, slide: str, suffixes: Sequence[str]) -> Iterator[Path]:
             yield _of_gzip(path, size, suffixes, folder)
 
 
+def files_in_zip(path: Path, suffixes: Sequence[str]) -> list[str]:
+    """Return the names of the files of annotations in a zip; none where it is no zip.
+
+    Raises:
+        AnnotationError: it is missing or damaged.
+    """
+    check_is_file(path)
+    with _sentences(path), path.open("rb") as file:
+        if file.read(len(ZIP)) != ZIP:
+            return []
+        with zipfile.ZipFile(file) as archive:
+            return list(_annotations_in(archive, path, suffixes))
+
+
+def slide_of_member(name: str) -> str:
+    """Return what the slide of a file in a zip is called, with its suffix or without."""
+    return PurePosixPath(name).stem.removesuffix(MASK)
+
+
 def is_packed(path: Path) -> bool:
     """Whether a file is called as packed ones are."""
     return path.suffix.lower() in PACKED
@@ -92,24 +113,19 @@ def _chosen(
     archive: zipfile.ZipFile, path: Path, slide: str, suffixes: Sequence[str]
 ) -> zipfile.ZipInfo:
     """The one file of annotations in a zip, or the one that is called as the slide or the zip."""
-    members = archive.infolist()
-    if len(members) > MAX_MEMBERS:
-        raise AnnotationError(path, f"has {len(members):,} files inside; give the one file alone")
-    found = {
-        each.filename: each
-        for each in members
-        if not each.filename.endswith("/")
-        and _is_annotation(PurePosixPath(each.filename), suffixes)
-    }
-    stems = {_stem(PurePosixPath(name).name): each for name, each in found.items()}
-    for wanted in (slide, PurePosixPath(slide).stem, path.name, path.stem):
-        if len(found) > 1 and wanted and wanted in stems:
-            return stems[wanted]
+    found = _annotations_in(archive, path, suffixes)
+    stems = {slide_of_member(name): each for name, each in found.items()}
+    if len(found) > 1:
+        for called in (slide, path.name):
+            for at in SlideNames(list(stems)).find(called) if called else ():
+                return list(stems.values())[at]
     if len(found) == 1:
         return next(iter(found.values()))
     if not found:
         raise AnnotationError(
-            path, f"has no file of annotations inside ({', '.join(suffixes)}), of {len(members)}"
+            path,
+            f"has no file of annotations inside ({', '.join(suffixes)}), of"
+            f" {len(archive.infolist())}",
         )
     names = sorted(found)
     more = ", ..." if len(names) > NAMED else ""
@@ -120,13 +136,24 @@ def _chosen(
     )
 
 
+def _annotations_in(
+    archive: zipfile.ZipFile, path: Path, suffixes: Sequence[str]
+) -> dict[str, zipfile.ZipInfo]:
+    """The files of annotations in a zip, by name."""
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise AnnotationError(path, f"has {len(members):,} files inside; give the one file alone")
+    return {
+        each.filename: each
+        for each in members
+        if not each.filename.endswith("/")
+        and _is_annotation(PurePosixPath(each.filename), suffixes)
+    }
+
+
 def _is_annotation(name: PurePosixPath, suffixes: Sequence[str]) -> bool:
     hidden = name.name.startswith(".") or "__MACOSX" in name.parts
     return not hidden and name.suffix.lower() in suffixes
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(name).stem
 
 
 def _copy(file: IO[bytes] | gzip.GzipFile, to: Path, path: Path, packed_bytes: int) -> None:

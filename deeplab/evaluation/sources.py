@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,22 +13,20 @@ from deeplab.annotations.json_stream import values
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.errors import ConfigError, SourceError
+from deeplab.evaluation.files_of_side import SUFFIXES, FilesOfSide, absent_slides, called
 from deeplab.evaluation.sides import Sides, only, reference_of_documents, sides_of_documents
 from deeplab.exchange.beside import (
-    ANNOTATIONS,
-    KINDS_BESIDE,
-    MASK,
     MASKS,
-    SLIDES,
-    is_mask,
     is_picture,
     names_beside,
     plain_name,
     slides_by_file,
-    split_name,
-    unclear,
 )
 from deeplab.exchange.samples import files_in
+from deeplab.exchange.shared_files import (
+    SharedFile,
+    may_list_slides,
+)
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
 from deeplab.files import check_spared
 from deeplab.names import shown_name
@@ -36,8 +34,6 @@ from deeplab.server.annotations import item_annotations
 from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session
 
-# Of several files of a slide the first is its annotation; a picture alone is a mask.
-SUFFIXES = (*ANNOTATIONS, *reversed(MASKS))
 ONLY = ""  # no slide is called so
 
 
@@ -123,11 +119,10 @@ def _predictions(
     if not request.prediction:
         return {}
     path = Path(request.prediction)
-    if path.is_dir():
-        files = _annotations_in(path)
-        check_spared(request.outputs, files)
-        about = slides_by_file([item.name for item in items], SUFFIXES)
-        return _by_slide(files, about, left_out)
+    if path.is_dir() or (len(items) > 1 and SharedFile(path).slides):
+        side = FilesOfSide.of(path)
+        check_spared(request.outputs, side.files)
+        return side.by_slide([item.name for item in items], (), left_out)
     if len(items) > 1:
         raise ConfigError("prediction", request.prediction, "a folder where several slides are")
     return {ONLY: path}
@@ -160,40 +155,46 @@ def _of_disk(request: EvaluateRequest) -> Pairs:
     prediction = Path(request.prediction)
     if not prediction.exists():
         raise SourceError(f"there is no file or folder {prediction}")
-    if prediction.is_dir() != reference.is_dir():
+    are_several = [_is_about_several(path, request) for path in (reference, prediction)]
+    if prediction.is_dir() != reference.is_dir() and not all(are_several):
         raise ConfigError(
             "prediction", str(prediction), "a folder where the reference is, or both files"
         )
-    if not reference.is_dir():
+    if not any(are_several):
         slide = request.slide or _slide_beside(reference)
         check_spared(request.outputs, [Path(slide)] if slide else [])
         load = _of_files(reference, prediction, request)
         return Pairs([Pair(name=shown_name(reference.name), slide=slide, item="", load=load)])
-    return _of_folders(reference, prediction, request)
+    return _of_sides(FilesOfSide.of(reference), FilesOfSide.of(prediction), request)
 
 
-def _of_folders(reference: Path, prediction: Path, request: EvaluateRequest) -> Pairs:
-    drawn, predicted = _annotations_in(reference), _annotations_in(prediction)
-    slides = _slides(reference, drawn, request)
-    check_spared(request.outputs, [*drawn, *predicted, *slides.values()])
-    drawn, predicted = (
-        [path for path in side if path not in slides.values()] for side in (drawn, predicted)
-    )
-    about = slides_by_file([*slides, *_without_slide([*drawn, *predicted], slides)], SUFFIXES)
+def _is_about_several(path: Path, request: EvaluateRequest) -> bool:
+    """Return whether a side is a folder, or a file that lists slides of which none is chosen."""
+    if path.is_dir():
+        return True
+    slide = Path(request.slide)
+    is_chosen = bool(request.slide) and (slide.is_file() or is_slide_folder(slide))
+    return not is_chosen and may_list_slides(path.name) and len(SharedFile(path).slides) > 1
+
+
+def _of_sides(reference: FilesOfSide, prediction: FilesOfSide, request: EvaluateRequest) -> Pairs:
+    slides = _slides(reference, request)
+    check_spared(request.outputs, [*reference.files, *prediction.files, *slides.values()])
+    sides = [side.without(slides.values()) for side in (reference, prediction)]
+    absent = absent_slides(sides, slides)
     found = Pairs()
-    references = _by_slide(drawn, about, found.left_out)
-    predictions = _by_slide(predicted, about, found.left_out)
+    references, predictions = (side.by_slide([*slides], absent, found.left_out) for side in sides)
     for name, path in references.items():
         if name not in predictions:
-            found.left_out[shown_name(path.name)] = "has no prediction"
+            found.left_out.setdefault(called(name, path), "has no prediction")
             continue
         slide = str(slides.get(name, ""))
         load = _of_files(path, predictions[name], request)
-        shown = shown_name(name if slide else path.name)
+        shown = shown_name(name) if slide else called(name, path)
         found.pairs.append(Pair(name=shown, slide=slide, item="", load=load))
     for name, path in predictions.items():
         if name not in references:
-            found.left_out[shown_name(path.name)] = "has no reference"
+            found.left_out.setdefault(called(name, path), "has no reference")
     return found
 
 
@@ -247,18 +248,7 @@ def _read(path: Path, reading: Reading) -> Annotations:
     return read_annotations(path, reading)
 
 
-def _annotations_in(folder: Path) -> list[Path]:
-    """The files of annotations in a folder, by name."""
-    found = [path for path in files_in(folder) if split_name(path.name)[1] in SUFFIXES]
-    if not found:
-        raise SourceError(
-            f"the folder {folder} holds no annotations; looked for: {KINDS_BESIDE},"
-            f" {', '.join(MASKS)}"
-        )
-    return found
-
-
-def _slides(reference: Path, drawn: Sequence[Path], request: EvaluateRequest) -> dict[str, Path]:
+def _slides(reference: FilesOfSide, request: EvaluateRequest) -> dict[str, Path]:
     """The slides at hand by name: those asked for, and those in the folder of the reference."""
     asked = Path(request.slide) if request.slide else None
     if asked and not asked.exists():
@@ -266,51 +256,21 @@ def _slides(reference: Path, drawn: Sequence[Path], request: EvaluateRequest) ->
     is_slide = asked is not None and (asked.is_file() or is_slide_folder(asked))
     there = files_in(asked) if asked and not is_slide else []
     # What could be a mask is one, unless something is drawn for it.
-    names = {plain_name(path.name) for path in drawn}
+    names = {plain_name(path.name) for path in reference.files}
+    files = files_in(reference.folder)
+    shared = reference.shared.besides(slides_by_file([path.name for path in files], SUFFIXES))
     there += [
         path
-        for path in files_in(reference)
+        for path in files
         if not (is_picture(path.name) or path.suffix.lower() in MASKS)
         or names & {*names_beside(path.name, SUFFIXES)} - {plain_name(path.name)}
+        or shared.of(path.name)
     ]
     slides = slides_among(there, drawn=names, suffixes=SUFFIXES)
-    slides += slide_folders(reference)
+    slides += slide_folders(reference.folder)
     if asked:
         slides += [asked] if is_slide else slide_folders(asked)
     return dict(sorted((path.name, path) for path in reversed(slides)))
-
-
-def _without_slide(files: Sequence[Path], slides: Collection[str]) -> list[str]:
-    """What slides that are not at hand are called, as far as their files of annotations tell."""
-    about = slides_by_file(slides, SUFFIXES)
-    names = {_stem(path.name) for path in files if plain_name(path.name) not in about}
-    # `a.svs.xml` tells more than `a.xml`.
-    told = {split_name(name)[0] for name in names if split_name(name)[1] in SLIDES}
-    return sorted(names - told)
-
-
-def _stem(name: str) -> str:
-    """The name of a file of annotations without what says that it is one."""
-    stem, _ = split_name(name)
-    return stem.removesuffix(MASK) if is_mask(name) else stem
-
-
-def _by_slide(
-    files: Sequence[Path], about: Mapping[str, list[str]], left_out: dict[str, str]
-) -> dict[str, Path]:
-    """The file about each slide, of several the preferred; what is unclear is left out."""
-    by_name = {plain_name(path.name): path for path in reversed(files)}
-    for name, path in by_name.items():
-        if len(about.get(name, ())) > 1:
-            others = [shown_name(slide) for slide in about[name]]
-            left_out[shown_name(path.name)] = f"has none: {unclear(shown_name(path.name), others)}"
-    clear = {slide for several in about.values() for slide in several}
-    found: dict[str, Path] = {}
-    for slide in sorted(clear):
-        for name in names_beside(slide, SUFFIXES):
-            if name in by_name and about.get(name) == [slide]:
-                found.setdefault(slide, by_name[name])
-    return found
 
 
 def _slide_beside(annotation: Path) -> str:

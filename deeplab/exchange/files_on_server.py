@@ -6,8 +6,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from deeplab.errors import SourceError, UnknownIdError
+from deeplab.errors import OutputError, ServerError, SourceError, UnknownIdError, UnreachableError
 from deeplab.exchange.beside import (
     ANNOTATIONS,
     is_mask,
@@ -18,19 +19,27 @@ from deeplab.exchange.beside import (
 )
 from deeplab.exchange.beside import unclear as unclear_sentence
 from deeplab.exchange.packed import ZIP
+from deeplab.exchange.shared_files import SharedFile, may_list_slides
+from deeplab.files import safe_name
+from deeplab.server.folder_files import download_file
 from deeplab.server.items import Item, ItemFile, folder_items, item_files, item_with
 from deeplab.server.session import Session
 
+MAX_BYTES = 2**30  # of a file that is only looked into
 NUMBER = re.compile(r" \(\d+\)$")  # what Girder adds to the name of a second file of one name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOfSlide:
-    """A file of annotations of a slide, and the item that holds it."""
+    """A file of annotations of a slide, and the item that holds it.
+
+    `at_hand` is where it was brought to, as one that is about several slides is.
+    """
 
     slide: Item
     item: Item
     file: ItemFile
+    at_hand: Path | None = None
 
     @property
     def name(self) -> str:
@@ -54,19 +63,21 @@ class FilesFound:
     unclear: Sequence[str] = ()
 
 
-def find_files(session: Session, any_id: str) -> FilesFound:
+def find_files(session: Session, any_id: str, folder: Path) -> FilesFound:
     """The files of annotations of a slide or of all slides of a folder.
 
     They lie in the same folder under the name of the slide, with its suffix or without, or in the
-    slide's own item.
+    slide's own item; or a file there that is called after no slide lists it.
 
     Args:
         session: with the right to read there.
         any_id: of a folder, of a slide's item or of its file.
+        folder: for files that may list slides; it must outlive what is found.
 
     Raises:
         SourceError: it holds no slide, or is the id of an item that is none.
         AccessDeniedError, ServerError: the server refuses or fails.
+        OutputError: there is no room for a file.
     """
     try:
         items = list(folder_items(session, any_id))
@@ -81,6 +92,7 @@ def find_files(session: Session, any_id: str) -> FilesFound:
     fitting = _fitting([item for item in items if _is_slide(item)])
     holders: dict[str, list[Item]] = defaultdict(list)
     unclear: list[str] = []
+    stray: list[Item] = []
     for item in (each for each in items if not _is_slide(each)):
         slides = fitting.get(plain_name(item.name), [])
         first = NUMBER.sub("", item.name)
@@ -90,10 +102,38 @@ def find_files(session: Session, any_id: str) -> FilesFound:
             unclear.append(unclear_sentence(item.name, [slide.name for slide in slides]))
         elif first != item.name and any(s in asked for s in fitting.get(plain_name(first), [])):
             unclear.append(_second(item.name, first))
+        elif not slides and may_list_slides(item.name):
+            stray.append(item)
     files = [file for slide in asked for file in _files_of(session, slide, holders[slide.id])]
+    for item in stray:
+        files += _listing(session, item, asked, folder, unclear)
     newest = list(_newest(files))
     unclear += [_older(each.name) for each in files if each not in newest]
     return FilesFound(slides=asked, files=newest, unclear=unclear)
+
+
+def _listing(
+    session: Session, item: Item, slides: Sequence[Item], folder: Path, unclear: list[str]
+) -> Iterator[FileOfSlide]:
+    """The files of an item by the slides that they list; `unclear` grows by what cannot be read."""
+    for file in item_files(session, item.id):
+        if not may_list_slides(file.name):
+            continue
+        path = folder / file.id / safe_name(file.name)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            download_file(session, file, path, limit_bytes=MAX_BYTES)
+        except UnreachableError:
+            raise
+        except ServerError as error:
+            unclear.append(f"{file.name} was not looked into: {error.problem}")
+            continue
+        except OSError as error:
+            raise OutputError(path, error.strerror or str(error)) from error
+        shared = SharedFile(path)
+        for slide in slides:
+            if shared.lists(slide.name):
+                yield FileOfSlide(slide=slide, item=item, file=file, at_hand=path)
 
 
 def _newest(files: Sequence[FileOfSlide]) -> Iterator[FileOfSlide]:

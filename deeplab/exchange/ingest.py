@@ -127,8 +127,9 @@ def ingest(request: IngestRequest, progress: Progress) -> Ingested:
     """
     if request.source_format != AUTO:
         named(request.source_format)
-    with Session(ServerLogin(request.api_url, request.token)) as session:
-        found = find_files(session, request.source)
+    login = ServerLogin(request.api_url, request.token)
+    with Session(login) as session, scratch_folder() as shared:
+        found = find_files(session, request.source, shared)
         if not found.files:
             raise SourceError("; ".join(found.unclear) or _nothing(found.slides[0].name))
         check_folder_writable(session, found.slides[0].folder_id)
@@ -193,8 +194,7 @@ class _Ingestion:
         if in_place := self._in_place(source):
             return in_place
         with scratch_folder() as folder:
-            path = folder / safe_name(source.file.name)
-            self._fetch(source, path)
+            path = source.at_hand or self._fetch(source, folder)
             with opened(path, source.slide.name) as file:
                 format_ = _format(file, self._request.source_format)
                 if format_ is None:
@@ -239,11 +239,13 @@ class _Ingestion:
             remarks=(),
         )
 
-    def _fetch(self, source: FileOfSlide, path: Path) -> None:
+    def _fetch(self, source: FileOfSlide, folder: Path) -> Path:
+        path = folder / safe_name(source.file.name)
         try:
             download_file(self._session, source.file, path, limit_bytes=MAX_BYTES)
         except OSError as error:
             raise OutputError(path, error.strerror or str(error)) from error
+        return path
 
     def _read(self, path: Path, format_: Format, source: FileOfSlide, folder: Path) -> Annotations:
         facts = item_facts(self._session, source.slide.id)

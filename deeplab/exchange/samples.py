@@ -7,17 +7,14 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Literal, Protocol
 
-from deeplab.annotations.coco import is_about
 from deeplab.annotations.files import read_annotations
 from deeplab.annotations.format import IGNORE_LAYER, Reading
-from deeplab.annotations.formats import format_of
 from deeplab.annotations.girder_json import annotations_of, read_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
@@ -39,6 +36,7 @@ from deeplab.exchange.beside import (
     unclear,
 )
 from deeplab.exchange.label_images import LabelImages
+from deeplab.exchange.shared_files import SharedFiles, listed_twice
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
 from deeplab.files import is_plain_file
 from deeplab.names import shown_name
@@ -53,8 +51,6 @@ from deeplab.server.session import ServerLogin, Session
 log = logging.getLogger(__name__)
 
 BESIDE = (*ANNOTATIONS, ".png")  # after masks; a picture alone is a mask, too
-COCO = "coco"
-COCO_SUFFIXES = (".coco", ".json")
 COLUMNS = {"slide", "annotation", "mpp", "patient", "split"}
 
 MAX_BYTES = 8 * 2**30  # of the live annotations of a slide, as JSON
@@ -213,6 +209,7 @@ def _in_folder(
     slides = slides_among(files, drawn=by_name, suffixes=BESIDE, wanted=wanted)
     slides += slide_folders(folder)
     about = slides_by_file([p.name for p in slides], BESIDE)
+    shared = SharedFiles.among(sorted(by_name.values())).besides(about)
     scans = {p.stem: p for p in reversed(slides) if not is_picture(p.name)}
     for path in slides:
         name, scan = shown_name(path.name), scans.get(path.stem, path)
@@ -221,11 +218,9 @@ def _in_folder(
             continue
         there = [each for each in names_beside(path.name, BESIDE) if each in by_name]
         beside = [each for each in there if by_name[each] != path]
-        shared = (
-            None if beside else _shared(path, [p for n, p in by_name.items() if n not in about])
-        )
         own = (by_name[each] for each in beside if about[each] == [path.name])
-        taken = next(own, None) or shared
+        several = [] if beside else shared.of(path.name)
+        taken = next(own, None) or (several[0] if len(several) == 1 else None)
         if taken:
             yield Sample(
                 name=name,
@@ -237,19 +232,11 @@ def _in_folder(
             others = [shown_name(each) for each in about[beside[0]]]
             why = f"has none: {unclear(shown_name(by_name[beside[0]].name), others)}"
             yield LeftOut(name, why, files=(path,))
+        elif several:
+            called = [shown_name(each.name) for each in several]
+            yield LeftOut(name, listed_twice(called), files=(path,))
         else:
             yield LeftOut(name, "has no annotation beside it", files=(path,))
-
-
-def _shared(slide: Path, files: Sequence[Path]) -> Path | None:
-    """The one COCO file about several slides, called after none of them, that lists a slide."""
-    found = []
-    for path in files:
-        if path.suffix.lower() in COCO_SUFFIXES:
-            with suppress(AnnotationError):  # a JSON of something else
-                if format_of(path).name == COCO and is_about(path, slide.name):
-                    found.append(path)
-    return found[0] if len(found) == 1 else None
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -1,5 +1,9 @@
 """Which files on a server are about which slides."""
 
+import json
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from deeplab.errors import SourceError
@@ -20,8 +24,8 @@ def folder(girder):
 
 
 def found(girder, any_id=FOLDER):
-    with Session(girder.login) as session:
-        files = find_files(session, any_id)
+    with Session(girder.login) as session, tempfile.TemporaryDirectory() as folder:
+        files = find_files(session, any_id, Path(folder))
     return files, {(each.slide.name, each.name) for each in files.files}
 
 
@@ -108,3 +112,32 @@ def test_what_is_no_slide_is_one_clear_sentence(girder, folder):
         found(girder)
     with pytest.raises(SourceError, match="a.xml is no slide; choose its slide or the folder"):
         found(girder, xml)
+
+
+COCO = json.dumps({"images": [{"id": n, "file_name": f"{n}.svs"} for n in "ab"]}).encode()
+
+
+def test_a_file_called_after_no_slide_is_about_those_that_it_lists(girder, folder):
+    for name in ("a.svs", "b.svs", "c.svs"):
+        folder.slide(name)
+    folder.file("all.json", COCO)
+    folder.file("settings.json", b'{"version": 1}')
+    folder.file("model.zip", b"PK\3\4")
+    folder.file("b.xml", b"x")
+    files, pairs = found(girder)
+    assert pairs == {("a.svs", "all.json"), ("b.svs", "all.json"), ("b.svs", "b.xml")}
+    assert files.unclear == []
+    of_b = next(number for number, item in folder.items.items() if item["name"] == "b.svs")
+    assert found(girder, of_b)[1] == {("b.svs", "all.json"), ("b.svs", "b.xml")}
+
+
+def test_a_file_that_cannot_be_looked_into_is_named_and_the_others_are_found(girder, folder):
+    folder.slide("a.svs")
+    folder.file("a.xml", b"x")
+    item = folder.file("all.json", COCO)
+    (file,) = girder.routes[f"item/{item}/files"]
+    girder.routes[f"file/{file['_id']}/download"] = 404
+    files, pairs = found(girder)
+    assert pairs == {("a.svs", "a.xml")}
+    (said,) = files.unclear
+    assert said.startswith("all.json was not looked into: the server answered 404")

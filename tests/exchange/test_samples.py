@@ -227,6 +227,47 @@ def test_one_file_in_the_folder_is_for_all_slides_that_it_names(tmp_path):
     assert [left.name for left in found.left_out] == ["3.png"]
 
 
+def zip_of_files():
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("1.geojson", "in/2.PNG.geojson", "notes.txt"):
+            archive.writestr(name, GEOJSON)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("all.json.gz", gzip.compress(COCO)),
+        ("all.coco.zip", zipped("all.coco", COCO)),
+        ("all.zip", zipped("annotations/instances.json", COCO)),
+        ("export.zip", zip_of_files()),
+        ("all.json", COCO.replace(b'"1.png"', b'"C:\\\\scans\\\\1.PNG"')),
+    ],
+)
+def test_one_file_for_a_folder_may_be_packed_or_a_zip_of_several(tmp_path, name, content):
+    for n in (1, 2, 3):
+        picture(tmp_path / f"{n}.png")
+    (tmp_path / name).write_bytes(content)
+    found = find_samples(str(tmp_path))
+    assert [sample.name for sample in found.samples] == ["1.png", "2.png"]
+    assert [sample.load().shape_count for sample in found.samples] == [1, 1]
+
+
+def test_a_slide_that_two_files_list_is_left_out_and_said(tmp_path):
+    for n in (1, 2):
+        picture(tmp_path / f"{n}.png")
+    (tmp_path / "both.json").write_bytes(COCO)
+    (tmp_path / "other.json").write_bytes(COCO.replace(b"2.png", b"3.png"))
+    found = find_samples(str(tmp_path))
+    assert [sample.name for sample in found.samples] == ["2.png"]
+    (left,) = found.left_out
+    assert (left.name, left.why.startswith("is listed in both.json and other.json; ")) == (
+        "1.png",
+        True,
+    )
+
+
 def test_a_list_may_write_letters_in_other_characters_than_the_disk(tmp_path):
     picture(tmp_path / "Gefa\u0308\u00df.png")
     (tmp_path / "Gefa\u0308\u00df.json").write_text(json.dumps([SQUARE]))

@@ -402,6 +402,63 @@ def test_hostile_names_are_shown_as_they_are_and_lead_nowhere(evaluate, tmp_path
         assert packed.namelist() == ["01 é _b_&.anot.anot"]
 
 
+def coco(path, **boxes):
+    """One COCO file about several pictures, a box x, y, width, height on each."""
+    path.parent.mkdir(exist_ok=True)
+    document = {
+        "images": [{"id": name, "file_name": f"{name}.png"} for name in boxes],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [
+            {"id": n, "image_id": name, "category_id": 1, "bbox": box}
+            for n, (name, box) in enumerate(boxes.items())
+        ],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize("side", ["reference", "prediction", "both", "files", "file and folder"])
+def test_one_file_for_a_folder_is_compared_slide_by_slide(evaluate, tmp_path, side):
+    first, second = tmp_path / "first", tmp_path / "second"
+    boxes = {"x": (20, 20, 40, 40), "y": (30, 20, 40, 40)}
+    if side == "reference":
+        coco(first / "all.json", **boxes, z=(1, 1, 2, 2))
+    elif side != "prediction":
+        coco(first / "all.json", **boxes)
+    for name in "xy" if side == "prediction" else "":
+        write(first / f"{name}.anot", drawn(None, a=[boxes[name]]))
+    for name in "xy" if side in ("reference", "file and folder") else "":
+        write(second / f"{name}.geojson", drawn(None, a=[(20, 20, 40, 40)]), "geojson")
+    if side in ("prediction", "both", "files"):
+        coco(second / "found.json", x=(20, 20, 40, 40), y=(20, 20, 40, 40))
+    words = [first, second]
+    if side in ("files", "file and folder"):
+        words[0] = first / "all.json"
+    if side == "files":
+        words[1] = second / "found.json"
+    code, said, table = evaluate(*words, "--slide_mpp", "0.5")
+    assert code == 0, said
+    assert "2 slides" in said
+    assert table("dice", "a", level="mean") == 0.875
+    assert ("not compared: z.png has no prediction" in said) == (side == "reference")
+    assert "all.json has no" not in said
+
+
+def test_one_file_for_a_folder_is_of_the_slides_at_hand(evaluate, tmp_path):
+    coco(tmp_path / "ref/all.json", x=(20, 20, 40, 40), y=(20, 20, 40, 40))
+    coco(tmp_path / "found/all.json", x=(20, 20, 40, 40), y=(30, 20, 40, 40))
+    for name in "xy":
+        write_tiff(tmp_path / f"ref/{name}.tiff", np.full((80, 100, 3), PINK, np.uint8), mpp=0.5)
+    code, said, table = evaluate(tmp_path / "ref", tmp_path / "found")
+    assert code == 0, said
+    assert table("dice", "a", level="slide", slide="y.tiff") == 0.75
+    # One slide that is named is the only one.
+    files = tmp_path / "ref/all.json", tmp_path / "found/all.json"
+    code, said, table = evaluate(*files, "--slide", tmp_path / "ref/y.tiff")
+    assert code == 0, said
+    assert table("dice", "a") == 0.75
+
+
 # Girder
 
 
@@ -506,6 +563,15 @@ def test_a_file_is_compared_with_the_layers_that_people_drew(on_girder, board, t
     assert code == 0, said
     assert table("dice", "a") == 1
     assert len(board.of(ITEM)) == 2
+
+
+def test_one_file_is_compared_with_the_layers_of_all_slides_of_a_folder(on_girder, board, tmp_path):
+    board.put(OTHER, annotation("a", (20, 20, 40, 40)))
+    path = coco(tmp_path / "all.json", painted=(20, 20, 40, 40), other=(30, 20, 40, 40))
+    words = ("--inputFolder", FOLDER, "--inputPredictionFile", path, "--post_annotation", "off")
+    code, said, table = on_girder(*words)
+    assert code == 0, said
+    assert table("dice", "a", level="mean") == 0.875
 
 
 def test_heatmaps_and_layers_about_errors_are_of_no_side(on_girder, board):

@@ -252,6 +252,24 @@ def test_local_slides_are_written_with_their_annotations(tmp_path, capsys):
     assert named("geojson").read(tmp_path / "a.geojson", Reading()).names == ("tumour",)
 
 
+def test_one_file_for_a_folder_is_measured_and_written_slide_by_slide(tmp_path, capsys):
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.full((80, 100, 3), 200, np.uint8)).save(slides / f"{name}.png")
+    document = {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in "ab"],
+        "categories": [{"id": 1, "name": "tumour"}],
+        "annotations": [{"image_id": n, "category_id": 1, "bbox": [9, 9, 20, 20]} for n in "ab"],
+    }
+    (slides / "all.json").write_text(json.dumps(document))
+    assert main(["export-annotations", str(slides), str(tmp_path / "a.zip")]) == 0
+    assert "annotations of 2 slides" in capsys.readouterr().out
+    table = tmp_path / "t.csv"
+    assert main(["features", str(slides), "--csv", str(table), "--slide_mpp", "0.5"]) == 0
+    assert [row.split(",")[0] for row in table.read_text().splitlines()[1:]] == ["a.png", "b.png"]
+
+
 def test_a_million_shapes_are_not_held_in_memory(girder, slide, export, tmp_path, monkeypatch):
     item = slide("a.svs", layer("tumour"))
     spilled = []

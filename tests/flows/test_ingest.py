@@ -314,6 +314,27 @@ def test_of_a_file_about_several_slides_each_takes_its_own(folder, slide, board,
     assert len(made(board, slide)["a"]["elements"]) == 1
 
 
+def test_one_file_for_a_folder_brings_each_slide_its_own(folder, slide, board, ingest, girder):
+    other = folder.slide("other.svs")
+    board.add(other)
+    box = {"category_id": 1, "bbox": [1, 2, 3, 4]}
+    document = {
+        "images": [{"id": 1, "file_name": "other.svs"}, {"id": 2, "file_name": "x/TCGA.01.png"}],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [box | {"id": n, "image_id": n} for n in (1, 2)],
+    }
+    item = folder.file("all.json", json.dumps(document).encode())
+    folder.file("settings.json", b'{"version": 1}')
+    for number in (2, 0):  # the second time there is nothing to do
+        girder.asked.clear()
+        code, said, _ = ingest()
+        assert (code, f"2 slides, 2 files of annotations, {number} new layers" in said) == (0, True)
+        assert [len(made(board, each)["a"]["elements"]) for each in (slide, other)] == [1, 1]
+        (file,) = girder.routes[f"item/{item}/files"]
+        path = f"file/{file['_id']}/download"
+        assert [asked for asked, _ in girder.asked].count(path) == 1
+
+
 @pytest.mark.parametrize(
     "name", ["../../x", "a, b", "Größe", "🔬", "a/b/c", "con", "x" * 300, "..", "a\nb", "%2e%2e"]
 )
