@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from deeplab.config.models import BACKBONES, DeepLabV3PlusConfig
-from deeplab.models.backbones.table import BACKBONES as TABLE
+from deeplab.config.backbones import BACKBONES
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.models.deeplabv3plus.network import build
 
 SIDE = 512
@@ -76,7 +76,7 @@ def main() -> None:
         print(
             f"| {one.name} | {one.output_stride} | {one.parameters / 1e6:.1f} M "
             f"| {one.multiply_adds / 1e9:.1f} G | {best_ms:.0f} "
-            f"| {best_ms / reference_ms:.1f} | {TABLE[one.name].paper} |"
+            f"| {best_ms / reference_ms:.1f} | {BACKBONES[one.name].paper} |"
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deeplab.config.backbones import BACKBONES
 from deeplab.config.import_request import ImportRequest
-from deeplab.config.models import BACKBONES
 from deeplab.native_log import remarks_left_out
 from deeplab_cli.binding import NO_NUMBERS
 from deeplab_cli.command import Command, CommandParser

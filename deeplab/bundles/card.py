@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deeplab.config.classes import ClassList, SlideClass, parse_colour
-from deeplab.config.models import CONFIGS, ModelConfig, config_from_json, config_to_json
+from deeplab.config.families import config_from_json, config_to_json, family_name
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError, ConfigError
 
 FORMAT = "histomics-deeplab"
@@ -31,8 +32,8 @@ class Card:
         mpp_work: um per pixel the network works at; None if the model does not say (the ancestor's
             models do not), then whoever runs it must.
         mpp_range: Least and greatest um per pixel at which it may be run; None for `mpp_work` only.
-        tile: Side in work pixels of the tiles to predict, 16 k + 1 (32 k + 1 for coarse maps).
-        halo: Work pixels to cut off around each, a multiple of the same.
+        tile: Side in work pixels of the tiles to predict, one that the network's tiling accepts.
+        halo: Work pixels to cut off around each, a multiple of the tiling's.
         trained_on: The data, in words.
         training: Facts of the training: steps, seed, date ...
         metrics: Figures on data held out, by name.
@@ -41,7 +42,7 @@ class Card:
         notice: What a user must know before using its results.
     """
 
-    config: ModelConfig
+    config: NetworkConfig
     classes: ClassList
     mpp_work: float | None
     mpp_range: tuple[float, float] | None = None
@@ -55,10 +56,9 @@ class Card:
     notice: str = ""
 
     def __post_init__(self) -> None:
-        if self.classes.label_count != self.config.label_count:
-            raise ConfigError(
-                "classes", ", ".join(self.classes.names), f"{self.config.label_count - 1} names"
-            )
+        count = self.config.class_count
+        if len(self.classes) != count:
+            raise ConfigError("classes", ", ".join(self.classes.names), f"{count} names")
         if self.mpp_work is not None and not 0 < self.mpp_work < 1000:
             raise ConfigError("mpp_work", self.mpp_work, "above 0 um per pixel")
         if self.mpp_range is not None:
@@ -67,19 +67,14 @@ class Card:
                 raise ConfigError("mpp_range", self.mpp_range, "two rising um per pixel")
             if self.mpp_work is not None and not low <= self.mpp_work <= high:
                 raise ConfigError("mpp_work", self.mpp_work, f"from {low:g} to {high:g}")
-        stride = self.config.coarsest_stride
         if self.tile > MAX_TILE:
             raise ConfigError("tile", self.tile, f"at most {MAX_TILE}")
-        if self.tile <= stride or self.tile % stride != 1:
-            raise ConfigError("tile", self.tile, f"a multiple of {stride} plus 1")
-        if self.halo < 0 or self.halo % stride or self.tile - 2 * self.halo <= stride:
-            should = f"a multiple of {stride} that leaves some of the tile"
-            raise ConfigError("halo", self.halo, should)
+        self.config.tiling.check(tile=self.tile, halo=self.halo)
 
     @property
     def family(self) -> str:
         """The name of the network's family."""
-        return next(name for name, config in CONFIGS.items() if type(self.config) is config)
+        return family_name(self.config)
 
     def accepts_mpp(self, mpp: float) -> bool:
         """Whether the model may be run at `mpp` um per pixel; 2 % of rounding is let pass."""

@@ -58,7 +58,7 @@ def export_model(request: ExportRequest) -> ExportResult:
     graph = bundle.family.predictor(bundle.network, maps=(LABELS, LOGITS))
     write = _write_onnx if request.format == "onnx" else _write_saved_model
     write(graph, bundle, request.output)
-    return ExportResult(request=request, tile_stride=bundle.card.config.coarsest_stride)
+    return ExportResult(request=request, tile_stride=bundle.card.config.tiling.multiple)
 
 
 def _write_saved_model(graph: keras.Model, bundle: Bundle, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +14,16 @@ import tensorflow as tf
 from deeplab import __version__
 from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.checkpoint_files import SAVED_MODEL_NAME
+from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.frozen_graph import read_frozen_graph
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import open_checkpoint
 from deeplab.bundles.importers.tf1_network import Variables, config_of, trained_network
-from deeplab.bundles.read import is_bundle, read_arguments
+from deeplab.bundles.read import is_bundle
 from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList, parse_colour
 from deeplab.config.import_request import ImportRequest
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError, CheckpointError, ConfigError
 from deeplab.files import check_writable
 
@@ -39,7 +39,6 @@ TOLD = (
 )
 # How variables of a network end; those of an optimiser end in its name.
 WEIGHTS = {"weights", "biases", "gamma", "beta", "moving_mean", "moving_variance"}
-HALO_MARGIN = 32  # work pixels that convolutions look beyond the image pooling, which sees a crop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +55,8 @@ class ImportResult:
         """The result in lines for people."""
         config, names = self.card.config, self.card.classes.names
         lines = [
-            f"imported {config.backbone} of {self.request.source}: {self.taken} variables with "
-            f"{self.weights:,} numbers; output stride {config.output_stride}, atrous rates "
-            f"{' '.join(map(str, config.atrous_rates)) or 'none'}, "
-            f"decoder stride {config.decoder_output_stride or 'none'}, crop {config.crop_size}",
+            f"imported {config.describe()}, crop {config.crop_size}, of {self.request.source}: "
+            f"{self.taken} variables with {self.weights:,} numbers",
             "classes: background, " + ", ".join(names),
         ]
         if self.skipped:
@@ -126,7 +123,7 @@ def _options(request: ImportRequest, crop_size: int) -> GraphOptions:
     )
 
 
-def _check_told(request: ImportRequest, config: DeepLabV3PlusConfig) -> None:
+def _check_told(request: ImportRequest, config: NetworkConfig) -> None:
     """Raise CheckpointError where the request tells of another network than the variables."""
     if request.architecture not in (None, config.backbone):
         raise CheckpointError(
@@ -165,16 +162,14 @@ def _classes(names: tuple[str, ...], colours: tuple[str, ...], label_count: int)
     )
 
 
-def _card(request: ImportRequest, config: DeepLabV3PlusConfig, classes: ClassList) -> Card:
-    stride = config.coarsest_stride
-    halo = math.ceil((config.crop_size // 2 + HALO_MARGIN) / stride) * stride
+def _card(request: ImportRequest, config: NetworkConfig, classes: ClassList) -> Card:
+    tiling = config.tiling
     return Card(
         config=config,
         classes=classes,
         mpp_work=request.mpp_work or None,
-        halo=halo,
-        # At least 44 % of what is read is kept, or as much as the largest tile lets.
-        tile=min(max(1024 // stride * stride, 6 * halo) + 1, MAX_TILE),
+        halo=tiling.halo,
+        tile=tiling.side_with(tiling.halo, most=MAX_TILE),
         trained_on=f"imported from {request.source.name}",
         versions={
             "histomics-deeplab": __version__,

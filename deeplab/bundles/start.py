@@ -9,13 +9,14 @@ from pathlib import Path
 import keras
 
 from deeplab.bundles.archive import open_archive
+from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.keras_applications import is_keras_weights, read_keras_weights
 from deeplab.bundles.importers.tf1_checkpoint import read_tf1_weights
-from deeplab.bundles.read import is_bundle, read_archived_card, read_arguments
+from deeplab.bundles.read import is_bundle, read_archived_card
 from deeplab.bundles.weight_members import read_weight, weight_member
 from deeplab.bundles.weights import Weights, named_weights
 from deeplab.config.classes import ClassList
-from deeplab.config.models import ModelConfig
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError
 from deeplab.models.registry import family_of
 
@@ -63,7 +64,7 @@ class Taken:
 
 def start_from(
     network: keras.Model,
-    config: ModelConfig,
+    config: NetworkConfig,
     classes: ClassList,
     path: Path,
     *,
@@ -122,12 +123,13 @@ class _Model:
 
 
 def _read(
-    network: keras.Model, config: ModelConfig, path: Path, wanted: Mapping[str, keras.Variable]
+    network: keras.Model, config: NetworkConfig, path: Path, wanted: Mapping[str, keras.Variable]
 ) -> _Model:
     if is_keras_weights(path):
-        return _Model(weights=_only(wanted, read_keras_weights(path, network, config.backbone)))
+        backbone = _backbone(config, path)
+        return _Model(weights=_only(wanted, read_keras_weights(path, network, backbone)))
     if not is_bundle(path):
-        weights = _only(wanted, read_tf1_weights(path, network, config.backbone))
+        weights = _only(wanted, read_tf1_weights(path, network, _backbone(config, path)))
         arguments = read_arguments(path)
         return _Model(weights=weights, names=arguments.class_names if arguments else None)
     with open_archive(path) as archive:
@@ -144,6 +146,12 @@ def _read(
             if weight_member(name) in archive.sizes
         }
     return _Model(weights=weights, names=card.classes.names)
+
+
+def _backbone(config: NetworkConfig, path: Path) -> str:
+    if config.backbone is None:
+        raise BundleError(path, "is of a backbone, and the network to be trained has none")
+    return config.backbone
 
 
 def _only(wanted: Mapping[str, keras.Variable], weights: Weights) -> Weights:

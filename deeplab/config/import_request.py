@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from deeplab.config.backbones import BACKBONES
 from deeplab.config.checks import check_range
 from deeplab.config.classes import parse_colour
-from deeplab.config.models import (
-    BACKBONES,
-    AsppMerge,
-    DecoderMerge,
-    DecoderOutput,
-    ImagePooling,
-)
+from deeplab.config.deeplabv3plus import AsppMerge, DecoderMerge, DecoderOutput, ImagePooling
 from deeplab.errors import ConfigError
 
 

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from deeplab.config.checks import (
+    Checked,
     check_at_least,
     check_choice,
     check_girder_id,
     check_range,
 )
-from deeplab.config.classes import parse_colour
+from deeplab.config.classes import ClassList, parse_colour
+from deeplab.config.families import network_config
+from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
 
@@ -30,14 +33,6 @@ ReducePrecision = Literal["float32", "bfloat16", "float16"]
 Unannotated = Literal["background", "ignore"]
 
 AS_AUGMENT = -1.0  # a single augmentation's strength: that of all
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checked:
-    """The end of the chain in which every group checks its own fields."""
-
-    def __post_init__(self) -> None:
-        """Nothing is left to check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,42 +123,10 @@ class StartSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkSettings(Checked):
-    """The network that learns.
-
-    Attributes:
-        backbone: a row of the table of backbones.
-        atrous_rates: of the ASPP; none: no ASPP branches.
-        output_stride: of the backbone.
-        aspp_filters: channels of the ASPP.
-        decoder_filters: channels of the decoder.
-        depth_multiplier: of mobilenet_v2's channels.
-    """
-
-    backbone: str = "mobilenet_v2"
-    atrous_rates: tuple[int, ...] = (6, 12, 18)
-    output_stride: int = 16
-    aspp_filters: int = 256
-    decoder_filters: int = 256
-    depth_multiplier: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("aspp_filters", self.aspp_filters, 1)
-        check_at_least("decoder_filters", self.decoder_filters, 1)
-        check_at_least("depth_multiplier", self.depth_multiplier, 0.1)
-        for rate in self.atrous_rates:
-            check_at_least("atrous_rates", rate, 1)
-        check_choice("output_stride", str(self.output_stride), ("8", "16", "32"))
-
-
-@dataclass(frozen=True, kw_only=True)
 class PatchSettings(Checked):
     """Which patches the network is shown.
 
     Attributes:
-        patch_size: side of a training patch, work pixels; rounded up to a multiple of 16 plus 1
-            (32 for networks with a map as coarse as that).
         work_mpp: um per pixel of the patches; not used where `wsi_downsample` is given.
         wsi_downsample: instead of `work_mpp`, multiples of level 0, one drawn for each patch.
         batch_size: patches a step, on all machines together.
@@ -177,7 +140,6 @@ class PatchSettings(Checked):
         seed: of everything that is drawn.
     """
 
-    patch_size: int = 512
     work_mpp: float = 0.5
     wsi_downsample: tuple[float, ...] = ()
     batch_size: int = 4
@@ -190,7 +152,7 @@ class PatchSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("patch_size", 33), ("batch_size", 1), ("work_mpp", 0), ("seed", 0)):
+        for name, least in (("batch_size", 1), ("work_mpp", 0), ("seed", 0)):
             check_at_least(name, getattr(self, name), least)
         for value in self.wsi_downsample:
             check_at_least("wsi_downsample", value, 1)
@@ -317,7 +279,6 @@ class DescentSettings(Checked):
         bias_gradient_multiplier: the ancestor's is 2.
         last_layer_gradient_multiplier: of the layers of the classes.
         batch_norm: train the batch normalisation, too.
-        drop_path_keep_prob: share of a cell's paths kept in training, of the nas backbones.
         gradient_accumulation: parts of a batch that are computed one after the other.
         ema_decay: of the moving average of the weights that is kept as the model; 0: none.
         precision: of the arithmetic.
@@ -341,7 +302,6 @@ class DescentSettings(Checked):
     bias_gradient_multiplier: float = 1.0
     last_layer_gradient_multiplier: float = 1.0
     batch_norm: bool = True
-    drop_path_keep_prob: float = 1.0
     gradient_accumulation: int = 1
     ema_decay: float = 0.999
     precision: Precision = "float32"
@@ -355,7 +315,6 @@ class DescentSettings(Checked):
             raise ConfigError("decay_steps", self.decay_steps, must)
         check_range("learning_rate_decay_factor", self.learning_rate_decay_factor, 0, 1)
         check_range("momentum", self.momentum, 0, 0.9999)
-        check_range("drop_path_keep_prob", self.drop_path_keep_prob, 0.1, 1)
         check_range("ema_decay", self.ema_decay, 0, 0.99999)
         check_choice("learning_policy", self.learning_policy, get_args(LearningPolicy))
         check_choice("optimizer", self.optimizer, get_args(Optimizer))
@@ -472,3 +431,4 @@ class TrainRequest(
             numbers = getattr(self, name)
             if numbers and len(numbers) != count:
                 raise ConfigError(name, numbers, f"{count} numbers, the background's first")
+        network_config(self, ClassList.named(self.classes))

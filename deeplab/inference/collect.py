@@ -30,7 +30,7 @@ class Collector:
 
     def __init__(self, request: SegmentRequest, card: Card, plan: TilePlan, area: Area) -> None:
         self._request, self._card, self._area = request, card, area
-        self._stride = card.config.logit_stride
+        self._stride = card.config.tiling.logit_stride
         self._tracer = SeamTracer(area.frame, plan.area)
         self._shapes: list[TracedShape] | None = None
         self._heat = (

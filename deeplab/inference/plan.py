@@ -139,7 +139,7 @@ def plan_tiles(
     Raises:
         ConfigError: the tile size leaves nothing inside the halo.
     """
-    stride = card.config.coarsest_stride * cell_multiple(views)
+    stride = card.config.tiling.multiple * cell_multiple(views)
     halo = math.ceil(halo / stride) * stride
     largest = max(area.box.width, area.box.height) + stride + 2 * halo
     side = max(math.ceil(card.config.crop_size * reach_factor(views)), min(tile, largest))

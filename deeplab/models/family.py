@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.config.models import ModelConfig
+from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings, StartSettings
 from deeplab.config.views import View
 from deeplab.models.loss import Loss
@@ -59,7 +59,7 @@ class Family:
     """
 
     name: str
-    config: type[ModelConfig]
+    config: type[NetworkConfig]
     build: Callable[[Any], keras.Model]
     encode: Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.generic]]]
     losses: MakeLosses

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deeplab.config.models import DeepLabV3PlusConfig, ModelConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.deeplabv3plus.targets import encode
@@ -24,7 +25,7 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
-def family_of(config: ModelConfig) -> Family:
+def family_of(config: NetworkConfig) -> Family:
     """The family that a config belongs to.
 
     Raises:

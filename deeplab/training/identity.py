@@ -22,6 +22,10 @@ _NOT_LEARNT_FROM = {
     "gpu", "num_clones", "workers", "worker_index", "reduce_precision",
 }  # fmt: skip
 
+# Settings that older versions did not have: left out where they are as those versions were, so that
+# a training goes on from its checkpoints of before.
+_ADDED_LATER = ("network", "network_options")
+
 
 def agreed_settings(request: TrainRequest) -> str:
     """The settings in which two runs must agree, as text.
@@ -29,6 +33,9 @@ def agreed_settings(request: TrainRequest) -> str:
     An initial model counts by its content: a job's copy of it lies in another place every time.
     """
     settings = {k: v for k, v in asdict(request).items() if k not in _NOT_LEARNT_FROM}
+    for name in _ADDED_LATER:
+        if settings[name] == TrainRequest.__dataclass_fields__[name].default:
+            del settings[name]
     if request.decay_steps:
         del settings["steps"]  # the learning rate does not hang on where this run ends
     model = request.initial_model

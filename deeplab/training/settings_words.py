@@ -15,7 +15,7 @@ NOT_TOLD = {"token", "api_url"}
 def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
     """The settings that a reader may ask for, under headings."""
     return {
-        "Network": _network(request),
+        "Network": card.config.describe(),
         "Begun with": _start(request),
         "Patches": _patches(request, card),
         "Unannotated tissue": _unannotated(request),
@@ -33,12 +33,6 @@ def all_settings(request: TrainRequest) -> Mapping[str, str]:
         for each in fields(request)
         if each.name not in NOT_TOLD
     }
-
-
-def _network(request: TrainRequest) -> str:
-    rates = _listed(request.atrous_rates)
-    said = f"DeepLabV3+ on {request.backbone}, output stride {request.output_stride}"
-    return said + (f", atrous rates {rates}" if rates else ", no atrous branches")
 
 
 def _start(request: TrainRequest) -> str:

@@ -20,7 +20,8 @@ from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import start_from
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.families import network_config
+from deeplab.config.network import NetworkConfig
 from deeplab.config.progress import Progress, silent
 from deeplab.config.train_request import Precision, TrainRequest
 from deeplab.data.augment import Augmentation
@@ -46,8 +47,6 @@ from deeplab.training.tensorboard import EventLog
 
 log = logging.getLogger(__name__)
 
-# Image pooling looks half a training crop far, the convolutions a little farther.
-HALO_MARGIN = 32  # work pixels
 EVENTS = "tensorboard"  # in the work folder
 SCALE_MARGIN = 1.5  # a model is run at most this far from a scale at which it was trained
 
@@ -202,13 +201,13 @@ def _train(
 
 def _make_sampler(
     request: TrainRequest,
-    config: DeepLabV3PlusConfig,
+    config: NetworkConfig,
     opened: OpenedSlides,
     hard: HardPlaces | None,
 ) -> PatchSampler:
     return PatchSampler(
         slides=opened.learn,
-        label_count=config.label_count,
+        label_count=opened.classes.label_count,
         side=config.crop_size,
         scales=Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample),
         augmentation=Augmentation(request),
@@ -218,7 +217,7 @@ def _make_sampler(
 
 
 def _make_trainer(
-    request: TrainRequest, config: DeepLabV3PlusConfig, classes: ClassList, replicas: Replicas
+    request: TrainRequest, config: NetworkConfig, classes: ClassList, replicas: Replicas
 ) -> Trainer:
     family = family_of(config)
     with replicas.scope():
@@ -271,25 +270,7 @@ def _told_of(card: Card, step: int, check: CheckNote | None) -> Card:
     return replace(card, training=training, metrics=_metrics(card, check))
 
 
-def network_config(request: TrainRequest, classes: ClassList) -> DeepLabV3PlusConfig:
-    """The network that a request asks for."""
-    config = DeepLabV3PlusConfig(
-        label_count=classes.label_count,
-        backbone=request.backbone,
-        depth_multiplier=request.depth_multiplier,
-        atrous_rates=request.atrous_rates,
-        output_stride=request.output_stride,
-        aspp_filters=request.aspp_filters,
-        decoder_filters=request.decoder_filters,
-        drop_path_keep_prob=request.drop_path_keep_prob,
-    )
-    stride = config.coarsest_stride
-    return replace(config, crop_size=math.ceil((request.patch_size - 1) / stride) * stride + 1)
-
-
-def _first_network(
-    request: TrainRequest, config: DeepLabV3PlusConfig, classes: ClassList
-) -> keras.Model:
+def _first_network(request: TrainRequest, config: NetworkConfig, classes: ClassList) -> keras.Model:
     """A network to start from, with what an initial model gives it."""
     family = family_of(config)
     network = family.build(config)
@@ -303,7 +284,7 @@ def _first_network(
 
 def make_card(
     request: TrainRequest,
-    config: DeepLabV3PlusConfig,
+    config: NetworkConfig,
     *,
     classes: ClassList,
     slides: Sequence[AnnotatedSlide],
@@ -314,15 +295,14 @@ def make_card(
         seen = [s.slide.mpp.mean * factor for s in slides for factor in request.wsi_downsample]
     # The middle one on a scale of ratios; augmentation has shown the network the rest of the range.
     work_mpp = math.exp((math.log(min(seen)) + math.log(max(seen))) / 2)
-    stride = config.coarsest_stride
-    halo = math.ceil((config.crop_size // 2 + HALO_MARGIN) / stride) * stride
+    tiling = config.tiling
     return Card(
         config=config,
         classes=classes,
         mpp_work=work_mpp,
         mpp_range=(min(seen) / SCALE_MARGIN, max(seen) * SCALE_MARGIN),
-        halo=halo,
-        tile=min(max(1025, 6 * halo + 1), MAX_TILE),  # 44 % of what is read is kept, or more
+        halo=tiling.halo,
+        tile=tiling.side_with(tiling.halo, most=MAX_TILE),
         trained_on=f"{len(slides)} slides of {Path(request.source).name}",
         training={
             "steps": 0,

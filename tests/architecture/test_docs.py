@@ -12,7 +12,7 @@ import pytest
 
 from deeplab import errors
 from deeplab.bundles.card import Card
-from deeplab.config.models import BACKBONES
+from deeplab.config.backbones import BACKBONES
 from deeplab.exchange.beside import MASK, MASKS, PACKED, PLAIN
 from deeplab.exchange.samples import COLUMNS
 from deeplab_cli import binding

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,6 +13,8 @@ import pytest
 from slicer_cli_web.ctk_cli_adjustment import CLIModule
 
 from deeplab import __version__
+from deeplab.config.backbones import BACKBONES
+from deeplab.config.families import CONFIGS
 from deeplab.errors import ConfigError
 from deeplab_cli.binding import bind
 from deeplab_cli.forms import list_text, read_spec
@@ -156,9 +159,8 @@ def test_the_server_is_named_by_the_parameters_that_girder_fills(task):
     assert kinds["girderApiUrl"] == kinds["girderToken"] == ("string", "")
 
 
-@pytest.mark.slow
-def test_backbones_of_the_form_are_those_of_the_table():
-    table = pytest.importorskip("deeplab.models.backbones.table")
+@pytest.mark.parametrize(("name", "rows"), [("backbone", BACKBONES), ("network", CONFIGS)])
+def test_networks_of_the_form_are_those_that_can_be_built(name: str, rows: Mapping[str, object]):
     spec = read_spec("TrainNetwork")
-    (backbone,) = (p for p in spec.parameters if p.name == "backbone")
-    assert set(backbone.choices) == set(table.BACKBONES)
+    (parameter,) = (p for p in spec.parameters if p.name == name)
+    assert parameter.choices == tuple(rows)

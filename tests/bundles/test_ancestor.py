@@ -15,7 +15,7 @@ from deeplab.bundles.read import read_card
 from deeplab.bundles.start import start_from
 from deeplab.bundles.weights import named_weights
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.errors import BundleError, CheckpointError
 from tests.bundles.tf1_for_tests import tf1_variables, write_checkpoint
 from tests.bundles.tiny_models import noise_tile, tiny_network

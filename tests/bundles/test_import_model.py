@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.errors import BundleError
 from deeplab_cli.main import main
 from tests.bundles.tf1_for_tests import tf1_variables, write_checkpoint, write_frozen_graph

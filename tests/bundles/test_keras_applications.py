@@ -16,8 +16,9 @@ from deeplab.bundles.importers import keras_applications
 from deeplab.bundles.importers.keras_applications import read_keras_weights
 from deeplab.bundles.start import Taken, start_from
 from deeplab.bundles.weights import named_weights
+from deeplab.config.backbones import BACKBONES
 from deeplab.config.classes import ClassList
-from deeplab.config.models import BACKBONES, DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.errors import BundleError, CheckpointError
 from deeplab.models.registry import family_of
 from tests.bundles.tiny_models import TINY, noise_tile

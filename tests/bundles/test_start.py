@@ -11,7 +11,7 @@ from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import Taken, start_from
 from deeplab.bundles.weights import named_weights
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import StartSettings
 from deeplab.errors import BundleError
 from deeplab.models.registry import FAMILIES

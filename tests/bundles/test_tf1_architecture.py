@@ -8,7 +8,7 @@ import pytest
 from deeplab.bundles.importers.tf1_architecture import GraphOptions, infer_config
 from deeplab.bundles.importers.tf1_names import tf1_name
 from deeplab.bundles.weights import named_weights
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.errors import CheckpointError
 from deeplab.models.deeplabv3plus.network import build
 

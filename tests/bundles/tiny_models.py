@@ -5,7 +5,7 @@ import numpy as np
 
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.models.registry import family_of
 
 TINY = DeepLabV3PlusConfig(

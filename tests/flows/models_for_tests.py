@@ -6,7 +6,7 @@ import numpy as np
 from deeplab.bundles.card import Card
 from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from deeplab.models.registry import family_of
 

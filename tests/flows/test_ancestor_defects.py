@@ -14,7 +14,7 @@ import shapely
 
 from deeplab.annotations.simplify import simplify
 from deeplab.annotations.trace import TracedShape, trace
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.geometry.grid import TilePlan

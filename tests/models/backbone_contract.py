@@ -4,17 +4,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deeplab.config.backbones import BACKBONES
 from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid
-from deeplab.models.backbones.table import Backbone
+from deeplab.models.backbones.table import BUILD
 
 SIDE = 33  # pixels: 16 k + 1
 
 
 def build(
-    row: Backbone, output_stride: int, multi_grid: tuple[int, ...] = ()
+    name: str, output_stride: int, multi_grid: tuple[int, ...] = ()
 ) -> tuple[keras.Model, Pyramid]:
     tiles = keras.Input((None, None, 3))
-    pyramid = row.build(
+    pyramid = BUILD[name](
         tiles,
         BackboneOptions(
             output_stride=output_stride,
@@ -29,34 +30,35 @@ def build(
     return keras.Model(tiles, [pyramid.features, *pyramid.taps.values()]), pyramid
 
 
-def check_maps_have_their_strides_and_channels(row: Backbone, output_stride: int) -> None:
-    network, pyramid = build(row, output_stride)
+def check_maps_have_their_strides_and_channels(name: str, output_stride: int) -> None:
+    row = BACKBONES[name]
+    network, pyramid = build(name, output_stride)
     features, *taps = network(np.zeros((1, SIDE, SIDE + 32, 3), np.float32))
     cells = (SIDE - 1) // output_stride + 1
     assert features.shape == (1, cells, cells + 32 // output_stride, row.channels[output_stride])
-    assert list(pyramid.taps) == list(row.tap_channels)
-    for (stride, channels), tap in zip(row.tap_channels.items(), taps, strict=True):
+    assert list(pyramid.taps) == list(row.taps)
+    for (stride, channels), tap in zip(row.taps.items(), taps, strict=True):
         side = (SIDE - 1) // stride + 1
         assert tap.shape == (1, side, side + 32 // stride, channels)
 
 
-def check_every_weight_learns_and_has_a_name_of_its_own(row: Backbone, output_stride: int) -> None:
-    network, _ = build(row, output_stride)
+def check_every_weight_learns_and_has_a_name_of_its_own(name: str, output_stride: int) -> None:
+    network, _ = build(name, output_stride)
     tiles = np.random.default_rng(0).normal(0, 1, (2, SIDE, SIDE, 3)).astype(np.float32)
     with tf.GradientTape() as tape:
         loss = sum(tf.reduce_mean(maps**2) for maps in network(tiles, training=True))
     gradients = tape.gradient(loss, network.trainable_variables)
     assert all(gradient is not None for gradient in gradients)
-    names = [variable.path for variable in network.weights]
-    assert len(set(names)) == len(names)
-    assert all(name.startswith("backbone.") for name in names)
+    paths = [variable.path for variable in network.weights]
+    assert len(set(paths)) == len(paths)
+    assert all(path.startswith("backbone.") for path in paths)
 
 
-def check_it_runs_in_half_precision(row: Backbone, output_stride: int, policy: str) -> None:
+def check_it_runs_in_half_precision(name: str, output_stride: int, policy: str) -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        network, _ = build(row, output_stride)
+        network, _ = build(name, output_stride)
     finally:
         keras.config.set_dtype_policy(before)
     tiles = np.random.default_rng(0).normal(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
@@ -68,11 +70,11 @@ def check_it_runs_in_half_precision(row: Backbone, output_stride: int, policy: s
     assert {weight.dtype for weight in network.weights} == {"float32"}
 
 
-def check_a_multi_grid_multiplies_the_rates_of_the_last_block(row: Backbone, rates: int) -> None:
+def check_a_multi_grid_multiplies_the_rates_of_the_last_block(name: str, rates: int) -> None:
     grid = (3, 5, 7)[:rates]
     used = [
         {layer.dilation_rate[0] for layer in network.layers if hasattr(layer, "dilation_rate")}
-        for network, _ in (build(row, 16), build(row, 16, grid))
+        for network, _ in (build(name, 16), build(name, 16, grid))
     ]
     # At output stride 16 the last block stands where the stride would have doubled once more.
     assert used == [{1, 2}, {1, *(2 * step for step in grid)}]

@@ -8,14 +8,14 @@ import tensorflow as tf
 
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.save import save_bundle
-from deeplab.config.models import ModelConfig
+from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings
 from deeplab.models.family import Family
 from deeplab.models.loss import loss_share
 from tests.bundles.tiny_models import noise_tile, tiny_card, tiny_network
 
 
-def check_network_takes_tiles_of_any_size(family: Family, config: ModelConfig) -> None:
+def check_network_takes_tiles_of_any_size(family: Family, config: NetworkConfig) -> None:
     network = family.build(config)
     assert network.input.dtype == "uint8"
     for height, width in ((65, 65), (97, 129)):
@@ -30,7 +30,7 @@ def check_network_takes_tiles_of_any_size(family: Family, config: ModelConfig) -
             assert maps.dtype == tf.float32
 
 
-def check_gradient_steps_lower_the_loss(family: Family, config: ModelConfig) -> None:
+def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -> None:
     keras.utils.set_random_seed(1)
     network = family.build(config)
     losses = family.losses(config, LossSettings())
@@ -62,7 +62,7 @@ def check_gradient_steps_lower_the_loss(family: Family, config: ModelConfig) -> 
 
 
 def check_a_saved_network_gives_equal_maps(
-    family: Family, config: ModelConfig, folder: Path
+    family: Family, config: NetworkConfig, folder: Path
 ) -> None:
     network = tiny_network(config)
     save_bundle(network, tiny_card(config=config, halo=0), folder / "model.zip")
@@ -73,7 +73,7 @@ def check_a_saved_network_gives_equal_maps(
         np.testing.assert_array_equal(maps, again.network(tiles)[name])
 
 
-def check_predictor_says_what_the_maps_say(family: Family, config: ModelConfig) -> None:
+def check_predictor_says_what_the_maps_say(family: Family, config: NetworkConfig) -> None:
     network = tiny_network(config)
     for tile in (65, 81):
         tiles = noise_tile(tile, count=2)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from deeplab.config.models import CONFIGS, ModelConfig
+from deeplab.config.families import CONFIGS
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import ConfigError
 from deeplab.models.family import Family
 from deeplab.models.registry import FAMILIES, family_named, family_of
@@ -26,7 +27,7 @@ LIGHT = dataclasses.replace(
     decoder_filters=3,
     decoder_output="logits",
 )
-TINY_CONFIGS: dict[str, tuple[ModelConfig, ...]] = {"deeplabv3plus": (TINY, LIGHT)}
+TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {"deeplabv3plus": (TINY, LIGHT)}
 EACH = pytest.mark.parametrize(
     ("family", "config"),
     [(family, config) for family in FAMILIES for config in TINY_CONFIGS[family.name]],
@@ -42,20 +43,20 @@ def test_families_and_configs_name_each_other():
 
 
 @EACH
-def test_network_takes_tiles_of_any_size(family: Family, config: ModelConfig):
+def test_network_takes_tiles_of_any_size(family: Family, config: NetworkConfig):
     contract.check_network_takes_tiles_of_any_size(family, config)
 
 
 @EACH
-def test_gradient_steps_lower_the_loss(family: Family, config: ModelConfig):
+def test_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig):
     contract.check_gradient_steps_lower_the_loss(family, config)
 
 
 @EACH
-def test_a_saved_network_gives_equal_maps(family: Family, config: ModelConfig, tmp_path: Path):
+def test_a_saved_network_gives_equal_maps(family: Family, config: NetworkConfig, tmp_path: Path):
     contract.check_a_saved_network_gives_equal_maps(family, config, tmp_path)
 
 
 @EACH
-def test_predictor_says_what_the_maps_say(family: Family, config: ModelConfig):
+def test_predictor_says_what_the_maps_say(family: Family, config: NetworkConfig):
     contract.check_predictor_says_what_the_maps_say(family, config)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from tests.bundles.tf1_for_tests import tf1_variables
 from tests.bundles.tiny_models import noise_tile, tiny_network
 from tests.models import original_graphs as original

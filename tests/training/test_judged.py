@@ -10,7 +10,7 @@ from deeplab.annotations.rasterize import ShapeIndex
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.exchange.labelling import Labelling
 from deeplab.geometry.frames import WorkBox
 from deeplab.training.judged import LEAST_PX, judged_px, judged_slide

@@ -7,7 +7,7 @@ import pytest
 from deeplab.annotations.girder_json import read_girder_json
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import Amount, Census, SlideCount
 from deeplab.data.opening import OpenedSlides

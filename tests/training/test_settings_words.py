@@ -6,7 +6,7 @@ import pytest
 
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.training.settings_words import all_settings, settings_in_words
 

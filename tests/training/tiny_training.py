@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import Batch
 from deeplab.models.outputs import SEMANTIC_LOGITS

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deeplab.bundles.importers.tf1_names import NAMES
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.backbones import BACKBONES
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.errors import CheckpointError
 from deeplab.models.backbones.mobilenet_v2 import whole_channels
-from deeplab.models.backbones.table import BACKBONES
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -165,7 +165,7 @@ def _decoder(shapes: Shapes, options: GraphOptions, backbone: str | None) -> dic
         return {"decoder_output_stride": None}
     stride = options.decoder_output_stride
     if stride is None:
-        taps = BACKBONES[backbone].tap_channels if backbone else {}
+        taps = BACKBONES[backbone].taps if backbone else {}
         stride = next((at for at, channels in taps.items() if channels == projection[-2]), 4)
     plain, separable = "decoder/decoder_conv0/weights", "decoder/decoder_split_sep_conv0_pointwise"
     added = {plain, f"{separable}/weights"} & set(shapes)

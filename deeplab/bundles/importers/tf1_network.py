@@ -14,7 +14,7 @@ from deeplab.bundles.importers.tf1_architecture import GraphOptions, Shape, infe
 from deeplab.bundles.importers.tf1_names import NAMES, tf1_name
 from deeplab.bundles.read import check_held
 from deeplab.bundles.weights import named_weights
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.errors import CheckpointError, ConfigError
 from deeplab.models.registry import family_of
 

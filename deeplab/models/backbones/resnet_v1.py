@@ -41,14 +41,14 @@ class Layout:
         return 4 if self.bottleneck else 1
 
 
-PLAIN_STEM = (64,)
+_PLAIN_STEM = (64,)
 _TAPS_18 = MappingProxyType({4: (1, 1), 8: (2, 1)})
 _TAPS = MappingProxyType({4: (1, 2), 8: (2, 3)})
-RESNET_V1_18 = Layout(stem=PLAIN_STEM, units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
+RESNET_V1_18 = Layout(stem=_PLAIN_STEM, units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
 RESNET_V1_18_BETA = Layout(stem=(16, 16, 32), units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
-RESNET_V1_50 = Layout(stem=PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_50 = Layout(stem=_PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
 RESNET_V1_50_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
-RESNET_V1_101 = Layout(stem=PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_101 = Layout(stem=_PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
 RESNET_V1_101_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
 
 

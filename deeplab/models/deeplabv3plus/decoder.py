@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import layers
 
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.models.layers.convolution import Norm, conv, separable
 from deeplab.models.layers.resize import ResizeLike, Tensor
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import keras
 from keras import initializers, layers
 
-from deeplab.config.models import DeepLabV3PlusConfig
+from deeplab.config.backbones import BACKBONES
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.models.backbones.pyramid import BackboneOptions
-from deeplab.models.backbones.table import BACKBONES
+from deeplab.models.backbones.table import BUILD
 from deeplab.models.deeplabv3plus.aspp import aspp
 from deeplab.models.deeplabv3plus.decoder import decoder
 from deeplab.models.layers.convolution import Norm
@@ -22,11 +23,11 @@ def build(config: DeepLabV3PlusConfig) -> keras.Model:
     Height and width are free; with sides of 16 k + 1 the logits' corners lie on the tile's.
     """
     rgb = keras.Input((None, None, 3), dtype="uint8", name="rgb")
-    backbone = BACKBONES[config.backbone]
-    x = layers.Rescaling(
-        backbone.normalisation.scale, offset=backbone.normalisation.offset, name="normalisation"
-    )(rgb)
-    pyramid = backbone.build(
+    normalisation = BACKBONES[config.backbone].normalisation
+    x = layers.Rescaling(normalisation.scale, offset=normalisation.offset, name="normalisation")(
+        rgb
+    )
+    pyramid = BUILD[config.backbone](
         x,
         BackboneOptions(
             output_stride=config.output_stride,

@@ -6,11 +6,12 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.frozen_graph import read_frozen_graph
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import open_checkpoint
 from deeplab.bundles.importers.tf1_network import Variables, config_of
-from deeplab.bundles.read import is_bundle, read_arguments
+from deeplab.bundles.read import is_bundle
 from tests.bundles.test_import_model import CONFIG
 from tests.bundles.tf1_for_tests import tf1_variables, write_checkpoint, write_frozen_graph
 from tests.bundles.tiny_models import tiny_network

@@ -1,93 +1,27 @@
-"""Every knob of every network: one frozen value a family."""
+"""The knobs of DeepLabV3+."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
-from types import MappingProxyType
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
 
+from deeplab.config.backbones import BACKBONES
+from deeplab.config.channels import RGB, Channels
+from deeplab.config.checks import check_list, check_range, check_value, check_whole
+from deeplab.config.classes import ClassList
+from deeplab.config.network_settings import NetworkSettings
 from deeplab.errors import ConfigError
+from deeplab.geometry.tiling import Tiling
 
-# The rows of `deeplab.models.backbones.table`, which this floor cannot import; a test compares.
-BACKBONES: tuple[str, ...] = (
-    "mobilenet_v2",
-    "mobilenet_v3_large_seg",
-    "mobilenet_v3_small_seg",
-    "mobilenet_edgetpu",
-    "nas_pnasnet",
-    "nas_hnasnet",
-    "resnet_v1_18",
-    "resnet_v1_18_beta",
-    "resnet_v1_50",
-    "resnet_v1_50_beta",
-    "resnet_v1_101",
-    "resnet_v1_101_beta",
-    "xception_41",
-    "xception_65",
-    "xception_71",
-)
-# How many rates a multi-grid has: one a unit of resnet's last block, one a convolution of
-# xception's. The backbones that are not here have none.
-MULTI_GRID_RATES: Mapping[str, int] = MappingProxyType(
-    {
-        "resnet_v1_18": 2,
-        "resnet_v1_18_beta": 2,
-        "resnet_v1_50": 3,
-        "resnet_v1_50_beta": 3,
-        "resnet_v1_101": 3,
-        "resnet_v1_101_beta": 3,
-        "xception_41": 3,
-        "xception_65": 3,
-        "xception_71": 3,
-    }
-)
-# Whose width a depth multiplier sets.
-DEPTH_MULTIPLIED: tuple[str, ...] = (
-    "mobilenet_v2",
-    "mobilenet_v3_large_seg",
-    "mobilenet_v3_small_seg",
-    "mobilenet_edgetpu",
-    "nas_pnasnet",
-    "nas_hnasnet",
-)
 OUTPUT_STRIDES: tuple[int, ...] = (8, 16, 32)
-# The output stride of a backbone that has only one.
-ONLY_OUTPUT_STRIDE: Mapping[str, int] = MappingProxyType({"nas_hnasnet": 8})
-# The stride of the coarsest map, where it lies within the backbone.
-INNER_STRIDE: Mapping[str, int] = MappingProxyType({"nas_hnasnet": 32})
 DECODER_OUTPUT_STRIDES: tuple[int | None, ...] = (4, 8, None)
 MAX_FILTERS = 4096
+CONVOLUTIONS_REACH = 32  # work pixels
 
 ImagePooling = Literal["branch", "hard_gate", "gate", "none"]
 AsppMerge = Literal["project", "concat"]
 DecoderMerge = Literal["concat", "sum"]
 DecoderOutput = Literal["features", "logits"]
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(name, value, f"from {low:g} to {high:g}")
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    # 8.0 and True are equal to whole numbers, and none.
-    if value not in choices or type(value) not in map(type, choices):
-        *others, last = map(str, choices)
-        raise ConfigError(name, value, f"{', '.join(others)} or {last}" if others else last)
-
-
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(name, value, "a whole number")
-    _check_range(name, value, low, high)
-
-
-def _check_list(name: str, value: object, most: int) -> None:
-    if not isinstance(value, tuple):
-        raise ConfigError(name, value, "a list")
-    if len(value) > most:
-        raise ConfigError(name, value, f"at most {most} rates")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,46 +86,48 @@ class DeepLabV3PlusConfig:
     batch_norm_decay: float = 0.99
 
     def __post_init__(self) -> None:
-        _check_whole("label_count", self.label_count, 2, 255)
+        check_whole("label_count", self.label_count, 2, 255)
         self._check_backbone()
         self._check_rates()
         self._check_pooling()
         self._check_decoder()
         for name in ("aspp_filters", "decoder_filters", "low_level_filters"):
-            _check_whole(name, getattr(self, name), 1, MAX_FILTERS)
-        _check_choice("aspp_merge", self.aspp_merge, get_args(AsppMerge))
-        _check_range("dropout", self.dropout, 0, 0.9)
-        _check_range("drop_path_keep_prob", self.drop_path_keep_prob, 0.1, 1)
-        _check_range("batch_norm_decay", self.batch_norm_decay, 0, 0.99999)
+            check_whole(name, getattr(self, name), 1, MAX_FILTERS)
+        check_value("aspp_merge", self.aspp_merge, get_args(AsppMerge))
+        check_range("dropout", self.dropout, 0, 0.9)
+        check_range("drop_path_keep_prob", self.drop_path_keep_prob, 0.1, 1)
+        check_range("batch_norm_decay", self.batch_norm_decay, 0, 0.99999)
 
     def _check_backbone(self) -> None:
         if self.backbone not in BACKBONES:
             raise ConfigError("backbone", self.backbone, "one of " + ", ".join(BACKBONES))
-        _check_range("depth_multiplier", self.depth_multiplier, 0.1, 4.0)
-        if self.depth_multiplier != 1.0 and self.backbone not in DEPTH_MULTIPLIED:
+        check_range("depth_multiplier", self.depth_multiplier, 0.1, 4.0)
+        facts = BACKBONES[self.backbone]
+        if self.depth_multiplier != 1.0 and not facts.widths:
             raise ConfigError("depth_multiplier", self.depth_multiplier, f"1 for {self.backbone}")
-        _check_whole("channel_multiple", self.channel_multiple, 1, 64)
-        _check_choice("output_stride", self.output_stride, OUTPUT_STRIDES)
-        only = ONLY_OUTPUT_STRIDE.get(self.backbone, self.output_stride)
-        if self.output_stride != only:
-            raise ConfigError("output_stride", self.output_stride, f"{only} for {self.backbone}")
+        check_whole("channel_multiple", self.channel_multiple, 1, 64)
+        check_value("output_stride", self.output_stride, OUTPUT_STRIDES)
+        if self.output_stride not in facts.channels:
+            *others, last = map(str, facts.channels)
+            should = f"{', '.join(others)} or {last}" if others else last
+            raise ConfigError("output_stride", self.output_stride, f"{should} for {self.backbone}")
 
     def _check_pooling(self) -> None:
-        _check_whole("crop_size", self.crop_size, 33, 4097)
-        _check_choice("image_pooling", self.image_pooling, get_args(ImagePooling))
+        check_whole("crop_size", self.crop_size, 33, 4097)
+        check_value("image_pooling", self.image_pooling, get_args(ImagePooling))
         if self.pooling_crop_size is not None:
-            _check_whole("pooling_crop_size", self.pooling_crop_size, 33, self.crop_size)
-        _check_list("pooling_strides", self.pooling_strides, 2)
+            check_whole("pooling_crop_size", self.pooling_crop_size, 33, self.crop_size)
+        check_list("pooling_strides", self.pooling_strides, 2)
         if len(self.pooling_strides) != 2:
             raise ConfigError("pooling_strides", self.pooling_strides, "two: down and across")
         for stride in self.pooling_strides:
-            _check_whole("pooling_strides", stride, 1, 512)
+            check_whole("pooling_strides", stride, 1, 512)
 
     def _check_decoder(self) -> None:
         stride = self.decoder_output_stride
-        _check_choice("decoder_output_stride", stride, DECODER_OUTPUT_STRIDES)
-        _check_choice("decoder_merge", self.decoder_merge, get_args(DecoderMerge))
-        _check_choice("decoder_output", self.decoder_output, get_args(DecoderOutput))
+        check_value("decoder_output_stride", stride, DECODER_OUTPUT_STRIDES)
+        check_value("decoder_merge", self.decoder_merge, get_args(DecoderMerge))
+        check_value("decoder_output", self.decoder_output, get_args(DecoderOutput))
         if self.decoder_output == "logits":
             if stride is None:
                 raise ConfigError("decoder_output", "logits", "features where there is no decoder")
@@ -200,26 +136,48 @@ class DeepLabV3PlusConfig:
                 raise ConfigError("decoder_filters", self.decoder_filters, should)
 
     def _check_rates(self) -> None:
-        _check_list("atrous_rates", self.atrous_rates, 8)
-        _check_list("multi_grid", self.multi_grid, 8)
+        check_list("atrous_rates", self.atrous_rates, 8)
+        check_list("multi_grid", self.multi_grid, 8)
         for rate in self.atrous_rates:
-            _check_whole("atrous_rates", rate, 1, 96)
+            check_whole("atrous_rates", rate, 1, 96)
         for rate in self.multi_grid:
-            _check_whole("multi_grid", rate, 1, 16)
-        wanted = MULTI_GRID_RATES.get(self.backbone, 0)
+            check_whole("multi_grid", rate, 1, 16)
+        wanted = BACKBONES[self.backbone].multi_grid_rates
         if self.multi_grid and len(self.multi_grid) != wanted:
             should = f"{wanted} rates, or empty" if wanted else "empty"
             raise ConfigError("multi_grid", self.multi_grid, f"{should} for {self.backbone}")
 
     @property
+    def class_count(self) -> int:
+        """Number of classes, without the background."""
+        return self.label_count - 1
+
+    @property
+    def background(self) -> bool:
+        """Whether label 0 is what belongs to no class: always."""
+        return True
+
+    @property
+    def channels(self) -> Channels:
+        """What the network is shown of a slide."""
+        return RGB
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tiles that it takes: corners of all maps lie on the corners of a tile."""
+        return Tiling(
+            # No map of a backbone is coarser than its last one, but for one with a map within.
+            multiple=max(16, self.output_stride, BACKBONES[self.backbone].inner_stride),
+            extra=1,
+            # Image pooling looks half a training crop far, the convolutions a little farther.
+            reach=self.crop_size // 2 + CONVOLUTIONS_REACH,
+            logit_stride=self.logit_stride,
+        )
+
+    @property
     def logit_stride(self) -> int:
         """Work pixels per logit."""
         return self.decoder_output_stride or self.output_stride
-
-    @property
-    def coarsest_stride(self) -> int:
-        """Work pixels per cell of the coarsest map: tiles of a multiple of it plus 1 fit all."""
-        return max(16, self.output_stride, INNER_STRIDE.get(self.backbone, 0))
 
     @property
     def crop_cells(self) -> int:
@@ -242,41 +200,25 @@ class DeepLabV3PlusConfig:
             count += joined * self.decoder_filters
         return count
 
+    @classmethod
+    def from_settings(cls, settings: NetworkSettings, classes: ClassList) -> Self:
+        """Make the config that a training asks for.
 
-ModelConfig = DeepLabV3PlusConfig
+        Raises:
+            ConfigError: a setting or an option is none that this network has, or not possible.
+        """
+        config = cls(
+            label_count=classes.label_count,
+            crop_size=settings.patch_size,
+            **settings.knobs(cls, told=("label_count", "crop_size")),
+        )
+        # The cells of every map fit the crop.
+        return replace(config, crop_size=config.tiling.round_up(settings.patch_size))
 
-# The families by the name their bundles carry; `deeplab.models.registry` has one row for each.
-CONFIGS: Mapping[str, type[ModelConfig]] = MappingProxyType({"deeplabv3plus": DeepLabV3PlusConfig})
-
-
-def config_to_json(config: ModelConfig) -> dict[str, Any]:
-    """The knobs as JSON values."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(config).items()
-    }
-
-
-def config_from_json(family: str, knobs: Mapping[str, Any]) -> ModelConfig:
-    """The config that `config_to_json` wrote, checked.
-
-    Raises:
-        ConfigError: the family or a knob is unknown, or a value is not one it can have.
-    """
-    if family not in CONFIGS:
-        raise ConfigError("family", family, "one of " + ", ".join(CONFIGS))
-    config = CONFIGS[family]
-    known = {field.name: field for field in fields(config)}
-    for name in knobs:
-        if name not in known:
-            raise ConfigError("config", name, "a knob of " + family)
-    values: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in knobs.items()
-    }
-    for name, field in known.items():
-        if name not in values and field.default is MISSING:
-            raise ConfigError("config", name, "given")
-    try:
-        return config(**values)
-    except TypeError as error:
-        raise ConfigError("config", dict(knobs), "made of values of the right types") from error
+    def describe(self) -> str:
+        """Say in words which network this is."""
+        rates = ", ".join(map(str, self.atrous_rates))
+        said = f"DeepLabV3+ on {self.backbone}, output stride {self.output_stride}"
+        said += f", atrous rates {rates}" if rates else ", no atrous branches"
+        stride = self.decoder_output_stride
+        return said + (f", decoder at stride {stride}" if stride else ", no decoder")

@@ -3,8 +3,11 @@ import json
 
 import pytest
 
-from deeplab.config.models import DeepLabV3PlusConfig, config_from_json, config_to_json
+from deeplab.config.channels import RGB
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.families import config_from_json, config_to_json
 from deeplab.errors import ConfigError
+from deeplab.geometry.tiling import Tiling
 
 WRONG = [
     ({"label_count": 1}, "label_count must be from 2 to 255, but is 1"),
@@ -87,13 +90,15 @@ def test_json_of_something_else_is_refused(family: str, knobs: dict[str, object]
         config_from_json(family, knobs)
 
 
-def test_cells_and_strides_follow_from_the_knobs():
+def test_cells_and_tiling_follow_from_the_knobs():
     config = DeepLabV3PlusConfig(label_count=2)
-    assert (config.pooling_cells, config.logit_stride) == (33, 4)
+    assert config.pooling_cells == 33
+    assert config.tiling == Tiling(multiple=16, extra=1, reach=288, logit_stride=4)
     plain = dataclasses.replace(config, output_stride=8, decoder_output_stride=None)
-    assert (plain.pooling_cells, plain.logit_stride) == (65, 8)
+    assert (plain.pooling_cells, plain.tiling.logit_stride) == (65, 8)
     even = dataclasses.replace(config, crop_size=512, pooling_crop_size=256)
-    assert (even.crop_cells, even.pooling_cells, even.coarsest_stride) == (32, 16, 16)
-    assert dataclasses.replace(config, output_stride=32).coarsest_stride == 32
+    assert (even.crop_cells, even.pooling_cells, even.tiling.multiple) == (32, 16, 16)
+    assert dataclasses.replace(config, output_stride=32).tiling.multiple == 32
     inner = DeepLabV3PlusConfig(label_count=2, backbone="nas_hnasnet", output_stride=8)
-    assert (inner.coarsest_stride, inner.logit_stride) == (32, 4)
+    assert (inner.tiling.multiple, inner.tiling.logit_stride) == (32, 4)
+    assert (config.class_count, config.background, config.channels) == (1, True, RGB)

@@ -1,0 +1,108 @@
+"""What is known of every backbone before one is built: one row of facts each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalisation:
+    """What becomes of pixel values 0 to 255: times `scale`, plus `offset` by channel."""
+
+    scale: float
+    offset: tuple[float, ...]
+
+
+UNIT_RANGE = Normalisation(scale=2.0 / 255.0, offset=(-1.0, -1.0, -1.0))
+# The mean of ImageNet's pixels, as the networks learnt that were first trained in Caffe.
+MEAN_SUBTRACTED = Normalisation(scale=1.0, offset=(-123.15, -115.90, -103.06))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneFacts:
+    """One row: what a backbone promises.
+
+    Attributes:
+        channels: Channels of the last map at depth multiplier 1, by the output strides it can have.
+        taps: Channels of the map at each finer stride, at depth multiplier 1.
+        paper: Where it was published.
+        normalisation: What is done to pixels before it gets them.
+        multi_grid_rates: How many rates a multi-grid has: one a unit of resnet's last block, one a
+            convolution of xception's; 0 for none.
+        widths: Whether a depth multiplier sets its width.
+        inner_stride: The stride of the coarsest map where that lies within the backbone, else 0.
+    """
+
+    channels: Mapping[int, int]
+    taps: Mapping[int, int]
+    paper: str
+    normalisation: Normalisation = UNIT_RANGE
+    multi_grid_rates: int = 0
+    widths: bool = False
+    inner_stride: int = 0
+
+    @property
+    def only_stride(self) -> int | None:
+        """The output stride of a backbone that has one only."""
+        return next(iter(self.channels)) if len(self.channels) == 1 else None
+
+
+def _always(channels: int) -> Mapping[int, int]:
+    """The same channels at every output stride."""
+    return MappingProxyType(dict.fromkeys((8, 16, 32), channels))
+
+
+def _mobilenet(channels: int, *, tap_4: int, tap_8: int, paper: str) -> BackboneFacts:
+    return BackboneFacts(
+        channels=_always(channels), taps={4: tap_4, 8: tap_8}, paper=paper, widths=True
+    )
+
+
+def _resnet_v1(expansion: int, *, units: int, normalisation: Normalisation) -> BackboneFacts:
+    """A resnet of DeepLab's: `units` in the last block, channels times `expansion`."""
+    return BackboneFacts(
+        channels=_always(512 * expansion),
+        taps={4: 64 * expansion, 8: 128 * expansion},
+        paper="arXiv:1512.03385",
+        normalisation=normalisation,
+        multi_grid_rates=units,
+    )
+
+
+_XCEPTION = BackboneFacts(
+    channels=_always(2048), taps={4: 256, 8: 728}, paper="arXiv:1610.02357", multi_grid_rates=3
+)
+_MOBILENET_V3, _EDGETPU = "arXiv:1905.02244", "arXiv:2003.02838"
+
+BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
+    {
+        "mobilenet_v2": _mobilenet(320, tap_4=144, tap_8=192, paper="arXiv:1801.04381"),
+        "mobilenet_v3_large_seg": _mobilenet(480, tap_4=72, tap_8=120, paper=_MOBILENET_V3),
+        "mobilenet_v3_small_seg": _mobilenet(288, tap_4=16, tap_8=88, paper=_MOBILENET_V3),
+        "mobilenet_edgetpu": _mobilenet(1280, tap_4=128, tap_8=192, paper=_EDGETPU),
+        "nas_pnasnet": BackboneFacts(
+            channels={8: 200, 16: 400, 32: 800},
+            taps={4: 128, 8: 200},
+            paper="arXiv:1712.00559",
+            widths=True,
+        ),
+        "nas_hnasnet": BackboneFacts(
+            channels={8: 200},
+            taps={4: 100, 8: 200},
+            paper="arXiv:1901.02985",
+            widths=True,
+            inner_stride=32,
+        ),
+        "resnet_v1_18": _resnet_v1(1, units=2, normalisation=MEAN_SUBTRACTED),
+        "resnet_v1_18_beta": _resnet_v1(1, units=2, normalisation=UNIT_RANGE),
+        "resnet_v1_50": _resnet_v1(4, units=3, normalisation=MEAN_SUBTRACTED),
+        "resnet_v1_50_beta": _resnet_v1(4, units=3, normalisation=UNIT_RANGE),
+        "resnet_v1_101": _resnet_v1(4, units=3, normalisation=MEAN_SUBTRACTED),
+        "resnet_v1_101_beta": _resnet_v1(4, units=3, normalisation=UNIT_RANGE),
+        "xception_41": _XCEPTION,
+        "xception_65": _XCEPTION,
+        "xception_71": _XCEPTION,
+    }
+)

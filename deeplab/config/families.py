@@ -1,0 +1,75 @@
+"""The families of networks by name: one config class each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields
+from types import MappingProxyType
+from typing import Any
+
+from deeplab.config.classes import ClassList
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.network import NetworkConfig
+from deeplab.config.network_settings import NetworkSettings
+from deeplab.errors import ConfigError
+
+# By the name that bundles carry; `deeplab.models.registry` has one row for each.
+CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
+    {"deeplabv3plus": DeepLabV3PlusConfig}
+)
+
+
+def network_config(settings: NetworkSettings, classes: ClassList) -> NetworkConfig:
+    """Make the config of the network that a training asks for.
+
+    Raises:
+        ConfigError: there is no such family, or it has not what is asked.
+    """
+    if settings.network not in CONFIGS:
+        raise ConfigError("network", settings.network, "one of " + ", ".join(CONFIGS))
+    return CONFIGS[settings.network].from_settings(settings, classes)
+
+
+def family_name(config: NetworkConfig) -> str:
+    """Return the name of the family that a config is of.
+
+    Raises:
+        ConfigError: it is of none.
+    """
+    for name, kind in CONFIGS.items():
+        if type(config) is kind:
+            return name
+    raise ConfigError("model", type(config).__name__, "the config of a known family")
+
+
+def config_to_json(config: NetworkConfig) -> dict[str, Any]:
+    """Return the knobs as JSON values."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(config).items()
+    }
+
+
+def config_from_json(family: str, knobs: Mapping[str, Any]) -> NetworkConfig:
+    """Return the config that `config_to_json` wrote, checked.
+
+    Raises:
+        ConfigError: the family or a knob is unknown, or a value is not one it can have.
+    """
+    if family not in CONFIGS:
+        raise ConfigError("family", family, "one of " + ", ".join(CONFIGS))
+    config = CONFIGS[family]
+    known = {field.name: field for field in fields(config)}
+    for name in knobs:
+        if name not in known:
+            raise ConfigError("config", name, "a knob of " + family)
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in knobs.items()
+    }
+    for name, field in known.items():
+        if name not in values and field.default is MISSING:
+            raise ConfigError("config", name, "given")
+    try:
+        return config(**values)
+    except TypeError as error:
+        raise ConfigError("config", dict(knobs), "made of values of the right types") from error

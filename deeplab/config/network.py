@@ -1,0 +1,59 @@
+"""What every network's config answers, whatever its family: one frozen class a family."""
+
+from __future__ import annotations
+
+from dataclasses import Field
+from typing import Any, ClassVar, Protocol, Self
+
+from deeplab.config.channels import Channels
+from deeplab.config.classes import ClassList
+from deeplab.config.network_settings import NetworkSettings
+from deeplab.geometry.tiling import Tiling
+
+
+class NetworkConfig(Protocol):
+    """Every knob of one network: a frozen dataclass, checked when it is made.
+
+    Its fields are what a bundle's card keeps as JSON: numbers, texts, None, tuples of these.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, without the background."""
+
+    @property
+    def background(self) -> bool:
+        """Whether label 0 is what belongs to no class."""
+
+    @property
+    def crop_size(self) -> int:
+        """Side of the patches trained on, work pixels."""
+
+    @property
+    def channels(self) -> Channels:
+        """What the network is shown of a slide."""
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tiles that it takes and how much of one it answers."""
+
+    @property
+    def backbone(self) -> str | None:
+        """A row of `deeplab.config.backbones`; None for a network that has none."""
+
+    @property
+    def least_weight_count(self) -> int:
+        """Numbers that a file of such a network holds at least: those where wide layers meet."""
+
+    @classmethod
+    def from_settings(cls, settings: NetworkSettings, classes: ClassList) -> Self:
+        """Make the config that a training asks for.
+
+        Raises:
+            ConfigError: a setting or an option is none that this network has, or not possible.
+        """
+
+    def describe(self) -> str:
+        """Say in words which network this is."""

@@ -1,0 +1,94 @@
+"""Which tiles a network accepts, and what part of one it answers for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from deeplab.errors import ConfigError
+
+USUAL_SIDE = 1024  # work pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiling:
+    """The sides of tiles that a network accepts, in work pixels, and what it makes of one.
+
+    Attributes:
+        multiple: A side is a multiple of this, plus `extra`.
+        extra: 1 where corners of the coarsest map lie on corners of the tile.
+        reach: How far from a pixel the network looks for its answer there.
+        logit_stride: Work pixels from one logit to the next.
+        margin: Read on every side of a tile and not answered, by convolutions without padding.
+        only: The one side that is accepted, 0 for any of the rule.
+    """
+
+    multiple: int
+    extra: int
+    reach: int
+    logit_stride: int
+    margin: int = 0
+    only: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("multiple", "logit_stride"):
+            if getattr(self, name) < 1:
+                raise ConfigError(name, getattr(self, name), "at least 1")
+        for name in ("extra", "reach", "margin", "only"):
+            if getattr(self, name) < 0:
+                raise ConfigError(name, getattr(self, name), "at least 0")
+        if self.extra >= self.multiple:
+            raise ConfigError("extra", self.extra, f"below {self.multiple}")
+        if self.only and not self._is_whole(self.only):
+            raise ConfigError("only", self.only, self.rule)
+
+    @property
+    def rule(self) -> str:
+        """The sides that are accepted, in words."""
+        plus = f" plus {self.extra}" if self.extra else ""
+        least = f", at least {self.least}" if self.margin else ""
+        return f"a multiple of {self.multiple}{plus}{least}"
+
+    @property
+    def least(self) -> int:
+        """The least side of which something is answered."""
+        return self.round_up(2 * self.margin + 1)
+
+    @property
+    def halo(self) -> int:
+        """What is cut off on every side so that no answer depends on the tile."""
+        return math.ceil(max(self.reach, self.margin) / self.multiple) * self.multiple
+
+    def accepts(self, side: int) -> bool:
+        """Tell whether the network takes tiles of this side."""
+        return side == self.only if self.only else self._is_whole(side)
+
+    def round_up(self, side: int) -> int:
+        """Return the least side by the rule that is no smaller, of one multiple at least."""
+        return max(1, math.ceil((side - self.extra) / self.multiple)) * self.multiple + self.extra
+
+    def step(self, tile: int, halo: int) -> int:
+        """Return the distance from one tile to the next: what is kept of each, whole multiples."""
+        return tile - self.extra - 2 * halo
+
+    def check(self, *, tile: int, halo: int) -> None:
+        """Raise ConfigError unless tiles of a side, with a halo cut off, can cover an area."""
+        if not self.accepts(tile):
+            raise ConfigError("tile", tile, str(self.only) if self.only else self.rule)
+        if halo < self.margin or halo % self.multiple or self.step(tile, halo) < self.multiple:
+            least = f", at least {self.margin}," if self.margin else ""
+            must = f"a multiple of {self.multiple}{least} that leaves some of the tile"
+            raise ConfigError("halo", halo, must)
+
+    def side_with(self, halo: int, *, most: int) -> int:
+        """Return a usual side, no longer than `most`, with a halo of so many pixels.
+
+        Of longer halos the tile has three times each: then 44 % of what is read is kept.
+        """
+        if self.only:
+            return self.only
+        longest = (most - self.extra) // self.multiple * self.multiple + self.extra
+        return min(self.round_up(max(USUAL_SIDE, 6 * halo)), longest)
+
+    def _is_whole(self, side: int) -> bool:
+        return side >= self.least and side % self.multiple == self.extra
