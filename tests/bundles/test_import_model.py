@@ -84,7 +84,7 @@ def test_a_checkpoint_becomes_a_bundle_of_equal_logits(prefix: Path, tmp_path: P
     assert [entry.colour for entry in card.classes] == [(255, 0, 0), (0, 255, 0)]
     assert (card.mpp_work, card.halo) == (0.5, 64)
     said = capsys.readouterr().out
-    assert "imported mobilenet_v2" in said
+    assert "imported DeepLabV3+ on mobilenet_v2, output stride 16" in said
     assert "1 global_step, 1 of MobilenetV2's classifier" in said
     assert "Momentum" in said
 
