@@ -33,7 +33,7 @@ from deeplab.config.train_request import AUGMENTATIONS, TrainRequest
 from deeplab.data.augment import Augmentation
 from deeplab.data.batches import batches
 from deeplab.data.opening import open_slides
-from deeplab.data.sampling import PatchSampler, Scales
+from deeplab.data.sampling import PatchForm, PatchSampler, Scales
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 
@@ -192,7 +192,7 @@ def sampler_of(request: TrainRequest, slides: Sequence[AnnotatedSlide]) -> Patch
     return PatchSampler(
         slides=slides,
         label_count=len(request.classes) + 1,
-        side=SIDE,
+        form=PatchForm(side=SIDE),
         scales=Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample),
         augmentation=Augmentation(request),
         settings=request,

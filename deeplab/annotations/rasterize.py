@@ -8,19 +8,29 @@ pixels of it are inside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from deeplab.annotations.shapes import Annotations, Area
+from deeplab.config.classes import IGNORE
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
 Labels = NDArray[np.uint8]  # (height_work, width_work); 0 background, 255 not to be looked at
+Instances = NDArray[np.int32]  # (height_work, width_work); 0 none, else the number of the object
 
+# What is true of one box of pixels, as rasters of it by kind:
+#   "labels"     uint8 (h, w), 0 background, 255 not to be looked at
+#   "instances"  int32 (h, w), 0 none, the same number from 1 on for all pixels of one object;
+#                numbers need not be without gaps. An object whose label is 255 is one whose class
+#                is not known; where there is no object and the label is 255 nothing is known.
+Truth = Mapping[str, NDArray[Any]]
+
+BACKGROUND = 0
 BAND = 1 << 22  # pixels filled at a time: bounds the memory of the count below
 
 
@@ -69,11 +79,19 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class _Spans:
-    """Runs of pixels in a box: `row`, first column `start`, first column after it `end`."""
+    """Runs of pixels in a box, those of one polygon after those of the one before.
+
+    Attributes:
+        row: of the box.
+        start: first column.
+        end: first column after it.
+        owner: place of its polygon among those that were asked for.
+    """
 
     row: NDArray[np.int64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    owner: NDArray[np.int64]
 
 
 def _spans(
@@ -104,7 +122,8 @@ def _spans(
     start, end = key[0::2], key[1::2]
     kept = start < end
     start, end = start[kept], end[kept]
-    return _Spans(start // width % box.height, start % width, end % width)
+    line = start // width
+    return _Spans(line % box.height, start % width, end % width, line // box.height)
 
 
 def _fill(out: Labels, spans: _Spans, value: int) -> None:
@@ -119,6 +138,16 @@ def _fill(out: Labels, spans: _Spans, value: int) -> None:
     np.add.at(depth, line + spans.end, -1)
     inside = np.cumsum(depth.reshape(height, width)[:, :-1], axis=1, dtype=np.int32) > 0
     out[top : top + height, left : left + width - 1][inside] = value
+
+
+def _number(out: Instances, spans: _Spans, numbers: NDArray[np.int32]) -> None:
+    """Give the pixels of each span the number of its owner; where spans overlap, the highest."""
+    length = spans.end - spans.start
+    before = np.cumsum(length) - length
+    within = np.arange(length.sum()) - np.repeat(before, length)
+    row, column = np.repeat(spans.row, length), np.repeat(spans.start, length) + within
+    out[row, column] = 0  # what earlier layers left there
+    np.maximum.at(out, (row, column), np.repeat(numbers[spans.owner], length))
 
 
 def fill_polygon(
@@ -162,11 +191,20 @@ def _bands(box: WorkBox) -> list[WorkBox]:
 
 @dataclass(frozen=True, slots=True)
 class DrawnLayer:
-    """Polygons that get one value; `tree` finds those of a part of the slide."""
+    """Polygons that get one value.
+
+    Attributes:
+        value: their label.
+        edges: of all of them.
+        tree: finds those of a part of the slide.
+        first_instance: number of the first polygon as an object, the others follow; 0: they are
+            none.
+    """
 
     value: int
     edges: Edges
     tree: shapely.STRtree
+    first_instance: int = 0
 
 
 def draw_layers(out: Labels, layers: Sequence[DrawnLayer], box: WorkBox, frame: WorkFrame) -> None:
@@ -178,6 +216,14 @@ def draw_layers(out: Labels, layers: Sequence[DrawnLayer], box: WorkBox, frame: 
         box: the work pixels that `out` is of.
         frame: the slide's work frame.
     """
+    for layer, _, spans, part in _layer_spans(layers, box, frame):
+        _fill(out[part], spans, layer.value)
+
+
+def _layer_spans(
+    layers: Sequence[DrawnLayer], box: WorkBox, frame: WorkFrame
+) -> Iterator[tuple[DrawnLayer, NDArray[np.int64], _Spans, tuple[slice, slice]]]:
+    """Yield band by band the layers in their order: polygons, spans, and the band in the box."""
     for band in _bands(box):
         part = frame.to_level0(band)
         window = shapely.box(part.x0, part.y0, part.x0 + part.width, part.y0 + part.height)
@@ -185,11 +231,17 @@ def draw_layers(out: Labels, layers: Sequence[DrawnLayer], box: WorkBox, frame: 
             polygons = np.sort(layer.tree.query(window)).astype(np.int64)
             if len(polygons):
                 spans = _spans(layer.edges, polygons, band, frame.scale_x, frame.scale_y)
-                _fill(out[band.within(box)], spans, layer.value)
+                yield layer, polygons, spans, band.within(box)
 
 
 class ShapeIndex:
     """The shapes of one slide, made ready to be drawn into many boxes.
+
+    As objects, one polygon of a class is one, and its number depends on the slide alone: objects
+    are numbered from 1 on, layer by layer in drawing order. Of those that overlap the pixel goes
+    to the one that is drawn last, which within a layer is that of the higher number; so a pixel's
+    object is one of the class that its label says. Where a layer of the background or of what is
+    to be ignored lies over objects, there is none.
 
     Args:
         annotations: the slide's layers.
@@ -199,13 +251,16 @@ class ShapeIndex:
 
     def __init__(self, annotations: Annotations, values: Mapping[str, int]) -> None:
         self._layers: list[DrawnLayer] = []
+        free = 1  # the next object's number
         for name, value in values.items():
             if name not in annotations.names:
                 continue
             polygons = [shape.polygon for shape in annotations.layer(name).shapes]
             if polygons:
                 tree = shapely.STRtree(polygons)
-                self._layers.append(DrawnLayer(value, Edges.of(polygons), tree))
+                first = free if value not in (BACKGROUND, IGNORE) else 0
+                free += len(polygons) if first else 0
+                self._layers.append(DrawnLayer(value, Edges.of(polygons), tree, first))
 
     def draw(self, box: WorkBox, frame: WorkFrame, *, ground: Labels | int = 0) -> Labels:
         """Labels of a box of work pixels, uint8 (box.height, box.width).
@@ -218,6 +273,20 @@ class ShapeIndex:
         out = np.empty((box.height, box.width), np.uint8)
         out[...] = ground
         draw_layers(out, self._layers, box, frame)
+        return out
+
+    def draw_instances(self, box: WorkBox, frame: WorkFrame) -> Instances:
+        """Return the objects of a box of work pixels, int32 (box.height, box.width); 0: none.
+
+        Args:
+            box: the work pixels wanted.
+            frame: the slide's work frame.
+        """
+        out = np.zeros((box.height, box.width), np.int32)
+        for layer, polygons, spans, part in _layer_spans(self._layers, box, frame):
+            first = layer.first_instance
+            numbers = (polygons + first) * bool(first)
+            _number(out[part], spans, numbers.astype(np.int32))
         return out
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     """One worker's patches of one step."""
 
     rgb: NDArray[np.uint8]  # (n, side, side, 3)
-    labels: NDArray[np.uint8]  # (n, side, side), 255 ignored
+    targets: Mapping[str, NDArray[Any]]  # (n, ...) each, by the name of the network's output
     numbers: NDArray[np.int64]  # (n,) of the patches
     places: NDArray[np.float64]  # (n, 3) slide, x0, y0 of the patches' middles
 
@@ -112,7 +112,7 @@ def _gathered(numbers: range, futures: list[Future[Patch]]) -> Batch:
     patches = [future.result() for future in futures]
     return Batch(
         np.stack([p.rgb for p in patches]),
-        np.stack([p.labels for p in patches]),
+        {name: np.stack([p.targets[name] for p in patches]) for name in patches[0].targets},
         np.asarray(numbers, np.int64),
         np.array([p.place for p in patches], np.float64),
     )

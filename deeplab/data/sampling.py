@@ -10,13 +10,14 @@ import itertools
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.annotations.rasterize import Truth
 from deeplab.config.train_request import PatchSettings
 from deeplab.data.augment import Augmentation
 from deeplab.data.draws import Draws, SlideDraws
@@ -33,17 +34,40 @@ from deeplab.geometry.frames import WorkBox, WorkFrame
 
 log = logging.getLogger(__name__)
 
-JITTER = 0.35  # how far from a patch's middle what was drawn may lie, in sides of the patch
-OVER_THE_EDGE = 0.25  # share of a patch's side that may lie beyond the slide
+# Of the side of what a patch is answered for:
+JITTER = 0.35  # how far from a patch's middle what was drawn may lie
+OVER_THE_EDGE = 0.25  # what may lie beyond the slide
 ENLARGED = 1.15  # at most; where more is wanted, a finer level is read
 
 
 class Patch(NamedTuple):
-    """A square of pixels and what they are."""
+    """A square of pixels and what the network should answer for it."""
 
     rgb: NDArray[np.uint8]  # (side, side, 3)
-    labels: NDArray[np.uint8]  # (side, side), 255 ignored
+    targets: Mapping[str, NDArray[Any]]  # by the name of the network's output
     place: Place
+
+
+def as_drawn(truth: Truth) -> Truth:
+    """Return the rasters of a truth as targets under their own names."""
+    return truth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchForm:
+    """What a network takes of a patch.
+
+    Attributes:
+        side: pixels.
+        margin: of these at each edge for which it gives no answer.
+        needs: kinds of truth that are drawn.
+        encode: the truth of a patch, rasters (side, side), to the targets of the outputs.
+    """
+
+    side: int
+    margin: int = 0
+    needs: frozenset[str] = frozenset({"labels"})
+    encode: Callable[[Truth], Mapping[str, NDArray[Any]]] = as_drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +85,7 @@ class Scales:
 
 
 class PatchSampler:
-    """Draws patches of `side` pixels and changes them.
+    """Draws patches and changes them.
 
     A slide that can no longer be read is set aside with a warning; a patch that fell on it is drawn
     anew from the others, and all other patches are what they would have been.
@@ -69,7 +93,7 @@ class PatchSampler:
     Args:
         slides: to draw from.
         label_count: the background included.
-        side: of the patches, pixels.
+        form: of the patches.
         scales: at which patches are read.
         augmentation: how patches are changed.
         settings: shares, balances, hard mining, seed.
@@ -84,13 +108,13 @@ class PatchSampler:
         *,
         slides: Sequence[AnnotatedSlide],
         label_count: int,
-        side: int,
+        form: PatchForm,
         scales: Scales,
         augmentation: Augmentation,
         settings: PatchSettings,
         hard: HardPlaces | None = None,
     ) -> None:
-        self._slides, self._label_count, self._side = slides, label_count, side
+        self._slides, self._label_count, self._form = slides, label_count, form
         self._scales, self._augmentation = scales, augmentation
         self._settings, self._hard = settings, hard
         self._aside: dict[int, str] = {}
@@ -133,29 +157,30 @@ class PatchSampler:
         return place or draws.place(random)
 
     def _cut(self, place: Place, random: np.random.Generator) -> Patch:
-        slide, side = self._slides[place.slide], self._side
+        slide, form = self._slides[place.slide], self._form
+        side, answered = form.side, form.side - 2 * form.margin
         wanted = slide.slide.frame(self._scales.draw(slide, random))
         warp = self._augmentation.warp(side, random)
-        jitter_x, jitter_y = JITTER * side * random.uniform(-1, 1, 2)
+        jitter_x, jitter_y = JITTER * answered * random.uniform(-1, 1, 2)
         x0 = _kept_inside(
             place.x0 + jitter_x * wanted.scale_x,
             slide.slide.width_level0,
-            side * wanted.scale_x,
+            answered * wanted.scale_x,
         )
         y0 = _kept_inside(
             place.y0 + jitter_y * wanted.scale_y,
             slide.slide.height_level0,
-            side * wanted.scale_y,
+            answered * wanted.scale_y,
         )
         mpp = wanted.mpp_work * warp.scale
         frame = wanted if warp.keeps_grid else _frame_to_warp(slide, mpp)
         step = mpp / frame.mpp_work
         read = warp.reads(side, step)
         x, y = round(x0 / frame.scale_x - read / 2), round(y0 / frame.scale_y - read / 2)
-        rgb, labels = slide.read(frame, WorkBox(x, y, read, read))
-        rgb, labels = warp.apply(rgb, labels, side, step)
+        rgb, truth = slide.read(frame, WorkBox(x, y, read, read), form.needs)
+        rgb, truth = warp.apply(rgb, truth, side, step)
         middle = Place(place.slide, (x + read / 2) * frame.scale_x, (y + read / 2) * frame.scale_y)
-        return Patch(self._augmentation.recolour(rgb, random), labels, middle)
+        return Patch(self._augmentation.recolour(rgb, random), form.encode(truth), middle)
 
     def _put_aside(self, number: int, error: SlideError | ServerError) -> None:
         with self._lock:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Labels, ShapeIndex
+from deeplab.annotations.rasterize import Instances, Labels, ShapeIndex, Truth
 from deeplab.annotations.shapes import Annotations, Area, Layer
 from deeplab.config.classes import IGNORE, Rgb
-from deeplab.errors import AnnotationError, DeeplabError
+from deeplab.errors import AnnotationError, ConfigError, DeeplabError
 from deeplab.exchange.labelling import Labelling, Unjudged
 from deeplab.exchange.samples import Sample
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
@@ -129,14 +129,41 @@ class AnnotatedSlide:
             labels[on_slide.within(box)] = self.index.draw(on_slide, frame, ground=ground)
         return labels
 
-    def read(self, frame: WorkFrame, box: WorkBox) -> tuple[NDArray[np.uint8], Labels]:
-        """RGB (height, width, 3) and labels (height, width); beyond the slide labels are IGNORE.
+    def instances(self, frame: WorkFrame, box: WorkBox) -> Instances:
+        """Return the numbers of the objects of a box, int32 (height, width); 0 where none is.
+
+        One drawn polygon of a class is one object, whatever box it is seen in; see `ShapeIndex`.
+        """
+        instances = np.zeros((box.height, box.width), np.int32)
+        on_slide = box.intersection(frame.box)
+        if not on_slide.is_empty:
+            instances[on_slide.within(box)] = self.index.draw_instances(on_slide, frame)
+        return instances
+
+    def truth(self, frame: WorkFrame, box: WorkBox, needs: Collection[str]) -> Truth:
+        """Return what is true of a box, of the kinds that are needed.
+
+        Raises:
+            ConfigError: a kind is asked for that cannot be drawn from shapes.
+        """
+        draw: dict[str, Callable[[WorkFrame, WorkBox], NDArray[Any]]] = {
+            "labels": self.labels,
+            "instances": self.instances,
+        }
+        if unknown := sorted(set(needs) - draw.keys()):
+            raise ConfigError("needs", ", ".join(unknown), "some of " + ", ".join(draw))
+        return {kind: draw[kind](frame, box) for kind in sorted(needs)}
+
+    def read(
+        self, frame: WorkFrame, box: WorkBox, needs: Collection[str] = ("labels",)
+    ) -> tuple[NDArray[np.uint8], Truth]:
+        """Return RGB (height, width, 3) and what is true of it; beyond the slide labels are IGNORE.
 
         Raises:
             SlideError: a part of the slide cannot be read.
             ServerError: the server that has the slide failed.
         """
-        return self.slide.read(frame, box), self.labels(frame, box)
+        return self.slide.read(frame, box), self.truth(frame, box, needs)
 
     def extent(self) -> Level0Box:
         """The part of the slide that holds all its shapes; the whole slide where there is none."""

@@ -1,23 +1,31 @@
-"""Turning, scaling and bending a patch: one grid of sampling points for image and labels.
+"""Turning, scaling and bending a patch: one grid of sampling points for image and truth.
 
 A patch is read larger than it is wanted, by as much as the warp that was drawn needs, so that
-no pixel is missing. Labels are moved by nearest neighbour: no value appears that was not there.
+no pixel is missing. Rasters of truth are moved by nearest neighbour: no value appears that was not
+there. What points somewhere, as the maps of directions to a nucleus's middle, is never warped:
+targets are made of what came out.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.annotations.rasterize import Truth
 from deeplab.config.classes import IGNORE
 
 Rgb = NDArray[np.uint8]  # (height, width, 3)
-Labels = NDArray[np.uint8]  # (height, width)
+Raster = NDArray[Any]  # (height, width)
 
+# What is true beyond what was read, by the kind of truth before a stroke; 0 of all others.
+OUTSIDE: Mapping[str, int] = MappingProxyType({"labels": IGNORE})
 OVERSHOOT = 1.3  # of the cubic between the nodes of a bend
 _QUARTERS = (-1, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 
@@ -58,16 +66,26 @@ class Warp:
         needed = math.ceil(step * (side * spread + 2 * moved)) + 2
         return needed + (needed - side) % 2  # the middle of the patch is that of what is read
 
-    def apply(self, rgb: Rgb, labels: Labels, side: int, step: float) -> tuple[Rgb, Labels]:
-        """The patch of `side` pixels about the middle of a square of `reads(side, step)`."""
+    def apply(self, rgb: Rgb, truth: Truth, side: int, step: float) -> tuple[Rgb, Truth]:
+        """Return the patch of `side` pixels about the middle of a square of `reads(side, step)`.
+
+        Args:
+            rgb: (read, read, 3) pixels.
+            truth: of them, rasters (read, read).
+            side: of the patch.
+            step: pixels that were read per pixel of the patch, along an axis.
+        """
         if not self.keeps_grid:
             # A pixel covers step^2 / 12 of variance; bilinear sampling averages 1 / 6 by itself.
             variance = step**2 / 12 - 1 / 6
             if variance > 0:
                 rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), math.sqrt(variance)), np.uint8)
             grid = self._grid(side, step, len(rgb))
-            rgb, labels = _sampled(rgb, labels, grid)
-        return orient(rgb, labels, self.orientation)
+            x, y = grid
+            image = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+            rgb = np.asarray(image, np.uint8)
+            truth = {kind: _nearest(raster, grid, kind) for kind, raster in truth.items()}
+        return orient(rgb, truth, self.orientation)
 
     def _grid(self, side: int, step: float, read: int) -> NDArray[np.float32]:
         """Where in what was read each pixel lies, (2, side, side) x and y."""
@@ -83,19 +101,24 @@ class Warp:
         return grid
 
 
-def _sampled(rgb: Rgb, labels: Labels, grid: NDArray[np.float32]) -> tuple[Rgb, Labels]:
+def _nearest(raster: Raster, grid: NDArray[np.float32], kind: str) -> Raster:
+    """Return the raster (side, side) at the points of a grid, of the nearest pixels."""
+    # By its bytes, each a channel: OpenCV then moves whole numbers of any size as they are.
+    border = np.array(OUTSIDE.get(kind.partition("/")[0], 0), raster.dtype)
+    pixels = np.ascontiguousarray(raster)[..., None].view(np.uint8)  # (read, read, bytes)
+    outside = tuple(map(int, np.frombuffer(border.tobytes(), np.uint8)))
     x, y = grid
-    image = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderValue=(255, 255, 255))
-    truth = cv2.remap(labels, x, y, cv2.INTER_NEAREST, borderValue=IGNORE)
-    return np.asarray(image, np.uint8), np.asarray(truth, np.uint8)
+    moved = np.asarray(cv2.remap(pixels, x, y, cv2.INTER_NEAREST, borderValue=outside), np.uint8)
+    return np.ascontiguousarray(moved).view(raster.dtype).reshape(moved.shape[:2])
 
 
-def orient(rgb: Rgb, labels: Labels, which: int) -> tuple[Rgb, Labels]:
+def orient(rgb: Rgb, truth: Truth, which: int) -> tuple[Rgb, Truth]:
     """One of the eight orientations of a square: `which` % 4 quarter turns, mirrored from 4 on."""
-    return _oriented(rgb, which), _oriented(labels, which)
+    turned = {kind: _oriented(raster, which) for kind, raster in truth.items()}
+    return _oriented(rgb, which), turned
 
 
-def _oriented(pixels: NDArray[np.uint8], which: int) -> NDArray[np.uint8]:
+def _oriented(pixels: Raster, which: int) -> Raster:
     # OpenCV turns many times faster than NumPy copies a turned view.
     turned = cv2.rotate(pixels, _QUARTERS[which % 4]) if which % 4 else pixels
-    return np.asarray(cv2.flip(turned, 1) if which >= 4 else turned, np.uint8)
+    return np.asarray(cv2.flip(turned, 1) if which >= 4 else turned, pixels.dtype)

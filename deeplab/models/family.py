@@ -7,25 +7,29 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.annotations.rasterize import Truth
 from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings, StartSettings
 from deeplab.config.views import View
+from deeplab.models.answers import AnswerKind
 from deeplab.models.loss import Loss
 from deeplab.models.outputs import PredictedMap
 
+# What the outputs of one patch are compared with, by the name of the output.
+Targets = Mapping[str, NDArray[Any]]
 
-class MakeLosses(Protocol):
-    """Config and what is asked of a training to one loss an output."""
+
+class MakeLoss(Protocol):
+    """Config and what is asked of a training to the loss of all outputs."""
 
     def __call__(
         self,
         config: Any,  # noqa: ANN401  the family's own config class
         settings: LossSettings,
-    ) -> Mapping[str, Loss]:
-        """Losses by the name of the output."""
+    ) -> Loss:
+        """The loss, with all its terms."""
 
 
 class MakePredictor(Protocol):
@@ -49,9 +53,13 @@ class Family:
     Attributes:
         name: As written in a bundle's card.
         config: The class of its knobs.
+        needs: Kinds of truth that are drawn for each patch, see `Truth`.
+        answer: What becomes of a tile: the key of tables of what deals with it, never of an `if`.
         build: Knobs to network: uint8 RGB (n, h, w, 3) in, dict of named maps out.
-        encode: Labels (h, w) to the target of each output.
-        losses: Knobs and settings to a loss for each output.
+        encode: Knobs and the truth of one patch (crop_size, crop_size), warped already, to the
+            target of each output that the loss looks at; NumPy, in the patch's own thread. Where
+            the network answers for the middle of a patch only, targets are of that middle.
+        loss: Knobs and settings to the loss of all outputs together.
         predictor: Network to a graph that gives labels, confidence or probabilities of a tile.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
             to the backbone.
@@ -60,9 +68,11 @@ class Family:
 
     name: str
     config: type[NetworkConfig]
+    needs: frozenset[str]
+    answer: AnswerKind
     build: Callable[[Any], keras.Model]
-    encode: Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.generic]]]
-    losses: MakeLosses
+    encode: Callable[[Any, Truth], Targets]
+    loss: MakeLoss
     predictor: MakePredictor
     head_layers: tuple[str, ...]
     logit_layers: tuple[str, ...]

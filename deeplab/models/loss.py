@@ -2,51 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from keras import ops
 
 from deeplab.models.layers.resize import Tensor
 
+TargetTensors = Mapping[str, Tensor]  # of a batch, (n, ...), by the name of the output
+MapTensors = Mapping[str, Tensor]  # what the network gives for the batch, (n, ...), by name
+
 
 class Loss(Protocol):
-    """How wrong a map is, as a sum over the patches of a batch.
+    """How wrong a network's maps are, as sums over the patches of a batch.
 
-    A loss has one term or several (cross entropy, Dice ...). Each patch adds to each term an error
-    and a weight, and the loss of a batch is, for the whole batch wherever it was computed,
+    A loss has one term or several (cross entropy, Dice ...), of one output or of several. Each
+    patch adds to each term an error and a weight, and the loss of a batch is, for the whole batch
+    wherever it was computed,
 
         sum over terms of (sum over patches of errors) / (sum over patches of weights).
 
-    Weights hang on labels and step only, never on the network. So the parts of a batch - replicas,
-    or parts that are computed one after the other - first add up their weights, then each takes
-    the gradient of its `loss_share`; the sum of these gradients is that of the whole batch:
+    Weights depend on targets and step only, never on the network. So the parts of a batch -
+    replicas, or parts that are computed one after the other - first add up their weights, then
+    each takes the gradient of its `loss_share`; the sum of these gradients is that of the whole
+    batch:
 
-        totals = all_reduce(sum(loss.weights(labels, step), axis=0))
-        with tape: share = loss_share(loss.errors(labels, logits, step), totals)
+        totals = all_reduce(sum(loss.weights(targets, step), axis=0))
+        with tape: share = loss_share(loss.errors(targets, maps, step), totals)
         gradient = all_reduce(tape.gradient(share, variables))
+
+    What is no mean over pixels, as Dice, is a mean over patches: of each patch that counts its
+    own, with the weight 1. What a term counts for beside the others is a factor on its errors.
 
     All values are float32, whatever the precision of the network. A patch that is ignored as a
     whole has errors and weights 0.
     """
 
-    def weights(self, labels: Tensor, step: Tensor | int) -> Tensor:
-        """Labels (n, h, w), and how many steps were taken before, to weights (n, terms)."""
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms in their order, for the log."""
 
-    def errors(self, labels: Tensor, logits: Tensor, step: Tensor | int) -> Tensor:
-        """Labels (n, h, w), the map they are for, and the step, to errors (n, terms)."""
+    def weights(self, targets: TargetTensors, step: Tensor | int) -> Tensor:
+        """Return the weights (n, terms).
+
+        Args:
+            targets: what each output is compared with.
+            step: how many steps were taken before.
+        """
+
+    def errors(self, targets: TargetTensors, maps: MapTensors, step: Tensor | int) -> Tensor:
+        """Return the errors (n, terms).
+
+        Args:
+            targets: what each output is compared with.
+            maps: the outputs.
+            step: how many steps were taken before.
+        """
 
 
-def loss_share(errors: Tensor, totals: Tensor) -> Tensor:
-    """What patches add to the loss of the batch they belong to, one number.
+def loss_terms(errors: Tensor, totals: Tensor) -> Tensor:
+    """Return what patches add to each term of the loss of the batch they belong to, (terms,).
 
     Args:
         errors: (m, terms) of the patches of this part.
         totals: (terms,) sums of the weights of all patches of the batch, other parts' included.
     """
     # A batch may be ignored as a whole: then the loss is 0, not 0/0.
-    return ops.sum(ops.divide_no_nan(ops.sum(errors, axis=0), totals))
+    return ops.divide_no_nan(ops.sum(errors, axis=0), totals)
+
+
+def loss_share(errors: Tensor, totals: Tensor) -> Tensor:
+    """Return what patches add to the loss of their batch, one number; see `loss_terms`."""
+    return ops.sum(loss_terms(errors, totals))
 
 
 def loss_of_each(errors: Tensor, weights: Tensor) -> Tensor:
-    """The loss of each patch as if it were the batch, (n,); 0 where nothing of it counts."""
+    """Return the loss of each patch as if it were the batch, (n,); 0 where nothing of it counts."""
     return ops.sum(ops.divide_no_nan(errors, weights), axis=-1)

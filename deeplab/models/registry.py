@@ -8,16 +8,18 @@ from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.deeplabv3plus.targets import encode
 from deeplab.models.dense.decode import predictor
-from deeplab.models.dense.losses import losses
+from deeplab.models.dense.losses import semantic_loss
 from deeplab.models.family import Family
 
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="deeplabv3plus",
         config=DeepLabV3PlusConfig,
+        needs=frozenset({"labels"}),
+        answer="labels",
         build=build,
         encode=encode,
-        losses=losses,
+        loss=semantic_loss,
         predictor=predictor,
         head_layers=("image_pooling", "aspp", "decoder", "logits"),
         logit_layers=("logits",),

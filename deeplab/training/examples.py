@@ -98,7 +98,7 @@ def region_panels(
     bar_um = _bar_um(region.box.width * region.frame.mpp_work)
     panels = three_panels(
         rgb,
-        truth=truth,
+        truth=truth["labels"],
         prediction=region.prediction,
         classes=classes,
         bar_px=bar_um / region.frame.mpp_work,

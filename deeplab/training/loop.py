@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from deeplab.config.train_request import DescentSettings, ReducePrecision
 from deeplab.data.batches import Batch
-from deeplab.models.loss import Loss, loss_of_each, loss_share
+from deeplab.models.loss import Loss, TargetTensors, loss_of_each, loss_terms
 from deeplab.training.distribution import (
     Replicas,
     joined_over_replicas,
@@ -44,6 +44,7 @@ class StepDone(NamedTuple):
     Attributes:
         step: its number, counted from 1.
         loss: of the batch, on all machines together.
+        terms: what each term of the loss adds to it, by name.
         is_sound: the loss and its gradients are numbers.
         numbers: (n,) of the patches of all machines.
         places: (n, 3) where they were cut.
@@ -52,6 +53,7 @@ class StepDone(NamedTuple):
 
     step: int
     loss: float
+    terms: Mapping[str, float]
     is_sound: bool
     numbers: NDArray[np.int64]
     places: NDArray[np.float64]
@@ -63,7 +65,7 @@ class _Found(NamedTuple):
 
     gradients: Sequence[Tensor]
     statistics: Sequence[Tensor]
-    loss: Tensor  # their share of that of the batch
+    terms: Tensor  # (terms,) their share of each term of the loss of the batch
     losses: Tensor  # (n,) of each patch
 
 
@@ -73,7 +75,7 @@ class Trainer:
     Args:
         network: uint8 RGB (n, side, side, 3) in, named maps out; made in the scope of `replicas`.
         averaged: one like it, for the moving average of its weights; None: none is kept.
-        losses: by the name of the map.
+        loss: of all maps together.
         settings: of the descent.
         class_layers: beginnings of the names of the layers of the classes.
         replicas: of the network.
@@ -93,7 +95,7 @@ class Trainer:
         *,
         network: keras.Model,
         averaged: keras.Model | None,
-        losses: Mapping[str, Loss],
+        loss: Loss,
         settings: DescentSettings,
         class_layers: tuple[str, ...],
         replicas: Replicas,
@@ -103,7 +105,7 @@ class Trainer:
     ) -> None:
         self._parts = settings.gradient_accumulation
         replicas.check_batch(batch_size, self._parts)
-        self._network, self._losses, self._settings = network, losses, settings
+        self._network, self._loss, self._settings = network, loss, settings
         self._replicas, self._batch_size, self._seed = replicas, batch_size, seed
         self._reduced_in = tf.as_dtype(reduce_precision if replicas.count > 1 else "float32")
         # float16 has no small numbers: the loss is enlarged, as far as gradients do not overflow.
@@ -155,11 +157,9 @@ class Trainer:
             TrainingError: another machine is gone.
         """
         with self._replicas.watched():
-            self._begun.append(
-                self._one_step(
-                    *(self._replicas.place(x) for x in (batch.rgb, batch.labels, batch.places))
-                )
-            )
+            place = self._replicas.place
+            targets = {name: place(values) for name, values in batch.targets.items()}
+            self._begun.append(self._one_step(place(batch.rgb), targets, place(batch.places)))
         return self._look(self._behind)
 
     def finish(self) -> Iterator[StepDone]:
@@ -173,12 +173,13 @@ class Trainer:
     def _look(self, behind: int) -> Iterator[StepDone]:
         while len(self._begun) > behind:
             with self._replicas.watched():
-                loss, is_sound, places, losses = (x.numpy() for x in self._begun.popleft())
+                loss, terms, is_sound, places, losses = (x.numpy() for x in self._begun.popleft())
             first = self._looked_at * self._batch_size
             self._looked_at += bool(is_sound)
             yield StepDone(
                 step=first // self._batch_size + 1,
                 loss=float(loss),
+                terms=dict(zip(self._loss.terms, terms.tolist(), strict=True)),
                 is_sound=bool(is_sound),
                 numbers=np.arange(first, first + self._batch_size),
                 places=places,
@@ -187,8 +188,8 @@ class Trainer:
 
     # What follows is traced once, into one graph.
 
-    def _step(self, rgb: Tensor, labels: Tensor, places: Tensor) -> tuple[Tensor, ...]:
-        told, values = self._replicas.run(self._on_replica, rgb, labels, places)
+    def _step(self, rgb: Tensor, targets: TargetTensors, places: Tensor) -> tuple[Tensor, ...]:
+        told, values = self._replicas.run(self._on_replica, rgb, targets, places)
         for variable, value in zip(self._written(), values, strict=True):
             self._replicas.assign(variable, value)
         return tuple(self._replicas.any_of(x) for x in told)
@@ -200,13 +201,14 @@ class Trainer:
         return [*state.weights, *state.statistics, *slots, *state.averages, *counters]
 
     def _on_replica(
-        self, rgb: Tensor, labels: Tensor, places: Tensor
+        self, rgb: Tensor, targets: TargetTensors, places: Tensor
     ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """What is told of a step, and the new values of all that is written."""
         state = self.state
         scale = tf.convert_to_tensor(state.scale)
-        found = self._find(rgb, labels, scale)
-        loss = sum_over_replicas(found.loss)
+        found = self._find(rgb, targets, scale)
+        terms = sum_over_replicas(found.terms)
+        loss = tf.reduce_sum(terms)
         gradients = [
             tf.cast(g, tf.float32) / scale
             for g in sum_over_replicas([tf.cast(g, self._reduced_in) for g in found.gradients])
@@ -223,27 +225,25 @@ class Trainer:
         losses = found.losses
         if self._replicas.count > 1:
             losses, places = joined_over_replicas(losses), joined_over_replicas(places)
-        return (loss, is_sound, places, losses), values
+        return (loss, terms, is_sound, places, losses), values
 
-    def _find(self, rgb: Tensor, labels: Tensor, scale: Tensor) -> _Found:
+    def _find(self, rgb: Tensor, targets: TargetTensors, scale: Tensor) -> _Found:
         """Loss and gradients of a replica's patches, one part of them after the other."""
         step = tf.convert_to_tensor(self.state.step) + self._settings.global_step
-        totals = [
-            sum_over_replicas(tf.reduce_sum(loss.weights(labels, step), axis=0))
-            for loss in self._losses.values()
-        ]
+        totals = sum_over_replicas(tf.reduce_sum(self._loss.weights(targets, step), axis=0))
         # One trace for all parts. Replicas meet inside of a part, and so each is traced then.
         find_part = self._find_part
         if self._replicas.count == 1:
             find_part = tf.function(find_part, autograph=False)
         statistics: Sequence[Tensor] = [tf.convert_to_tensor(v) for v in self.state.statistics]
         found: list[_Found] = []
-        for part, patches in enumerate(
-            zip(tf.split(rgb, self._parts), tf.split(labels, self._parts), strict=True)
-        ):
+        rgb_parts = tf.split(rgb, self._parts)
+        target_parts = {name: tf.split(values, self._parts) for name, values in targets.items()}
+        for part in range(self._parts):
             # One after the other, or they would take the memory of all at once.
             with tf.control_dependencies(found[-1].gradients if found else []):
-                some, truth = (tf.identity(x) for x in patches)
+                some = tf.identity(rgb_parts[part])
+                truth = {name: tf.identity(parts[part]) for name, parts in target_parts.items()}
             draw = (step * self._parts + part) * self._replicas.count
             draw += tf.cast(replica_number(), tf.int64)
             sums = found[-1].gradients if found else None
@@ -255,15 +255,15 @@ class Trainer:
         return _Found(
             gradients=found[-1].gradients,
             statistics=statistics,
-            loss=tf.add_n([x.loss for x in found]),
+            terms=tf.add_n([x.terms for x in found]),
             losses=tf.concat([x.losses for x in found], axis=0),
         )
 
     def _find_part(
         self,
         rgb: Tensor,
-        labels: Tensor,
-        totals: Sequence[Tensor],
+        targets: TargetTensors,
+        totals: Tensor,
         step: Tensor,
         statistics: Sequence[Tensor],
         draw: Tensor,
@@ -271,19 +271,17 @@ class Trainer:
     ) -> tuple[Tensor, ...]:
         """See `_Found`; gradients are those of the loss times `scale`."""
         weights = [tf.convert_to_tensor(v) for v in self.state.weights]
-        share, losses = 0.0, 0.0
         with tf.GradientTape() as tape:
             tape.watch(weights)
             maps, counted = self._network.stateless_call(
                 weights, self._with_seeds(statistics, draw), rgb, training=True
             )
-            for (name, loss), total in zip(self._losses.items(), totals, strict=True):
-                errors = loss.errors(labels, maps[name], step)
-                share += loss_share(errors, total)
-                losses += loss_of_each(tf.stop_gradient(errors), loss.weights(labels, step))
-            scaled = share * scale
+            errors = self._loss.errors(targets, maps, step)
+            terms = loss_terms(errors, totals)
+            scaled = tf.reduce_sum(terms) * scale
+        losses = loss_of_each(tf.stop_gradient(errors), self._loss.weights(targets, step))
         gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
-        return gradients, self._caught_up(statistics, counted), share, losses
+        return gradients, self._caught_up(statistics, counted), terms, losses
 
     def _caught_up(self, before: Sequence[Tensor], counted: Sequence[Tensor]) -> list[Tensor]:
         """Statistics after some patches.

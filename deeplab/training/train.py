@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -28,7 +29,7 @@ from deeplab.data.augment import Augmentation
 from deeplab.data.batches import batches
 from deeplab.data.mining import HardPlaces
 from deeplab.data.opening import OpenedSlides, open_slides
-from deeplab.data.sampling import PatchSampler, Scales
+from deeplab.data.sampling import PatchForm, PatchSampler, Scales
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import AccessDeniedError, UnreachableError
 from deeplab.files import check_writable
@@ -205,10 +206,16 @@ def _make_sampler(
     opened: OpenedSlides,
     hard: HardPlaces | None,
 ) -> PatchSampler:
+    family = family_of(config)
     return PatchSampler(
         slides=opened.learn,
         label_count=opened.classes.label_count,
-        side=config.crop_size,
+        form=PatchForm(
+            side=config.crop_size,
+            margin=config.tiling.margin,
+            needs=family.needs,
+            encode=partial(family.encode, config),
+        ),
         scales=Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample),
         augmentation=Augmentation(request),
         settings=request,
@@ -228,7 +235,7 @@ def _make_trainer(
     return Trainer(
         network=network,
         averaged=averaged,
-        losses=family.losses(config, request),
+        loss=family.loss(config, request),
         settings=request,
         class_layers=family.last_layers(request),
         replicas=replicas,

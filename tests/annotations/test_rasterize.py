@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from deeplab.annotations.rasterize import ShapeIndex, draw, fill_polygon
 from deeplab.annotations.shapes import Annotations, Layer, Shape
+from deeplab.config.classes import IGNORE
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
 NUMBER = st.floats(-30, 60, allow_nan=False)
@@ -102,3 +103,59 @@ def test_a_large_box_is_drawn_in_bands_without_seams():
     labels = draw(annotations, {"a": 1}, frame.box, frame)
     assert int(labels.sum()) == pytest.approx(disc.area, rel=1e-4)
     assert (labels == labels[::-1]).mean() > 0.9999
+
+
+def layers_of(**rings):
+    """Annotations of polygons by layer name."""
+    layers = (
+        Layer(name, (0, 0, 0), tuple(Shape(shapely.Polygon(ring)) for ring in some))
+        for name, some in rings.items()
+    )
+    return Annotations(tuple(layers))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(RING, min_size=1, max_size=6), SCALE, SCALE, st.integers(1, 9), st.integers(1, 9))
+def test_objects_are_numbered_as_a_painter_would_and_alike_in_every_box(rings, sx, sy, high, wide):
+    values = {"a": 1, "b": 2, "ignored": IGNORE}
+    annotations = layers_of(b=rings[1::3], a=rings[::3], ignored=rings[2::3])
+    frame = WorkFrame(sx, sy, 20, 20, 1.0)
+    whole = WorkBox(-3, -2, 20, 20)
+    painted, number = np.zeros((20, 20), np.int32), 0
+    for name, value in values.items():
+        for shape in annotations.layer(name).shapes:
+            number += value != IGNORE
+            mask = np.zeros((20, 20), np.uint8)
+            fill_polygon(mask, shape.polygon, 1, x_origin=-3, y_origin=-2, scale_x=sx, scale_y=sy)
+            painted[mask == 1] = number if value != IGNORE else 0
+    index = ShapeIndex(annotations, values)
+    found = index.draw_instances(whole, frame)
+    np.testing.assert_array_equal(found, painted)
+    assert found.dtype == np.int32
+    labels = index.draw(whole, frame)
+    np.testing.assert_array_equal(found > 0, (labels > 0) & (labels != IGNORE))
+    for y in range(-2, 18, high):
+        for x in range(-3, 17, wide):
+            box = WorkBox(x, y, wide, high).intersection(whole)
+            np.testing.assert_array_equal(
+                index.draw_instances(box, frame), painted[box.within(whole)]
+            )
+
+
+def test_objects_that_touch_stay_apart_and_holes_belong_to_none():
+    ring = shapely.box(0, 0, 4, 4) - shapely.box(1, 1, 3, 3)
+    shapes = (Shape(ring), Shape(shapely.box(4, 0, 6, 4)), Shape(shapely.box(1, 1, 2, 2)))
+    annotations = Annotations((Layer("a", (0, 0, 0), shapes),))
+    frame = WorkFrame(1, 1, 6, 4, 1)
+    found = ShapeIndex(annotations, {"a": 1}).draw_instances(frame.box, frame)
+    np.testing.assert_array_equal(
+        found, [[1, 1, 1, 1, 2, 2], [1, 3, 0, 1, 2, 2], [1, 0, 0, 1, 2, 2], [1, 1, 1, 1, 2, 2]]
+    )
+
+
+def test_finished_regions_are_no_objects():
+    square = [(0, 0), (4, 0), (4, 4), (0, 4)]
+    annotations = layers_of(done=[square], nucleus=[[(1, 1), (2, 1), (2, 2), (1, 2)]])
+    frame = WorkFrame(1, 1, 4, 4, 1)
+    found = ShapeIndex(annotations, {"done": 0, "nucleus": 1}).draw_instances(frame.box, frame)
+    assert found.sum() == found[1, 1] == 1

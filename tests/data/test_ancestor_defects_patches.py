@@ -8,7 +8,7 @@ from scipy import stats
 
 from deeplab.config.train_request import AugmentSettings, PatchSettings
 from deeplab.data.augment import Augmentation
-from deeplab.data.sampling import PatchSampler, Scales
+from deeplab.data.sampling import PatchForm, PatchSampler, Scales
 from deeplab.exchange.labelling import Labelling
 from tests.data.annotated_slides import OBJECT, TISSUE, annotated, labelled
 
@@ -21,7 +21,7 @@ def patches(slides, count, *, labels=2, scales=None, augment=0.0, flip=True, **s
     sampler = PatchSampler(
         slides=slides,
         label_count=labels,
-        side=SIDE,
+        form=PatchForm(side=SIDE),
         scales=scales or Scales(work_mpp=0.5),
         augmentation=Augmentation(
             AugmentSettings(augment=0, augment_elastic=augment, augment_flip=flip, **own)
@@ -35,9 +35,9 @@ def test_defect_1_augmented_patches_keep_their_labels():
     slides = [annotated([(1, 200, 200, 70), (1, 330, 260, 50)])]
     agreements, shares = [], []
     for patch in patches(slides, 60, augment=1.0, class_shares=(0, 1)):
-        dark, judged = patch.rgb[..., 0] < DARK, patch.labels != 255
-        agreements.append(np.mean((patch.labels == 1)[judged] == dark[judged]))
-        shares.append(np.mean(patch.labels == 1))
+        dark, judged = patch.rgb[..., 0] < DARK, patch.targets["labels"] != 255
+        agreements.append(np.mean((patch.targets["labels"] == 1)[judged] == dark[judged]))
+        shares.append(np.mean(patch.targets["labels"] == 1))
     assert min(agreements) > 0.98
     assert min(shares) > 0.02, "a patch drawn for an object shows none of it"
 
@@ -52,7 +52,9 @@ def test_defect_2_the_first_and_the_last_class_are_drawn_as_often_as_the_others(
     shapes = {f"class {label}": list(painted.shapes_of(label)) for label in (1, 2, 3)}
     slide = labelled(grey, shapes, Labelling(classes=tuple(shapes)), tissue=tissue)
     made = patches([slide], 600, labels=4, include_background_prob=0.0)
-    seen = Counter(int(np.where(p.labels == 255, 0, p.labels).max()) for p in made)
+    seen = Counter(
+        int(np.where(p.targets["labels"] == 255, 0, p.targets["labels"]).max()) for p in made
+    )
     counts = [seen[label] for label in range(4)]
     assert stats.chisquare(counts).pvalue > 0.001, counts
     # The same number of draws would have shown the ancestor's fault.
@@ -67,7 +69,7 @@ def test_defect_3_what_was_drawn_is_in_the_middle_at_every_scale(downsample, aug
     made = patches(slides, 80, scales=scales, augment=augment, class_shares=(0, 1))
     middles = []
     for patch in made:
-        rows, cols = np.nonzero(patch.labels == 1)
+        rows, cols = np.nonzero(patch.targets["labels"] == 1)
         assert rows.size, "the object that was drawn is not in the patch"
         middles.append((rows.mean(), cols.mean()))
     assert np.mean(middles, axis=0) == pytest.approx([SIDE / 2, SIDE / 2], abs=SIDE / 10)
@@ -80,7 +82,7 @@ def test_defect_6_patches_reach_the_slides_outermost_pixels():
     slide = labelled(rgb, {}, Labelling(classes=("a",)))
     shown = np.zeros((230, 250), np.bool_)
     for patch in patches([slide], 150):
-        there = patch.labels != 255
+        there = patch.targets["labels"] != 255
         shown[patch.rgb[..., 1][there], patch.rgb[..., 0][there]] = True
     assert shown.all()
 
@@ -88,10 +90,10 @@ def test_defect_6_patches_reach_the_slides_outermost_pixels():
 @pytest.mark.parametrize("augment", [0.0, 1.0])
 def test_defect_6_a_slide_smaller_than_a_patch_is_shown_whole(augment):
     for patch in patches([annotated([(1, 10, 10, 10)], side=40)], 12, augment=augment):
-        judged = patch.labels != 255
+        judged = patch.targets["labels"] != 255
         scale = np.sqrt(judged.sum() / 40**2)
         assert 0.7 < scale < 1.4 if augment else scale == 1
-        assert (patch.labels == 1).sum() == pytest.approx(100 * scale**2, rel=0.5)
+        assert (patch.targets["labels"] == 1).sum() == pytest.approx(100 * scale**2, rel=0.5)
         assert (patch.rgb[~judged] > TISSUE - 60).mean() > 0.9
 
 
@@ -101,7 +103,7 @@ def test_defect_12_slides_of_20x_and_40x_show_the_same_object_in_the_same_size(a
     forty = annotated([(1, 500, 500, 72)], mpp=0.25, side=1200)
     sizes = {0: [], 1: []}
     for patch in patches([twenty, forty], 240, augment=augment, class_shares=(0, 1)):
-        found = patch.labels == 1
+        found = patch.targets["labels"] == 1
         if not (found[[0, -1]].any() or found[:, [0, -1]].any()):
             sizes[patch.place.slide].append(np.sqrt(found.sum()))
             assert np.sqrt((patch.rgb[..., 0] < DARK).sum()) == pytest.approx(

@@ -33,7 +33,8 @@ def coded_patch(side, random):
 def warped(augment, random):
     warp = augment.warp(SIDE, random)
     rgb, labels = coded_patch(warp.reads(SIDE, warp.scale), random)
-    return warp.apply(rgb, labels, SIDE, warp.scale)
+    rgb, truth = warp.apply(rgb, {"labels": labels}, SIDE, warp.scale)
+    return rgb, truth["labels"]
 
 
 @pytest.mark.parametrize("kinds", [(), *[(kind,) for kind in GEOMETRIC], GEOMETRIC])
@@ -66,8 +67,10 @@ def test_what_is_read_is_enough_for_every_turn_scale_and_bend():
         warp = augment.warp(SIDE, random)
         read = warp.reads(SIDE, warp.scale)
         everything = np.zeros((read, read), np.uint8)
-        _, labels = warp.apply(np.zeros((read, read, 3), np.uint8), everything, SIDE, warp.scale)
-        assert (labels == 0).all(), "255 says that pixels were needed that were not read"
+        _, truth = warp.apply(
+            np.zeros((read, read, 3), np.uint8), {"labels": everything}, SIDE, warp.scale
+        )
+        assert (truth["labels"] == 0).all(), "255 says that pixels were needed that were not read"
 
 
 def test_strength_0_of_everything_changes_nothing():
@@ -75,9 +78,9 @@ def test_strength_0_of_everything_changes_nothing():
     rgb, labels = coded_patch(SIDE, random)
     warp = augment.warp(SIDE, random)
     assert warp.reads(SIDE, 1.0) == SIDE
-    same_rgb, same_labels = warp.apply(rgb, labels, SIDE, 1.0)
+    same_rgb, same = warp.apply(rgb, {"labels": labels}, SIDE, 1.0)
     assert (augment.recolour(same_rgb, random) == rgb).all()
-    assert (same_labels == labels).all()
+    assert (same["labels"] == labels).all()
 
 
 @pytest.mark.parametrize("kind", GEOMETRIC)
@@ -128,7 +131,7 @@ def test_the_same_draws_give_the_same_patch(kind):
         warp = augment.warp(SIDE, random)
         first = (len(rgb) - warp.reads(SIDE, warp.scale)) // 2
         part = slice(first, first + warp.reads(SIDE, warp.scale))
-        pixels, _ = warp.apply(rgb[part, part], labels[part, part], SIDE, warp.scale)
+        pixels, _ = warp.apply(rgb[part, part], {"labels": labels[part, part]}, SIDE, warp.scale)
         return augment.recolour(pixels, random)
 
     same = [np.array_equal(made(seed), made(seed)) for seed in range(10)]

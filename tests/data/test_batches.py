@@ -16,11 +16,13 @@ def numbered(number):
     time.sleep(0.001 * (number % 3))  # so that later patches are ready before earlier ones
     value = number % 256
     place = Place(number % 3, number + 0.25, 7.0)
-    return Patch(np.full((2, 2, 3), value, np.uint8), np.full((2, 2), value, np.uint8), place)
+    return Patch(
+        np.full((2, 2, 3), value, np.uint8), {"out": np.full((2, 2), value, np.uint8)}, place
+    )
 
 
 def numbers(made):
-    return [batch.labels[:, 0, 0].tolist() for batch in made]
+    return [batch.targets["out"][:, 0, 0].tolist() for batch in made]
 
 
 def test_batches_hold_their_own_patches_in_order():

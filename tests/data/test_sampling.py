@@ -9,7 +9,7 @@ import pytest
 from deeplab.config.train_request import AugmentSettings, PatchSettings
 from deeplab.data.augment import Augmentation
 from deeplab.data.mining import BLOCK_STEPS, HardPlaces
-from deeplab.data.sampling import PatchSampler, Scales
+from deeplab.data.sampling import PatchForm, PatchSampler, Scales
 from deeplab.errors import (
     AccessDeniedError,
     ServerError,
@@ -34,7 +34,7 @@ def sampler(
     return PatchSampler(
         slides=slides,
         label_count=labels,
-        side=SIDE,
+        form=PatchForm(side=SIDE),
         scales=scales or Scales(work_mpp=0.5),
         augmentation=Augmentation(augment),
         settings=PatchSettings(**{"include_background_prob": 0.0} | settings),
@@ -49,7 +49,7 @@ def test_a_patch_is_a_function_of_its_number_and_the_seed():
     backwards = [again.patch(n) for n in reversed(range(6))][::-1]
     for a, b in zip(forwards, backwards, strict=True):
         assert (a.rgb == b.rgb).all()
-        assert (a.labels == b.labels).all()
+        assert (a.targets["labels"] == b.targets["labels"]).all()
     other = sampler(slides, strength=1.0, seed=1).patch(0)
     assert (other.rgb != forwards[0].rgb).any()
 
@@ -57,15 +57,15 @@ def test_a_patch_is_a_function_of_its_number_and_the_seed():
 def test_pixels_beyond_the_slide_are_ignored():
     slides = [annotated([(1, 0, 0, 20)], side=100)]
     patches = [sampler(slides).patch(n) for n in range(40)]
-    beyond = [patch for patch in patches if (patch.labels == 255).any()]
+    beyond = [patch for patch in patches if (patch.targets["labels"] == 255).any()]
     assert beyond
     for patch in beyond:
-        assert (patch.rgb[patch.labels == 255] == 255).all()
+        assert (patch.rgb[patch.targets["labels"] == 255] == 255).all()
 
 
 def test_background_is_drawn_where_no_class_is():
     slides = [annotated([(1, 250, 250, 100)], side=1000)]
-    empty = sum((sampler(slides).patch(n).labels == 0).all() for n in range(60))
+    empty = sum((sampler(slides).patch(n).targets["labels"] == 0).all() for n in range(60))
     assert empty >= 10
 
 
@@ -77,9 +77,9 @@ def test_a_patch_that_is_not_augmented_is_what_a_segmentation_would_read(mpp):
     for number in range(10):
         patch = draws.patch(number)
         x, y = (round(v / frame.scale_x - SIDE / 2) for v in patch.place[1:])
-        rgb, labels = slide.read(frame, WorkBox(x, y, SIDE, SIDE))
+        rgb, truth = slide.read(frame, WorkBox(x, y, SIDE, SIDE))
         assert (patch.rgb == rgb).all()
-        assert (patch.labels == labels).all()
+        assert (patch.targets["labels"] == truth["labels"]).all()
 
 
 def test_scale_augmentation_varies_about_the_scale_asked_for():
@@ -87,7 +87,7 @@ def test_scale_augmentation_varies_about_the_scale_asked_for():
     draws = sampler([slide], scales=Scales(work_mpp=0.5), class_shares=(0, 1), scale=1.0)
     sides = []
     for number in range(150):
-        labels = draws.patch(number).labels == 1
+        labels = draws.patch(number).targets["labels"] == 1
         if labels.any() and not (labels[[0, -1]].any() or labels[:, [0, -1]].any()):
             sides.append(np.sqrt(labels.sum()))
     assert len(sides) > 60

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeplab.config.classes import IGNORE
-from deeplab.errors import AnnotationError
+from deeplab.errors import AnnotationError, ConfigError
 from deeplab.exchange.labelling import Labelling
 from deeplab.geometry.frames import WorkBox
 from tests.data.annotated_slides import OBJECT, TISSUE, annotated, labelled
@@ -21,7 +21,8 @@ GREY = np.full((96, 96, 3), TISSUE, np.uint8)
 def test_pixels_and_labels_are_of_the_same_place():
     slide = annotated([(1, 100, 60, 40)], side=200)
     frame = slide.slide.frame(0.5)
-    rgb, labels = slide.read(frame, WorkBox(90, 50, 60, 60))
+    rgb, truth = slide.read(frame, WorkBox(90, 50, 60, 60))
+    labels = truth["labels"]
     assert (labels == 1).sum() == 40 * 40
     assert (rgb[labels == 1] == OBJECT).all()
     assert (rgb[labels == 0] == TISSUE).all()
@@ -29,7 +30,7 @@ def test_pixels_and_labels_are_of_the_same_place():
 
 def test_beyond_the_slide_nothing_is_known():
     slide = annotated([(1, 0, 0, 10)], side=50)
-    _, labels = slide.read(slide.slide.frame(0.5), WorkBox(-20, 30, 30, 40))
+    labels = slide.labels(slide.slide.frame(0.5), WorkBox(-20, 30, 30, 40))
     assert (labels[:, :20] == IGNORE).all()
     assert (labels[20:] == IGNORE).all()
     assert (labels[:20, 20:] == 0).all()
@@ -37,8 +38,25 @@ def test_beyond_the_slide_nothing_is_known():
 
 def test_a_slide_beside_the_box_is_ignored_whole():
     slide = annotated([(1, 0, 0, 10)], side=50)
-    _, labels = slide.read(slide.slide.frame(0.5), WorkBox(500, 500, 8, 8))
+    labels = slide.labels(slide.slide.frame(0.5), WorkBox(500, 500, 8, 8))
     assert (labels == IGNORE).all()
+
+
+def test_truth_is_drawn_of_the_kinds_that_are_needed():
+    slide = annotated([(1, 20, 20, 10), (2, 40, 20, 10), (1, 60, 20, 10), (IGNORE, 42, 20, 4)])
+    frame = slide.slide.frame(0.5)
+    box = WorkBox(-8, 15, 100, 20)
+    rgb, truth = slide.read(frame, box, {"labels", "instances"})
+    assert rgb.shape == (20, 100, 3)
+    assert truth["instances"].dtype == np.int32
+    # Numbered class by class; under what is ignored and beyond the slide there is none.
+    assert np.unique(truth["instances"]).tolist() == [0, 1, 2, 3]
+    columns = [28 + 5, 68 + 5, 48 + 1, 48 + 3, 2]
+    assert truth["instances"][6, columns].tolist() == [1, 2, 3, 0, 0]
+    _, labels = slide.read(frame, box)
+    assert list(labels) == ["labels"]
+    with pytest.raises(ConfigError, match="needs must be some of labels, instances, but is 'pre"):
+        slide.truth(frame, box, {"labels", "presence"})
 
 
 def test_the_extent_holds_all_shapes():

@@ -33,29 +33,25 @@ def check_network_takes_tiles_of_any_size(family: Family, config: NetworkConfig)
 def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -> None:
     keras.utils.set_random_seed(1)
     network = family.build(config)
-    losses = family.losses(config, LossSettings())
+    loss = family.loss(config, LossSettings())
     tiles = noise_tile(65, count=2) // 2
     tiles[:, :, 32:] += 127
     labels = np.zeros((2, 65, 65), np.uint8)
     labels[:, :, 32:] = 1
-    targets = {name: np.stack([t[name] for t in map(family.encode, labels)]) for name in losses}
+    encoded = [family.encode(config, {"labels": each}) for each in labels]
+    targets = {name: np.stack([each[name] for each in encoded]) for name in encoded[0]}
+    totals = tf.reduce_sum(loss.weights(targets, 0), axis=0)
     optimizer = keras.optimizers.Adam(1e-2)
 
     @tf.function
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             maps = network(tiles, training=True)
-            loss = sum(
-                loss_share(
-                    losses[name].errors(targets[name], maps[name], 0),
-                    tf.reduce_sum(losses[name].weights(targets[name], 0), axis=0),
-                )
-                for name in losses
-            )
+            value = loss_share(loss.errors(targets, maps, 0), totals)
         optimizer.apply(
-            tape.gradient(loss, network.trainable_variables), network.trainable_variables
+            tape.gradient(value, network.trainable_variables), network.trainable_variables
         )
-        return loss
+        return value
 
     values = [float(step()) for _ in range(8)]
     assert values[-1] < 0.95 * values[0]

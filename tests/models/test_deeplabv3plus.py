@@ -97,7 +97,7 @@ def test_mixed_precision_ends_in_float32():
 
 def test_labels_are_the_likeliest_after_upsampling_the_lowest_of_equals():
     labels = np.random.default_rng(0).integers(0, 3, (9, 9)).astype(np.uint8)
-    target = encode(labels)[SEMANTIC_LOGITS]
+    target = encode(TINY, {"labels": labels})[SEMANTIC_LOGITS]
     certain = 10 * np.eye(3, dtype=np.float32)[target][None]
     np.testing.assert_array_equal(labels_of(certain, 9, 9)[0], labels)
     np.testing.assert_array_equal(labels_of(certain, 33, 33)[0, ::4, ::4], labels)

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from deeplab.config.train_request import LossSettings
 from deeplab.errors import ConfigError
-from deeplab.models.dense.losses import losses
-from deeplab.models.loss import loss_of_each, loss_share
+from deeplab.models.dense.losses import semantic_loss
+from deeplab.models.loss import loss_of_each, loss_share, loss_terms
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import TINY
 
@@ -26,17 +26,17 @@ ALL_TERMS = LossSettings(
 
 
 def make_loss(settings, label_count=3, **config):
-    return losses(dataclasses.replace(TINY, label_count=label_count, **config), settings)[
-        SEMANTIC_LOGITS
-    ]
+    return semantic_loss(dataclasses.replace(TINY, label_count=label_count, **config), settings)
 
 
 def loss_and_gradient(loss, labels, logits, step=0):
     logits = tf.constant(logits)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        totals = tf.reduce_sum(loss.weights(labels, step), axis=0)
-        value = loss_share(loss.errors(labels, logits, step), totals)
+        totals = tf.reduce_sum(loss.weights({SEMANTIC_LOGITS: labels}, step), axis=0)
+        value = loss_share(
+            loss.errors({SEMANTIC_LOGITS: labels}, {SEMANTIC_LOGITS: logits}, step), totals
+        )
     assert value.dtype == tf.float32
     return float(value), tape.gradient(value, logits).numpy()
 
@@ -279,7 +279,7 @@ def test_a_batch_ignored_as_a_whole_costs_nothing(settings):
     value, gradient = loss_and_gradient(loss, labels, logits, 60)
     assert value == 0
     assert np.all(gradient == 0)
-    assert np.all(np.asarray(loss.weights(labels, 60)) == 0)
+    assert np.all(np.asarray(loss.weights({SEMANTIC_LOGITS: labels}, 60)) == 0)
 
 
 @pytest.mark.parametrize("settings", [LossSettings(), ALL_TERMS])
@@ -291,24 +291,45 @@ def test_the_parts_of_a_batch_add_up_to_the_whole(settings, cuts):
     loss = make_loss(settings)
     value, gradient = loss_and_gradient(loss, labels, logits, 60)
     parts = [np.split(labels, cuts), np.split(logits, cuts)]
-    totals = sum(tf.reduce_sum(loss.weights(part, 60), axis=0) for part in parts[0])
+    totals = sum(
+        tf.reduce_sum(loss.weights({SEMANTIC_LOGITS: part}, 60), axis=0) for part in parts[0]
+    )
     shares, gradients = [], []
     for part_labels, part_logits in zip(*parts, strict=True):
         watched = tf.constant(part_logits)
         with tf.GradientTape() as tape:
             tape.watch(watched)
-            share = loss_share(loss.errors(part_labels, watched, 60), totals)
+            errors = loss.errors({SEMANTIC_LOGITS: part_labels}, {SEMANTIC_LOGITS: watched}, 60)
+            share = loss_share(errors, totals)
         shares.append(float(share))
         gradients.append(tape.gradient(share, watched).numpy())
     assert sum(shares) == pytest.approx(value, rel=1e-5)
     np.testing.assert_allclose(np.concatenate(gradients), gradient, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize("settings", [LossSettings(), LossSettings(dice_weight=0), ALL_TERMS])
+def test_each_term_has_a_name_and_together_they_are_the_loss(settings):
+    logits, labels = example()
+    loss = make_loss(settings)
+    targets = {SEMANTIC_LOGITS: labels}
+    weights = loss.weights(targets, 60)
+    terms = loss_terms(
+        loss.errors(targets, {SEMANTIC_LOGITS: logits}, 60), tf.reduce_sum(weights, axis=0)
+    )
+    assert weights.shape == (3, len(loss.terms))
+    assert terms.shape == (len(set(loss.terms)),)
+    value, _ = loss_and_gradient(loss, labels, logits, 60)
+    assert float(tf.reduce_sum(terms)) == pytest.approx(value, rel=1e-6)
+    assert loss.terms[0] == settings.loss.replace("_", " ")
+
+
 def test_each_patch_has_the_loss_that_it_would_have_alone():
     logits, labels = example(count=4)
     labels[2] = 255
     loss = make_loss(ALL_TERMS)
-    each = loss_of_each(loss.errors(labels, logits, 60), loss.weights(labels, 60)).numpy()
+    targets = {SEMANTIC_LOGITS: labels}
+    errors = loss.errors(targets, {SEMANTIC_LOGITS: logits}, 60)
+    each = loss_of_each(errors, loss.weights(targets, 60)).numpy()
     for n in range(4):
         alone, _ = loss_and_gradient(loss, labels[n : n + 1], logits[n : n + 1], 60)
         assert each[n] == pytest.approx(alone, rel=1e-5)
@@ -367,8 +388,9 @@ def test_losses_work_in_a_graph_of_unknown_sizes():
         ]
     )
     def value(labels, logits, step):
-        totals = tf.reduce_sum(loss.weights(labels, step), axis=0)
-        return loss_share(loss.errors(labels, logits, step), totals)
+        totals = tf.reduce_sum(loss.weights({SEMANTIC_LOGITS: labels}, step), axis=0)
+        errors = loss.errors({SEMANTIC_LOGITS: labels}, {SEMANTIC_LOGITS: logits}, step)
+        return loss_share(errors, totals)
 
     expected, _ = loss_and_gradient(loss, labels, logits, 60)
     assert float(value(labels, logits, 60)) == pytest.approx(expected, rel=1e-6)
@@ -378,4 +400,4 @@ def test_weights_must_be_one_a_label():
     with pytest.raises(
         ConfigError, match="class_weights must be 3 numbers, the background's first"
     ):
-        losses(TINY, LossSettings(class_weights=(1.0, 2.0)))
+        semantic_loss(TINY, LossSettings(class_weights=(1.0, 2.0)))

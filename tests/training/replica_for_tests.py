@@ -27,6 +27,12 @@ def replicas(told):
     return open_replicas(MachineSettings(gpu=-1, workers=workers, worker_index=told["worker"]))
 
 
+def share_of(whole, own):
+    """The patches of a batch that one worker learns from."""
+    targets = {name: values[own] for name, values in whole.targets.items()}
+    return Batch(whole.rgb[own], targets, whole.numbers[own], whole.places[own])
+
+
 def main():
     told = json.loads(sys.argv[1])
     together, size = replicas(told), told["settings"]["batch_size"]
@@ -36,7 +42,7 @@ def main():
 
     def batches():
         for number in range(told["steps"]):
-            yield Batch(*(x[own] for x in batch(number, size)))
+            yield share_of(batch(number, size), own)
             Path(told["out"]).with_suffix(".begun").touch()
 
     done = learn(run, batches())

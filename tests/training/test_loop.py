@@ -207,3 +207,11 @@ def test_each_patch_is_told_with_its_own_loss_and_place():
     np.testing.assert_array_equal(done.places, given.places)
     np.testing.assert_array_equal(done.numbers, given.numbers)
     assert done.losses.mean() == pytest.approx(done.loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_accumulation": 2}])
+def test_the_terms_of_the_loss_are_told_one_by_one(settings):
+    (done,) = learn(trainer(dice_weight=0.5, lovasz_weight=0.2, **settings), [batch(0)])
+    assert list(done.terms) == ["cross entropy", "Dice", "Lovasz"]
+    assert sum(done.terms.values()) == pytest.approx(done.loss, rel=1e-6)
+    assert all(value > 0 for value in done.terms.values())

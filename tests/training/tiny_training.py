@@ -47,7 +47,7 @@ def batch(seed, size=BATCH):
     noise = random.integers(0, 60, (size, SIDE, SIDE, 3))
     return Batch(
         (noise + 150 * labels[..., None]).astype(np.uint8),
-        labels,
+        {SEMANTIC_LOGITS: labels},
         np.arange(size) + seed * size,
         random.uniform(0, 100, (size, 3)),
     )
@@ -80,7 +80,7 @@ def trainer(*, replicas=None, dropout=0.0, **settings):
     return Trainer(
         network=learns,
         averaged=averaged,
-        losses=family_of(CONFIG).losses(CONFIG, asked),
+        loss=family_of(CONFIG).loss(CONFIG, asked),
         settings=asked,
         class_layers=LAST_LAYERS,
         replicas=replicas,

@@ -1,13 +1,13 @@
-"""What the network should answer for a tile of labels."""
+"""What the network should answer for a patch."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from deeplab.annotations.rasterize import Truth
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.models.family import Targets
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
 
-def encode(labels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-    """Targets by the output they are for: here the labels (h, w) themselves, 255 to ignore."""
-    return {SEMANTIC_LOGITS: labels}
+def encode(_: DeepLabV3PlusConfig, truth: Truth) -> Targets:
+    """Return the target of each output: here the labels uint8 (h, w) themselves, 255 to ignore."""
+    return {SEMANTIC_LOGITS: truth["labels"]}

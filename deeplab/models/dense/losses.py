@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +26,7 @@ from deeplab.models.dense.region_losses import (
     truth_of,
 )
 from deeplab.models.layers.resize import Tensor, resize_align_corners
-from deeplab.models.loss import Loss
+from deeplab.models.loss import MapTensors, TargetTensors
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
 
@@ -43,8 +42,8 @@ class DenseConfig(Protocol):
         """Work pixels per logit."""
 
 
-def losses(config: DenseConfig, settings: LossSettings) -> Mapping[str, Loss]:
-    """Return the loss of each output, for labels uint8 (n, h, w) and logits (n, h/s, w/s, c).
+def semantic_loss(config: DenseConfig, settings: LossSettings) -> SemanticLoss:
+    """Return the loss of "semantic_logits": targets uint8 (n, h, w), logits (n, h/s, w/s, c).
 
     Raises:
         ConfigError: the class weights are not one a label.
@@ -54,12 +53,11 @@ def losses(config: DenseConfig, settings: LossSettings) -> Mapping[str, Loss]:
         raise ConfigError(
             "class_weights", weights, f"{config.label_count} numbers, the background's first"
         )
-    loss = SemanticLoss(
+    return SemanticLoss(
         settings=settings,
         class_weights=weights,
         label_stride=1 if settings.upsample_logits else config.logit_stride,
     )
-    return {SEMANTIC_LOGITS: loss}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +82,16 @@ class SemanticLoss:
     class_weights: tuple[float, ...]
     label_stride: int
 
-    def weights(self, labels: Tensor, step: Tensor | int) -> Tensor:
+    @property
+    def terms(self) -> tuple[str, ...]:
         """See `Loss`."""
-        labels = self._at_places(labels)
+        settings = self.settings
+        asked = (("Dice", settings.dice_weight), ("Lovasz", settings.lovasz_weight))
+        return (settings.loss.replace("_", " "), *(name for name, weight in asked if weight))
+
+    def weights(self, targets: TargetTensors, step: Tensor | int) -> Tensor:
+        """See `Loss`."""
+        labels = self._at_places(targets[SEMANTIC_LOGITS])
         weights = _flat(pixel_weights(labels, self.class_weights))
         terms = [ops.sum(weights, axis=-1)]
         if self._mines:
@@ -99,10 +104,10 @@ class SemanticLoss:
                 terms.append(ops.max(present, axis=-1))
         return ops.stack(terms, axis=-1)
 
-    def errors(self, labels: Tensor, logits: Tensor, step: Tensor | int) -> Tensor:
+    def errors(self, targets: TargetTensors, maps: MapTensors, step: Tensor | int) -> Tensor:
         """See `Loss`."""
-        labels = self._at_places(labels)
-        logits = ops.cast(logits, "float32")
+        labels = self._at_places(targets[SEMANTIC_LOGITS])
+        logits = ops.cast(maps[SEMANTIC_LOGITS], "float32")
         if self.label_stride == 1:
             _, height, width = ops.shape(labels)
             logits = resize_align_corners(logits, height, width)
