@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import re
 import stat
 import struct
 import tarfile
@@ -27,6 +28,7 @@ SMALL_TOTAL_BYTES = 64 * 2**20  # of all members together
 MAX_HEADER_BYTES = 8 * 2**20  # of a tar file, where nothing else bounds what is read of them
 MAX_NAME_BYTES = 200  # of one step of a path; file systems take 255
 PIECE_BYTES = 2**20
+DRIVE = re.compile("[A-Za-z]:")  # on Windows; TensorFlow's own names end in ":0"
 ZIP, GZIP, TAR = b"PK", b"\x1f\x8b", b"ustar"
 # What zipfile, tarfile, what unpacks for them and JSON raise on what is cut short, altered or made
 # up. NotImplementedError, of ways to pack that nobody can read, is a RuntimeError, too.
@@ -301,6 +303,6 @@ def _problem(name: str) -> str:
         or len(parts) > 50
     ):
         return "has a name that is too long"
-    if parts[0].startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+    if parts[0].startswith("/") or ".." in parts or "\\" in name or DRIVE.match(name):
         return "points outside of the zip"
     return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,16 @@ class NpyError(ValueError):
     """The bytes are no array of plain numbers."""
 
 
-def read_npy(content: bytes) -> NDArray[Any]:
+def read_npy(content: bytes, *, orders: Literal["C", "CF"] = "C") -> NDArray[Any]:
     """Return the array that is written in `content`, which it shares.
 
+    Args:
+        content: Of a file in NumPy's format.
+        orders: Of the numbers in it that are taken: only rows first, or columns first, too.
+
     Raises:
-        NpyError: it is none of numbers or truth values in C order, or `content` holds more or less
-            than its header claims.
+        NpyError: it is none of numbers or truth values in such an order, or `content` holds more or
+            less than its header claims.
     """
     length = int.from_bytes(content[len(MAGIC) : len(MAGIC) + 2], "little")
     start = len(MAGIC) + 2 + length
@@ -42,7 +46,8 @@ def read_npy(content: bytes) -> NDArray[Any]:
     if not SHAPE.fullmatch(header[3]):
         raise NpyError("no array")
     kind = KINDS.get(header[1].decode(errors="replace"))
-    if kind is None or header[2] == b"True":
+    is_by_columns = header[2] == b"True"
+    if kind is None or (is_by_columns and orders == "C"):
         raise NpyError("not made of plain numbers")
     shape = tuple(int(side) for side in re.findall(rb"-?\d+", header[3]))
     size = len(content) - start
@@ -50,4 +55,5 @@ def read_npy(content: bytes) -> NDArray[Any]:
         raise NpyError("cut short")
     if math.prod(shape) * kind.itemsize != size:
         raise NpyError("cut short")
-    return np.frombuffer(content, kind, offset=start).reshape(shape)
+    order: Literal["C", "F"] = "F" if is_by_columns else "C"
+    return np.frombuffer(content, kind, offset=start).reshape(shape, order=order)

@@ -10,6 +10,7 @@ from tests.fuzz.targets.slides import TARGET as SLIDES
 from tests.fuzz.targets.tf1 import CHECKPOINT as TF1_CHECKPOINT
 from tests.fuzz.targets.tf1 import GRAPH as FROZEN_GRAPH
 from tests.fuzz.targets.toml import TARGET as TOML
+from tests.fuzz.targets.torch_file import TARGET as TORCH_FILE
 from tests.fuzz.targets.training_checkpoint import ON_SERVER as SERVER_CHECKPOINT
 from tests.fuzz.targets.training_checkpoint import TARGET as TRAINING_CHECKPOINT
 
@@ -25,5 +26,6 @@ TARGETS = (
     TF1_CHECKPOINT,
     FROZEN_GRAPH,
     KERAS_WEIGHTS,
+    TORCH_FILE,
     TOML,
 )
