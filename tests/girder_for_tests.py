@@ -14,16 +14,17 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from deeplab.server.session import ServerLogin
+from deeplab.server.session import Patience, ServerLogin
 
 TOKEN = "s3cr3t-t0k3n"  # noqa: S105  of a server that lives for one test
+QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)  # of a session
 ITEM = "5f" * 12
 FOLDER = "6a" * 12
 
 
 @dataclass
 class Bodied:
-    """A route whose reply also hangs on what was sent: (query, body)."""
+    """A route whose reply also depends on what was sent: (query, body)."""
 
     reply: Callable
 

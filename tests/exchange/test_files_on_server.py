@@ -9,13 +9,7 @@ import pytest
 from deeplab.errors import SourceError
 from deeplab.exchange.files_on_server import find_files
 from deeplab.server.session import Session
-from tests.girder_for_tests import FOLDER, SlideFolder, fake_girder
-
-
-@pytest.fixture
-def girder():
-    with fake_girder() as girder:
-        yield girder
+from tests.girder_for_tests import FOLDER, SlideFolder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.errors import ServerError
 from deeplab.exchange.layers import ORIGIN, Origin, replace_layers
 from deeplab.server.session import Session
-from tests.girder_for_tests import ITEM, Board, fake_girder
+from tests.girder_for_tests import ITEM, Board
 
 OTHER_ITEM = "4e" * 12
 
@@ -20,12 +20,6 @@ def drawn(*names, side=10.0):
 
 def origin(digest="", *, task="Ingest", source="a.xml"):
     return Origin(task=task, source=source, digest=digest, facts={"file": "a.xml"})
-
-
-@pytest.fixture
-def girder():
-    with fake_girder() as girder:
-        yield girder
 
 
 @pytest.fixture

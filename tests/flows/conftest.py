@@ -1,15 +1,8 @@
-"""A server with slides, as several flows meet it."""
+"""Slides on a server, as several flows meet them."""
 
 import pytest
 
-from tests.girder_for_tests import SlideFolder, fake_girder
-
-
-@pytest.fixture
-def girder():
-    """A server that answers as Girder does."""
-    with fake_girder() as girder:
-        yield girder
+from tests.girder_for_tests import SlideFolder
 
 
 @pytest.fixture

@@ -17,28 +17,14 @@ from deeplab.server.folder_files import (
     upload_file,
 )
 from deeplab.server.items import ItemFile
-from deeplab.server.session import Patience, Session
-from tests.girder_for_tests import FOLDER, ITEM, Shelf, fake_girder, zipped
+from tests.girder_for_tests import FOLDER, ITEM, Shelf, zipped
 
 CONTENT = bytes(range(256)) * 40
-QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     monkeypatch.setattr(client, "PIECE_BYTES", 3000)
-
-
-@pytest.fixture
-def girder():
-    with fake_girder() as girder:
-        yield girder
-
-
-@pytest.fixture
-def session(girder):
-    with Session(girder.login, patience=QUICK) as session:
-        yield session
 
 
 def upload(session, tmp_path, after_piece=lambda: None):

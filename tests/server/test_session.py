@@ -8,9 +8,7 @@ import pytest
 
 from deeplab.errors import AccessDeniedError, ConfigError, ServerError, UnreachableError
 from deeplab.server.session import Patience, ServerLogin, Session
-from tests.girder_for_tests import TOKEN, Raw, fake_girder, raw
-
-QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
+from tests.girder_for_tests import QUICK, TOKEN, Raw, fake_girder, raw
 
 
 def test_the_token_shows_in_no_text():

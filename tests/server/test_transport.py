@@ -14,24 +14,11 @@ import pytest
 
 from deeplab.errors import AccessDeniedError, ServerError
 from deeplab.server import transport
-from deeplab.server.session import JSON_BYTES, Patience, ServerLogin, Session
-from tests.girder_for_tests import TOKEN, Raw, fake_girder, raw
+from deeplab.server.session import JSON_BYTES, ServerLogin, Session
+from tests.girder_for_tests import QUICK, TOKEN, Raw, fake_girder, raw
 
-QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.4)
 WHOLE = b"".join(raw(b"[1, 2, 3]").parts)
 PAUSE_S = 0.1
-
-
-@pytest.fixture
-def girder():
-    with fake_girder() as girder:
-        yield girder
-
-
-@pytest.fixture
-def session(girder):
-    with Session(girder.login, patience=QUICK) as session:
-        yield session
 
 
 def drips(data, at):

@@ -13,7 +13,6 @@ import pytest
 
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import AccessDeniedError, UnknownIdError, UnreachableError
-from deeplab.server.session import Patience, Session
 from deeplab.training import remote_checkpoints
 from deeplab.training.remote_checkpoints import (
     SETTINGS_NAME,
@@ -21,28 +20,15 @@ from deeplab.training.remote_checkpoints import (
     RemoteCheckpoints,
     checkpoints_on_server,
 )
-from tests.girder_for_tests import FOLDER, TOKEN, Shelf, fake_girder
+from tests.girder_for_tests import FOLDER, TOKEN, Shelf
 
-QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, total_s=0.3)
 SETTINGS = '{"seed": 1}'
 LARGE = b"w" * 2**21
 
 
 @pytest.fixture
-def girder():
-    with fake_girder() as girder:
-        yield girder
-
-
-@pytest.fixture
 def shelf(girder):
     return Shelf(girder)
-
-
-@pytest.fixture
-def session(girder):
-    with Session(girder.login, patience=QUICK) as session:
-        yield session
 
 
 def remote_of(session, folder, settings=SETTINGS):
