@@ -89,8 +89,7 @@ def _check_inputs(spec: Spec, given: Mapping[str, str]) -> None:
         if parameter.is_id and on_server:
             continue
         if _is_there(text):
-            if not (Path(text).is_file() or Path(text).is_dir()):
-                raise ConfigError(parameter.name, text, "a plain file or a folder")
+            check_is_readable(parameter.name, text)
             continue
         if _is_there(f"{text}.index"):  # a TensorFlow 1 checkpoint, by the beginning of its name
             continue
@@ -102,6 +101,16 @@ def _check_inputs(spec: Spec, given: Mapping[str, str]) -> None:
         if parameter.is_id:
             raise SlideNotFoundError(text, "does not exist")
         raise ConfigError(parameter.name, text, "a file that exists")
+
+
+def check_is_readable(name: str, text: str) -> None:
+    """Refuse a pipe or a device as a file to read: who reads it waits for ever, or reads for ever.
+
+    Raises:
+        ConfigError: `text`, the setting `name`, is one.
+    """
+    if _is_there(text) and not (Path(text).is_file() or Path(text).is_dir()):
+        raise ConfigError(name, text, "a plain file or a folder")
 
 
 def _is_there(text: str) -> bool:

@@ -8,6 +8,7 @@ from typing import get_args
 
 from deeplab.config.export_request import ExportFormat, ExportRequest
 from deeplab.native_log import remarks_left_out
+from deeplab_cli.binding import check_is_readable
 from deeplab_cli.command import Command, CommandParser
 
 
@@ -23,6 +24,7 @@ def _add_arguments(parser: CommandParser) -> None:
 
 
 def _request(asked: argparse.Namespace) -> ExportRequest:
+    check_is_readable("model", str(asked.model))
     return ExportRequest(model=asked.model, format=asked.format, output=asked.output)
 
 

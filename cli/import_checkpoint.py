@@ -8,7 +8,7 @@ from pathlib import Path
 from deeplab.config.backbones import BACKBONES
 from deeplab.config.import_request import ImportRequest
 from deeplab.native_log import remarks_left_out
-from deeplab_cli.binding import NO_NUMBERS
+from deeplab_cli.binding import NO_NUMBERS, check_is_readable
 from deeplab_cli.command import Command, CommandParser
 
 
@@ -103,6 +103,7 @@ def _add_told(parser: CommandParser) -> None:
 
 
 def _request(asked: argparse.Namespace) -> ImportRequest:
+    check_is_readable("prefix", str(asked.prefix))
     down, across = asked.image_pooling_stride
     return ImportRequest(
         source=asked.prefix,

@@ -18,7 +18,7 @@ from deeplab.errors import DeeplabError
 from deeplab.interrupt import stop_if_asked
 from deeplab.names import shown_name
 from deeplab_cli import progress
-from deeplab_cli.binding import bind, texts_of
+from deeplab_cli.binding import bind, check_is_readable, texts_of
 from deeplab_cli.forms import Spec, read_spec
 from deeplab_cli.hidden import Secrets
 from deeplab_cli.machine import TABLES, Need, as_lack, check_machine, check_place
@@ -117,6 +117,7 @@ def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> d
     if CONFIG not in given:
         return dict(given)
     names = {parameter.name for parameter in spec.parameters}
+    check_is_readable(CONFIG, given[CONFIG])
     settings = read_settings(Path(given[CONFIG]), names | set(task.fields.values()))
     return {**texts_of(spec, task.fields, settings), **given}
 
