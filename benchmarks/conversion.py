@@ -130,7 +130,7 @@ def measure(folder: Path, source: str, suffix: str) -> Measurement:
     words = ["convert", str(read), str(written), *MORE.get(suffix, ())]
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.main", *words], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "deeplab_cli.entry", *words], stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - started

@@ -101,7 +101,7 @@ def measure(slide: Path, model: Path, folder: Path) -> Measurement:
     words = ["segment", str(slide), "--model", str(model), "--annotation", str(out)]
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.main", *words], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "deeplab_cli.entry", *words], stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any
 
 from deeplab import __version__
 from deeplab.errors import OutputError
@@ -22,7 +22,6 @@ from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
 from deeplab_cli.IngestAperioXML.IngestAperioXML import TASK as INGEST
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
-from deeplab_cli.stopping import as_process
 from deeplab_cli.streams import speaking
 from deeplab_cli.task import FAILED, Task, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
@@ -103,12 +102,3 @@ def _help() -> str:
         "deeplab --version",
     ]
     return "\n".join(lines)
-
-
-def entry() -> NoReturn:
-    """Be the process of the command, where it is started as a module."""
-    as_process(main)
-
-
-if __name__ == "__main__":
-    entry()

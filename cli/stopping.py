@@ -61,6 +61,8 @@ def as_process(work: Callable[[], int]) -> NoReturn:
         code = work()
     except Stopped:
         _end(_told_to_stop[0], [])
+    except SystemExit as done:  # of a parser that was asked for help or the version
+        code = done.code if isinstance(done.code, int) else 0
     _leave(code, folder)
 
 

@@ -1,6 +1,7 @@
 """The command as a process: what Girder, Docker and a person call."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from deeplab import __version__
 from deeplab_cli.forms import spec_text
 
 ROOT = Path(__file__).parents[2]
-MAIN = [sys.executable, "-m", "deeplab_cli.main"]
+MAIN = [sys.executable, "-m", "deeplab_cli.entry"]
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -73,4 +74,21 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(words: list[str], start: st
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert answer.stderr.startswith(start)
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "pipe", "--format", "onnx", "--output", "o.onnx"],
+        ["import-checkpoint", "/dev/zero", "--output", "o.zip"],
+        ["convert", "a.xml", "o.json", "--config", "pipe"],
+        ["convert", "pipe", "o.json"],
+    ],
+)
+def test_no_command_waits_for_a_pipe_or_reads_a_device(tmp_path: Path, words: list[str]):
+    os.mkfifo(tmp_path / "pipe")
+    answer = run(*MAIN, *words, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert " must be a plain file or a folder, but is " in answer.stderr
     assert answer.stderr.count("\n") == 1

@@ -16,7 +16,7 @@ from deeplab_cli.machine import NETWORK, TABLES, as_lack, check_machine
 from deeplab_cli.main import main
 from tests.data.folders import square, write_slide
 
-MAIN = [sys.executable, "-m", "deeplab_cli.main"]
+MAIN = [sys.executable, "-m", "deeplab_cli.entry"]
 SEGMENT = ["segment", "a.svs", "--model", "m.zip", "--annotation", "o.anot"]
 FEATURES = ["features", "a.svs", "--csv", "o.csv"]
 TRAIN = ["train", "slides", "m.zip", "--classes", "a"]
@@ -155,7 +155,7 @@ def test_the_edge_makes_one_line_of_it(folder, monkeypatch, capsys):
 
 
 def test_a_folder_that_is_gone_is_one_sentence(folder):
-    line = f'mkdir gone; cd gone; rmdir ../gone; exec "{sys.executable}" -m deeplab_cli.main'
+    line = f'mkdir gone; cd gone; rmdir ../gone; exec "{sys.executable}" -m deeplab_cli.entry'
     answer = subprocess.run(
         ["/bin/sh", "-c", f"{line} features {folder / 'a.svs'} --csv {folder / 'o.csv'}"],
         cwd=folder, capture_output=True, text=True, check=False,

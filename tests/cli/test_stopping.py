@@ -221,11 +221,19 @@ def test_the_cursor_of_a_terminal_is_shown_again(tmp_path, words):
     os.close(theirs)
 
 
-@pytest.mark.parametrize("start", ["-m deeplab_cli.entry", "-m deeplab_cli.main"])
-def test_a_process_that_ends_well_leaves_no_temporary_files(tmp_path, words, start):
+@pytest.mark.parametrize(
+    "command",
+    [
+        "-m deeplab_cli.entry --version",
+        "-m deeplab_cli.entry segment --version",
+        "-m deeplab_cli.entry export --help",
+        "cli/SegmentWSI/SegmentWSI.py --xml",
+    ],
+)
+def test_a_process_that_ends_well_leaves_no_temporary_files(tmp_path, words, command):
     done = subprocess.run(
-        [sys.executable, *start.split(), "--version"],
-        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}, check=False, capture_output=True,
+        [sys.executable, *command.split()], cwd=Path(__file__).parents[2], check=False,
+        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}, capture_output=True,
     )  # fmt: skip
     assert done.returncode == 0
     assert left(tmp_path) == []

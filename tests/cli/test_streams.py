@@ -12,7 +12,7 @@ from deeplab.errors import OutputError
 from deeplab_cli.hidden import Secrets
 from deeplab_cli.streams import SafeStream
 
-MAIN = [sys.executable, "-m", "deeplab_cli.main"]
+MAIN = [sys.executable, "-m", "deeplab_cli.entry"]
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -63,7 +63,7 @@ def test_an_output_that_nobody_takes_is_one_sentence(tmp_path: Path):
 @pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])
 def test_closed_streams_change_no_exit_code(tmp_path: Path, closed):
     words = "--model m --annotation o.anot"
-    line = f"{sys.executable} -m deeplab_cli.main segment none.svs {words} {closed}"
+    line = f"{sys.executable} -m deeplab_cli.entry segment none.svs {words} {closed}"
     assert subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, check=False).returncode == 2
 
 

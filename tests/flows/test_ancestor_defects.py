@@ -101,7 +101,7 @@ def test_defect_9_a_job_that_failed_says_so_and_nothing_of_a_name_is_run(tmp_pat
         archive.writestr("../pwned", "escaped")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "deeplab_cli.main", "segment", str(slide)),
+            *(sys.executable, "-m", "deeplab_cli.entry", "segment", str(slide)),
             *("--model", str(model), "--annotation", str(tmp_path / "out.anot")),
         ],
         cwd=tmp_path,

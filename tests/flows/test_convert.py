@@ -17,7 +17,7 @@ from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.geometry.frames import Mpp
 from deeplab_cli.forms import read_spec
 
-COMMAND = [sys.executable, "-m", "deeplab_cli.main", "convert"]
+COMMAND = [sys.executable, "-m", "deeplab_cli.entry", "convert"]
 RING = shapely.box(10, 10, 60, 50) - shapely.box(20, 20, 30, 30)
 DRAWN = Annotations(
     (

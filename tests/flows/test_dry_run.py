@@ -161,7 +161,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(folder, bad):
 def test_a_training_refuses_the_same_before_it_writes(folder):
     slide(folder, "a.tiff", lesion=LESION)
     before = sorted(folder.rglob("*"))
-    command = [sys.executable, "-m", "deeplab_cli.main", "train", "slides", "model.zip"]
+    command = [sys.executable, "-m", "deeplab_cli.entry", "train", "slides", "model.zip"]
     answer = subprocess.run(
         [*command, "--classes", "lesion,vessel", "--patch_size", "65"],
         cwd=folder,

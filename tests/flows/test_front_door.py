@@ -29,7 +29,7 @@ def model(tmp_path_factory):
 
 def command(*words, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.main", *map(str, words)],
+        [sys.executable, "-m", "deeplab_cli.entry", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

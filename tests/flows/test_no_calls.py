@@ -82,7 +82,7 @@ def test_no_task_calls_anybody_nor_writes_an_id(inputs, tmp_path, name):
     out, home = tmp_path / "out", tmp_path / "home"
     home.mkdir()
     run = small_runs(inputs, out)[name]
-    done = counted("-m", "deeplab_cli.main", *run.words, home=home)
+    done = counted("-m", "deeplab_cli.entry", *run.words, home=home)
     assert calls_of(done) == 0
     # The log is ours alone: nothing of what native libraries say while they are loaded.
     lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")]

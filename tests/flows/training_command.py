@@ -27,7 +27,7 @@ def three_squares(path):
 def start_training(slides, model, options, *more, **environment):
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.main", "train", slides, model, *words, *more],
+        [sys.executable, "-m", "deeplab_cli.entry", "train", slides, model, *words, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
