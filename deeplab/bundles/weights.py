@@ -1,4 +1,4 @@
-"""Weights by name: `<layer>/<weight>`."""
+"""Weights by name: `<layer>/<weight>`, and `<layer>/<layer within>/<weight>` of nested ones."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.errors import ConfigError
+
 Weights = Mapping[str, NDArray[np.floating[Any]]]
 
 
 def named_weights(network: keras.Model) -> dict[str, keras.Variable]:
-    """The variables of a network by the name of their layer and their own, in order."""
-    return {
-        f"{layer.name}/{variable.name}": variable
-        for layer in network.layers
-        for variable in layer.weights
-    }
+    """Return the variables of a network by their paths, in order.
+
+    Raises:
+        ConfigError: two have the same path, of which a file could keep only one.
+    """
+    named: dict[str, keras.Variable] = {}
+    for variable in network.weights:
+        if variable.path in named:
+            raise ConfigError("the name of a weight", variable.path, "that of no other weight")
+        named[variable.path] = variable
+    return named

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from deeplab.bundles.weights import named_weights
 from deeplab.errors import TrainingError
 from deeplab.training.distribution import Replicas
 
@@ -62,6 +63,7 @@ class State:
             self.step, self.updates, self.since_overflow = (_zeros((), tf.int64) for _ in range(3))
             self.scale = tf.Variable(first_scale, trainable=False)
             self.is_spoilt = tf.Variable(False, trainable=False)  # noqa: FBT003  its first value
+        named_weights(network)  # refuses two of one name, of which a checkpoint would keep one
         paths = [v.path for v in network.trainable_variables]
         self._named = dict(zip((f"weights/{path}" for path in paths), self.weights, strict=True))
         self._named |= {f"statistics/{v.path}": v.value for v in counted}

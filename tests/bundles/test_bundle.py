@@ -61,7 +61,7 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path):
 
     class Broken:
         @property
-        def layers(self) -> list[object]:
+        def weights(self) -> list[object]:
             raise MemoryError
 
     with pytest.raises(MemoryError):
@@ -72,7 +72,8 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path):
 def test_weights_that_are_all_alike_are_no_bomb(tmp_path: Path):
     rows = archives.SMALL_BYTES // 4 + 1
     dense = keras.layers.Dense(1, kernel_initializer="ones", name="a")
-    network = keras.Sequential([keras.Input((rows,)), dense])
+    numbers = keras.Input((rows,))
+    network = keras.Model(numbers, dense(numbers))
     save_bundle(network, tiny_card(), tmp_path / "model.zip")
     with archives.open_archive(tmp_path / "model.zip") as archive:
         kernel = read_weight(archive, "a/kernel", (rows, 1))
