@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,9 +16,10 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.convert_request import AUTO
 from deeplab.config.export_annotations_request import ExportAnnotationsRequest
 from deeplab.config.progress import Progress
-from deeplab.errors import AnnotationError, ConfigError, SlideError, SourceError
+from deeplab.errors import ConfigError, SourceError
 from deeplab.exchange.beside import MASK
 from deeplab.exchange.choice import Choice
+from deeplab.exchange.failures import Failures
 from deeplab.exchange.layers import ORIGIN
 from deeplab.exchange.packed import ZIP, pack
 from deeplab.exchange.samples import Found, LeftOut, Sample, find_samples
@@ -26,6 +28,8 @@ from deeplab.geometry.frames import Mpp
 from deeplab.report.words import counted
 from deeplab.server.session import ServerLogin
 from deeplab.slides.facts import slide_facts
+
+log = logging.getLogger(__name__)
 
 USUAL = "imagescope"  # in a zip, where nothing else is asked for
 
@@ -93,7 +97,7 @@ def export_annotations(request: ExportAnnotationsRequest, progress: Progress) ->
 
     Raises:
         SourceError: there is no such source, no annotated slide in it, or no layer asked for; or
-            some slides cannot be written, all of which it names, and then nothing is.
+            some slides could not be written, all of which it names, after all others were.
         ConfigError: there is no such format, or one file is asked for and there are more slides.
         AccessDeniedError, ServerError, OutputError: as named.
     """
@@ -105,7 +109,7 @@ def export_annotations(request: ExportAnnotationsRequest, progress: Progress) ->
     export = _Export(request, format_, login)
     with _place(request.output, found) as put:
         export.run(found, put, progress)
-        return export.done(found)
+    return export.done(found)
 
 
 class _Export:
@@ -118,41 +122,47 @@ class _Export:
         self._choice = Choice(request.classes)
         self._written: list[Written] = []
         self._left_out: list[LeftOut] = []
-        self._failed: list[str] = []
+        self._failures = Failures()
         self._names: set[str] = set()
         self._zipped = request.output.suffix.lower() == ZIP
 
     def run(self, found: Found, put: Put, progress: Progress) -> None:
+        """Write the slides one by one.
+
+        Raises:
+            SourceError: not one could be written.
+        """
         samples = sorted(found.samples, key=lambda sample: (sample.name, sample.slide))
         for number, sample in enumerate(samples):
             progress("give out", number, len(samples))
-            try:
+            with self._failures.sparing(sample.name):
                 self._write(sample, put)
-            except (AnnotationError, SlideError) as error:
-                self._failed.append(f"{sample.name}: {error.problem}")
         progress("give out", len(samples), len(samples))
+        if not self._written:
+            failed = self._failures.sentences
+            said = failed or list(self._choice.unknown()) or ["no slide has a layer"]
+            raise SourceError(("nothing was written: " if failed else "") + "; ".join(said))
 
     def done(self, found: Found) -> Exported:
         """What was done.
 
         Raises:
-            SourceError: not all that was asked for.
+            SourceError: some slides could not be written, after all others were.
         """
-        unknown = tuple(self._choice.unknown())
-        if self._failed:
-            raise SourceError(
-                f"nothing was written, as {counted(len(self._failed), 'slide')} cannot be: "
-                + "; ".join(self._failed)
-            )
-        if not self._written:
-            raise SourceError("; ".join(unknown) or "no slide has a layer")
-        return Exported(
+        done = Exported(
             output=self._request.output,
             title=self._format.title,
             written=tuple(self._written),
             left_out=(*found.left_out, *self._left_out),
-            unknown=unknown,
+            unknown=tuple(self._choice.unknown()),
         )
+        if failed := self._failures.sentences:
+            log.info("%s", done.summary())
+            raise SourceError(
+                f"{len(failed)} of {len(found.samples)} slides could not be written: "
+                + "; ".join(failed)
+            )
+        return done
 
     def _write(self, sample: Sample, put: Put) -> None:
         with scratch_folder() as folder:

@@ -15,15 +15,10 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.convert_request import AUTO
 from deeplab.config.ingest_request import IngestRequest
 from deeplab.config.progress import Progress
-from deeplab.errors import (
-    AccessDeniedError,
-    AnnotationError,
-    OutputError,
-    ServerError,
-    SourceError,
-)
+from deeplab.errors import AnnotationError, OutputError, SourceError
 from deeplab.exchange.beside import KINDS_BESIDE, split_name
 from deeplab.exchange.choice import Choice
+from deeplab.exchange.failures import Failures
 from deeplab.exchange.files_on_server import FileOfSlide, FilesFound, find_files
 from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.layers import Fact, Origin, Replaced, layers_in_place, replace_layers
@@ -37,7 +32,6 @@ log = logging.getLogger(__name__)
 
 TASK = "IngestAperioXML"
 MAX_BYTES = 8 * 2**30  # of one file
-MOST_FAILURES = 3  # of the server, one after the other, after which it is not asked any more
 BY_NUMBER = ("mask", "hovernet")  # formats in which names may come from the request
 
 
@@ -144,13 +138,13 @@ class _Ingestion:
         self._choice = Choice(request.classes)
         self._taken: list[TakenIn] = []
         self._passed_over: list[str] = []
-        self._failed: list[str] = []
-        self._server_failures = 0
+        self._failures = Failures()
 
     def run(self, found: FilesFound, progress: Progress) -> Ingested:
         for number, source in enumerate(found.files):
             progress("take in", number, len(found.files))
-            self._try(source)
+            with self._failures.sparing(source.name):
+                self._try(source)
         progress("take in", len(found.files), len(found.files))
         done = Ingested(
             found=found,
@@ -158,36 +152,21 @@ class _Ingestion:
             passed_over=tuple(self._passed_over),
             unknown=tuple(self._choice.unknown()),
         )
-        if self._failed:
+        if failed := self._failures.sentences:
             log.info("%s", done.summary())
             raise SourceError(
-                f"{len(self._failed)} of {len(found.files)} files could not be taken in: "
-                + "; ".join(self._failed)
+                f"{len(failed)} of {len(found.files)} files could not be taken in: "
+                + "; ".join(failed)
             )
         if done.unknown and not any(each.replaced.names for each in self._taken):
             raise SourceError("; ".join(done.unknown))
         return done
 
     def _try(self, source: FileOfSlide) -> None:
-        try:
-            if taken := self._take(source):
-                self._taken.append(taken)
-            else:
-                self._passed_over.append(source.name)
-            self._server_failures = 0
-        except AccessDeniedError:
-            raise
-        except AnnotationError as error:
-            self._fail(f"{source.name}: {error.problem}")
-        except ServerError as error:
-            self._server_failures += 1
-            if self._server_failures == MOST_FAILURES:
-                raise
-            self._fail(f"{source.name}: {error}")
-
-    def _fail(self, sentence: str) -> None:
-        log.warning("%s", sentence)
-        self._failed.append(sentence)
+        if taken := self._take(source):
+            self._taken.append(taken)
+        else:
+            self._passed_over.append(source.name)
 
     def _take(self, source: FileOfSlide) -> TakenIn | None:
         """Puts the layers of a file on its slide; None where the file is of another format."""

@@ -198,21 +198,48 @@ def test_slides_that_share_a_name_get_files_of_their_own(slide, export, tmp_path
     assert "a.svs (2).xml" in names
 
 
-def test_slides_that_cannot_be_written_are_all_named_and_nothing_is_written(
-    slide, export, tmp_path
-):
+def beyond():
+    """A layer that lies nowhere on a slide."""
     far = layer("far")
     far["elements"][0]["points"] = [[1e12, 0, 0], [1, 0, 0], [1, 1, 0]]
+    return far
+
+
+def test_slides_that_cannot_be_written_are_named_and_the_others_are_written(
+    slide, export, tmp_path
+):
     for name in ("a.svs", "c.svs"):
-        slide(name, far)
+        slide(name, beyond())
     slide("b.svs", layer("tumour"))
     code, _, error = export(tmp_path / "a.zip")
     assert code == 2
     last = error.splitlines()[-1]
-    assert last.startswith("error: nothing was written, as 2 slides cannot be: a.svs: ")
+    assert last.startswith("error: 2 of 3 slides could not be written: a.svs: ")
     assert "; c.svs: " in last
     assert "not on a slide" in last
+    assert "b.svs, in b.svs.xml:\n  tumour: 1 shape" in error
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist() == ["b.svs.xml"]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.xml"])
+def test_where_no_slide_can_be_written_there_is_no_file(slide, export, tmp_path, name):
+    slide("a.svs", beyond())
+    code, _, error = export(tmp_path / name)
+    assert code == 2
+    assert error.splitlines()[-1].startswith("error: nothing was written: a.svs: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slide_that_the_server_fails_on_is_named_and_the_others_are_written(
+    girder, slide, export, tmp_path
+):
+    girder.routes[f"item/{slide('a.svs', layer('tumour'))}/tiles"] = 400
+    slide("b.svs", layer("tumour"))
+    code, _, error = export(tmp_path / "a.zip")
+    assert (code, "error: 1 of 2 slides could not be written: a.svs: " in error) == (2, True)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist() == ["b.svs.xml"]
 
 
 @pytest.mark.parametrize(
