@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deeplab import drafts
-from deeplab.errors import OutputError
+from deeplab.errors import AnnotationError, OutputError
 from deeplab.interrupt import finishing
 from deeplab.names import without_surrogates
 
@@ -54,6 +54,8 @@ def all_or_none(writers: Mapping[Path, Callable[[Path], None]]) -> Iterator[None
                 write(written[path])
             except OutputError as error:  # of the draft, whose name says nothing to anybody
                 raise OutputError(path, error.problem) from error
+            except AnnotationError as error:
+                raise AnnotationError(path, error.problem) from error
         with finishing():
             yield
             drafts.put_in_place(written)

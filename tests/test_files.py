@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deeplab.errors import OutputError
-from deeplab.files import check_spared, check_writable, safe_name, scratch_folder, whole_file
+from deeplab.errors import AnnotationError, OutputError
+from deeplab.files import (
+    all_or_none,
+    check_spared,
+    check_writable,
+    safe_name,
+    scratch_folder,
+    whole_file,
+)
 
 
 def test_a_file_appears_when_the_block_ends_well(tmp_path):
@@ -34,6 +41,18 @@ def test_after_an_error_the_old_file_is_as_it_was(tmp_path):
         interrupted()
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", [AnnotationError, OutputError])
+def test_a_sentence_on_a_draft_names_the_result(tmp_path, kind):
+    def write(draft):
+        raise kind(draft, "has too many layers")
+
+    with pytest.raises(kind) as caught, all_or_none({tmp_path / "a.tif": write}):
+        pass
+    assert str(tmp_path / "a.tif") in str(caught.value)
+    assert "unfinished" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_the_system_refuses_is_one_sentence(tmp_path):

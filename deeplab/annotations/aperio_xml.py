@@ -71,7 +71,7 @@ def read_aperio_xml(path: Path, reading: Reading = Reading()) -> Annotations:
             slide.
     """
     check_root(path, ROOT, "an ImageScope")
-    gatherer = LayerGatherer(path, spill=reading.spill)
+    gatherer = LayerGatherer.of(path, reading)
     scale, heads = _read_heads(path)
     for head in heads:
         gatherer.open(head.name, head.colour, head.description)

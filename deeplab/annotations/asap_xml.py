@@ -55,7 +55,7 @@ def read_asap_xml(path: Path, reading: Reading = Reading()) -> Annotations:
             slide.
     """
     check_root(path, ROOT, "an ASAP")
-    gatherer = LayerGatherer(path, spill=reading.spill)
+    gatherer = LayerGatherer.of(path, reading)
     groups = _read_groups(path)
     for name, group in groups.items():
         if not group.is_holes:

@@ -36,7 +36,7 @@ def read_coco(path: Path, reading: Reading = Reading()) -> Annotations:
         AnnotationError: it is something else, is about several pictures and neither
             `reading.image` nor `reading.slide` names one, or nothing of it can be on a slide.
     """
-    gatherer = LayerGatherer(path, spill=reading.spill)
+    gatherer = LayerGatherer.of(path, reading)
     image = _image(path, reading, gatherer)
     names = _open_categories(path, gatherer)
     for place, found in enumerate(values(path, "annotations.item"), start=1):

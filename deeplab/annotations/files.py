@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.text_encoding import encoding_remark
 from deeplab.annotations.unpack import unpacked
 from deeplab.errors import AnnotationError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,11 @@ def read_file(path: Path, reading: Reading = Reading(), *, known: Format | None 
     """
     with opened(path, reading.slide) as file:
         form = known or format_of(file)
-        annotations = form.read(file, reading)
+        called = reading.called or (str(path) if file == path else f"{path} ({file.name})")
+        annotations = form.read(file, replace(reading, called=called))
         remark = encoding_remark(file) if form.is_text else ""
     if remark:
+        log.warning("%s: %s", called, remark)
         annotations = replace(annotations, remarks=(remark, *annotations.remarks))
     return FileRead(annotations, form)
 

@@ -52,6 +52,7 @@ class Reading:
         slide: name of the slide, to choose by where a file is about several and `image` is "".
         slide_file: the slide, where it lies on the disk.
         label_image: finds the label image that a pixelmap is about.
+        called: what a person knows the file by, where its path is one of work files.
     """
 
     classes: Sequence[str] = ()
@@ -64,6 +65,7 @@ class Reading:
     slide: str = ""
     slide_file: Path | None = None
     label_image: FindLabelImage = not_at_hand
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deeplab.annotations.format import Reading
 from deeplab.annotations.mending import TANGLED, Mended, MendingTally, mend, tangled
 from deeplab.annotations.shapes import Annotations, Area, Layer, Mark, Property, Shape
 from deeplab.annotations.store import Store, store
@@ -145,11 +147,13 @@ class LayerGatherer:
     Args:
         source: what they are read from, for sentences.
         spill: a folder to keep them in instead of memory; it must outlive what is gathered.
+        called: what the log calls the source; "": as it is.
     """
 
-    def __init__(self, source: str | Path, *, spill: Path | None = None) -> None:
+    def __init__(self, source: str | Path, *, spill: Path | None = None, called: str = "") -> None:
         self.spill = spill
         self.source = source
+        self._called = called or str(source)
         self._shapes: dict[str, Store[Shape]] = {}
         self._marks: dict[str, Store[Mark]] = {}
         self._colours: dict[str, Rgb] = {}
@@ -159,6 +163,11 @@ class LayerGatherer:
         self._unusable = 0
         self._problems: list[str] = []  # of the first of these
         self._mending = MendingTally()
+
+    @classmethod
+    def of(cls, path: Path, reading: Reading) -> Self:
+        """Return one for what is read from a file."""
+        return cls(path, spill=reading.spill, called=reading.called)
 
     def open(self, name: str, colour: Rgb | None = None, description: str = "") -> None:
         """Makes a layer known, with or without shapes; what was said of it first stays."""
@@ -262,7 +271,7 @@ class LayerGatherer:
         )
         remarks = tuple(self._remarks())
         for remark in remarks:
-            log.warning("%s: %s", self.source, remark)
+            log.warning("%s: %s", self._called, remark)
         return Annotations(layers, attributes or {}, mpp, remarks)
 
     def _check_some(self) -> None:

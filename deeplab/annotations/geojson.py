@@ -64,7 +64,7 @@ def read_geojson(path: Path, reading: Reading = Reading()) -> Annotations:
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
-    gatherer = LayerGatherer(path, spill=reading.spill)
+    gatherer = LayerGatherer.of(path, reading)
     reader = PropertyReader(reading.classes)
     prefix, mpp = _head(path, gatherer)
     for place, feature in enumerate(values(path, prefix), start=1):

@@ -77,7 +77,7 @@ def read_girder_json(path: Path, reading: Reading = Reading()) -> Annotations:
     Raises:
         AnnotationError: it is none, or holds what cannot be on a slide.
     """
-    gatherer = LayerGatherer(path, spill=reading.spill)
+    gatherer = LayerGatherer.of(path, reading)
     return _gathered(_streamed(path, gatherer), gatherer, path, reading.label_image)
 
 

@@ -45,7 +45,7 @@ def read_hovernet_json(path: Path, reading: Reading = Reading()) -> Annotations:
     Raises:
         AnnotationError: it is something else, or holds what cannot be on a slide.
     """
-    gatherer = LayerGatherer(path, spill=reading.spill)
+    gatherer = LayerGatherer.of(path, reading)
     types = _types(path, reading, gatherer)
     for name, colour in types.values():
         gatherer.open(name, colour)

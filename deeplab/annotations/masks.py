@@ -227,7 +227,7 @@ def _gather(path: Path, pieces: Pieces, place: _Place, reading: Reading) -> Anno
         counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256]).ravel()
         present.update(np.flatnonzero(counts).tolist())
     meanings = meanings_of(place.table, present, reading, path)
-    gatherer = LayerGatherer(path, spill=reading.spill)
+    gatherer = LayerGatherer.of(path, reading)
     names: dict[int, str] = {}
     for row in meanings.rows:
         names[row.value] = row.name

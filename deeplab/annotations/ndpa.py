@@ -55,7 +55,7 @@ def read_ndpa(path: Path, reading: Reading = Reading()) -> Annotations:
     """
     check_root(path, ROOT, "an NDP.view")
     frame = _Frame.of(_slide_of(path, reading), path)
-    gatherer = LayerGatherer(path, spill=reading.spill)
+    gatherer = LayerGatherer.of(path, reading)
     number = 0
     for event, view in elements(path, (VIEW,)):
         if event == "end":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deeplab import __version__
+from deeplab.annotations.format import Reading
 from deeplab.annotations.formats import format_of_result
 from deeplab.annotations.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.shapes import Annotations
@@ -235,10 +236,10 @@ def _writers(
         )
     if request.output_table:
         writers[request.output_table] = lambda path: write_table(path, evaluated.figures)
-    if request.output_annotation:
-        form = format_of_result("output_annotation", request.output_annotation, ZIP)
-        writers[request.output_annotation] = lambda path: write_all(
-            path, [(each.name, each.path) for each in marked], form
+    if output := request.output_annotation:
+        form = format_of_result("output_annotation", output, ZIP)
+        writers[output] = lambda path: write_all(
+            path, [(each.name, each.path) for each in marked], form, called=output
         )
     return writers
 
@@ -249,6 +250,6 @@ def _post(marked: list[_Marked], compared: Compared, login: ServerLogin) -> None
     there: list[str] = []
     with Session(login) as session, tell_what_is_there(there):
         for each in marked:
-            layers = read_girder_json(each.path)
+            layers = read_girder_json(each.path, Reading(called=each.name))
             replace_layers(session, each.item, layers, Origin(task=CLI, source=source))
             there.append(f"what is new of {each.name}")

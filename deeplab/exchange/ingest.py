@@ -235,6 +235,7 @@ class _Ingestion:
             height_level0=facts.height_level0,
             mpp=facts.mpp,
             slide=source.slide.name,
+            called=source.name,
             label_image=LabelImages(self._session, folder),
         )
         return read_file(path, reading, known=format_).annotations

@@ -28,28 +28,34 @@ def pack(archive: zipfile.ZipFile, path: Path, name: str) -> None:
         shutil.copyfileobj(file, to, PIECE_BYTES)
 
 
-def write_all(to: Path, files: Sequence[tuple[str, Path]], form: Format) -> None:
+def write_all(to: Path, files: Sequence[tuple[str, Path]], form: Format, *, called: Path) -> None:
     """Write a zip of files, each called after its slide and numbered, as names may be alike.
 
     Where `to` is not called a zip it becomes the first file, of the one slide there is, in another
     format; the files are HistomicsUI's.
 
+    Args:
+        to: what is written, which may be a draft.
+        files: of annotations, each with the name of its slide.
+        form: of that one file.
+        called: what the result is called, for sentences.
+
     Raises:
         AnnotationError: the layers cannot be of that format.
     """
     if to.suffix.lower() != ZIP:
-        _write_one(to, files[0][1], form)
+        _write_one(to, files[0][1], form, called)
         return
     with zipfile.ZipFile(to, "w") as archive:
         for number, (slide, path) in enumerate(files, start=1):
             pack(archive, path, f"{number:02d} {safe_name(slide)}{path.suffix}")
 
 
-def _write_one(to: Path, file: Path, form: Format) -> None:
+def _write_one(to: Path, file: Path, form: Format, called: Path) -> None:
     if form is FORMATS[0]:
         shutil.copyfile(file, to)
         return
     with scratch_folder() as spill:
-        annotations = read_girder_json(file, Reading(spill=spill))
+        annotations = read_girder_json(file, Reading(spill=spill, called=str(called)))
         form.write(to, annotations, Writing())
-        say_lost(annotations, form, to)
+        say_lost(annotations, form, called)

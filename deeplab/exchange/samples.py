@@ -387,7 +387,7 @@ def _live(session: Session, item_id: str, name: str) -> Load:
         path = spill / "live.json"
         download_annotations(session, item_id, path, limit_bytes=MAX_BYTES)
         try:
-            reading = Reading(spill=spill, label_image=LabelImages(session, spill))
+            reading = Reading(spill=spill, label_image=LabelImages(session, spill), called=name)
             return read_girder_json(path, reading)
         except AnnotationError as error:
             raise AnnotationError(name, error.problem) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from deeplab.annotations.format import Reading
 from deeplab.annotations.formats import format_of_result
 from deeplab.annotations.girder_json import read_girder_json
 from deeplab.annotations.shapes import Annotations
@@ -219,10 +220,10 @@ def _writers(
             finished=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         )
         writers[request.output_report] = lambda path: write_report(path, facts)
-    if request.output_annotation:
-        form = format_of_result("output_annotation", request.output_annotation, ZIP)
-        writers[request.output_annotation] = lambda path: write_all(
-            path, [(slide.name, slide.layers) for slide in slides], form
+    if output := request.output_annotation:
+        form = format_of_result("output_annotation", output, ZIP)
+        writers[output] = lambda path: write_all(
+            path, [(slide.name, slide.layers) for slide in slides], form, called=output
         )
     return writers
 
@@ -239,7 +240,7 @@ def _post(request: FeaturesRequest, slides: Sequence[SlideMeasures], login: Serv
     with Session(login) as session, tell_what_is_there(there):
         for slide in slides:
             if request.post_annotation == "auto":
-                layers = _plotted(read_girder_json(slide.layers))
+                layers = _plotted(read_girder_json(slide.layers, Reading(called=slide.name)))
                 only = [layer_name(name) for name in request.classes]
                 replace_layers(session, slide.slide, layers, origin, only=only)
             if request.post_metadata == "auto":

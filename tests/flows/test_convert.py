@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -175,3 +176,16 @@ def test_a_pixelmap_becomes_shapes_with_its_label_image_and_is_left_out_without(
     assert (taken.returncode, "  tubules: 2 shapes" in taken.stdout) == (0, True)
     (layer,) = named("geojson").read(tmp_path / "b.geojson", Reading()).layers
     assert layer.shapes[0].polygon.equals(shapely.box(0, 0, 5, 5))
+
+
+def test_a_remark_on_a_packed_file_names_it(tmp_path):
+    corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((1, 1), (9, 1), (9, 9)))
+    text = (
+        '<Annotations><Annotation Name="Gef\xe4\xdf"><Regions><Region><Vertices>'
+        f"{corners}</Vertices></Region></Regions></Annotation></Annotations>"
+    )
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("b.xml", text.encode("cp1252"))
+    done = convert("a.zip", "o.geojson", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("WARNING: a.zip (b.xml): the text is not UTF-8")

@@ -223,7 +223,8 @@ def test_the_suffix_of_the_layers_of_errors_says_their_format(evaluate, tmp_path
     form = "histomicsui" if name == "e" else format_of(tmp_path / name).name
     read = named(form).read(tmp_path / name, Reading())
     assert [layer.name for layer in read.layers] == ["missed a", "false a"]
-    assert ("not in it, as" in said) == (name != "e")
+    assert (f"{tmp_path / name}: not in it, as" in said) == (name != "e")
+    assert "deeplab-unfinished" not in said
 
 
 def test_a_suffix_of_no_format_is_refused_before_anything_is_read(evaluate, tmp_path):

@@ -222,6 +222,15 @@ def test_slides_that_cannot_be_written_are_named_and_the_others_are_written(
         assert archive.namelist() == ["b.svs.xml"]
 
 
+def test_a_remark_names_the_slide_as_people_know_it(slide, export, tmp_path):
+    bad = layer("tumour")
+    bad["elements"].append({"type": "circle", "center": ["x", 1, 0], "radius": 2})
+    slide("a.svs", bad)
+    code, said, error = export(tmp_path / "a.zip")
+    assert (code, "1 left out that cannot be used: " in said) == (0, True)
+    assert "WARNING: a.svs: 1 left out that cannot be used: " in error
+
+
 @pytest.mark.parametrize("name", ["a.zip", "a.xml"])
 def test_where_no_slide_can_be_written_there_is_no_file(slide, export, tmp_path, name):
     slide("a.svs", beyond())

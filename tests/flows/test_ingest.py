@@ -1,5 +1,6 @@
 """Files of annotations beside slides become their layers, by the command people type."""
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -234,6 +235,26 @@ def test_a_failing_file_is_named_and_the_others_are_taken(folder, slide, board, 
         assert sentence in last
     assert "a: 1 shape" in error, "what became of the others is said, too"
     assert "deeplab-" not in last, "no path of a work folder"
+
+
+@pytest.mark.parametrize("name", ["TCGA.01.geojson", "TCGA.01.geojson.gz", "all.coco"])
+def test_a_remark_names_the_file_as_people_know_it(folder, slide, board, ingest, name):
+    ring = [[1, 1], [9, 1], [9, 9], [1, 1]]
+    lines = [{"type": "Polygon", "coordinates": [each]} for each in (ring, [["x", 2]])]
+    document = {"features": [{"type": "Feature", "geometry": each} for each in lines]}
+    if name.endswith("coco"):
+        box = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+        document = {
+            "images": [{"id": 1, "file_name": "TCGA.01.svs"}],
+            "categories": [{"id": 1, "name": "a"}],
+            "annotations": [box, box | {"bbox": ["x", 1, 2, 3]}],
+        }
+    content = json.dumps(document).encode()
+    folder.file(name, gzip.compress(content) if name.endswith("gz") else content)
+    code, said, error = ingest()
+    assert (code, "1 left out that cannot be used: " in said) == (0, True)
+    assert f"WARNING: {name}: 1 left out that cannot be used: " in error
+    assert "deeplab-unfinished" not in said + error
 
 
 def test_a_layer_that_the_server_refuses_is_named_and_the_others_are_taken(
