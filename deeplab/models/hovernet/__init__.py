@@ -1,0 +1,1 @@
+"""HoVer-Net: nuclei one by one, and their types."""
