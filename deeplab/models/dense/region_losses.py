@@ -31,16 +31,17 @@ def mean_over(present: Tensor, losses: Tensor) -> Tensor:
     return ops.divide_no_nan(ops.sum(losses * present, axis=-1), ops.sum(present, axis=-1))
 
 
-def soft_dice(truth: Tensor, probabilities: Tensor) -> Tensor:
+def soft_dice(truth: Tensor, probabilities: Tensor, slack: float = SLACK) -> Tensor:
     """1 minus the soft Dice of each class (Milletari 2016, arXiv:1606.04797): (n, c).
 
     Args:
         truth: (n, h, w, c), 0 where a pixel is ignored.
         probabilities: (n, h, w, c), 0 where a pixel is ignored.
+        slack: px added above and below.
     """
     both = ops.sum(probabilities * truth, axis=(1, 2))
     total = ops.sum(probabilities + truth, axis=(1, 2))
-    return 1.0 - (2.0 * both + SLACK) / (total + SLACK)
+    return 1.0 - (2.0 * both + slack) / (total + slack)
 
 
 def lovasz_softmax(truth: Tensor, probabilities: Tensor, valid: Tensor) -> Tensor:
