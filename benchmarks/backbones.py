@@ -43,6 +43,7 @@ HEADS = {
     "mobilenet_v3_large_seg": LIGHT,
     "mobilenet_v3_small_seg": LIGHT,
     "nas_hnasnet": {"output_stride": 8},
+    "preact_resnet50": {"output_stride": 8},
 }
 
 

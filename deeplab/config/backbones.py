@@ -9,15 +9,25 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalisation:
-    """What becomes of pixel values 0 to 255: times `scale`, plus `offset` by channel."""
+    """What becomes of pixel values 0 to 255: times `scale`, plus `offset`, by channel."""
 
-    scale: float
+    scale: float | tuple[float, ...]
     offset: tuple[float, ...]
 
 
 UNIT_RANGE = Normalisation(scale=2.0 / 255.0, offset=(-1.0, -1.0, -1.0))
+ZERO_TO_ONE = Normalisation(scale=1.0 / 255.0, offset=(0.0, 0.0, 0.0))
 # The mean of ImageNet's pixels, as the networks learnt that were first trained in Caffe.
 MEAN_SUBTRACTED = Normalisation(scale=1.0, offset=(-123.15, -115.90, -103.06))
+
+# What TensorFlow's EfficientNet-Lite learnt with.
+AROUND_127 = Normalisation(scale=1.0 / 128.0, offset=(-127.0 / 128.0,) * 3)
+# Mean and standard deviation of ImageNet's pixels, of values 0 to 1, as in torchvision.
+_MEANS, _DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+STANDARDISED = Normalisation(
+    scale=tuple(1.0 / (255.0 * deviation) for deviation in _DEVIATIONS),
+    offset=tuple(-mean / by for mean, by in zip(_MEANS, _DEVIATIONS, strict=True)),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,34 +64,53 @@ def _always(channels: int) -> Mapping[int, int]:
     return MappingProxyType(dict.fromkeys((8, 16, 32), channels))
 
 
-def _mobilenet(channels: int, *, tap_4: int, tap_8: int, paper: str) -> BackboneFacts:
+def _mobilenet(channels: int, *, taps: tuple[int, int, int], paper: str) -> BackboneFacts:
     return BackboneFacts(
-        channels=_always(channels), taps={4: tap_4, 8: tap_8}, paper=paper, widths=True
+        channels=_always(channels),
+        taps=dict(zip((2, 4, 8), taps, strict=True)),
+        paper=paper,
+        widths=True,
     )
 
 
-def _resnet_v1(expansion: int, *, units: int, normalisation: Normalisation) -> BackboneFacts:
+def _resnet_v1(
+    expansion: int, *, units: int, stem: int = 64, normalisation: Normalisation
+) -> BackboneFacts:
     """A resnet of DeepLab's: `units` in the last block, channels times `expansion`."""
     return BackboneFacts(
         channels=_always(512 * expansion),
-        taps={4: 64 * expansion, 8: 128 * expansion},
+        taps={2: stem, 4: 64 * expansion, 8: 128 * expansion},
         paper="arXiv:1512.03385",
         normalisation=normalisation,
         multi_grid_rates=units,
     )
 
 
+def _resnet(expansion: int) -> BackboneFacts:
+    """A resnet in ImageNet's layout, channels times `expansion`."""
+    return _resnet_v1(expansion, units=0, normalisation=STANDARDISED)
+
+
 _XCEPTION = BackboneFacts(
-    channels=_always(2048), taps={4: 256, 8: 728}, paper="arXiv:1610.02357", multi_grid_rates=3
+    channels=_always(2048),
+    taps={2: 64, 4: 256, 8: 728},
+    paper="arXiv:1610.02357",
+    multi_grid_rates=3,
 )
 _MOBILENET_V3, _EDGETPU = "arXiv:1905.02244", "arXiv:2003.02838"
 
 BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
     {
-        "mobilenet_v2": _mobilenet(320, tap_4=144, tap_8=192, paper="arXiv:1801.04381"),
-        "mobilenet_v3_large_seg": _mobilenet(480, tap_4=72, tap_8=120, paper=_MOBILENET_V3),
-        "mobilenet_v3_small_seg": _mobilenet(288, tap_4=16, tap_8=88, paper=_MOBILENET_V3),
-        "mobilenet_edgetpu": _mobilenet(1280, tap_4=128, tap_8=192, paper=_EDGETPU),
+        "efficientnet_lite0": BackboneFacts(
+            channels=_always(320),
+            taps={2: 16, 4: 24, 8: 40},
+            paper="arXiv:1905.11946",
+            normalisation=AROUND_127,
+        ),
+        "mobilenet_v2": _mobilenet(320, taps=(16, 144, 192), paper="arXiv:1801.04381"),
+        "mobilenet_v3_large_seg": _mobilenet(480, taps=(16, 72, 120), paper=_MOBILENET_V3),
+        "mobilenet_v3_small_seg": _mobilenet(288, taps=(16, 16, 88), paper=_MOBILENET_V3),
+        "mobilenet_edgetpu": _mobilenet(1280, taps=(32, 128, 192), paper=_EDGETPU),
         "nas_pnasnet": BackboneFacts(
             channels={8: 200, 16: 400, 32: 800},
             taps={4: 128, 8: 200},
@@ -95,12 +124,22 @@ BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
             widths=True,
             inner_stride=32,
         ),
+        "preact_resnet50": BackboneFacts(
+            channels={8: 2048},
+            taps={1: 256, 2: 512, 4: 1024},
+            paper="arXiv:1603.05027",
+            normalisation=ZERO_TO_ONE,
+        ),
+        "resnet_18": _resnet(1),
+        "resnet_34": _resnet(1),
+        "resnet_50": _resnet(4),
+        "resnet_101": _resnet(4),
         "resnet_v1_18": _resnet_v1(1, units=2, normalisation=MEAN_SUBTRACTED),
-        "resnet_v1_18_beta": _resnet_v1(1, units=2, normalisation=UNIT_RANGE),
+        "resnet_v1_18_beta": _resnet_v1(1, units=2, stem=32, normalisation=UNIT_RANGE),
         "resnet_v1_50": _resnet_v1(4, units=3, normalisation=MEAN_SUBTRACTED),
-        "resnet_v1_50_beta": _resnet_v1(4, units=3, normalisation=UNIT_RANGE),
+        "resnet_v1_50_beta": _resnet_v1(4, units=3, stem=128, normalisation=UNIT_RANGE),
         "resnet_v1_101": _resnet_v1(4, units=3, normalisation=MEAN_SUBTRACTED),
-        "resnet_v1_101_beta": _resnet_v1(4, units=3, normalisation=UNIT_RANGE),
+        "resnet_v1_101_beta": _resnet_v1(4, units=3, stem=128, normalisation=UNIT_RANGE),
         "xception_41": _XCEPTION,
         "xception_65": _XCEPTION,
         "xception_71": _XCEPTION,

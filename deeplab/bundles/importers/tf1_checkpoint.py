@@ -17,7 +17,7 @@ from deeplab.bundles.importers.tensor_bundle import (
     open_tensor_bundle,
 )
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
-from deeplab.bundles.importers.tf1_names import NOT_OF_THE_NETWORK, tf1_name
+from deeplab.bundles.importers.tf1_names import NAMES, NOT_OF_THE_NETWORK, tf1_name
 from deeplab.bundles.importers.tf1_network import (
     TrainedNetwork,
     Variables,
@@ -51,9 +51,15 @@ def read_tf1_weights(
     For training on: an ImageNet checkpoint, say, has the backbone only.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged, or has none of these weights.
+        CheckpointError: there is no checkpoint, it is damaged, has none of these weights, or there
+            are none of this backbone.
         BundleError: the zip is not safe to read.
     """
+    if backbone not in NAMES:
+        raise CheckpointError(
+            path,
+            f"is of TensorFlow 1 DeepLab, which has no {backbone}, only {', '.join(NAMES)}",
+        )
     with open_checkpoint(path) as variables:
         names = {name: tf1_name(name, backbone) for name in named_weights(network)}
         found = {name: variables.tensor(of) for name, of in names.items() if of in variables.shapes}

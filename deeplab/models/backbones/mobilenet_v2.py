@@ -38,6 +38,7 @@ BOTTLENECKS: tuple[Bottleneck, ...] = (
 )
 # Of which bottlenecks the decoder taps the widened map, before the next one halves it.
 TAPS = {4: 2, 8: 5}
+NARROW_TAP = 0  # the only one of stride 2, which is tapped as it leaves
 
 
 def whole_channels(filters: float, multiple: int = 8) -> int:
@@ -47,7 +48,7 @@ def whole_channels(filters: float, multiple: int = 8) -> int:
 
 
 def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
-    """Tiles (n, h, w, 3), values -1 to 1, to 320 channels (at multiplier 1) and taps at 4, 8."""
+    """Tiles (n, h, w, 3), values -1 to 1, to 320 channels (at multiplier 1) and taps at 2, 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stride, _ = budget.spend(2)
@@ -89,4 +90,6 @@ def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
         out = conv(wide, filters, name=f"{name}.project", norm=norm)
         residual = stride == 1 and x.shape[-1] == filters
         x = layers.Add(name=f"{name}.add")([out, x]) if residual else out
+        if index == NARROW_TAP:
+            taps[2] = x
     return Pyramid(features=x, taps=taps)

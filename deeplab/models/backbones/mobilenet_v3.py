@@ -131,7 +131,7 @@ EDGETPU = Layout(
 
 
 def mobilenet_v3(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
-    """Tiles (n, h, w, 3), values -1 to 1, to the last convolution's channels and taps at 4, 8."""
+    """Tiles (n, h, w, 3), values -1 to 1, to the last convolution's map and taps at 2, 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stride, _ = budget.spend(2)
@@ -145,7 +145,7 @@ def mobilenet_v3(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid
         padding="same",
         activation=layout.activation,
     )
-    taps: dict[int, Tensor] = {}
+    taps = {2: x}
     for index, block in enumerate(layout.blocks):
         name = f"backbone.bottleneck_{index}"
         stride, rate = budget.spend(block.stride)

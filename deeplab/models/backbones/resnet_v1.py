@@ -53,11 +53,13 @@ RESNET_V1_101_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=
 
 
 def resnet_v1(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
-    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 4, 8."""
+    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 2, 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     x = _stem(x, layout.stem, norm=norm, budget=budget)
-    taps: dict[int, Tensor] = {}
+    taps = {2: x}
+    stride, _ = budget.spend(2)
+    x = layers.MaxPooling2D(3, strides=stride, padding="same", name="backbone.pool1")(x)
     for block, (width, units) in enumerate(zip(WIDTHS, layout.units, strict=True), start=1):
         last = block == len(WIDTHS)
         # Multi-grid spreads the rates of the last block, which keeps its size.
@@ -79,7 +81,7 @@ def resnet_v1(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
 
 
 def _stem(x: Tensor, stem: tuple[int, ...], *, norm: Norm, budget: StrideBudget) -> Tensor:
-    """Tiles to a map of stride 4: convolutions, the first with a stride, and a maximum."""
+    """Tiles to a map of stride 2: one convolution or three, the first with a stride."""
     stride, _ = budget.spend(2)
     name = "backbone.conv1"
     if len(stem) == 1:
@@ -95,8 +97,7 @@ def _stem(x: Tensor, stem: tuple[int, ...], *, norm: Norm, budget: StrideBudget)
                 stride=stride if index == 1 else 1,
                 activation="relu",
             )
-    stride, _ = budget.spend(2)
-    return layers.MaxPooling2D(3, strides=stride, padding="same", name="backbone.pool1")(x)
+    return x
 
 
 def _unit(

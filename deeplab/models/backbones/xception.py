@@ -73,14 +73,14 @@ XCEPTION_71 = Layout(blocks=(*_ENTRY_LONG, _middle(16), *EXIT), taps=_TAPS_LONG)
 
 
 def xception(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
-    """Tiles (n, h, w, 3), values -1 to 1, to 2048 channels and taps at 4, 8."""
+    """Tiles (n, h, w, 3), values -1 to 1, to 2048 channels and taps at 2, 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stem = "backbone.entry_flow.conv1"
     stride, _ = budget.spend(2)
     x = conv(x, 32, name=f"{stem}_1", norm=norm, kernel=3, stride=stride, activation="relu")
     x = conv(x, 64, name=f"{stem}_2", norm=norm, kernel=3, activation="relu")
-    taps: dict[int, Tensor] = {}
+    taps = {2: x}
     for block in layout.blocks:
         for unit in range(1, block.units + 1):
             stride, rate = budget.spend(block.stride if unit == block.units else 1)

@@ -1,0 +1,198 @@
+"""The knobs of HoVer-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, Self, get_args
+
+from deeplab.config.backbones import BACKBONES
+from deeplab.config.channels import RGB, Channels
+from deeplab.config.checks import check_range, check_value, check_whole
+from deeplab.config.classes import ClassList
+from deeplab.config.network_settings import NetworkSettings
+from deeplab.config.nuclei import Convention, Gradients
+from deeplab.errors import ConfigError
+from deeplab.geometry.tiling import Tiling
+
+Mode = Literal["original", "fast", "light"]
+PREACT = "preact_resnet50"  # the encoder of the published networks
+LIGHT_STRIDES = (2, 4, 8)  # of the finer maps that a light decoder takes in
+LIGHT_STRIDE = 16  # of an encoder's last map in a light network
+MAX_WIDTH = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How large the convolutions of a mode are, and what of a tile it so answers.
+
+    Attributes:
+        kernel: Side of the decoder's convolutions.
+        tiling: The tiles that it takes.
+        crop_size: Side of the patches that it was published with, or that suit it.
+    """
+
+    kernel: int
+    tiling: Tiling
+    crop_size: int
+
+
+# The decoders of the published networks do not pad, so that they answer less than they read. The
+# encoder's convolutions do, and look 56 pixels farther, of which the outer ones hardly count; the
+# radius of a nucleus is farther than they matter.
+FORMS: Mapping[Mode, Form] = MappingProxyType(
+    {
+        "original": Form(
+            kernel=5,
+            tiling=Tiling(multiple=8, extra=6, reach=128, logit_stride=1, margin=95),
+            crop_size=270,
+        ),
+        "fast": Form(
+            kernel=3,
+            tiling=Tiling(multiple=8, extra=0, reach=80, logit_stride=1, margin=46),
+            crop_size=256,
+        ),
+        # Most of what decides lies within a few nuclei; the encoder's last maps see farther.
+        "light": Form(
+            kernel=3,
+            tiling=Tiling(multiple=16, extra=0, reach=80, logit_stride=1),
+            crop_size=256,
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoverNetConfig:
+    """The knobs of HoVer-Net (Graham et al. 2019, arXiv:1812.06499).
+
+    Attributes:
+        type_count: Types of nuclei that it tells apart, the background not counted; 0: none.
+        mode: "original" (270 to 80 pixels) or "fast" (256 to 164), both of the encoder
+            preact_resnet50; or "light", whose decoders are narrower and pad, of any encoder with
+            maps at strides 2, 4, 8 and 16.
+        backbone: A row of the backbone table.
+        depth_multiplier: Width of a backbone that has several.
+        decoder_width: Channels of a light decoder at stride 8; half as many at 4, a quarter at 2.
+        crop_size: Side in work pixels of the patches trained on.
+        convention: How nuclei become the hv maps and these become nuclei again.
+        gradients: Derivatives of the hv maps that the loss compares.
+        edge_kernel: Side of the filters that find where hv maps fall, work pixels, odd.
+        batch_norm_decay: Share of the moving statistics kept at each training step.
+    """
+
+    type_count: int
+    mode: Mode = "light"
+    backbone: str = "mobilenet_v2"
+    depth_multiplier: float = 1.0
+    decoder_width: int = 96
+    crop_size: int = 256
+    convention: Convention = "local"
+    gradients: Gradients = "same_axis"
+    edge_kernel: int = 7
+    batch_norm_decay: float = 0.99
+
+    def __post_init__(self) -> None:
+        check_whole("type_count", self.type_count, 0, 254)
+        check_value("mode", self.mode, get_args(Mode))
+        self._check_backbone()
+        check_whole("decoder_width", self.decoder_width, 8, MAX_WIDTH)
+        if self.decoder_width % 4:
+            raise ConfigError("decoder_width", self.decoder_width, "a multiple of 4")
+        check_whole("crop_size", self.crop_size, 32, 4096)
+        if not self.tiling.accepts(self.crop_size):
+            raise ConfigError("crop_size", self.crop_size, self.tiling.rule)
+        check_value("convention", self.convention, get_args(Convention))
+        check_value("gradients", self.gradients, get_args(Gradients))
+        check_whole("edge_kernel", self.edge_kernel, 3, 31)
+        if self.edge_kernel % 2 == 0:
+            raise ConfigError("edge_kernel", self.edge_kernel, "odd")
+        check_range("batch_norm_decay", self.batch_norm_decay, 0, 0.99999)
+
+    def _check_backbone(self) -> None:
+        if self.mode != "light":
+            check_value("backbone", self.backbone, (PREACT,))
+        elif self.backbone not in LIGHT_BACKBONES:
+            raise ConfigError("backbone", self.backbone, "one of " + ", ".join(LIGHT_BACKBONES))
+        check_range("depth_multiplier", self.depth_multiplier, 0.1, 4.0)
+        if self.depth_multiplier != 1.0 and not BACKBONES[self.backbone].widths:
+            raise ConfigError("depth_multiplier", self.depth_multiplier, f"1 for {self.backbone}")
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, without the background: one, nuclei, where types are not told."""
+        return max(1, self.type_count)
+
+    @property
+    def background(self) -> bool:
+        """Whether label 0 is what belongs to no class: always."""
+        return True
+
+    @property
+    def channels(self) -> Channels:
+        """What the network is shown of a slide."""
+        return RGB
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tiles that it takes and how much of one it answers."""
+        return FORMS[self.mode].tiling
+
+    @property
+    def margin(self) -> int:
+        """Pixels at each side of a tile that the network does not answer."""
+        return self.tiling.margin
+
+    @property
+    def kernel(self) -> int:
+        """Side of the decoder's convolutions."""
+        return FORMS[self.mode].kernel
+
+    @property
+    def branches(self) -> tuple[tuple[str, int], ...]:
+        """Names and channels of the outputs: nuclei, distances and, where told, types."""
+        types = (("tp", self.type_count + 1),) if self.type_count else ()
+        return (("np", 2), ("hv", 2), *types)
+
+    @property
+    def least_weight_count(self) -> int:
+        """Numbers that a file of such a network holds at least: those where wide layers meet."""
+        count = len(self.branches)
+        if self.mode == "light":
+            return count * 9 * self.decoder_width * self.decoder_width
+        # The encoder's widest convolutions, and those that each branch begins with.
+        return 20_000_000 + count * self.kernel**2 * 1024 * 256
+
+    @classmethod
+    def from_settings(cls, settings: NetworkSettings, classes: ClassList) -> Self:
+        """Make the config that a training asks for.
+
+        A single class is that of all nuclei, so that there are no types to be told apart.
+
+        Raises:
+            ConfigError: a setting or an option is none that this network has, or not possible.
+        """
+        knobs: dict[str, Any] = settings.knobs(cls, told=("type_count", "crop_size"))
+        if knobs["backbone"] == PREACT:
+            knobs = {"mode": "fast"} | knobs
+        mode = knobs.get("mode", "light")
+        check_value("mode", mode, get_args(Mode))
+        return cls(
+            type_count=len(classes) if len(classes) > 1 else 0,
+            crop_size=FORMS[mode].tiling.round_up(settings.patch_size),
+            **knobs,
+        )
+
+    def describe(self) -> str:
+        """Say in words which network this is."""
+        types = f"{self.type_count} types" if self.type_count else "no types"
+        said = f"HoVer-Net ({self.mode}) on {self.backbone}, {types}"
+        return f"{said}, decoder width {self.decoder_width}" if self.mode == "light" else said
+
+
+LIGHT_BACKBONES = tuple(
+    name
+    for name, facts in BACKBONES.items()
+    if LIGHT_STRIDE in facts.channels and all(stride in facts.taps for stride in LIGHT_STRIDES)
+)
