@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Numbers = NDArray[np.uint8] | NDArray[np.int32]  # labels, or a number for each object
 RIGHT, LEFT, DOWN, UP = range(4)
 
 
@@ -73,7 +74,7 @@ class _Turns:
     touch: Flags
 
 
-def _find_turns(padded: NDArray[np.uint8]) -> _Turns:
+def _find_turns(padded: Numbers) -> _Turns:
     """The turns at all vertices between the pixels of `padded`."""
     across = padded[:, 1:] != padded[:, :-1]
     along = padded[1:] != padded[:-1]
@@ -98,7 +99,7 @@ def _find_turns(padded: NDArray[np.uint8]) -> _Turns:
     )
 
 
-def _ports(padded: NDArray[np.uint8], *, open_right: bool, open_bottom: bool) -> list[Ports]:
+def _ports(padded: Numbers, *, open_right: bool, open_bottom: bool) -> list[Ports]:
     """The ports by which paths enter and leave the tile."""
     height, width = padded.shape[0] - 1, padded.shape[1] - 1
     sides = [(padded[:-1, 0], padded[1:, 0], 0, True), (padded[0, :-1], padded[0, 1:], 0, False)]
@@ -200,12 +201,13 @@ def _walk(
     return order, first, leaving
 
 
-def find_outlines(padded: NDArray[np.uint8], *, open_right: bool, open_bottom: bool) -> Outlines:
+def find_outlines(padded: Numbers, *, open_right: bool, open_bottom: bool) -> Outlines:
     """The outlines of all labels but 0 inside a tile.
 
     Args:
-        padded: the tile's labels with one row above and one column left of it (zeros outside), and,
-            where the tile ends at the end of everything, one of zeros right of it and below.
+        padded: the tile's labels, or numbers of its objects, with one row above and one column left
+            of it (zeros outside), and, where the tile ends at the end of everything, one of zeros
+            right of it and below.
         open_right: another tile follows to the right.
         open_bottom: another tile follows below.
     """

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from deeplab.annotations.shapes import Annotations
 from deeplab.geometry.frames import Mpp
@@ -15,6 +16,7 @@ from deeplab.geometry.frames import Mpp
 log = logging.getLogger(__name__)
 
 IGNORE_LAYER = "ignore"
+ObjectType = Literal["annotation", "detection"]
 FindLabelImage = Callable[[str], Path | None]  # the file of an item of a server, if it is at hand
 
 
@@ -76,11 +78,13 @@ class Writing:
         width_level0: of the slide; 0: as far as the annotations reach.
         height_level0: of the slide; 0: as far as the annotations reach.
         mask_mpp: um per pixel of a label mask; 0: those of level 0.
+        object_type: what QuPath takes a shape for. Detections are many and not edited.
     """
 
     width_level0: int = 0
     height_level0: int = 0
     mask_mpp: float = 0.0
+    object_type: ObjectType = "annotation"
 
     def size_of(self, annotations: Annotations) -> tuple[int, int]:
         """Width and height of the slide, level-0 pixels, each at least 1."""

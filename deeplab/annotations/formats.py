@@ -46,7 +46,7 @@ FORMATS: tuple[Format, ...] = (
         title="GeoJSON",
         suffixes=(".geojson", ".json"),
         read=read_geojson,
-        write=_plain(write_geojson),
+        write=write_geojson,
         carries=frozenset(Trait) - {Trait.DESCRIPTIONS, Trait.EMPTY_LAYERS, Trait.ATTRIBUTES},
         json_keys=frozenset({"features", "geometry"}),
     ),

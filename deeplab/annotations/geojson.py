@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import shapely
 
-from deeplab.annotations.format import Reading
+from deeplab.annotations.format import ObjectType, Reading, Writing
 from deeplab.annotations.gather import LayerGatherer, coordinates, number
 from deeplab.annotations.geojson_properties import NAME, PropertyReader
 from deeplab.annotations.json_stream import ENDS, events, values
@@ -31,8 +31,8 @@ Part: TypeAlias = shapely.Polygon | shapely.Point | shapely.LineString
 Json = dict[str, Any]
 
 
-def write_geojson(path: Path, annotations: Annotations) -> None:
-    """Writes a FeatureCollection: one annotation object of QuPath per shape, point or line.
+def write_geojson(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
+    """Writes a FeatureCollection: one object of QuPath per shape, point or line.
 
     Numbers among the properties become measurements, words metadata. The um per pixel is a member
     `um_per_pixel` of the collection, which other programs pass over (RFC 7946, section 6.1). Layers
@@ -50,7 +50,7 @@ def write_geojson(path: Path, annotations: Annotations) -> None:
         separator = "\n"
         for layer in annotations.layers:
             for each in chain[Shape | Mark](layer.shapes, layer.marks):
-                file.write(separator + _feature(layer, each, path))
+                file.write(separator + _feature(layer, each, writing.object_type, path))
                 separator = ",\n"
         file.write("\n]}\n")
 
@@ -129,14 +129,14 @@ def _take(
                 gatherer.mark(layer, part, meaning.words)
 
 
-def _feature(layer: Layer, each: Shape | Mark, path: Path) -> str:
+def _feature(layer: Layer, each: Shape | Mark, object_type: ObjectType, path: Path) -> str:
     texts = {key: value for key, value in each.properties.items() if isinstance(value, str)}
     own = {NAME: texts.pop(NAME)} if NAME in texts else {}
     feature = {
         "type": "Feature",
         "geometry": _geometry(each),
         "properties": {
-            "objectType": "annotation",
+            "objectType": object_type,
             **own,
             "classification": {"name": layer.name, "color": list(layer.colour)},
             "measurements": {k: v for k, v in each.properties.items() if not isinstance(v, str)},

@@ -33,13 +33,15 @@ class TracedShape:
     """One object: pixels of one label that hold together through their sides.
 
     `polygon` is in level-0 pixels with holes as interiors; `area_px_work` counts its pixels;
-    `confidence` is the mean over them, None where none was given.
+    `confidence` is the mean over them, None where none was given. `label_probability` tells how
+    surely an object that was found as one has its label, None where nobody says.
     """
 
     label: int
     polygon: shapely.Polygon
     area_px_work: int
     confidence: float | None
+    label_probability: float | None = None
 
 
 def trace(labels: Labels, frame: WorkFrame | None = None) -> list[TracedShape]:
@@ -59,6 +61,46 @@ def trace(labels: Labels, frame: WorkFrame | None = None) -> list[TracedShape]:
             box = WorkBox(x, y, TILE, TILE).intersection(area)
             tracer.add(labels[box.within(area)], None, box)
     return list(tracer.finish())
+
+
+def trace_instances(
+    instances: NDArray[np.int32], box: WorkBox, frame: WorkFrame
+) -> NDArray[np.object_]:
+    """Outline the objects 1 to k of a map: (k,) polygons in level-0 pixels.
+
+    Objects may touch. Of one in several parts the largest is outlined, and None stands for a
+    number that no pixel has.
+
+    Args:
+        instances: int32 (box.height, box.width); 0 is background.
+        box: where the map lies, work pixels.
+        frame: the frame of the box.
+    """
+    counts = np.bincount(instances.ravel())[1:]
+    polygons: NDArray[np.object_] = np.full(len(counts), None, np.object_)
+    if not counts.any():
+        return polygons
+    store = RingStore(box)
+    outlines = find_outlines(np.pad(instances, 1), open_right=False, open_bottom=False)
+    store.add(outlines, instances, -1, box)
+    rings = store.finish()
+    for numbers, chosen in _by_object(rings, rings.owner):
+        polygons[numbers] = _polygons(rings, chosen, frame)
+    # The outside of a second part is taken for a hole, so pixels are missing.
+    areas = shapely.area(polygons) / (frame.scale_x * frame.scale_y)
+    for number in np.flatnonzero((counts > 0) & (np.rint(areas) != counts)):
+        rows, columns = np.nonzero(instances == number + 1)
+        y, x = int(rows.min()), int(columns.min())
+        part = instances[y : rows.max() + 1, x : columns.max() + 1] == number + 1
+        place = WorkBox(box.x + x, box.y + y, part.shape[1], part.shape[0])
+        polygons[number] = _largest_part(part, place, frame)
+    return polygons
+
+
+def _largest_part(mask: NDArray[np.bool_], box: WorkBox, frame: WorkFrame) -> shapely.Polygon:
+    tracer = SeamTracer(frame, box)
+    tracer.add(mask.astype(np.uint8), None, box)
+    return max(tracer.finish(), key=lambda part: part.area_px_work).polygon
 
 
 class _Border:
@@ -142,7 +184,7 @@ class SeamTracer:
         roots = self._objects.roots()
         labels, confidence = self._objects.labels(), self._objects.confidence(roots)
         for numbers, chosen in _by_object(rings, roots[rings.owner]):
-            polygons = self._polygons(rings, chosen)
+            polygons = _polygons(rings, chosen, self._frame)
             areas = shapely.area(polygons) / (self._frame.scale_x * self._frame.scale_y)
             for number, polygon, area in zip(numbers, polygons, areas, strict=True):
                 mean = float(confidence[number])
@@ -182,26 +224,26 @@ class SeamTracer:
         same = (labels == border.labels[part]) & (labels != 0)
         self._objects.unite(numbered[same].astype(np.int64) + base, border.numbers[part][same])
 
-    def _polygons(self, rings: Rings, chosen: list[Integers]) -> NDArray[np.object_]:
-        """The polygon of each object, given its rings, in level-0 pixels."""
-        touches = rings.touches[np.concatenate(chosen)]
-        whole = iter(zip(whole_rings(rings, np.concatenate(chosen)), touches, strict=True))
-        parts: list[Corners] = []
-        owner: list[int] = []
-        for number, group in enumerate(chosen):
-            own: list[Corners] = []
-            for _ in group:
-                ring, touching = next(whole)
-                own.extend(part_at_touches(ring) if touching else [ring])
-            parts.extend(own)
-            owner.extend([number] * len(own))
-        scale = np.array([self._frame.scale_x, self._frame.scale_y])
-        points = np.concatenate(parts) * scale
-        lines = shapely.linearrings(
-            points, indices=np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        )
-        polygons: NDArray[np.object_] = shapely.polygons(lines, indices=np.array(owner))
-        return polygons
+
+def _polygons(rings: Rings, chosen: list[Integers], frame: WorkFrame) -> NDArray[np.object_]:
+    """The polygon of each object, given its rings, in level-0 pixels."""
+    touches = rings.touches[np.concatenate(chosen)]
+    whole = iter(zip(whole_rings(rings, np.concatenate(chosen)), touches, strict=True))
+    parts: list[Corners] = []
+    owner: list[int] = []
+    for number, group in enumerate(chosen):
+        own: list[Corners] = []
+        for _ in group:
+            ring, touching = next(whole)
+            own.extend(part_at_touches(ring) if touching else [ring])
+        parts.extend(own)
+        owner.extend([number] * len(own))
+    points = np.concatenate(parts) * np.array([frame.scale_x, frame.scale_y])
+    lines = shapely.linearrings(
+        points, indices=np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    )
+    polygons: NDArray[np.object_] = shapely.polygons(lines, indices=np.array(owner))
+    return polygons
 
 
 def _by_object(rings: Rings, owner: Integers) -> Iterator[tuple[list[int], list[Integers]]]:

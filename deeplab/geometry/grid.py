@@ -13,11 +13,24 @@ from deeplab.geometry.frames import WorkBox
 class TileSlot:
     """One tile: `read` goes to the network, `write` is what is kept of its answer.
 
-    The write boxes of a plan cover its area once, without gap or overlap.
+    The write boxes of a plan cover its area once, without gap or overlap. `margin` is what the
+    network reads on every side without answering for it, work pixels.
     """
 
     read: WorkBox
     write: WorkBox
+    margin: int = 0
+
+    @property
+    def answer(self) -> WorkBox:
+        """What the network answers for."""
+        side = 2 * self.margin
+        return WorkBox(
+            self.read.x + self.margin,
+            self.read.y + self.margin,
+            self.read.width - side,
+            self.read.height - side,
+        )
 
 
 @dataclass(frozen=True, slots=True)

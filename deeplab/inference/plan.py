@@ -90,6 +90,17 @@ class Area:
         window = shapely.box(part.x0, part.y0, part.x0 + part.width, part.y0 + part.height)
         return not self.polygons or any(p.intersects(window) for p in self.polygons)
 
+    def holds(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether points (n,), work pixels, lie in the area, (n,)."""
+        box = self.box
+        inside = (box.x <= x) & (x < box.right) & (box.y <= y) & (y < box.bottom)
+        if not self.polygons:
+            return inside
+        x_level0, y_level0 = x * self.frame.scale_x, y * self.frame.scale_y
+        in_any = [shapely.contains_xy(polygon, x_level0, y_level0) for polygon in self.polygons]
+        some: NDArray[np.bool_] = inside & np.any(in_any, axis=0)
+        return some
+
     def clip(self, labels: NDArray[np.uint8], box: WorkBox) -> NDArray[np.uint8]:
         """Labels (box.height, box.width) with 0 outside the area."""
         if not self.polygons:

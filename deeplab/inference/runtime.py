@@ -13,21 +13,21 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from deeplab.bundles.load import load_bundle
+from deeplab.bundles.load import Bundle, load_bundle
 from deeplab.config.requests import Runtime, SegmentRequest
 from deeplab.config.views import View
 from deeplab.device import choose_device
 from deeplab.errors import DeviceError
+from deeplab.inference.agreement import COMPARISONS
+from deeplab.inference.decode import Decode, tile_decoder
 from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.inference.trial import trial_tiles
+from deeplab.models.answers import AnswerKind
 from deeplab.models.family import Family
 from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
 
 log = logging.getLogger(__name__)
 
-# Share of equal labels on the trial below which another runtime's rounding is not accepted. Slides
-# then agree by 0.998: the worst of 21 pictures was 0.0009 below the trial.
-AGREE = 0.999
 TELLING = 0.99  # share of one label from which a trial says nothing of the others
 
 Tiles = NDArray[np.uint8]  # (n, tile, tile, 3)
@@ -43,10 +43,19 @@ class Predict(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A function on tiles and the name of what computes it."""
+    """How tiles are answered.
+
+    Attributes:
+        runtime: name of what computes.
+        predict: tiles to maps.
+        decode: the maps of one tile to its answer.
+        answer: the kind of that.
+    """
 
     runtime: str
     predict: Predict
+    decode: Decode
+    answer: AnswerKind
 
 
 def start_predictor(request: SegmentRequest, *, tile: int, trial_side: int) -> Predictor:
@@ -63,21 +72,24 @@ def start_predictor(request: SegmentRequest, *, tile: int, trial_side: int) -> P
     """
     choose_device(request.gpu)
     bundle = load_bundle(request.model)
-    maps: tuple[PredictedMap, ...] = (LABELS, CONFIDENCE)
     return make_predictor(
-        bundle.family,
-        bundle.network,
+        bundle,
         tile=tile,
-        maps=(*maps, PROBABILITIES) if request.save_heatmap else maps,
+        maps=_maps_to_ask_for(bundle.family, request),
         runtime=request.runtime,
         trial_side=trial_side,
         views=request.views,
     )
 
 
+def _maps_to_ask_for(family: Family, request: SegmentRequest) -> tuple[PredictedMap, ...]:
+    if family.decode:
+        return ()  # it gives what it decodes
+    return (LABELS, CONFIDENCE, *((PROBABILITIES,) if request.save_heatmap else ()))
+
+
 def make_predictor(
-    family: Family,
-    network: keras.Model,
+    bundle: Bundle,
     *,
     tile: int,
     maps: Sequence[PredictedMap],
@@ -88,39 +100,54 @@ def make_predictor(
     """The fastest runtime that is allowed and agrees with TensorFlow.
 
     Args:
-        family: of the network.
-        network: what computes.
+        bundle: the network and how it is read.
         tile: side of the tiles, work pixels.
         maps: what is wanted of each tile.
-        runtime: "auto" takes OpenVINO where it is installed, there is no GPU, and its labels agree
-            with TensorFlow's. On how many hangs on the model and the processor, so it is tried on
-            the same pictures each time: whatever slide they are for, all are computed alike.
+        runtime: "auto" takes OpenVINO where it is installed, there is no GPU, and its answers
+            agree with TensorFlow's. On how many depends on the model and the processor, so it is
+            tried on the same pictures each time: whatever slide they are for, all are computed
+            alike.
         trial_side: side of the pictures for that; a training crop is enough.
         views: how each tile is looked at.
 
     Raises:
         DeviceError: OpenVINO is asked for but is not installed, or does not agree.
     """
-    graph = family.predictor(network, maps=maps, views=views)
-    reference = tensorflow_predict(graph)
+    family = bundle.family
+    graph = family.predictor(bundle.network, maps=maps, views=views)
+    decode = tile_decoder(family, bundle.card.config)
+    reference = Predictor("TensorFlow", tensorflow_predict(graph), decode, family.answer)
     if runtime == "tensorflow" or (runtime == "auto" and tf.config.get_visible_devices("GPU")):
-        return Predictor("TensorFlow", reference)
+        return reference
     if find_spec("openvino"):
         converted = OpenVino(graph)
-        tiles = trial_tiles(trial_side)
-        wanted = np.concatenate([graph(tile[None], training=False)[LABELS] for tile in tiles])
-        for precision in _precisions(wanted):
-            found = converted.compiled(trial_side, precision)(tiles)
-            agreement = float(np.mean(found[LABELS] == wanted))
-            log.info("OpenVINO %s: %.4f of labels as TensorFlow's", precision, agreement)
-            if agreement >= AGREE:
-                return Predictor(f"OpenVINO {precision}", converted.compiled(tile, precision))
+        precision = _find_precision(converted, graph, trial_tiles(trial_side), reference)
+        if precision:
+            compiled = converted.compiled(tile, precision)
+            return Predictor(f"OpenVINO {precision}", compiled, decode, family.answer)
         problem = "answers differ from TensorFlow's; choose tensorflow"
     else:
         problem = "is not installed here; choose tensorflow, or install openvino"
     if runtime == "openvino":
         raise DeviceError(f"OpenVINO {problem}")
-    return Predictor("TensorFlow", reference)
+    return reference
+
+
+def _find_precision(
+    converted: OpenVino, graph: keras.Model, tiles: Tiles, reference: Predictor
+) -> str | None:
+    """Return the first precision in which OpenVINO's answers agree with the graph's, if any."""
+    compare = COMPARISONS[reference.answer]
+    one_by_one = [graph(tile[None], training=False) for tile in tiles]
+    wanted = {name: np.concatenate([maps[name] for maps in one_by_one]) for name in one_by_one[0]}
+    for precision in _precisions(compare.labels(wanted, reference.decode)):
+        found = converted.compiled(tiles.shape[1], precision)(tiles)
+        agreements = compare.agreements(wanted, found, reference.decode)
+        for share, _, of in agreements:
+            log.info("OpenVINO %s: %.4f of %s as TensorFlow's", precision, share, of)
+        if all(share >= least for share, least, _ in agreements):
+            return precision
+    return None
 
 
 def _precisions(labels: NDArray[np.uint8]) -> tuple[str, ...]:

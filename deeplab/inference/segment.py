@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from deeplab.annotations.format import Writing, say_lost
+from deeplab.annotations.format import ObjectType, Writing, say_lost
 from deeplab.annotations.formats import FORMATS, format_of_result
 from deeplab.annotations.geojson import write_geojson
 from deeplab.annotations.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.trace import TracedShape
 from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import Progress
@@ -24,12 +25,15 @@ from deeplab.errors import ConfigError
 from deeplab.exchange.layers import post_layers
 from deeplab.files import all_or_none, check_spared, check_writable
 from deeplab.geometry.grid import TilePlan
-from deeplab.inference.collect import Collector
+from deeplab.inference.collectors.table import COLLECTORS
+from deeplab.inference.layers import clean, make_layers
 from deeplab.inference.overlay import write_overlay
 from deeplab.inference.plan import Area, tile_plan, wanted_slots, work_frame
 from deeplab.inference.provenance import provenance
+from deeplab.inference.rasters import Rasters
 from deeplab.inference.stream import predict_tiles
 from deeplab.inference.table import write_table
+from deeplab.models.answers import AnswerKind
 from deeplab.native_log import remarks_left_out
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
@@ -39,6 +43,12 @@ if TYPE_CHECKING:
     from deeplab.inference.runtime import Predictor
 
 log = logging.getLogger(__name__)
+
+# What QuPath takes a shape for: few large areas, or objects in their thousands.
+OBJECT_TYPES: Final[Mapping[AnswerKind, ObjectType]] = {
+    "labels": "annotation",
+    "objects": "detection",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +66,14 @@ class SegmentResult:
         lines = [f"{self.slide}: {self.tiles} tiles by {self.runtime} in {self.seconds:.1f} s"]
         lines += [f"  {layer.name}: {layer.description}" for layer in self.annotations.layers]
         return "\n".join(lines)
+
+
+class _Results(NamedTuple):
+    """What is to be written."""
+
+    annotations: Annotations
+    rasters: Rasters
+    object_type: ObjectType
 
 
 def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
@@ -80,29 +98,38 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
         slots = wanted_slots(plan, area, tissue)
         asked = sum(wanted for _, wanted in slots)
         log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, asked, len(slots))
-        with closing(Collector(request, card, plan, area)) as collector:
-            runtime = "no network"
+        with ExitStack() as work:
+            rasters = work.enter_context(closing(Rasters(request, card.classes, frame)))
+            runtime, object_type = "no network", OBJECT_TYPES["labels"]
+            found: Iterable[TracedShape] = ()
             if asked:
                 predictor = _predictor(request, card, plan)
-                runtime = predictor.runtime
+                runtime, object_type = predictor.runtime, OBJECT_TYPES[predictor.answer]
                 log.info("predicting by %s", runtime)
+                make_collector = COLLECTORS[predictor.answer]
+                collector = work.enter_context(
+                    closing(make_collector(area, rasters, card.config.tiling.logit_stride))
+                )
                 tiles = predict_tiles(
                     slide,
                     frame,
                     slots,
                     predict=predictor.predict,
+                    decode=predictor.decode,
                     batch_size=request.batch_size,
                 )
-                for number, (slot, maps) in enumerate(tiles, start=1):
-                    collector.add(slot, maps)
+                for number, (slot, answer) in enumerate(tiles, start=1):
+                    collector.add(slot, answer)
                     progress("segment", number, len(slots))
+                found = collector.found()
             slide.check_unchanged()
             progress("write", 0, 1)
-            origin = provenance(request, card, slide, frame, runtime)
-            annotations = collector.annotations(origin, slide.mpp)
-            with all_or_none(_writers(request, annotations, collector, slide, area)):
+            layers = make_layers(clean(found, request, frame, slide.mpp), card, frame)
+            annotations = Annotations(layers, provenance(request, card, slide, frame, runtime))
+            results = _Results(annotations, rasters, object_type)
+            with all_or_none(_writers(request, results, slide, area)):
                 if login and request.post_annotation == "auto":
-                    post_layers(annotations, collector.heatmaps(), request.slide, login)
+                    post_layers(annotations, rasters.heatmaps(), request.slide, login)
             progress("write", 1, 1)
     return SegmentResult(
         annotations=annotations,
@@ -127,20 +154,18 @@ def _check_suffixes(request: SegmentRequest) -> None:
             raise ConfigError(name, path, f"a file of type {' or '.join(suffixes)}")
 
 
-def _write_annotation(
-    path: Path,
-    request: SegmentRequest,
-    annotations: Annotations,
-    collector: Collector,
-    slide: Slide,
-) -> None:
+def _write_annotation(path: Path, request: SegmentRequest, results: _Results, slide: Slide) -> None:
     """Write the layers in the format that the suffix says; heatmaps are for HistomicsUI only."""
     form = format_of_result("output_annotation", request.output_annotation)
-    heatmaps = collector.heatmaps()
+    annotations, heatmaps = results.annotations, results.rasters.heatmaps()
     if form is FORMATS[0]:  # HistomicsUI's
         write_girder_json(path, annotations, heatmaps=heatmaps)
         return
-    writing = Writing(width_level0=slide.width_level0, height_level0=slide.height_level0)
+    writing = Writing(
+        width_level0=slide.width_level0,
+        height_level0=slide.height_level0,
+        object_type=results.object_type,
+    )
     form.write(path, annotations, writing)
     said = request.output_annotation or path
     say_lost(annotations, form, said)
@@ -149,27 +174,25 @@ def _write_annotation(
 
 
 def _writers(
-    request: SegmentRequest,
-    annotations: Annotations,
-    collector: Collector,
-    slide: Slide,
-    area: Area,
+    request: SegmentRequest, results: _Results, slide: Slide, area: Area
 ) -> dict[Path, Callable[[Path], None]]:
     """What is to be written where."""
+    annotations = results.annotations
     writers: dict[Path, Callable[[Path], None]] = {}
     if request.output_annotation:
         writers[request.output_annotation] = lambda path: _write_annotation(
-            path, request, annotations, collector, slide
+            path, request, results, slide
         )
     if request.output_geojson:
-        writers[request.output_geojson] = lambda path: write_geojson(path, annotations)
+        writing = Writing(object_type=results.object_type)
+        writers[request.output_geojson] = lambda path: write_geojson(path, annotations, writing)
     if request.output_table:
         writers[request.output_table] = lambda path: write_table(path, annotations, slide.mpp)
     if request.output_overlay:
         part = area.frame.to_level0(area.box)
         writers[request.output_overlay] = lambda path: write_overlay(path, annotations, slide, part)
     if request.output_mask:
-        writers[request.output_mask] = lambda path: collector.save_mask(path, slide)
+        writers[request.output_mask] = lambda path: results.rasters.save_mask(path, slide)
     return writers
 
 

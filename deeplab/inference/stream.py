@@ -1,7 +1,8 @@
-"""Tiles through a network: read, predict and hand over at the same time, always in order.
+"""Tiles through a network: read, predict, decode and hand over at the same time, always in order.
 
-Threads read ahead while one thread predicts and the caller works on what is ready. Every queue is
-bounded, so memory does not grow with the slide, and an error anywhere ends all of it.
+Threads read ahead while one thread predicts, others decode and the caller works on what is ready.
+Every queue is bounded, so memory does not grow with the slide, and an error anywhere ends all of
+it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +23,21 @@ from deeplab.slides.slide import Slide
 
 BATCHES_AHEAD = 3
 READERS = 4  # decoding leaves Python's lock to others, waiting for a server even more so
+DECODERS = 2  # of maps to answers, in NumPy and OpenCV
 
 Maps = dict[str, NDArray[Any]]  # of one tile, without the batch axis
 Predict = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
+Decoded = TypeVar("Decoded")
 
 
-class Predicted(NamedTuple):
-    """A tile and what the network said of it; None where it was not asked."""
+class Predicted(NamedTuple, Generic[Decoded]):
+    """A tile and what the network answers of it; None where it was not asked."""
 
     slot: TileSlot
-    maps: Maps | None
+    answer: Decoded | None
+
+
+_Answers: TypeAlias = list[Future[Decoded]]
 
 
 def predict_tiles(
@@ -40,24 +46,37 @@ def predict_tiles(
     slots: Iterable[tuple[TileSlot, bool]],
     *,
     predict: Predict,
+    decode: Callable[[Maps], Decoded],
     batch_size: int,
-) -> Iterator[Predicted]:
-    """Every slot in its order, those that are wanted with the network's maps.
+) -> Iterator[Predicted[Decoded]]:
+    """Yield every slot in its order, those that are wanted with the network's answer.
 
     Args:
         slide: where pixels come from.
         frame: the frame of the slots.
         slots: tiles in reading order, and whether each is worth reading.
         predict: uint8 (n, tile, tile, 3) to named maps (n, ...), n at most `batch_size`.
+        decode: the maps of one tile to its answer; called in several threads.
         batch_size: tiles a step.
 
     Raises:
         SlideError, ServerError: as reading does.
     """
-    waiting: deque[tuple[Sequence[tuple[TileSlot, bool]], Future[Maps] | None]] = deque()
+    waiting: deque[tuple[Sequence[tuple[TileSlot, bool]], Future[_Answers[Decoded]] | None]] = (
+        deque()
+    )
     groups = _grouped(slots, batch_size)
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
     predictor = ThreadPoolExecutor(1, thread_name_prefix="predict")
+    decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+
+    def answer_batch(tiles: Sequence[Future[NDArray[np.uint8]]]) -> _Answers[Decoded]:
+        maps = predict(np.stack([tile.result() for tile in tiles]))
+        return [
+            decoders.submit(decode, {name: values[place] for name, values in maps.items()})
+            for place in range(len(tiles))
+        ]
+
     try:
         while True:
             stop_if_asked()  # a training that looks at held-out slides saves what it has learnt
@@ -65,14 +84,15 @@ def predict_tiles(
                 tiles = [
                     readers.submit(slide.read, frame, slot.read) for slot, asked in group if asked
                 ]
-                answer = predictor.submit(_predict, predict, tiles) if tiles else None
-                waiting.append((group, answer))
+                answers = predictor.submit(answer_batch, tiles) if tiles else None
+                waiting.append((group, answers))
             if not waiting:
                 return
             yield from _handed_over(*waiting.popleft())
     finally:
         readers.shutdown(wait=False, cancel_futures=True)
         predictor.shutdown(wait=False, cancel_futures=True)
+        decoders.shutdown(wait=False, cancel_futures=True)
 
 
 def _grouped(
@@ -91,18 +111,9 @@ def _grouped(
         yield group
 
 
-def _predict(predict: Predict, tiles: Sequence[Future[NDArray[np.uint8]]]) -> Maps:
-    return predict(np.stack([tile.result() for tile in tiles]))
-
-
 def _handed_over(
-    group: Sequence[tuple[TileSlot, bool]], answer: Future[Maps] | None
-) -> Iterator[Predicted]:
-    maps = answer.result() if answer else {}
-    number = 0
+    group: Sequence[tuple[TileSlot, bool]], answers: Future[_Answers[Decoded]] | None
+) -> Iterator[Predicted[Decoded]]:
+    ready = iter(answers.result() if answers else ())
     for slot, asked in group:
-        if asked:
-            yield Predicted(slot, {name: values[number] for name, values in maps.items()})
-            number += 1
-        else:
-            yield Predicted(slot, None)
+        yield Predicted(slot, next(ready).result() if asked else None)

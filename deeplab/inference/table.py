@@ -13,6 +13,7 @@ from deeplab.report.cells import safe_cell
 COLUMNS = (
     "class", "x_level0", "y_level0", "area_um2", "perimeter_um", "confidence",
     "left_level0", "top_level0", "right_level0", "bottom_level0",
+    "type_prob",
 )  # fmt: skip
 
 
@@ -37,5 +38,6 @@ def write_table(path: Path, annotations: Annotations, mpp: Mpp) -> None:
                         f"{shape.polygon.length * mpp.mean:.2f}",
                         shape.properties.get("confidence", ""),
                         *(f"{edge:.2f}" for edge in bounds),
+                        shape.properties.get("type_prob", ""),
                     ]
                 )

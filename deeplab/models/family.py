@@ -13,12 +13,13 @@ from deeplab.annotations.rasterize import Truth
 from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings, StartSettings
 from deeplab.config.views import View
-from deeplab.models.answers import AnswerKind
+from deeplab.models.answers import Answer, AnswerKind
 from deeplab.models.loss import Loss
 from deeplab.models.outputs import PredictedMap
 
 # What the outputs of one patch are compared with, by the name of the output.
 Targets = Mapping[str, NDArray[Any]]
+Maps = Mapping[str, NDArray[Any]]  # of one tile, by name, as a predictor gives them
 
 
 class MakeLoss(Protocol):
@@ -43,7 +44,10 @@ class MakePredictor(Protocol):
         maps: Sequence[PredictedMap] = ...,
         views: Sequence[View] = ...,
     ) -> keras.Model:
-        """uint8 RGB (n, tile, tile, 3) in, the maps asked for out."""
+        """Return a graph: uint8 RGB (n, tile, tile, 3) in, the maps asked for out.
+
+        A family that decodes is asked for none, and gives those that it decodes.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,10 @@ class Family:
             target of each output that the loss looks at; NumPy, in the patch's own thread. Where
             the network answers for the middle of a patch only, targets are of that middle.
         loss: Knobs and settings to the loss of all outputs together.
-        predictor: Network to a graph that gives labels, confidence or probabilities of a tile.
+        predictor: Network to a graph that gives labels, confidence or probabilities of a tile, or
+            what `decode` takes.
+        decode: Knobs and the maps of one tile, without the batch axis, to its answer: NumPy, in
+            several threads. None: the graph ends in the answer.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
             to the backbone.
         logit_layers: Likewise, of those whose weights have one entry a label in the last axis.
@@ -76,6 +83,7 @@ class Family:
     predictor: MakePredictor
     head_layers: tuple[str, ...]
     logit_layers: tuple[str, ...]
+    decode: Callable[[Any, Maps], Answer] | None = None
 
     def last_layers(self, settings: StartSettings) -> tuple[str, ...]:
         """Beginnings of the names of what a training calls the last layers, and trains faster."""

@@ -38,6 +38,11 @@ class LabelCanvas:
         """Put the labels of a box where they belong."""
         self._labels[box.within(self._frame.box)] = labels
 
+    def part(self, box: WorkBox) -> Labels:
+        """The labels of a box (box.height, box.width), to be drawn into."""
+        part: Labels = self._labels[box.within(self._frame.box)]
+        return part
+
     def save(self, path: Path, table: LabelTable, mpp_level0: Mpp) -> None:
         """Write the canvas as a label map with smaller levels.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 import keras
 
@@ -76,8 +77,15 @@ class Validator:
 
     def _look_at(self, judged: JudgedSlide) -> Iterator[Region]:
         slide, frame = judged.slide, judged.frame
-        tiles = predict_tiles(slide.slide, frame, judged.slots, predict=self._predict, batch_size=1)
-        for slot, maps in tiles:
+        tiles = predict_tiles(
+            slide.slide,
+            frame,
+            judged.slots,
+            predict=self._predict,
+            decode=itemgetter(LABELS),
+            batch_size=1,
+        )
+        for slot, labels in tiles:
             for box in _pieces(slot.write, self._card.config.crop_size):
                 truth = slide.labels(frame, box)
                 yield Region.of(
@@ -86,7 +94,7 @@ class Validator:
                     box,
                     truth=truth,
                     # Tiles without tissue are passed over: nothing is found there.
-                    prediction=truth * 0 if maps is None else maps[LABELS][box.within(slot.read)],
+                    prediction=truth * 0 if labels is None else labels[box.within(slot.answer)],
                     label_count=self._card.classes.label_count,
                 )
 

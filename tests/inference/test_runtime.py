@@ -19,8 +19,7 @@ SIDE = 161
 
 def made(bundle, **options):
     return make_predictor(
-        bundle.family,
-        bundle.network,
+        bundle,
         tile=257,
         maps=(LABELS,),
         trial_side=SIDE,

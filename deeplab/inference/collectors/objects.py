@@ -1,0 +1,174 @@
+"""Objects of tiles, each once and whole, whichever tiles have seen it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deeplab.annotations.shapes import Shape
+from deeplab.annotations.store import Spilled
+from deeplab.annotations.trace import TracedShape, trace_instances
+from deeplab.files import scratch_folder
+from deeplab.geometry.frames import WorkBox
+from deeplab.geometry.grid import TileSlot
+from deeplab.inference.collectors.seams import BAND, Version, part_settled, seam_depth
+from deeplab.inference.plan import Area
+from deeplab.inference.rasters import Rasters
+from deeplab.models.answers import ObjectAnswer
+
+log = logging.getLogger(__name__)
+
+
+class ObjectCollector:
+    """Keeps an object for the tile whose write box holds its centre.
+
+    Objects near a seam are held until the tiles beyond it have come, and versions of one object are
+    matched. So at most about two rows of tiles are in memory; what is settled goes to a file.
+
+    An object at the border of what its tile answers is cut, and does not count unless the slide
+    ends there: the halo is to reach a large object's radius beyond the write box.
+
+    Args:
+        area: what the tiles cover together; objects whose centre lies in it count, whole.
+        rasters: get the objects, too.
+        logit_stride: work pixels from one place that is looked at for a heatmap to the next.
+    """
+
+    def __init__(self, area: Area, rasters: Rasters, logit_stride: int) -> None:
+        self._area = area
+        self._rasters, self._stride = rasters, logit_stride
+        self._row, self._tiles = area.box.y, 0
+        self._open: list[Version] = []
+        self._cut = 0
+        self._stack = ExitStack()
+        self._settled = Spilled[Shape](Shape, self._stack.enter_context(scratch_folder()))
+
+    def add(self, slot: TileSlot, answer: ObjectAnswer | None) -> None:
+        """Take the next tile; no answer: nothing is there."""
+        if slot.write.y != self._row:
+            self._settle(next_top=slot.answer.y)
+            self._row = slot.write.y
+        self._tiles += 1
+        if answer is None:
+            return
+        self._open.extend(self._versions(slot, answer))
+        if self._rasters.wants_heat:
+            part = answer.instances[slot.write.within(slot.answer)][
+                :: self._stride, :: self._stride
+            ]
+            self._rasters.add_heat(self._probabilities(answer)[part], self._stride, slot.write)
+
+    def found(self) -> Iterator[TracedShape]:
+        """Return the objects, those of the upper rows of tiles first."""
+        self._settle(next_top=None)
+        if self._cut:
+            log.warning(
+                "%d objects with their centre near a seam are larger than the halo shows, and were "
+                "left out where no tile shows them whole; a larger halo would show them",
+                self._cut,
+            )
+        return map(self._restore, self._settled.whole())
+
+    def close(self) -> None:
+        """Remove the work files."""
+        self._stack.close()
+
+    def _versions(self, slot: TileSlot, answer: ObjectAnswer) -> Iterator[Version]:
+        """The objects of a tile that are whole and the tile's own, or nearly so."""
+        frame = self._area.frame
+        visible = slot.answer.intersection(frame.box)
+        instances = answer.instances[visible.within(slot.answer)]
+        boxes = ndimage.find_objects(instances, len(answer.labels))
+        x, y = _centres(instances, len(boxes), visible)
+        write = slot.write
+        is_owned = (write.x <= x) & (x < write.right) & (write.y <= y) & (y < write.bottom)
+        depth = seam_depth(x, y, write, self._area.box)
+        cut = np.array([each is not None and _is_cut(each, visible, frame.box) for each in boxes])
+        near = (depth >= -BAND) & self._area.holds(x, y)
+        self._cut += int(np.count_nonzero(near & cut & is_owned))
+        chosen = np.flatnonzero(near & ~cut)
+        renumbered = np.zeros(len(boxes) + 1, np.int32)
+        renumbered[chosen + 1] = np.arange(1, len(chosen) + 1)
+        polygons = trace_instances(renumbered[instances], visible, frame)
+        for index, polygon in zip(chosen.tolist(), polygons, strict=True):
+            probability = answer.label_probability
+            yield Version(
+                shape=TracedShape(
+                    label=int(answer.labels[index]),
+                    polygon=polygon,
+                    area_px_work=round(polygon.area / (frame.scale_x * frame.scale_y)),
+                    confidence=float(answer.confidence[index]),
+                    label_probability=None if probability is None else float(probability[index]),
+                ),
+                centre=(float(x[index]), float(y[index])),
+                bottom=visible.y + boxes[index][0].stop,
+                tile=self._tiles,
+                is_owned=bool(is_owned[index]),
+                depth=float(depth[index]),
+            )
+
+    def _settle(self, next_top: int | None) -> None:
+        settled, self._open = part_settled(self._open, next_top)
+        for version in settled:
+            shape = version.shape
+            properties: dict[str, float] = {"label": shape.label}
+            for name in ("confidence", "label_probability"):
+                if (value := getattr(shape, name)) is not None:
+                    properties[name] = value
+            self._settled.append(Shape(shape.polygon, properties))
+            self._rasters.draw(shape.polygon, shape.label)
+
+    def _restore(self, kept: Shape) -> TracedShape:
+        frame, told = self._area.frame, kept.properties
+        probability = told.get("label_probability")
+        return TracedShape(
+            label=int(told["label"]),
+            polygon=kept.parts[0],
+            area_px_work=round(kept.polygon.area / (frame.scale_x * frame.scale_y)),
+            confidence=float(told["confidence"]),
+            label_probability=None if probability is None else float(probability),
+        )
+
+    def _probabilities(self, answer: ObjectAnswer) -> NDArray[np.float32]:
+        """The probability of each label on background and each object, (objects + 1, labels)."""
+        count = len(answer.labels)
+        table = np.zeros((count + 1, self._rasters.label_count), np.float32)
+        sure = answer.confidence
+        if answer.label_probability is not None:
+            sure = sure * answer.label_probability
+        typed = answer.labels > 0
+        table[1:][np.flatnonzero(typed), answer.labels[typed]] = sure[typed]
+        table[:, 0] = 1 - table.sum(axis=1)
+        return table
+
+
+def _centres(
+    instances: NDArray[np.int32], count: int, box: WorkBox
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x and y (count,) of the centres of the objects of `box`; NaN without a pixel."""
+    rows, columns = np.nonzero(instances)
+    of = instances[rows, columns]
+    pixels = np.bincount(of, minlength=count + 1)[1:]
+    # Sums of whole numbers: every tile finds the very same centre of the same pixels.
+    x, y = (
+        np.bincount(of, places + origin, count + 1)[1:]
+        for places, origin in ((columns, box.x), (rows, box.y))
+    )
+    with np.errstate(invalid="ignore"):
+        return x / pixels + 0.5, y / pixels + 0.5
+
+
+def _is_cut(place: tuple[slice, slice], visible: WorkBox, slide: WorkBox) -> bool:
+    """Whether an object touches a border of what is seen where the slide goes on."""
+    rows, columns = place
+    return (
+        (columns.start == 0 and visible.x > slide.x)
+        or (rows.start == 0 and visible.y > slide.y)
+        or (columns.stop == visible.width and visible.right < slide.right)
+        or (rows.stop == visible.height and visible.bottom < slide.bottom)
+    )

@@ -1,0 +1,69 @@
+"""Another runtime's answers are held against TensorFlow's by their kind."""
+
+import numpy as np
+import pytest
+
+from deeplab.inference.agreement import AGREE, COMPARISONS
+from deeplab.models.answers import ObjectAnswer
+from tests.inference.planes import TYPES, plane_of
+
+PLANE = plane_of(4, 200, 160, 200).instances
+COUNT = int(PLANE.max())
+
+
+def decode(maps):
+    """The map of a fake network holds the instances; what it has of a nucleus may be another's."""
+    numbers, instances = np.unique(maps["instances"], return_inverse=True)
+    return ObjectAnswer(
+        instances=instances.reshape(PLANE.shape).astype(np.int32),
+        labels=((numbers[1:] + int(maps["turn"])) % TYPES).astype(np.uint8),
+        confidence=np.ones(len(numbers) - 1, np.float32),
+    )
+
+
+def maps_of(*instances, turn=0):
+    return {"instances": np.stack(instances), "turn": np.full(len(instances), turn)}
+
+
+def shares(found, wanted=None):
+    compare = COMPARISONS["objects"]
+    wanted = maps_of(PLANE) if wanted is None else wanted
+    return {each.of: each for each in compare.agreements(wanted, found, decode)}
+
+
+def test_the_same_objects_agree_wholly():
+    assert [each.share for each in shares(maps_of(PLANE)).values()] == [1, 1]
+    nothing = maps_of(PLANE * 0)
+    assert [each.share for each in shares(nothing, nothing).values()] == [1, 1]
+
+
+def test_a_nucleus_in_two_or_not_there_is_seen_in_the_share_of_objects():
+    parted = PLANE.copy()
+    rows, _ = np.nonzero(PLANE == 1)
+    parted[(PLANE == 1) & (np.arange(160)[:, None] < np.median(rows))] = COUNT + TYPES
+    assert shares(maps_of(parted))["objects"].share == pytest.approx((COUNT - 1) / (COUNT + 1))
+    lost = np.where(PLANE == 1, 0, PLANE)
+    assert shares(maps_of(lost))["objects"].share == pytest.approx((COUNT - 1) / COUNT)
+    two = maps_of(PLANE, lost)
+    assert shares(two, maps_of(PLANE, PLANE))["objects"].share == pytest.approx(1 - 0.5 / COUNT)
+
+
+def test_another_type_is_seen_in_the_share_of_labels():
+    found = shares(maps_of(PLANE, turn=1))
+    assert found["objects"].share == 1
+    assert found["labels"].share == pytest.approx(np.mean(PLANE == 0))
+    assert found["labels"].share < AGREE
+
+
+def test_what_a_pixel_is_tells_nothing_from_no_type_from_the_types():
+    labels = COMPARISONS["objects"].labels(maps_of(PLANE), decode)
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels[0], np.where(PLANE, PLANE % TYPES + 1, 0))
+
+
+def test_labels_are_compared_pixel_by_pixel():
+    wanted = {"labels": np.zeros((1, 10, 10), np.uint8)}
+    found = {"labels": wanted["labels"].copy()}
+    found["labels"][0, 0, :3] = 1
+    (agreement,) = COMPARISONS["labels"].agreements(wanted, found, decode)
+    assert (agreement.share, agreement.least, agreement.of) == (0.97, AGREE, "labels")
