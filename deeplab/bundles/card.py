@@ -69,6 +69,8 @@ class Card:
                 raise ConfigError("mpp_work", self.mpp_work, f"from {low:g} to {high:g}")
         if self.tile > MAX_TILE:
             raise ConfigError("tile", self.tile, f"at most {MAX_TILE}")
+        if self.halo > self.tile // 2:
+            raise ConfigError("halo", self.halo, f"at most half of the tile, which is {self.tile}")
         self.config.tiling.check(tile=self.tile, halo=self.halo)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from deeplab.errors import ConfigError
 from deeplab.geometry.frames import WorkBox
+from deeplab.geometry.tiling import Tiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +38,27 @@ class TileSlot:
 class TilePlan:
     """A grid of tiles over `area`, in reading order (rows from the top, each from the left).
 
-    `tile` is the side that is read, a multiple of `stride` plus 1: then the network's align-corners
-    grids fall on the same work pixels in every tile. `halo` is cut off on every side. The grid is
-    anchored at the slide's origin, so the place of a region of interest does not move it; `shift`
-    moves it on purpose, in work pixels.
+    `tile` is the side that is read, one that `tiling` accepts, and steps are its multiples: then
+    the network's cells fall on the same work pixels in every tile. `halo` is cut off on every side.
+    The grid is anchored at the slide's origin, so the place of a region of interest does not move
+    it; `shift` moves it on purpose, in work pixels.
     """
 
     area: WorkBox
     tile: int
     halo: int
-    stride: int = 16
+    tiling: Tiling
     shift: int = 0
 
     def __post_init__(self) -> None:
         if self.area.is_empty:
             raise ConfigError("region", f"{self.area.width} x {self.area.height}", "on the slide")
-        if self.tile % self.stride != 1:
-            raise ConfigError("tile size", self.tile, f"a multiple of {self.stride} plus 1")
-        if self.halo < 0 or self.halo % self.stride:
-            raise ConfigError("halo", self.halo, f"0 or a multiple of {self.stride}")
-        if self.step < self.stride:
-            raise ConfigError(
-                "tile size",
-                self.tile,
-                f"at least {2 * self.halo + self.stride + 1} with a halo of {self.halo}",
-            )
+        self.tiling.check(tile=self.tile, halo=self.halo)
 
     @property
     def step(self) -> int:
         """Distance from one tile to the next: the side of a whole write box."""
-        return self.tile - 1 - 2 * self.halo
+        return self.tiling.step(self.tile, self.halo)
 
     @property
     def columns(self) -> range:
@@ -79,7 +71,7 @@ class TilePlan:
         return self._starts(self.area.y, self.area.bottom)
 
     def _starts(self, first: int, end: int) -> range:
-        aligned = first - (first - self.shift) % self.stride
+        aligned = first - (first - self.shift) % self.tiling.multiple
         return range(aligned, end, self.step)
 
     def __len__(self) -> int:
@@ -91,4 +83,5 @@ class TilePlan:
                 yield TileSlot(
                     read=WorkBox(x - self.halo, y - self.halo, self.tile, self.tile),
                     write=WorkBox(x, y, self.step, self.step).intersection(self.area),
+                    margin=self.tiling.margin,
                 )

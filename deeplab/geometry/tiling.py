@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deeplab.errors import ConfigError
 
@@ -40,11 +40,14 @@ class Tiling:
         if self.extra >= self.multiple:
             raise ConfigError("extra", self.extra, f"below {self.multiple}")
         if self.only and not self._is_whole(self.only):
-            raise ConfigError("only", self.only, self.rule)
+            must = f"of {self.extra} beside multiples of {self.multiple} and beyond the margin"
+            raise ConfigError("only", self.only, must)
 
     @property
     def rule(self) -> str:
         """The sides that are accepted, in words."""
+        if self.only:
+            return str(self.only)
         plus = f" plus {self.extra}" if self.extra else ""
         least = f", at least {self.least}" if self.margin else ""
         return f"a multiple of {self.multiple}{plus}{least}"
@@ -57,7 +60,7 @@ class Tiling:
     @property
     def halo(self) -> int:
         """What is cut off on every side so that no answer depends on the tile."""
-        return math.ceil(max(self.reach, self.margin) / self.multiple) * self.multiple
+        return self.whole(max(self.reach, self.margin))
 
     def accepts(self, side: int) -> bool:
         """Tell whether the network takes tiles of this side."""
@@ -67,6 +70,14 @@ class Tiling:
         """Return the least side by the rule that is no smaller, of one multiple at least."""
         return max(1, math.ceil((side - self.extra) / self.multiple)) * self.multiple + self.extra
 
+    def whole(self, pixels: int) -> int:
+        """Return the least multiple that is no shorter: what a halo must be."""
+        return math.ceil(pixels / self.multiple) * self.multiple
+
+    def times(self, cells: int) -> Tiling:
+        """Return the tiling of so many times the multiple, for tiles that are resized, too."""
+        return replace(self, multiple=self.multiple * cells)
+
     def step(self, tile: int, halo: int) -> int:
         """Return the distance from one tile to the next: what is kept of each, whole multiples."""
         return tile - self.extra - 2 * halo
@@ -74,11 +85,16 @@ class Tiling:
     def check(self, *, tile: int, halo: int) -> None:
         """Raise ConfigError unless tiles of a side, with a halo cut off, can cover an area."""
         if not self.accepts(tile):
-            raise ConfigError("tile", tile, str(self.only) if self.only else self.rule)
-        if halo < self.margin or halo % self.multiple or self.step(tile, halo) < self.multiple:
-            least = f", at least {self.margin}," if self.margin else ""
-            must = f"a multiple of {self.multiple}{least} that leaves some of the tile"
-            raise ConfigError("halo", halo, must)
+            raise ConfigError("tile", tile, self.rule)
+        if halo < self.margin or halo % self.multiple:
+            least = f", at least {self.whole(self.margin)}" if self.margin else ""
+            raise ConfigError("halo", halo, f"a multiple of {self.multiple}{least}")
+        if self.step(tile, halo) < self.multiple:
+            if self.only:
+                most = (self.only - self.extra - self.multiple) // (2 * self.multiple)
+                raise ConfigError("halo", halo, f"at most {most * self.multiple}")
+            least_tile = 2 * halo + self.multiple + self.extra
+            raise ConfigError("tile", tile, f"at least {least_tile} with a halo of {halo}")
 
     def side_with(self, halo: int, *, most: int) -> int:
         """Return a usual side, no longer than `most`, with a halo of so many pixels.

@@ -150,12 +150,12 @@ def plan_tiles(
     Raises:
         ConfigError: the tile size leaves nothing inside the halo.
     """
-    stride = card.config.tiling.multiple * cell_multiple(views)
-    halo = math.ceil(halo / stride) * stride
-    largest = max(area.box.width, area.box.height) + stride + 2 * halo
+    tiling = card.config.tiling.times(cell_multiple(views))
+    halo = tiling.whole(max(halo, tiling.margin))
+    largest = max(area.box.width, area.box.height) + tiling.multiple + 2 * halo
     side = max(math.ceil(card.config.crop_size * reach_factor(views)), min(tile, largest))
-    tile = math.ceil((side - 1) / stride) * stride + 1
-    return TilePlan(area=area.box, tile=tile, halo=halo, stride=stride)
+    tile = tiling.only or tiling.round_up(side)
+    return TilePlan(area=area.box, tile=tile, halo=halo, tiling=tiling)
 
 
 def wanted_slots(

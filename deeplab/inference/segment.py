@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
@@ -203,5 +202,5 @@ def _predictor(request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor
         from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
 
     # A training crop, or a little more to be of whole cells in every view.
-    trial_side = math.ceil((card.config.crop_size - 1) / plan.stride) * plan.stride + 1
+    trial_side = plan.tiling.only or plan.tiling.round_up(card.config.crop_size)
     return start_predictor(request, tile=plan.tile, trial_side=trial_side)

@@ -125,7 +125,9 @@ def test_a_card_accepts_the_scales_it_states_and_two_percent_of_rounding():
 
 
 def test_a_card_made_in_code_is_checked_as_well():
-    with pytest.raises(ConfigError, match="halo must be a multiple of 16 that leaves some"):
+    with pytest.raises(
+        ConfigError, match="tile must be at least 145 with a halo of 64, but is 129"
+    ):
         tiny_card(halo=64)
 
 

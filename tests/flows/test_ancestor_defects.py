@@ -48,7 +48,8 @@ def test_defect_5_image_pooling_reaches_as_far_in_a_slide_as_in_a_training_crop(
 def test_defect_6_no_pixel_of_a_slide_is_passed_over_at_its_rim_or_between_tiles(tile):
     frame = WorkFrame.over(333, 201, Mpp.square(0.5), 0.5)
     area = Area.of((), frame)
-    plan = TilePlan(area=area.box, tile=tile, halo=16)
+    tiling = DeepLabV3PlusConfig(label_count=2).tiling
+    plan = TilePlan(area=area.box, tile=tile, halo=16, tiling=tiling)
     written = np.zeros((frame.height, frame.width), int)
     for slot in plan:
         written[slot.write.within(frame.box)] += 1

@@ -104,10 +104,8 @@ def test_labels_are_the_likeliest_after_upsampling_the_lowest_of_equals():
     assert np.all(np.asarray(labels_of(np.zeros((1, 2, 2, 3), np.float32), 5, 5)) == 0)
 
 
-def test_a_predictor_wants_a_tile_of_whole_cells_and_maps_it_knows():
+def test_a_predictor_wants_maps_it_knows():
     network = build(TINY)
-    with pytest.raises(ConfigError, match="tile must be a multiple of 16 plus 1, but is 64"):
-        predictor(network, tile=64)
     with pytest.raises(ConfigError, match="maps must be some of labels, confidence, probabilities"):
         predictor(network, tile=65, maps=("labels", "boxes"))
 

@@ -95,14 +95,12 @@ def predictor(
 ) -> keras.Model:
     """`network` for tiles: uint8 RGB (n, tile, tile, 3) in, the maps asked for out.
 
-    Without `tile` the graph takes tiles of any side 16 k + 1; with it sizes are known beforehand.
+    Without `tile` the graph takes any tiles of the network's; with it sizes are known beforehand.
     Several views of a tile vote: their probabilities are averaged, for the labels at every pixel.
 
     Raises:
-        ConfigError: `tile` is not 16 k + 1, or a map is unknown or not there for several views.
+        ConfigError: a map is unknown, or not there for several views.
     """
-    if tile is not None and (tile < 17 or tile % 16 != 1):
-        raise ConfigError("tile", tile, "a multiple of 16 plus 1")
     rgb = keras.Input((tile, tile, 3), dtype="uint8", name="rgb")
     answers = _answers(network, rgb) if tuple(views) == AS_IT_IS else _votes(network, rgb, views)
     if not maps or not set(maps) <= set(answers):
