@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.annotations.objects import Values
+
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-Numbers = NDArray[np.uint8] | NDArray[np.int32]  # labels, or a number for each object
 RIGHT, LEFT, DOWN, UP = range(4)
 
 
@@ -74,7 +75,7 @@ class _Turns:
     touch: Flags
 
 
-def _find_turns(padded: Numbers) -> _Turns:
+def _find_turns(padded: Values) -> _Turns:
     """The turns at all vertices between the pixels of `padded`."""
     across = padded[:, 1:] != padded[:, :-1]
     along = padded[1:] != padded[:-1]
@@ -99,7 +100,7 @@ def _find_turns(padded: Numbers) -> _Turns:
     )
 
 
-def _ports(padded: Numbers, *, open_right: bool, open_bottom: bool) -> list[Ports]:
+def _ports(padded: Values, *, open_right: bool, open_bottom: bool) -> list[Ports]:
     """The ports by which paths enter and leave the tile."""
     height, width = padded.shape[0] - 1, padded.shape[1] - 1
     sides = [(padded[:-1, 0], padded[1:, 0], 0, True), (padded[0, :-1], padded[0, 1:], 0, False)]
@@ -201,7 +202,7 @@ def _walk(
     return order, first, leaving
 
 
-def find_outlines(padded: Numbers, *, open_right: bool, open_bottom: bool) -> Outlines:
+def find_outlines(padded: Values, *, open_right: bool, open_bottom: bool) -> Outlines:
     """The outlines of all labels but 0 inside a tile.
 
     Args:

@@ -106,6 +106,7 @@ class Format:
         title: what people call it.
         suffixes: of its files, in small letters, the usual one first.
         read_only: suffixes of files that are read as it and never written.
+        infix: what stands before the suffix in the names of its files; "": nothing.
         read: raises AnnotationError where the file is not what it claims to be.
         write: raises OutputError where the file cannot be written.
         carries: what of the annotations it keeps.
@@ -122,6 +123,7 @@ class Format:
     json_keys: frozenset[str] = frozenset()
     xml_root: str = ""
     read_only: tuple[str, ...] = ()
+    infix: str = ""
 
     @property
     def is_text(self) -> bool:
@@ -131,6 +133,10 @@ class Format:
     def has_suffix(self, suffix: str) -> bool:
         """Whether files of a suffix, in small letters, may be read as it."""
         return suffix in (*self.suffixes, *self.read_only)
+
+    def is_named(self, path: Path) -> bool:
+        """Return whether a file says by its name, before the suffix, that it is of it."""
+        return bool(self.infix) and path.stem.lower().endswith(self.infix)
 
 
 def lost(annotations: Annotations, format_: Format) -> list[Trait]:

@@ -13,13 +13,22 @@ from deeplab.annotations.gather import check_is_file
 from deeplab.annotations.geojson import read_geojson, write_geojson
 from deeplab.annotations.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.hovernet_json import read_hovernet_json, write_hovernet_json
+from deeplab.annotations.instance_images import (
+    NAMED,
+    read_instances,
+    says_instances,
+    write_instances,
+)
 from deeplab.annotations.json_stream import keys
 from deeplab.annotations.masks import read_mask, write_mask
+from deeplab.annotations.mat_file import read_mat, write_mat
 from deeplab.annotations.ndpa import read_ndpa, refuse_ndpa
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.unpack import OTHERS
 from deeplab.annotations.xml_stream import root_of
 from deeplab.errors import AnnotationError, ConfigError
+
+INSTANCES = "instances"
 
 
 def _plain(write: Callable[[Path, Annotations], None]) -> Callable[..., None]:
@@ -77,6 +86,18 @@ FORMATS: tuple[Format, ...] = (
         write=write_mask,
         carries=frozenset(Trait)
         - {Trait.MARKS, Trait.PROPERTIES, Trait.ATTRIBUTES, Trait.OVERLAPS, Trait.PARTS},
+        infix=".mask",
+    ),
+    Format(
+        name=INSTANCES,
+        title="instance label image",
+        suffixes=(".tif", ".tiff"),
+        read=read_instances,
+        write=write_instances,
+        carries=frozenset(Trait)
+        - {Trait.MARKS, Trait.PROPERTIES, Trait.ATTRIBUTES, Trait.OVERLAPS},
+        read_only=(".png",),
+        infix=NAMED,
     ),
     Format(
         name="coco",
@@ -95,6 +116,14 @@ FORMATS: tuple[Format, ...] = (
         write=write_hovernet_json,
         carries=frozenset({Trait.COLOURS, Trait.EMPTY_LAYERS, Trait.MPP, Trait.OVERLAPS}),
         json_keys=frozenset({"nuc"}),
+    ),
+    Format(
+        name="mat",
+        title="HoVer-Net MAT",
+        suffixes=(".mat",),
+        read=read_mat,
+        write=write_mat,
+        carries=frozenset({Trait.COLOURS, Trait.EMPTY_LAYERS, Trait.HOLES, Trait.PARTS}),
     ),
 )
 
@@ -143,7 +172,7 @@ def format_to_write(path: Path) -> Format:
             f"files of type {suffix or 'without suffix'} are not written as annotations;"
             f" give {', '.join(known[:-1])} or {known[-1]}",
         )
-    return min(written, key=lambda each: each.suffixes.index(suffix))
+    return min(written, key=lambda each: (not each.is_named(path), each.suffixes.index(suffix)))
 
 
 def format_of_result(name: str, path: Path | None, *others: str) -> Format:
@@ -181,6 +210,8 @@ def format_of(path: Path) -> Format:
         return _of_json(path)
     if found[0].xml_root:
         return _of_xml(path, found)
+    if found[-1].name == INSTANCES and says_instances(path):
+        return found[-1]
     return found[0]
 
 

@@ -21,19 +21,23 @@ from deeplab.annotations.format import Reading, Writing
 from deeplab.annotations.gather import LayerGatherer, coordinates, shown
 from deeplab.annotations.json_stream import events, pairs, values
 from deeplab.annotations.shapes import Annotations, Property
-from deeplab.config.classes import PALETTE, Rgb
+from deeplab.annotations.type_info import (
+    KEY_SHOWN,
+    UNTYPED,
+    Types,
+    named_types,
+    parse_types,
+    type_of,
+    types_beside,
+)
+from deeplab.config.classes import Rgb
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp
 
 MIDDLE = 0.5  # of a pixel, from its corner
 UM_AT_1X = 10.0  # um per pixel; 40x has 0.25
-UNTYPED = "nuclei"
-KEY_SHOWN = 20  # characters of a key in a sentence
-DIGITS = 9  # of the number of a type
-TYPE_FILE = "type_info.json"
 Json = dict[str, Any]
-Types = dict[int, tuple[str, Rgb | None]]
 
 
 def read_hovernet_json(path: Path, reading: Reading = Reading()) -> Annotations:
@@ -113,25 +117,11 @@ def _nuclei(path: Path) -> Iterator[tuple[str, Any]]:
 def _types(path: Path, reading: Reading, gatherer: LayerGatherer) -> Types:
     """Names and colours of the types that are known beforehand."""
     if reading.classes:
-        return {number: (name, None) for number, name in enumerate(reading.classes, start=1)}
-    found, source = next(values(path, "type_info"), None), path
-    beside = path.with_name(TYPE_FILE)
-    if found is None and beside.is_file():
-        found, source = next(values(beside, ""), None), beside
-    types: Types = {}
-    for key, row in (found if isinstance(found, dict) else {}).items():
-        if not (_is_number(key) and isinstance(row, list) and len(row) == 2):
-            gatherer.say(
-                f'type {key[:KEY_SHOWN]} in {source.name} is not told as "1": ["name", [r, g, b]]'
-            )
-            continue
-        types[int(key)] = (str(row[0]), _colour(row[1]))
-    types.pop(0, None)  # the background
-    return types
-
-
-def _is_number(key: str) -> bool:
-    return key.isascii() and key.isdecimal() and len(key) <= DIGITS
+        return named_types(reading.classes)
+    found = next(values(path, "type_info"), None)
+    if found is None:
+        return types_beside(path, gatherer)
+    return parse_types(found, path.name, gatherer)
 
 
 def _layer(given: object, types: Types, where: str, path: Path) -> tuple[str, Rgb | None]:
@@ -141,18 +131,7 @@ def _layer(given: object, types: Types, where: str, path: Path) -> tuple[str, Rg
         raise AnnotationError(
             path, f"the type of {where} is {shown(given)}, not a number from 0 on"
         )
-    return types.get(given, (f"type {given}", PALETTE[(given - 1) % len(PALETTE)]))
-
-
-def _colour(value: object) -> Rgb | None:
-    if isinstance(value, list) and len(value) == 3:
-        red, green, blue = (int(each) if _is_byte(each) else -1 for each in value)
-        return (red, green, blue) if min(red, green, blue) >= 0 else None
-    return None
-
-
-def _is_byte(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 255
+    return type_of(types, given)
 
 
 def _properties(nucleus: Json) -> Mapping[str, Property]:

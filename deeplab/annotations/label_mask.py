@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from deeplab.annotations.gather import check_is_file
-from deeplab.annotations.mask_values import ValueReader
+from deeplab.annotations.mask_values import ValueReader, ValuesOf
 from deeplab.annotations.rasterize import Labels
 from deeplab.annotations.trace import TILE
 from deeplab.errors import AnnotationError, ConfigError
@@ -38,22 +40,25 @@ class PngMask:
         size: its pixels.
         description: its text of that name.
         mpp: um per pixel, where it says them.
+        bits: of a value.
     """
 
     path: Path
     size: WorkBox
     description: str
     mpp: Mpp | None
+    bits: int
     _image: Image.Image
     _step: int  # between one grey value and the next
+    _values_of: ValuesOf | None = None
 
-    def pieces(self) -> Iterator[tuple[WorkBox, Labels]]:
-        """Boxes in reading order, and the labels of each, uint8 (height, width).
+    def pieces(self) -> Iterator[tuple[WorkBox, NDArray[Any]]]:
+        """Boxes in reading order, and the values of each, (height, width); labels are uint8.
 
         Raises:
             AnnotationError: the picture is damaged, or coloured, or a value is no label.
         """
-        read = ValueReader()
+        read = self._values_of or ValueReader()
         with _sentences(self.path):
             self._image.load()
         for y in range(0, self.size.height, TILE):
@@ -66,10 +71,15 @@ class PngMask:
 
 
 @contextmanager
-def open_png_mask(path: Path) -> Iterator[PngMask]:
+def open_png_mask(path: Path, values_of: ValuesOf | None = None) -> Iterator[PngMask]:
     """The mask in a PNG: values of one channel, of equal channels, or the indices of a palette.
 
     Nothing is decoded until the pieces are asked for.
+
+    Args:
+        path: the file.
+        values_of: (height, width) of pixels (height, width, channels) as they are in it; without
+            it their values are the labels.
 
     Raises:
         AnnotationError: it is not such a picture, or has more pixels than are decoded.
@@ -88,8 +98,10 @@ def open_png_mask(path: Path) -> Iterator[PngMask]:
             WorkBox(0, 0, *image.size),
             str(image.info.get(DESCRIPTION, "")),
             _mpp(image.info.get("dpi")),
+            depth,
             image,
             STEPS_OF_DEPTH.get(depth, 1) if image.mode == "L" else 1,
+            values_of,
         )
 
 

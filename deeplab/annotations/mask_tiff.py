@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from deeplab.annotations.gather import check_is_file
-from deeplab.annotations.mask_values import CHANNELS, Pixels, ValueReader
-from deeplab.annotations.rasterize import Labels
+from deeplab.annotations.mask_values import CHANNELS, Pixels, ValueReader, ValuesOf
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.geometry.frames import Mpp, WorkBox
 
@@ -32,8 +33,6 @@ DAMAGE = (
     *(struct.error, tifffile.TiffFileError),
 )
 
-LabelsOf = Callable[[Pixels, Path], Labels]
-
 
 @dataclass(frozen=True, slots=True)
 class MaskTiff:
@@ -42,7 +41,7 @@ class MaskTiff:
     path: Path
     page: tifffile.TiffPage
     description: str
-    labels_of: LabelsOf
+    labels_of: ValuesOf
 
     @property
     def size(self) -> WorkBox:
@@ -58,8 +57,8 @@ class MaskTiff:
         except (ConfigError, *DAMAGE):  # a damaged tag may hold several values, or none
             return None
 
-    def pieces(self) -> Iterator[tuple[WorkBox, Labels]]:
-        """Boxes in reading order, and the labels of each.
+    def pieces(self) -> Iterator[tuple[WorkBox, NDArray[Any]]]:
+        """Boxes in reading order, and the values of each, (height, width); labels are uint8.
 
         Raises:
             AnnotationError: a part cannot be decoded, or a value is no label.
@@ -74,7 +73,7 @@ class MaskTiff:
                 ) from error
             yield box, labels
 
-    def _decode(self, grid: _Grid, box: WorkBox) -> Labels:
+    def _decode(self, grid: _Grid, box: WorkBox) -> NDArray[Any]:
         if grid.whole:
             return self.labels_of(_mapped(self.path, self.page)[box.within(self.size)], self.path)
         shape = (box.height, box.width, int(self.page.samplesperpixel))
@@ -95,13 +94,13 @@ class MaskTiff:
 
 @contextmanager
 def open_mask_tiff(
-    path: Path, *, labels_of: LabelsOf | None = None, channels: Sequence[int] = CHANNELS
+    path: Path, *, labels_of: ValuesOf | None = None, channels: Sequence[int] = CHANNELS
 ) -> Iterator[MaskTiff]:
     """The mask in a TIFF, checked before any memory is taken for it.
 
     Args:
         path: the file.
-        labels_of: uint8 (height, width) of pixels (height, width, channels) as they are in it;
+        labels_of: (height, width) of pixels (height, width, channels) as they are in it;
             without it their values are the labels.
         channels: the numbers of channels that it may have.
 

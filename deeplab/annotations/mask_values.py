@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ MOST_VALUES = 32  # of a mask that does not name them; the noise of a picture ha
 NAMED = 5  # values that a sentence names
 
 Pixels = NDArray[Any]  # (height, width, channels) of any whole type
+ValuesOf = Callable[[Pixels, Path], NDArray[Any]]  # the values (height, width) of pixels
 
 
 class ValueReader:
@@ -44,7 +45,7 @@ class ValueReader:
         Raises:
             AnnotationError: they are coloured, or a value is below 0 or above 255.
         """
-        values = _grey(pixels, path)
+        values = grey(pixels, path)
         if values.dtype.itemsize > 1 or values.dtype.kind == "i":
             values = self._narrow(values, path)
         return np.ascontiguousarray(values).astype(np.uint8, copy=False)
@@ -61,7 +62,7 @@ class ValueReader:
             raise AnnotationError(
                 path,
                 f"holds the value {self._white} beside others; labels go from 0 to 255, one for a"
-                " class: a mask that numbers objects must be made one of classes",
+                " class. If it numbers objects, call it NAME.instances.tif or .png",
             )
         return np.where(values, IGNORE, 0)
 
@@ -156,11 +157,11 @@ def _check_are_labels(values: Sequence[int], named: range, path: Path) -> None:
         path,
         f"holds {len(values)} values ({shown}, ...) and does not say of which classes: shades of a"
         " picture, or numbers of objects. Save it without JPEG and without smoothing, one value for"
-        " a class",
+        " a class, or call it NAME.instances.tif or .png if each value is one object",
     )
 
 
-def _grey(pixels: Pixels, path: Path) -> Pixels:
+def grey(pixels: Pixels, path: Path) -> Pixels:
     """One value a pixel (height, width) of grey or equal colours; where it is clear, 0."""
     channels = pixels.shape[2]
     colours = pixels[:, :, : channels - 1] if channels in (2, 4) else pixels

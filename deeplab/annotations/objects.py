@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from deeplab.annotations.rasterize import Labels
 
 Integers = NDArray[np.int64]
+Values = NDArray[Any]  # uint8 labels or uint32 numbers of objects
 
 
 class ObjectTable:
@@ -20,25 +25,25 @@ class ObjectTable:
 
     def __init__(self) -> None:
         self._count = 0
-        self._labels: list[Labels] = []
+        self._labels: list[Values] = []
         self._sums: list[NDArray[np.float64]] = []
         self._weights: list[Integers] = []
         self._same: list[Integers] = []
 
     def number(
-        self, labels: Labels, confidence: NDArray[np.float32] | None
+        self, labels: Values, confidence: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.int32], int]:
         """Numbers the objects of a tile.
 
         Args:
-            labels: uint8 (height, width); 0 is background.
+            labels: uint8 or uint32 (height, width); 0 is background.
             confidence: float32 on the same or a coarser grid over the tile, or None.
 
         Returns:
             int32 (height, width), 0 on background, and what to add for the number in this table.
         """
         base = self._count - 1
-        numbered, found = _number(labels)
+        numbered, found = _number(labels) if labels.dtype == np.uint8 else _number_wide(labels)
         count = len(found)
         sums: NDArray[np.float64] = np.zeros(count)
         weights: Integers = np.zeros(count, np.int64)
@@ -82,8 +87,8 @@ class ObjectTable:
             roots = roots[roots]
         return roots
 
-    def labels(self) -> Labels:
-        """The label of each number, uint8 (numbers,)."""
+    def labels(self) -> Values:
+        """The label of each number, uint8 or uint32 (numbers,)."""
         return np.concatenate([np.zeros(0, np.uint8), *self._labels])
 
     def confidence(self, roots: Integers) -> NDArray[np.float64]:
@@ -93,6 +98,23 @@ class ObjectTable:
         weights = np.bincount(roots, np.concatenate([none, *self._weights]), self._count)
         mean: NDArray[np.float64] = np.full(self._count, np.nan)
         return np.divide(sums, weights, out=mean, where=weights > 0)
+
+
+def _number_wide(labels: Values) -> tuple[NDArray[np.int32], Values]:
+    """Do what `_number` does for many labels: runs of rows are joined, not pixels."""
+    starts = np.ones(labels.shape, np.bool_)
+    starts[:, 1:] = labels[:, 1:] != labels[:, :-1]
+    run = np.cumsum(starts.ravel()).reshape(labels.shape) - 1
+    run_values = labels[starts]
+    below = (labels[1:] == labels[:-1]) & (labels[1:] != 0)
+    one, other = run[:-1][below], run[1:][below]
+    links = csr_array((np.ones(len(one), np.bool_), (one, other)), shape=[len(run_values)] * 2)
+    _, component = connected_components(links, directed=False)
+    drawn = np.flatnonzero(run_values)
+    _, first, rank = np.unique(component[drawn], return_index=True, return_inverse=True)
+    number_of_run = np.zeros(len(run_values), np.int32)
+    number_of_run[drawn] = rank + 1
+    return number_of_run[run], run_values[drawn[first]]
 
 
 def _number(labels: Labels) -> tuple[NDArray[np.int32], Labels]:

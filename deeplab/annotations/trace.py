@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from deeplab.annotations.corners import find_outlines
-from deeplab.annotations.objects import ObjectTable
+from deeplab.annotations.objects import ObjectTable, Values
 from deeplab.annotations.rasterize import Labels
 from deeplab.annotations.rings import Corners, Rings, RingStore, part_at_touches, whole_rings
 from deeplab.geometry.frames import WorkBox, WorkFrame
@@ -106,8 +106,8 @@ def _largest_part(mask: NDArray[np.bool_], box: WorkBox, frame: WorkFrame) -> sh
 class _Border:
     """Labels and object numbers along a row or column; number -1 where there is no object."""
 
-    def __init__(self, length: int) -> None:
-        self.labels = np.zeros(length, np.uint8)
+    def __init__(self, length: int, kind: DTypeLike) -> None:
+        self.labels = np.zeros(length, kind)
         self.numbers = np.full(length, -1, np.int64)
 
 
@@ -118,23 +118,30 @@ class SeamTracer:
         frame: the slide's work frame.
         area: what the tiles cover together, in work pixels.
         spill: a folder to keep outlines in instead of memory; it must outlive the tracing.
+        kind: of the labels, uint8, or uint32 where they number objects.
     """
 
-    def __init__(self, frame: WorkFrame, area: WorkBox, spill: Path | None = None) -> None:
-        self._frame, self._area = frame, area
+    def __init__(
+        self,
+        frame: WorkFrame,
+        area: WorkBox,
+        spill: Path | None = None,
+        kind: DTypeLike = np.uint8,
+    ) -> None:
+        self._frame, self._area, self._kind = frame, area, np.dtype(kind)
         self._next = (area.x, area.y)
         self._row_height = 0
         # One more in front: the column left of the area.
-        self._above, self._below = _Border(area.width + 1), _Border(area.width + 1)
-        self._left = _Border(0)
+        self._above, self._below = (_Border(area.width + 1, kind) for _ in range(2))
+        self._left = _Border(0, kind)
         self._objects = ObjectTable()
         self._rings = RingStore(area, spill)
 
-    def add(self, labels: Labels, confidence: NDArray[np.float32] | None, box: WorkBox) -> None:
+    def add(self, labels: Values, confidence: NDArray[np.float32] | None, box: WorkBox) -> None:
         """Takes the next tile.
 
         Args:
-            labels: uint8 (box.height, box.width); 0 is background.
+            labels: (box.height, box.width) of the tracer's kind; 0 is background.
             confidence: float32 on the same or a coarser grid over the box, or None.
             box: in work pixels; tiles come in reading order and cover the area without gap or
                 overlap.
@@ -144,10 +151,10 @@ class SeamTracer:
         """
         self._check(labels, box)
         if box.x == self._area.x:
-            self._left = _Border(box.height)
+            self._left = _Border(box.height, self._kind)
             self._row_height = box.height
         padded = self._pad(labels, box)
-        right = _Border(box.height)
+        right = _Border(box.height, self._kind)
         columns = self._columns(box)
         self._below.labels[columns] = labels[-1]
         self._below.numbers[columns] = -1
@@ -195,22 +202,29 @@ class SeamTracer:
                     confidence=None if math.isnan(mean) else mean,
                 )
 
-    def _check(self, labels: Labels, box: WorkBox) -> None:
+    def piece_counts(self) -> tuple[Values, Integers]:
+        """Return the labels met, in their order, and how many pieces each is in."""
+        roots = self._objects.roots()
+        own = np.flatnonzero(roots == np.arange(len(roots)))
+        labels, counts = np.unique(self._objects.labels()[own], return_counts=True)
+        return labels, counts.astype(np.int64)
+
+    def _check(self, labels: Values, box: WorkBox) -> None:
         starts_row = box.x == self._area.x
         if (box.x, box.y) != self._next or not (starts_row or box.height == self._row_height):
             raise ValueError(f"expected a tile at {self._next}, but got {box}")
         if box.is_empty or box.intersection(self._area) != box:
             raise ValueError(f"{box} is empty or reaches out of {self._area}")
-        if labels.shape != (box.height, box.width) or labels.dtype != np.uint8:
+        if labels.shape != (box.height, box.width) or labels.dtype != self._kind:
             raise ValueError(f"labels are {labels.dtype} {labels.shape}, not those of {box}")
 
     def _columns(self, box: WorkBox) -> slice:
         return slice(box.x - self._area.x + 1, box.right - self._area.x + 1)
 
-    def _pad(self, labels: Labels, box: WorkBox) -> Labels:
+    def _pad(self, labels: Values, box: WorkBox) -> Values:
         """The tile with what lies above and left of it, and zeros round the area."""
         last_column, last_row = box.right == self._area.right, box.bottom == self._area.bottom
-        padded = np.zeros((box.height + 1 + last_row, box.width + 1 + last_column), np.uint8)
+        padded = np.zeros((box.height + 1 + last_row, box.width + 1 + last_column), self._kind)
         columns = self._columns(box)
         padded[0, : box.width + 1] = self._above.labels[columns.start - 1 : columns.stop]
         padded[1 : box.height + 1, 0] = self._left.labels
@@ -218,7 +232,7 @@ class SeamTracer:
         return padded
 
     def _unite(
-        self, labels: Labels, numbered: NDArray[np.int32], base: int, border: _Border, part: slice
+        self, labels: Values, numbered: NDArray[np.int32], base: int, border: _Border, part: slice
     ) -> None:
         """Takes objects as one where the same label lies on both sides of a seam."""
         same = (labels == border.labels[part]) & (labels != 0)

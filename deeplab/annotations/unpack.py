@@ -18,7 +18,7 @@ from deeplab.files import safe_name, scratch_folder
 
 PACKED = (".gz", ".zip")
 OTHERS = (".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".lz4")  # which are named, not read
-MASK = ".mask"  # before the suffix of a label mask
+INFIXES = (".mask", ".instances")  # before the suffix of a picture of labels or objects
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 MAX_BYTES = 1 << 34  # unpacked
 MAX_RATIO = 200  # of text that repeats itself; the formats here come to some 30
@@ -80,7 +80,10 @@ def files_in_zip(path: Path, suffixes: Sequence[str]) -> list[str]:
 
 def slide_of_member(name: str) -> str:
     """Return what the slide of a file in a zip is called, with its suffix or without."""
-    return PurePosixPath(name).stem.removesuffix(MASK)
+    stem = PurePosixPath(name).stem
+    for infix in INFIXES:
+        stem = stem.removesuffix(infix)
+    return stem
 
 
 def is_packed(path: Path) -> bool:

@@ -12,7 +12,6 @@ from deeplab.errors import SourceError
 from deeplab.exchange.beside import (
     ANNOTATIONS,
     KINDS_BESIDE,
-    MASK,
     MASKS,
     SLIDES,
     is_mask,
@@ -21,6 +20,7 @@ from deeplab.exchange.beside import (
     slides_by_file,
     split_name,
     unclear,
+    without_infix,
 )
 from deeplab.exchange.samples import files_in
 from deeplab.exchange.shared_files import SharedFiles, listed_twice
@@ -115,7 +115,7 @@ def called(slide: str, path: Path) -> str:
 def _stem(name: str) -> str:
     """The name of a file of annotations without what says that it is one."""
     stem, _ = split_name(name)
-    return stem.removesuffix(MASK) if is_mask(name) else stem
+    return without_infix(stem) if is_mask(name) else stem
 
 
 def _annotations_in(folder: Path) -> list[Path]:

@@ -13,15 +13,20 @@ SLIDES = {
     *(".qptiff", ".dcm", ".czi", ".zarr", *PICTURES),
 }
 COMPOUND = (".ome",)  # before the suffix of a slide; its files may be called without it
-MASK = ".mask"  # slide.mask.png holds label values
+# slide.mask.png holds label values, slide.instances.tif numbers of objects, slide.types.tif their
+# types; none of them is a slide.
+MASK, INSTANCES, TYPES = ".mask", ".instances", ".types"
 MASKS = (".png", ".tif", ".tiff")
 PACKED = (".gz", ".zip")
 # What may hold annotations of a slide, the preferred first.
-PLAIN = (".xml", ".geojson", ".json", ".anot", ".coco", ".hovernet", ".annotations", ".ndpa")
+PLAIN = (
+    *(".xml", ".geojson", ".json", ".anot", ".coco", ".hovernet", ".mat"),
+    *(".annotations", ".ndpa"),
+)
 ANNOTATIONS = (*PLAIN, *(each + packed for each in PLAIN for packed in PACKED), ".zip")
 KINDS_BESIDE = (
     f"{', '.join(PLAIN)}, each also with {' or '.join(PACKED)} behind it, .zip, or"
-    f" {MASK}{', '.join(MASKS)}"
+    f" {MASK} or {INSTANCES} before {', '.join(MASKS)}"
 )
 
 
@@ -54,9 +59,16 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def is_mask(name: str) -> bool:
-    """Whether a file of this name holds label values, and is no slide."""
+    """Whether a file of this name holds labels or numbers of objects, and is no slide."""
     stem, suffix = split_name(name)
-    return stem.endswith(MASK) and suffix in MASKS
+    return stem.endswith((MASK, INSTANCES, TYPES)) and suffix in MASKS
+
+
+def without_infix(stem: str) -> str:
+    """Return what a slide is called, of the name before the suffix of its mask."""
+    for infix in (MASK, INSTANCES):
+        stem = stem.removesuffix(infix)
+    return stem
 
 
 def names_beside(slide: str, suffixes: Sequence[str]) -> list[str]:
@@ -71,7 +83,8 @@ def names_beside(slide: str, suffixes: Sequence[str]) -> list[str]:
     names = [stem, slide] if suffix in SLIDES else [slide]
     if suffix in SLIDES:
         names[1:1] = [stem[: -len(each)] for each in COMPOUND if stem.lower().endswith(each)]
-    beside = [name + MASK + each for name in names for each in MASKS]
+    infixes = (INSTANCES, MASK)  # objects tell classes, too
+    beside = [name + infix + each for infix in infixes for name in names for each in MASKS]
     return beside + [name + each for name in names for each in suffixes]
 
 
@@ -104,8 +117,8 @@ def is_picture(name: str) -> bool:
 
 def unclear(file: str, slides: Sequence[str]) -> str:
     """Return the sentence on a file that may be about several slides."""
-    _, suffix = split_name(file)
-    ending = MASK + suffix if is_mask(file) else suffix
+    stem, suffix = split_name(file)
+    ending = stem.removeprefix(without_infix(stem)) + suffix
     return (
         f"{file} was not taken, as it may be about {' or '.join(slides)}; name it after one of"
         f" them in full, as {slides[0]}{ending}"

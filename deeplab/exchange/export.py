@@ -17,7 +17,6 @@ from deeplab.config.convert_request import AUTO
 from deeplab.config.export_annotations_request import ExportAnnotationsRequest
 from deeplab.config.progress import Progress
 from deeplab.errors import ConfigError, SourceError
-from deeplab.exchange.beside import MASK
 from deeplab.exchange.choice import Choice
 from deeplab.exchange.failures import Failures
 from deeplab.exchange.layers import ORIGIN
@@ -224,7 +223,7 @@ def _suffix(format_: Format, output: Path) -> str:
     own = output.suffix.lower()
     if own in format_.suffixes:
         return own
-    return (MASK if format_.name == "mask" else "") + format_.suffixes[0]
+    return format_.infix + format_.suffixes[0]
 
 
 @contextmanager

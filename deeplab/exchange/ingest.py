@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 TASK = "IngestAperioXML"
 MAX_BYTES = 8 * 2**30  # of one file
-BY_NUMBER = ("mask", "hovernet")  # formats in which names may come from the request
+BY_NUMBER = ("mask", "instances", "hovernet", "mat")  # whose names may come from the request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

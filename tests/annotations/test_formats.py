@@ -149,6 +149,7 @@ HARD_NAMES = Annotations(
 @example(drawn=HARD_NAMES, spilled=True)
 def test_a_format_keeps_what_it_says_it_carries_and_nothing_else(tmp_path, form, drawn, spilled):
     path = tmp_path / f"a{form.suffixes[0]}"
+    path.unlink(missing_ok=True)
     form.write(path, drawn, Writing())
     again = form.read(path, Reading(spill=tmp_path if spilled else None))
     layers, mpp, attributes = kept_by(form, drawn)
@@ -166,7 +167,7 @@ def test_a_format_keeps_what_it_says_it_carries_and_nothing_else(tmp_path, form,
 
 
 NO_NUMBERS = ["NaN", "Infinity", '"x"']
-WRITTEN = [form for form in FORMATS if form.name != "mask"]  # as text
+WRITTEN = [form for form in FORMATS if form.is_text]
 EDGE_LEVEL0, MPP = "7777", "0.0625"
 OTHERWISE = {"hovernet": {EDGE_LEVEL0: "7776", MPP: "160.0"}}  # the middle of a pixel; mag
 
@@ -272,6 +273,9 @@ def test_json_nested_without_end_is_refused_in_little_memory(tmp_path):
 def test_a_suffix_tells_what_is_written(tmp_path):
     assert format_to_write(tmp_path / "a.anot").name == "histomicsui"
     assert format_to_write(tmp_path / "a.GEOJSON").name == "geojson"
+    assert format_to_write(tmp_path / "a.tif").name == "mask"
+    assert format_to_write(tmp_path / "a.Instances.tif").name == "instances"
+    assert format_to_write(tmp_path / "a.mat").name == "mat"
     with pytest.raises(AnnotationError, match=r"type \.csv"):
         format_to_write(tmp_path / "a.csv")
     with pytest.raises(ConfigError, match="histomicsui, geojson"):

@@ -186,8 +186,8 @@ def test_grey_in_colours_and_white_of_sixteen_bits_are_masks(tmp_path):
     assert again.names == ("class 1",)
     assert "255 is taken for class 1" in again.remarks[0]
     tifffile.imwrite(path, SQUARES.astype(np.uint16) * 300, rowsperstrip=7)
-    with pytest.raises(AnnotationError, match="mask that numbers objects must be made one of"):
-        read_mask(path)
+    with pytest.raises(AnnotationError, match="If it numbers objects, call it NAME.instances.tif"):
+        read_mask(path, Reading(classes=["a", "b"]))
 
 
 def test_a_mask_of_two_values_is_one(tmp_path):

@@ -114,7 +114,7 @@ def test_files_of_every_format_are_taken_in(folder, slide, board, ingest, tmp_pa
     suffix = {"mask": ".png"}.get(name, "")
     plain = drawn("a", ring=shapely.box(10, 10, 60, 50))
     content = written(tmp_path, plain, name, suffix)
-    ending = ".mask.png" if name == "mask" else named(name).suffixes[0]
+    ending = named(name).infix + (suffix or named(name).suffixes[0])
     folder.file(f"TCGA.01{ending}", content)
     code, said, _ = ingest()
     assert (code, f"({named(name).title})" in said) == (0, True)

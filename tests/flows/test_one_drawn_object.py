@@ -88,7 +88,9 @@ def test_a_figure_eight_is_one_object_where_files_can_say_so_and_else_is_said(tm
         assert (str(Trait.PARTS) in capsys.readouterr().out) == (not carried)
         (layer,) = named(name).read(out, Reading()).layers
         assert len(layer.shapes) == (1 if carried else 2)
-        assert sum(shape.polygon.area for shape in layer.shapes) == pytest.approx(800)
+        of_pixels = Trait.OVERLAPS not in named(name).carries
+        area = sum(shape.polygon.area for shape in layer.shapes)
+        assert area == pytest.approx(800, rel=0.06 if of_pixels else 1e-6)
 
 
 def test_a_multipolygon_is_one_object_with_features_of_all_its_parts(tmp_path, capsys):

@@ -13,6 +13,7 @@ import numpy as np
 import shapely
 import tifffile
 from PIL import Image
+from scipy.io import savemat
 
 from deeplab.annotations.files import read_annotations
 from deeplab.annotations.format import Reading, Writing
@@ -101,6 +102,26 @@ def pictures(folder: Path) -> list[Path]:
     return [folder / name for name in (*kept, "tiles.tif", "strips.tif", "rgb.tif")]
 
 
+def numbers(folder: Path) -> list[Path]:
+    """Objects of 16 bits in a PNG, with their types beside it."""
+    ids = np.zeros((SIDE, SIDE), np.uint16)
+    ids[10:50, 20:60], ids[10:50, 60:90], ids[70:90, 70:90] = 1, 300, 1
+    Image.fromarray(ids).save(folder / "b.instances.png")
+    Image.fromarray((ids > 0).astype(np.uint8)).save(folder / "b.types.png")
+    return [folder / "b.instances.png"]
+
+
+def consep(folder: Path) -> list[Path]:
+    """Nuclei with types by pixel and by row, under compression or not."""
+    ids = np.zeros((SIDE, SIDE))
+    ids[10:50, 20:60], ids[10:50, 60:90] = 1, 2
+    arrays = {"inst_map": ids, "inst_type": np.array([[1], [2]])}
+    savemat(folder / "rows.mat", arrays)
+    savemat(folder / "both.mat", arrays | {"type_map": ids}, do_compression=True)
+    savemat(folder / "old.mat", arrays, format="4")
+    return [folder / name for name in ("rows.mat", "both.mat", "old.mat")]
+
+
 def packed(folder: Path) -> list[Path]:
     """A zip of two files, and one under gzip."""
     plain = folder / "plain.geojson"
@@ -130,6 +151,8 @@ OTHERS: dict[str, Callable[[Path], list[Path]]] = {
     "imagescope": halo,
     "coco": run_lengths,
     "mask": pictures,
+    "instances": numbers,
+    "mat": consep,
 }
 
 
