@@ -22,9 +22,10 @@ from deeplab.evaluation.distance_tally import (
     DistanceTally,
     border_figures,
 )
-from deeplab.evaluation.instances import Agreement, Detection
+from deeplab.evaluation.instances import Agreement, Detection, mean_quality
 from deeplab.evaluation.semantic import Confusion
-from deeplab.evaluation.slide_score import SlideScore
+from deeplab.evaluation.slide_score import SlideScore, UntypedObjects
+from deeplab.evaluation.type_confusion import TypeConfusion
 from deeplab.files import whole_file
 from deeplab.report.cells import safe_cell
 
@@ -43,6 +44,10 @@ OF_OBJECTS: dict[str, Callable[[Agreement], float]] = {
     "aji": lambda of: of.aji,
     "aji_plus": lambda of: of.aji_plus,
     "object_dice": lambda of: of.object_dice,
+}
+OF_NUCLEI: dict[str, Callable[[Agreement], float]] = {  # whatever their class
+    **{f"binary_{metric}": figure for metric, figure in OF_OBJECTS.items()},
+    "bpq": lambda of: of.pannuke_quality,
 }
 SLIDE, MEAN, POOLED = "slide", "mean", "pooled"
 Values = NDArray[np.float64]
@@ -186,6 +191,7 @@ def _parts(scores: Sequence[SlideScore], border_um: float) -> Iterator[_Part]:
         yield _Part(rows, tuple((name, metric) for metric in OF_BORDERS), border_figures)
     objects = np.array([[each.row for each in score.objects] for score in scores])
     yield _of_objects("", objects.sum(axis=1))
+    yield _Part(objects, (("", "mpq"),), lambda rows: np.array([_mean_quality(rows)]))
     for place, name in enumerate(classes):
         yield _of_objects(name, objects[:, place])
     found = [score.centroids for score in scores if score.centroids is not None]
@@ -195,6 +201,26 @@ def _parts(scores: Sequence[SlideScore], border_um: float) -> Iterator[_Part]:
             yield _Part(
                 centroids[:, place], ((name, "centroid_f1"),), lambda row: np.array([_f_d(row)])
             )
+    nuclei = [score.nuclei for score in scores if score.nuclei is not None]
+    if nuclei:  # of all slides or of none
+        yield from _of_nuclei(nuclei, classes)
+
+
+def _of_nuclei(nuclei: Sequence[UntypedObjects], classes: Sequence[str]) -> Iterator[_Part]:
+    """Figures of objects whatever their class, and of their types."""
+
+    def agreement(row: Values) -> Values:
+        of = Agreement.of_row(row)
+        return np.array([figure(of) for figure in OF_NUCLEI.values()])
+
+    def types(counts: Values) -> Values:
+        of = TypeConfusion(counts)
+        return np.array([of.detection_f1, of.accuracy, *of.f1_by_type])
+
+    rows = np.array([each.agreement.row for each in nuclei])
+    yield _Part(rows, tuple(("", metric) for metric in OF_NUCLEI), agreement)
+    keys = (("", "centroid_f1"), ("", "type_accuracy"), *((name, "type_f1") for name in classes))
+    yield _Part(np.array([each.types.counts for each in nuclei]), keys, types)
 
 
 def _of_pixels(scores: Sequence[SlideScore]) -> _Part:
@@ -218,6 +244,10 @@ def _of_objects(name: str, rows: Values) -> _Part:
         return np.array([*row[:3], *(figure(of) for figure in OF_OBJECTS.values())])
 
     return _Part(rows, tuple((name, metric) for metric in (*COUNTS, *OF_OBJECTS)), statistic)
+
+
+def _mean_quality(rows: Values) -> float:
+    return mean_quality([Agreement.of_row(row) for row in rows])
 
 
 def _f_d(row: Values) -> float:

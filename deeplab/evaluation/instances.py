@@ -178,6 +178,11 @@ class Agreement(Detection):
         return _ratio(2 * self.matched_iou, self.true_objects + self.predicted_objects)
 
     @property
+    def pannuke_quality(self) -> float:
+        """PQ as PanNuke counts it: NaN also where no true object is (Gamper 2020)."""
+        return self.panoptic_quality if self.true_objects else float("nan")
+
+    @property
     def aji(self) -> float:
         """Aggregated Jaccard index (Kumar 2017); NaN where there is no object at all."""
         return _ratio(self.aji_shared, self.aji_union)
@@ -222,6 +227,12 @@ def compare_objects(overlaps: Overlaps, min_iou: float = 0.5) -> Agreement:
             overlaps, overlaps.predicted_of_pair, overlaps.predicted_areas
         ),
     )
+
+
+def mean_quality(by_class: Sequence[Agreement]) -> float:
+    """mPQ: the mean over classes of PQ; those without a true object are left out (Gamper 2020)."""
+    known = [each.pannuke_quality for each in by_class if each.true_objects]
+    return sum(known) / len(known) if known else float("nan")
 
 
 def centroids_um(labels: Labels, mpp: Mpp) -> Points:

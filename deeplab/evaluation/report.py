@@ -258,12 +258,13 @@ def _objects(figures: Figures, compared: Compared) -> Iterator[Markup]:
     metrics = ["object_f1", "pq", "sq", "aji", "aji_plus", "object_dice"]
     head = ["", "drawn", "predicted", "found", "F1", "PQ", "SQ", "AJI", "AJI+", "object Dice"]
     if compared.request.centroid_um:
-        metrics.append("centroid_f1")
-        head.append("F1 of centroids")
+        metrics += ["centroid_f1", "type_f1"]
+        head += ["F1 of centroids", "F1 of type"]
         yield tag(
             "p",
             f"F1 of centroids pairs objects whose middles are within"
-            f" {compared.request.centroid_um:g} µm, whatever their outlines.",
+            f" {compared.request.centroid_um:g} µm, whatever their outlines. For F1 of type"
+            " they are paired whatever their class, and a pair of two classes counts against both.",
             class_="note",
         )
     counts = ("true_objects", "predicted_objects", "matched_objects")
@@ -278,6 +279,20 @@ def _objects(figures: Figures, compared: Compared) -> Iterator[Markup]:
             for each in _classes(figures)
         ],
     )
+    if compared.request.centroid_um:
+        words = {
+            "F1 of centroids, whatever the class (F_d)": "centroid_f1",
+            "share of these pairs whose classes agree": "type_accuracy",
+            "PQ whatever the class": "binary_pq",
+            "AJI whatever the class": "binary_aji",
+            "AJI+ whatever the class": "binary_aji_plus",
+            "mean over classes of PQ (mPQ)": "mpq",
+        }
+        yield described({name: as_interval(figures.pooled(key)) for name, key in words.items()})
+        if len(figures.scores) > 1:
+            means = {"bPQ": "bpq", "mPQ": "mpq"}
+            yield tag("p", "As PanNuke counts them, as means over images:", class_="note")
+            yield described({name: as_interval(figures.mean(key)) for name, key in means.items()})
 
 
 def _slides(figures: Figures) -> Iterator[Markup]:

@@ -24,10 +24,23 @@ from deeplab.evaluation.instances import (
 )
 from deeplab.evaluation.mistakes import AreaErrors, Unmatched, object_layers
 from deeplab.evaluation.semantic import Confusion
+from deeplab.evaluation.type_confusion import TypeConfusion, compare_types
 from deeplab.geometry.frames import Level0Box, Mpp, WorkBox
 
 Polygons = NDArray[np.object_]
 Places = NDArray[np.int32]  # (border pixels, 2): x and y, work pixels
+
+
+@dataclass(frozen=True, slots=True)
+class UntypedObjects:
+    """How objects agree that are matched whatever their class, areas in um2, and their types."""
+
+    agreement: Agreement
+    types: TypeConfusion
+
+    def widened(self, type_count: int) -> UntypedObjects:
+        """Return the same with further types, of which there is nothing."""
+        return replace(self, types=self.types.widened(type_count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +55,7 @@ class SlideScore:
         borders: of each class.
         objects: of each class, areas in um2.
         centroids: of each class; None where they were not asked for.
+        nuclei: objects whatever their class; None where centroids were not asked for.
         model: that predicted, where it is known.
         remarks: what reading had to mend or leave out.
         error_map: a small picture of where the errors are; None: none was asked for.
@@ -54,6 +68,7 @@ class SlideScore:
     borders: tuple[BorderTally, ...]
     objects: tuple[Agreement, ...]
     centroids: tuple[Detection, ...] | None = None
+    nuclei: UntypedObjects | None = None
     model: str = ""
     remarks: tuple[str, ...] = ()
     error_map: ErrorPicture | None = None
@@ -75,6 +90,7 @@ class SlideScore:
             borders=self.borders + (BorderTally.nothing(),) * more,
             objects=self.objects + (Agreement(),) * more,
             centroids=None if self.centroids is None else self.centroids + (Detection(),) * more,
+            nuclei=self.nuclei.widened(len(classes)) if self.nuclei else None,
         )
 
 
@@ -174,6 +190,7 @@ def judge(
             borders=tuple(pixels.borders(mpp_work)),
             objects=tuple(each.agreement for each in found),
             centroids=tuple(each.centroids for each in found) if request.centroid_um else None,
+            nuclei=_compare_untyped(case, request) if request.centroid_um else None,
             remarks=(*case.truth.remarks, *case.prediction.remarks),
             error_map=picture.picture(mpp_work) if request.output_report else None,
         ),
@@ -243,6 +260,29 @@ def _compare_objects(case: Case, name: str, request: EvaluateRequest) -> _Compar
         Unmatched(
             tuple(np.delete(true, overlaps.true_of_pair[pairs])),
             tuple(np.delete(predicted, overlaps.predicted_of_pair[pairs])),
+        ),
+    )
+
+
+def _compare_untyped(case: Case, request: EvaluateRequest) -> UntypedObjects:
+    """Match objects of all classes with each other, and count the types of pairs of centroids."""
+    sides, types = [], []
+    for side in (case.truth, case.prediction):
+        by_class = [_judged_objects(_polygons(side, name), case) for name in case.classes]
+        sides.append(np.concatenate([np.empty(0, object), *by_class]))
+        counts = [len(each) for each in by_class]
+        types.append(np.repeat(np.arange(1, len(by_class) + 1), counts))
+    true, predicted = sides
+    overlaps = _in_um2(Overlaps.of_polygons(list(true), list(predicted)), case.mpp)
+    return UntypedObjects(
+        compare_objects(overlaps, request.min_iou),
+        compare_types(
+            _centroids_um(true, case.mpp),
+            types[0],
+            _centroids_um(predicted, case.mpp),
+            types[1],
+            radius_um=request.centroid_um,
+            type_count=len(case.classes),
         ),
     )
 

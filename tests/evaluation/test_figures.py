@@ -116,3 +116,24 @@ def test_names_in_the_table_are_no_formulas():
         level="slide", metric="dice", interval=Interval(-0.5, -1, 1), class_name="=a", slide="-b"
     )
     assert figure.row == ("slide", "'-b", "'=a", "", "dice", "-0.5", "-1", "1")
+
+
+def test_figures_of_nuclei_are_of_each_slide_their_mean_and_pooled():
+    settings = {"centroid_um": 3.0}
+    scores = tuple(
+        score(name, true, predicted, **settings)
+        for name, true, predicted in (
+            ("good", [square(20, 20, 40)], [square(20, 20, 40)]),
+            ("missed", [square(20, 20, 20)], []),
+            ("invented", [], [square(20, 20, 20)]),
+        )
+    )
+    figures = Figures(scores=scores, border_um=1.0)
+    # PanNuke leaves out what has no true object; elsewhere nothing right is 0.
+    assert math.isnan(figures.of_slide("invented", "bpq"))
+    assert figures.of_slide("invented", "binary_pq") == 0
+    assert figures.mean("bpq").value == figures.mean("mpq").value == 1 / 2
+    assert figures.mean("binary_pq").value == pytest.approx(1 / 3)
+    assert figures.pooled("binary_pq").value == figures.pooled("centroid_f1").value == 1 / 2
+    assert figures.pooled("type_f1", "a").value == 2 / (2 + 2)
+    assert figures.pooled("type_accuracy").value == 1

@@ -9,12 +9,15 @@ import pytest
 
 from deeplab.evaluation.boundary import BorderDistances
 from deeplab.evaluation.instances import (
+    Agreement,
     Overlaps,
     centroids_um,
     compare_centroids,
     compare_objects,
+    mean_quality,
 )
 from deeplab.evaluation.semantic import Confusion
+from deeplab.evaluation.type_confusion import compare_types
 from deeplab.geometry.frames import Mpp
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/metrics.md").read_text(encoding="utf-8")
@@ -48,6 +51,12 @@ def detection(truth, prediction):
     return compare_centroids(centroids_um(truth, MPP), centroids_um(prediction, MPP), 3.0)
 
 
+def types(truth, prediction):
+    sides = [centroids_um(labels, MPP) for labels in (truth, prediction)]
+    ones = [np.ones(len(each), np.intp) for each in sides]
+    return compare_types(sides[0], ones[0], sides[1], ones[1], radius_um=3.0, type_count=1)
+
+
 FIGURES = {
     "precision": lambda *maps: confusion(*maps).precision[1],
     "recall": lambda *maps: confusion(*maps).recall[1],
@@ -69,6 +78,10 @@ FIGURES = {
     "AJI+": lambda *maps: objects(*maps).aji_plus,
     "object Dice": lambda *maps: objects(*maps).object_dice,
     "F_d": lambda *maps: detection(*maps).f1,
+    "F_c": lambda *maps: types(*maps).f1_by_type[0],
+    "type accuracy": lambda *maps: types(*maps).accuracy,
+    "bPQ": lambda *maps: objects(*maps).pannuke_quality,
+    "mPQ": lambda *maps: mean_quality([objects(*maps), Agreement()]),
 }
 OF_ALL_LABELS = {"accuracy", "mean IoU", "FwIoU", "multiclass MCC"}
 SAID = {

@@ -272,3 +272,13 @@ def test_every_pixel_belongs_to_one_block():
         assert block.truth.shape == (block.core.height + 6, block.core.width + 6)
     assert (seen == 1).all()
     assert case.field.block_count(17) == len(list(product(range(6), range(5))))
+
+
+def test_objects_are_matched_whatever_their_class_and_types_counted_where_asked_for():
+    reference = side(a=[square(10, 10, 8), square(40, 10, 8)], b=[square(70, 10, 8)])
+    prediction = side(a=[square(10, 10, 8)], b=[square(40, 10, 8), square(70, 40, 8)])
+    assert score(reference, prediction).nuclei is None
+    found = score(reference, prediction, classes=("a", "b"), centroid_um=2).nuclei
+    assert (found.agreement.matched, found.agreement.panoptic_quality) == (2, 2 / 3)
+    assert found.types.counts.tolist() == [[0, 0, 1], [0, 1, 1], [1, 0, 0]]
+    assert found.widened(3).types.counts.shape == (4, 4)
