@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from deeplab.bundles.card import card_to_json
 from deeplab.bundles.load import Bundle, load_bundle
+from deeplab.config.channels import Channels
 from deeplab.config.export_request import ExportRequest
 from deeplab.errors import DeviceError, OutputError
 from deeplab.files import check_writable, scratch_folder, whole_file
@@ -26,16 +27,17 @@ CONVERTERS = ("onnx", "tf2onnx")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportResult:
-    """What was exported, and the side that its tiles should have."""
+    """What was exported, its channels and the sides that its tiles should have."""
 
     request: ExportRequest
-    tile_stride: int
+    channels: Channels
+    sides: str
 
     def summary(self) -> str:
         """The result in lines for people."""
         return (
-            f"written to {self.request.output}: takes rgb uint8 (n, h, w, 3), sides a multiple of "
-            f"{self.tile_stride} plus 1; gives labels uint8 (n, h, w) and logits float32"
+            f"written to {self.request.output}: takes rgb uint8 (n, h, w, {len(self.channels)}), "
+            f"sides {self.sides}; gives labels uint8 (n, h, w) and logits float32"
         )
 
 
@@ -58,7 +60,8 @@ def export_model(request: ExportRequest) -> ExportResult:
     graph = bundle.family.predictor(bundle.network, maps=(LABELS, LOGITS))
     write = _write_onnx if request.format == "onnx" else _write_saved_model
     write(graph, bundle, request.output)
-    return ExportResult(request=request, tile_stride=bundle.card.config.tiling.multiple)
+    config = bundle.card.config
+    return ExportResult(request=request, channels=config.channels, sides=config.tiling.rule)
 
 
 def _write_saved_model(graph: keras.Model, bundle: Bundle, path: Path) -> None:
@@ -82,7 +85,8 @@ def _write_onnx(graph: keras.Model, bundle: Bundle, path: Path) -> None:
     with whole_file(path) as temporary, warnings.catch_warnings():
         # tf2onnx was written for an older NumPy, which Keras mends and NumPy remarks on.
         warnings.simplefilter("ignore")
-        tiles = keras.InputSpec(shape=(None, None, None, 3), dtype="uint8", name="rgb")
+        shape = (None, None, None, len(bundle.card.config.channels))
+        tiles = keras.InputSpec(shape=shape, dtype="uint8", name="rgb")
         graph.export(temporary, format="onnx", verbose=False, input_signature=[tiles])
         model = onnx.load(temporary)
         card = json.dumps(json.loads(card_to_json(bundle.card)))

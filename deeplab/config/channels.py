@@ -11,7 +11,7 @@ MAX_CHANNELS = 32
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """The channels of pixels uint8 (height, width, channels).
+    """The channels of pixels uint8 (height, width, channels); its length is their count.
 
     Attributes:
         names: One a channel, in order.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.annotations.rasterize import Truth
+from deeplab.config.channels import RGB
 from deeplab.config.classes import IGNORE
 
 Rgb = NDArray[np.uint8]  # (height, width, 3)
@@ -82,7 +83,7 @@ class Warp:
                 rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), math.sqrt(variance)), np.uint8)
             grid = self._grid(side, step, len(rgb))
             x, y = grid
-            image = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+            image = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderValue=(RGB.outside,) * len(RGB))
             rgb = np.asarray(image, np.uint8)
             truth = {kind: _nearest(raster, grid, kind) for kind, raster in truth.items()}
         return orient(rgb, truth, self.orientation)

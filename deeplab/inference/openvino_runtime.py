@@ -48,12 +48,13 @@ class OpenVino:
             # The converter hands over the tile in a tuple, which Keras takes but remarks on.
             warnings.simplefilter("ignore")
             self._model = openvino.convert_model(graph)
+        self._channels = int(graph.inputs[0].shape[-1])
         self._names = [next(iter(output.names)) for output in self._model.outputs]
 
     def compiled(self, side: int, precision: str) -> _Compiled:
         """The graph for tiles of `side`; `precision` is "bf16" or "f32"."""
         model = self._model.clone()  # a shape once set cannot be set anew
-        model.reshape([1, side, side, 3])
+        model.reshape([1, side, side, self._channels])
         settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         return _Compiled(self._core.compile_model(model, "CPU", settings), self._names)
 

@@ -14,12 +14,12 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.config.channels import RGB
 from deeplab.errors import UnreadableSlideError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
 from deeplab.slides.resample import resample, taps
 
 Rgb = NDArray[np.uint8]  # (height, width, 3)
-WHITE = 255  # slide glass: what lies outside the slide
 CACHE_BYTES = 96 * 2**20  # a row of tiles of a slide 30,000 pixels wide
 FAR = 3  # levels: from here on, 64 pixels would be read to make one
 WINDOW_PIXELS = 2**26  # at most this many source pixels are held for one part of a box
@@ -210,7 +210,7 @@ class PyramidSlide:
         parts = [] if inner.is_empty else self._parts(frame, inner, level)
         if parts == [box]:
             return self._read_part(frame, box, level)
-        pixels = np.full((max(0, box.height), max(0, box.width), 3), WHITE, np.uint8)
+        pixels = np.full((max(0, box.height), max(0, box.width), len(RGB)), RGB.outside, np.uint8)
         for part in parts:
             pixels[part.within(box)] = self._read_part(frame, part, level)
         return pixels
@@ -249,7 +249,7 @@ class PyramidSlide:
             for y in range(window.y // high, math.ceil(window.bottom / high))
             for x in range(window.x // wide, math.ceil(window.right / wide))
         ]
-        pixels = np.empty((window.height, window.width, 3), np.uint8)
+        pixels = np.empty((window.height, window.width, len(RGB)), np.uint8)
         for tile, rgb in zip(tiles, self._cache.get(tiles), strict=True):
             whole = WorkBox(tile.x * wide, tile.y * high, rgb.shape[1], rgb.shape[0])
             part = WorkBox(whole.x, whole.y, wide, high).intersection(window)

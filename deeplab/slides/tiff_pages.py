@@ -18,6 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import COMPRESSION
 
+from deeplab.config.channels import RGB
 from deeplab.errors import UnreadableSlideError
 from deeplab.geometry.frames import WorkBox
 from deeplab.slides.codestreams import claim_of
@@ -29,7 +30,7 @@ from deeplab.slides.pixel_kinds import (
     raise_unless_readable,
     undecodable,
 )
-from deeplab.slides.pyramid import WHITE, PyramidShape, Rgb, Tile, halvings_between
+from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, halvings_between
 
 STRIP_ROWS = 256  # rows of a page without tiles that are read together
 MOST_TILES_SEEN = 24  # to tell how bright its pixels can be
@@ -200,7 +201,7 @@ class PageTiles:
 
     def _read(self, tile: Tile) -> Rgb:
         planes, box = self._place(tile)
-        rgb = np.full((box.height, box.width, 3), WHITE, np.uint8)
+        rgb = np.full((box.height, box.width, len(RGB)), RGB.outside, np.uint8)
         for cell, index in _cells(planes[0], box):
             samples = self._cell(tile, planes, index)
             if samples is None:

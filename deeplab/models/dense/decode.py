@@ -101,7 +101,7 @@ def predictor(
     Raises:
         ConfigError: a map is unknown, or not there for several views.
     """
-    rgb = keras.Input((tile, tile, 3), dtype="uint8", name="rgb")
+    rgb = keras.Input((tile, tile, network.input.shape[-1]), dtype="uint8", name="rgb")
     answers = _answers(network, rgb) if tuple(views) == AS_IT_IS else _votes(network, rgb, views)
     if not maps or not set(maps) <= set(answers):
         raise ConfigError("maps", tuple(maps), "some of " + ", ".join(answers))
