@@ -1,9 +1,12 @@
 """Rooms say in one line what they are, and ARCHITECTURE.md repeats it."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+from deeplab.config.families import CONFIGS
 
 ROOT = Path(__file__).parents[2]
 PLAN = ROOT / "ARCHITECTURE.md"
@@ -13,6 +16,17 @@ ALL = sorted([*(ROOT / "deeplab").glob("*/**/__init__.py"), *(ROOT / "cli").rglo
 # Rooms that use Keras choose its settings before any of their modules loads it.
 WITH_KERAS = {"models", "bundles", "inference", "training"}
 BEFORE_KERAS = ["from deeplab.keras_start import choose_keras", "choose_keras()"]
+
+# Where families stand side by side, the default of the form, the request of an importer, and the
+# rooms of files, in which hovernet is a format of annotations.
+LISTS_OF_FAMILIES = (
+    "config/families.py",
+    "config/network_settings.py",
+    "config/import_request.py",
+    "models/registry.py",
+    "annotations/",
+    "exchange/",
+)
 
 
 def caption(room: Path) -> str:
@@ -35,3 +49,15 @@ def test_the_plan_of_the_house_repeats_each_caption(room: Path):
     plan = " ".join(PLAN.read_text(encoding="utf-8").split())
     assert room.name in plan
     assert caption(room) in plan
+
+
+def test_only_its_own_files_say_the_name_of_a_family():
+    """Engines, rooms and tasks serve every family: they neither load nor name one."""
+    others = tuple(f"deeplab/{path}" for path in LISTS_OF_FAMILIES)
+    for name, config in CONFIGS.items():
+        said = re.compile(rf"\b{name}\b|{config.__name__.removesuffix('Config')}")
+        own = (f"deeplab/models/{name}/", f"deeplab/config/{name}.py", "deeplab/bundles/importers/")
+        for path in [*(ROOT / "deeplab").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]:
+            place = path.relative_to(ROOT).as_posix()
+            if not place.startswith((*own, *others)):
+                assert not said.search(path.read_text(encoding="utf-8")), (name, place)
