@@ -25,6 +25,7 @@ from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.streams import speaking
 from deeplab_cli.task import FAILED, Task, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
+from deeplab_cli.unpack import COMMAND as UNPACK
 
 TASKS: tuple[Task[Any], ...] = (
     SEGMENT,
@@ -36,7 +37,7 @@ TASKS: tuple[Task[Any], ...] = (
     EVALUATE,
     FEATURES,
 )
-COMMANDS: tuple[Command[Any], ...] = (IMPORT_CHECKPOINT, EXPORT)
+COMMANDS: tuple[Command[Any], ...] = (IMPORT_CHECKPOINT, EXPORT, UNPACK)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
