@@ -1,4 +1,4 @@
-"""`deeplab import-checkpoint`: a checkpoint or frozen graph of TensorFlow 1 in, a bundle out."""
+"""`deeplab import-checkpoint`: a checkpoint of another program in, a bundle out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def _add_arguments(parser: CommandParser) -> None:
         type=Path,
         metavar="PREFIX",
         help="prefix of the checkpoint (as model.ckpt-400000) or one of its files, a folder, zip "
-        "or tar.gz that holds it and perhaps an args.txt, or a frozen graph (.pb)",
+        "or tar.gz that holds it and perhaps an args.txt, a frozen graph (.pb), or a HoVer-Net's "
+        ".tar or .npz",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
     parser.add_argument(
@@ -73,6 +74,16 @@ def _add_arguments(parser: CommandParser) -> None:
         "--image-pooling-stride", type=int, nargs=2, default=(1, 1), metavar=("DOWN", "ACROSS")
     )
     _add_told(parser)
+    nuclei = parser.add_argument_group(
+        "of a HoVer-Net", "Its mode and number of types are worked out from the file."
+    )
+    nuclei.add_argument(
+        "--type-info-path", type=Path, metavar="JSON", help="names and colours of its types"
+    )
+    nuclei.add_argument(
+        "--nr-types", type=int, metavar="N",
+        help="compared; with the background, 0 for none, as in HoVer-Net's own commands",
+    )  # fmt: skip
 
 
 def _add_told(parser: CommandParser) -> None:
@@ -125,6 +136,8 @@ def _request(asked: argparse.Namespace) -> ImportRequest:
         decoder_filters=asked.decoder_filters,
         decoder_merge=asked.decoder_merge,
         decoder_output=asked.decoder_output,
+        nr_types=asked.nr_types,
+        type_info=asked.type_info_path,
     )
 
 
@@ -138,7 +151,7 @@ def _run(request: ImportRequest) -> str:
 
 COMMAND = Command(
     name="import-checkpoint",
-    help="Makes a model of a checkpoint or frozen graph that TensorFlow 1 DeepLab trained.",
+    help="Makes a model of what TensorFlow 1 DeepLab or HoVer-Net trained.",
     add_arguments=_add_arguments,
     request=_request,
     run=_run,

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from deeplab.bundles.archive import archive_kind, damage_said
 from deeplab.bundles.checkpoint_files import SAVED_MODEL_NAME, is_checkpoint
+from deeplab.bundles.importers.tensor_files import is_tensor_file
 from deeplab.errors import BundleError
 
 TAKEN = (
@@ -19,6 +20,10 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 KERAS_MEMBER = "model.weights.h5"  # of a `.keras` file, which is a zip
 TABLE_END = bytes.fromhex("57fb808b247547db")  # of the one file of a checkpoint before 2016
 KERAS_ONLY = "is a weights file of Keras, which can only start a training (--initial-model)"
+OF_TENSORS = (
+    "is a file of tensors, as PyTorch and NumPy write; make a model of a HoVer-Net: "
+    "deeplab import-checkpoint"
+)
 ONE_FILE = (
     "is a checkpoint in the form of one file, as TensorFlow wrote before 2016; restore it in "
     "TensorFlow 1 and save it again with tf.train.Saver"
@@ -78,6 +83,7 @@ def _file_problem(path: Path) -> str:
     problems = {
         "is empty; upload it again": path.stat().st_size == 0,
         "is a frozen graph; make a model of it: deeplab import-checkpoint": suffix == ".pb",
+        OF_TENSORS: is_tensor_file(path),
         KERAS_ONLY: is_hdf5(path) or (kind == "zip" and _holds(path, KERAS_MEMBER)),
         "is packed by gzip, but holds no tar; unpack it and give what is in it": kind == "gzip",
         f"is {OTHERS.get(suffix)}; {TAKEN}": suffix in OTHERS,

@@ -1,4 +1,4 @@
-"""Make a bundle of a model that TensorFlow 1 DeepLab trained."""
+"""Make a bundle of a model that TensorFlow 1 DeepLab or HoVer-Net trained."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import keras
 import tensorflow as tf
@@ -14,17 +15,20 @@ import tensorflow as tf
 from deeplab import __version__
 from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.checkpoint_files import SAVED_MODEL_NAME
+from deeplab.bundles.importers.class_names import named_classes
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.frozen_graph import read_frozen_graph
+from deeplab.bundles.importers.tensor_files import is_tensor_file
+from deeplab.bundles.importers.tensor_models import read_tensor_model
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import open_checkpoint
 from deeplab.bundles.importers.tf1_network import Variables, config_of, trained_network
 from deeplab.bundles.read import is_bundle
 from deeplab.bundles.save import save_bundle
-from deeplab.config.classes import ClassList, parse_colour
+from deeplab.config.classes import ClassList
 from deeplab.config.import_request import ImportRequest
 from deeplab.config.network import NetworkConfig
-from deeplab.errors import BundleError, CheckpointError, ConfigError
+from deeplab.errors import BundleError, CheckpointError
 from deeplab.files import check_writable
 
 # What the variables tell: where a request says it as well, both must say the same.
@@ -72,23 +76,15 @@ def import_model(request: ImportRequest) -> ImportResult:
     """Write the bundle that `request` asks for, or nothing.
 
     Raises:
-        CheckpointError: there is no checkpoint or graph, it is damaged, or it is not of the
-            network that the request tells of.
+        CheckpointError: there is no checkpoint or graph, it is damaged, it would run something, or
+            it is not of the network that the request tells of.
         BundleError: the zip is not safe to read, or its args.txt makes no sense.
         ConfigError: the names of the classes are not as many as the network tells apart.
         OutputError: the bundle cannot be written.
     """
     check_writable(request.output)
-    arguments = None
-    if not request.classes or request.crop_size is None:
-        arguments = read_arguments(request.source)
-    crop_size = request.crop_size or (arguments.crop_size if arguments else 513)
-    with _open(request.source) as variables:
-        config = config_of(variables, _options(request, crop_size))
-        _check_told(request, config)
-        names = request.classes or (arguments.class_names if arguments else ())
-        card = _card(request, config, _classes(names, request.colours, config.label_count))
-        trained = trained_network(variables, config)
+    is_tensors = is_tensor_file(request.source)
+    trained, card = (_of_tensors if is_tensors else _of_variables)(request)
     save_bundle(trained.network, card, request.output)
     return ImportResult(
         request=request,
@@ -97,6 +93,49 @@ def import_model(request: ImportRequest) -> ImportResult:
         weights=trained.network.count_params(),
         skipped=trained.skipped,
     )
+
+
+class _Trained(Protocol):
+    """A network with the values of a file."""
+
+    @property
+    def network(self) -> keras.Model:
+        """With its weights."""
+
+    @property
+    def taken(self) -> int:
+        """How many variables of the file it took."""
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Names of those that it has no use for."""
+
+
+def _of_tensors(request: ImportRequest) -> tuple[_Trained, Card]:
+    """The network in a file of tensors."""
+    model = read_tensor_model(request)
+    card = _card(request, model.config, model.classes)
+    return model, replace(card, mpp_work=model.mpp_work, tile=model.tile)
+
+
+def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:
+    """The DeepLab in a checkpoint or frozen graph of TensorFlow 1."""
+    if request.nr_types is not None or request.type_info is not None:
+        raise CheckpointError(
+            request.source,
+            "is no HoVer-Net, which is a .tar, .pth or .npz of tensors; give nr_types and "
+            "type_info for one only",
+        )
+    arguments = None
+    if not request.classes or request.crop_size is None:
+        arguments = read_arguments(request.source)
+    crop_size = request.crop_size or (arguments.crop_size if arguments else 513)
+    with _open(request.source) as variables:
+        config = config_of(variables, _options(request, crop_size))
+        _check_told(request, config)
+        names = request.classes or (arguments.class_names if arguments else ())
+        card = _card(request, config, named_classes(names, request.colours, config.label_count))
+        return trained_network(variables, config), card
 
 
 @contextmanager
@@ -140,28 +179,6 @@ def _check_told(request: ImportRequest, config: NetworkConfig) -> None:
             )
 
 
-def _classes(names: tuple[str, ...], colours: tuple[str, ...], label_count: int) -> ClassList:
-    """The names of labels 1, 2, ...; of as many names as labels the first is the background's."""
-    if not names:
-        names = tuple(f"class {label}" for label in range(1, label_count))
-    if len(names) == label_count:
-        names = names[1:]
-    if len(names) != label_count - 1:
-        must = f"{label_count - 1} names, or {label_count} with the background's first"
-        raise ConfigError("classes", ",".join(names), must)
-    named = ClassList.named(names)
-    if not colours:
-        return named
-    if len(colours) != len(names):
-        raise ConfigError("colours", ",".join(colours), f"{len(names)}, one a class")
-    return ClassList(
-        tuple(
-            replace(entry, colour=parse_colour(colour))
-            for entry, colour in zip(named, colours, strict=True)
-        )
-    )
-
-
 def _card(request: ImportRequest, config: NetworkConfig, classes: ClassList) -> Card:
     tiling = config.tiling
     return Card(
@@ -182,4 +199,5 @@ def _card(request: ImportRequest, config: NetworkConfig, classes: ClassList) -> 
 def _kind(name: str) -> str:
     """What a variable that is left out belongs to: an optimiser's by the last of its name."""
     scope, _, last = name.rpartition("/")
+    last = last.rpartition(".")[2]
     return f"of {scope.partition('/')[0]}'s classifier" if last in WEIGHTS else last

@@ -11,7 +11,9 @@ import keras
 from deeplab.bundles.archive import open_archive
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.keras_applications import is_keras_weights, read_keras_weights
+from deeplab.bundles.importers.tensor_files import is_tensor_file, open_tensor_file
 from deeplab.bundles.importers.tf1_checkpoint import read_tf1_weights
+from deeplab.bundles.importers.torch_encoders import read_encoder_weights
 from deeplab.bundles.read import is_bundle, read_archived_card
 from deeplab.bundles.weight_members import read_weight, weight_member
 from deeplab.bundles.weights import Weights, named_weights
@@ -79,8 +81,8 @@ def start_from(
         network: Built from `config`.
         config: Its knobs.
         classes: What it is to learn.
-        path: A bundle, an ancestor's model, an ImageNet checkpoint of the backbone, or a weights
-            file of a Keras application.
+        path: A bundle, an ancestor's model, an ImageNet checkpoint of the backbone, a weights file
+            of a Keras application, or a file of PyTorch's with an encoder or a HoVer-Net.
         fresh: Beginnings of the names of the layers that take nothing: `Family.last_layers`.
 
     Raises:
@@ -125,6 +127,10 @@ class _Model:
 def _read(
     network: keras.Model, config: NetworkConfig, path: Path, wanted: Mapping[str, keras.Variable]
 ) -> _Model:
+    if is_tensor_file(path):
+        with open_tensor_file(path) as tensors:
+            read = read_encoder_weights(tensors, network, config.backbone or "")
+        return _Model(weights=_only(wanted, read))
     if is_keras_weights(path):
         backbone = _backbone(config, path)
         return _Model(weights=_only(wanted, read_keras_weights(path, network, backbone)))

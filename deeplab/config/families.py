@@ -9,13 +9,14 @@ from typing import Any
 
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.errors import ConfigError
 
 # By the name that bundles carry; `deeplab.models.registry` has one row for each.
 CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
-    {"deeplabv3plus": DeepLabV3PlusConfig}
+    {"deeplabv3plus": DeepLabV3PlusConfig, "hovernet": HoverNetConfig}
 )
 
 

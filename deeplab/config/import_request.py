@@ -14,13 +14,13 @@ from deeplab.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRequest:
-    """Make a bundle of a TensorFlow 1 checkpoint or frozen graph.
+    """Make a bundle of a checkpoint or frozen graph of DeepLab's, or of a HoVer-Net.
 
     What its variables tell may be left None; where it is given it is compared.
 
     Attributes:
         source: a checkpoint by its prefix or one of its files, a folder, zip or tar that has one,
-            or a frozen graph (.pb).
+            a frozen graph (.pb), or a file of HoVer-Net's tensors (.tar, .npz).
         output: the bundle to write.
         architecture: the backbone; None: told by the variables.
         atrous_rates: one for each atrous branch of the ASPP; none: it has no such branch.
@@ -31,7 +31,7 @@ class ImportRequest:
         classes: names of labels 1, 2, ..., the background's before them or not; none: what an
             args.txt says, else numbers.
         colours: of the classes without the background, as #rrggbb; none: a palette's.
-        mpp_work: um per pixel that it was trained at; 0: not known.
+        mpp_work: um per pixel that it was trained at; 0: not known, of a HoVer-Net 0.25.
         pooling_crop_size: side of the image pooling's window, if it is smaller than the crop.
         pooling_strides: from one such window to the next, in feature cells, down and across.
         image_pooling: what becomes of it; None: told by the variables.
@@ -40,6 +40,8 @@ class ImportRequest:
         decoder_filters: channels of the decoder; None: told by the variables.
         decoder_merge: how low-level features are taken in; None: told by the variables.
         decoder_output: whether the decoder ends in logits; None: told by the variables.
+        nr_types: of a HoVer-Net's types, the background included; None: told by the variables.
+        type_info: a HoVer-Net's type_info.json, with names and colours of its types.
     """
 
     source: Path
@@ -61,6 +63,8 @@ class ImportRequest:
     decoder_filters: int | None = None
     decoder_merge: DecoderMerge | None = None
     decoder_output: DecoderOutput | None = None
+    nr_types: int | None = None
+    type_info: Path | None = None
 
     def __post_init__(self) -> None:
         if self.architecture is not None and self.architecture not in BACKBONES:
@@ -68,3 +72,7 @@ class ImportRequest:
         check_range("mpp_work", self.mpp_work, 0, 1000)
         for colour in self.colours:
             parse_colour(colour)
+        if self.nr_types is not None:
+            check_range("nr_types", self.nr_types, 0, 255)
+        if self.type_info is not None and (self.classes or self.colours):
+            raise ConfigError("type_info", self.type_info, "left away where classes are named")

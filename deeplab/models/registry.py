@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.network import build
@@ -10,6 +11,11 @@ from deeplab.models.deeplabv3plus.targets import encode
 from deeplab.models.dense.decode import predictor
 from deeplab.models.dense.losses import semantic_loss
 from deeplab.models.family import Family
+from deeplab.models.hovernet import decode as hovernet_decode
+from deeplab.models.hovernet import losses as hovernet_losses
+from deeplab.models.hovernet import network as hovernet_network
+from deeplab.models.hovernet import predictor as hovernet_predictor
+from deeplab.models.hovernet import targets as hovernet_targets
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -23,6 +29,19 @@ FAMILIES: tuple[Family, ...] = (
         predictor=predictor,
         head_layers=("image_pooling", "aspp", "decoder", "logits"),
         logit_layers=("logits",),
+    ),
+    Family(
+        name="hovernet",
+        config=HoverNetConfig,
+        needs=frozenset({"labels", "instances"}),
+        answer="objects",
+        build=hovernet_network.build,
+        encode=hovernet_targets.encode,
+        loss=hovernet_losses.nuclei_loss,
+        predictor=hovernet_predictor.predictor,
+        decode=hovernet_decode.decode,
+        head_layers=("decoder", "logits"),
+        logit_layers=("logits.tp",),
     ),
 )
 

@@ -14,7 +14,7 @@ from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import StartSettings
 from deeplab.errors import BundleError
-from deeplab.models.registry import FAMILIES
+from deeplab.models.registry import family_of
 from tests.bundles.tiny_models import TINY, tiny_card, tiny_network
 
 SAME = ClassList.named(["glomerulus", "vessel"])  # those of the tiny card
@@ -61,7 +61,7 @@ def started(
 def test_the_last_layers_start_fresh_unless_asked_for(
     bundle: Path, settings: dict[str, bool], fresh: tuple[str, ...]
 ):
-    (family,) = FAMILIES
+    family = family_of(TINY)
     assert family.fresh_layers(StartSettings(**settings)) == fresh
     taken, before, after = started(bundle, ["glomerulus", "vessel"], fresh)
     old = values(tiny_network())

@@ -12,7 +12,7 @@ from deeplab.geometry.tiling import Tiling
 WRONG = [
     ({"label_count": 1}, "label_count must be from 2 to 255, but is 1"),
     ({"label_count": 2.0}, "label_count must be a whole number, but is 2.0"),
-    ({"backbone": "vgg"}, "backbone must be one of mobilenet_v2, .*, but is 'vgg'"),
+    ({"backbone": "vgg"}, "backbone must be one of efficientnet_lite0, .*, but is 'vgg'"),
     ({"depth_multiplier": 9.0}, "depth_multiplier must be from 0.1 to 4, but is 9.0"),
     ({"backbone": "xception_65", "depth_multiplier": 0.5}, "must be 1 for xception_65"),
     ({"atrous_rates": (6, 0)}, "atrous_rates must be from 1 to 96, but is 0"),
@@ -78,7 +78,7 @@ def test_json_and_back_is_the_same_config():
 @pytest.mark.parametrize(
     ("family", "knobs", "sentence"),
     [
-        ("unet9", {}, "family must be one of deeplabv3plus, but is 'unet9'"),
+        ("unet9", {}, "family must be one of deeplabv3plus, hovernet, but is 'unet9'"),
         ("deeplabv3plus", {"label_count": 2, "wings": 2}, "config must be a knob of .*'wings'"),
         ("deeplabv3plus", {}, "config must be given, but is 'label_count'"),
         ("deeplabv3plus", {"label_count": 2, "dropout": "a"}, "values of the right types"),

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from deeplab.config.families import CONFIGS
+from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import ConfigError
 from deeplab.models.family import Family
@@ -27,7 +28,15 @@ LIGHT = dataclasses.replace(
     decoder_filters=3,
     decoder_output="logits",
 )
-TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {"deeplabv3plus": (TINY, LIGHT)}
+NUCLEI = HoverNetConfig(type_count=2, depth_multiplier=0.1, decoder_width=16, crop_size=64)
+TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
+    "deeplabv3plus": (TINY, LIGHT),
+    "hovernet": (NUCLEI,),
+}
+OUTPUTS = {
+    "deeplabv3plus": {"semantic_logits": 3},
+    "hovernet": {"np": 2, "hv": 2, "tp": 3},
+}
 EACH = pytest.mark.parametrize(
     ("family", "config"),
     [(family, config) for family in FAMILIES for config in TINY_CONFIGS[family.name]],
@@ -38,13 +47,15 @@ EACH = pytest.mark.parametrize(
 def test_families_and_configs_name_each_other():
     assert {family.name: family.config for family in FAMILIES} == dict(CONFIGS)
     assert family_of(TINY) is family_named("deeplabv3plus")
-    with pytest.raises(ConfigError, match="family must be one of deeplabv3plus, but is 'unet9'"):
+    with pytest.raises(
+        ConfigError, match="family must be one of deeplabv3plus, hovernet, but is 'unet9'"
+    ):
         family_named("unet9")
 
 
 @EACH
 def test_network_takes_tiles_of_any_size(family: Family, config: NetworkConfig):
-    contract.check_network_takes_tiles_of_any_size(family, config)
+    contract.check_network_takes_tiles_of_any_size(family, config, OUTPUTS[family.name])
 
 
 @EACH
@@ -59,4 +70,4 @@ def test_a_saved_network_gives_equal_maps(family: Family, config: NetworkConfig,
 
 @EACH
 def test_predictor_says_what_the_maps_say(family: Family, config: NetworkConfig):
-    contract.check_predictor_says_what_the_maps_say(family, config)
+    contract.PREDICTORS[family.answer](family, config)

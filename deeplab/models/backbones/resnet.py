@@ -47,8 +47,8 @@ def resnet(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
     x = layers.ZeroPadding2D(1, name="backbone.pool1.pad")(x)
     x = layers.MaxPooling2D(3, strides=stride, name="backbone.pool1")(x)
     for block, (width, units) in enumerate(zip(WIDTHS, layout.units, strict=True), start=1):
-        for unit in range(1, units + 1):
-            stride, rate = budget.spend(2 if unit == 1 and block > 1 else 1)
+        for unit in range(units):
+            stride, rate = budget.spend(2 if unit == 0 and block > 1 else 1)
             x = _unit(
                 x,
                 width,

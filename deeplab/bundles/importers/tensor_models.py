@@ -1,0 +1,81 @@
+"""The network in a file of tensors, and what its card says; HoVer-Net's files are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+from deeplab.bundles.importers.class_names import named_classes
+from deeplab.bundles.importers.hovernet import import_hovernet
+from deeplab.bundles.importers.tensor_files import open_tensor_file
+from deeplab.bundles.importers.type_info import read_type_info
+from deeplab.config.classes import ClassList
+from deeplab.config.hovernet import HoverNetConfig
+from deeplab.config.import_request import ImportRequest
+from deeplab.errors import CheckpointError
+
+TILE = 768  # work pixels: maps of 256 channels are as large as the tile, 0.6 GB each
+MPP = 0.25  # um per pixel of all published weights, 40x
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorModel:
+    """A network with the values of a file.
+
+    Attributes:
+        config: Its knobs.
+        network: With its weights.
+        taken: How many variables of the file it took.
+        skipped: Names of those that it has no use for.
+        classes: Of its labels 1, 2, ...
+        mpp_work: um per pixel that it was trained at.
+        tile: Side in work pixels that suits it.
+    """
+
+    config: HoverNetConfig
+    network: keras.Model
+    taken: int
+    skipped: tuple[str, ...]
+    classes: ClassList
+    mpp_work: float
+    tile: int
+
+
+def read_tensor_model(request: ImportRequest) -> TensorModel:
+    """Return the network in a file of tensors, as a request tells of it.
+
+    Raises:
+        CheckpointError: the file is damaged, would run something, or is of another network.
+        BundleError, ConfigError: the names of its types make no sense, or are not as many.
+    """
+    with open_tensor_file(request.source) as tensors:
+        imported = import_hovernet(tensors)
+    config = imported.config
+    if request.architecture not in (None, config.backbone):
+        problem = f"is of {config.backbone}, not of {request.architecture}"
+        raise CheckpointError(request.source, problem)
+    found = config.type_count + 1 if config.type_count else 0
+    if request.nr_types not in (None, found):
+        raise CheckpointError(
+            request.source,
+            f"tells {found or 'no'} types apart{', with the background' if found else ''}, not "
+            f"{request.nr_types}; leave nr_types away to have it worked out",
+        )
+    return TensorModel(
+        config=config,
+        network=imported.network,
+        taken=imported.taken,
+        skipped=imported.skipped,
+        classes=_types(request, config),
+        mpp_work=request.mpp_work or MPP,
+        tile=config.tiling.round_up(TILE),
+    )
+
+
+def _types(request: ImportRequest, config: HoverNetConfig) -> ClassList:
+    if request.type_info is not None:
+        return read_type_info(request.type_info, config.type_count)
+    count = config.type_count
+    names = tuple(f"type {label}" for label in range(1, count + 1)) or ("nucleus",)
+    return named_classes(request.classes or names, request.colours, config.class_count + 1)
