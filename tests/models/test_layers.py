@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.models.layers.activations import hard_gate, hard_swish
 from deeplab.models.layers.convolution import Norm, conv, depthwise
 from deeplab.models.layers.drop_path import DropPath
-from deeplab.models.layers.resize import Resize, ResizeLike, resize_align_corners
+from deeplab.models.layers.resize import Double, Resize, ResizeLike, resize_align_corners
 from deeplab.models.layers.window_mean import WindowMean, WindowPlaces
 
 
@@ -248,3 +249,15 @@ def test_batch_norm_comes_before_the_activation_and_is_stored_under_its_layer():
     kernel = network.get_layer("c").get_weights()[0][0, 0]
     expected = np.maximum(gamma * (x @ kernel - mean) / np.sqrt(variance + 1e-5) + beta, 0)
     np.testing.assert_allclose(network(x), expected, atol=1e-5)
+
+
+def test_doubling_is_that_of_keras_and_takes_sides_known_only_when_it_runs():
+    rgb = keras.Input((None, None, 3))
+    network = keras.Model(rgb, {"twice": Double()(rgb)})
+    run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    keras_own = keras.layers.UpSampling2D(2, interpolation="bilinear")
+    compiled = OpenVino(network).compiled(6, "f32")
+    for shape in ((2, 5, 4, 3), (1, 1, 7, 3), (1, 6, 6, 3)):
+        x = noise(*shape)
+        np.testing.assert_allclose(run(x)["twice"], keras_own(x), atol=1e-6)
+    np.testing.assert_allclose(compiled(x)["twice"], keras_own(x), atol=1e-6)

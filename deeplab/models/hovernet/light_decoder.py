@@ -12,7 +12,7 @@ from deeplab.config.hovernet import LIGHT_STRIDES, HoverNetConfig
 from deeplab.models.backbones.pyramid import Pyramid
 from deeplab.models.hovernet.decoder import EPSILON, Branch
 from deeplab.models.layers.convolution import Norm, conv
-from deeplab.models.layers.resize import Tensor
+from deeplab.models.layers.resize import Double, Tensor
 
 
 def light_decoder(pyramid: Pyramid, config: HoverNetConfig) -> Branch:
@@ -45,6 +45,6 @@ def light_decoder(pyramid: Pyramid, config: HoverNetConfig) -> Branch:
                     x, filters, name=f"{part}.conv_{index}", norm=norm, kernel=3, activation="relu"
                 )
         x = layers.Conv2D(channels, 1, name=f"logits.{name}")(x)  # (n, h/2, w/2, channels)
-        return layers.UpSampling2D(2, interpolation="bilinear", name=f"decoder.{name}.up")(x)
+        return Double(name=f"decoder.{name}.up")(x)
 
     return branch

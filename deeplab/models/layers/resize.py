@@ -86,3 +86,36 @@ class Resize(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
     def get_config(self) -> dict[str, Any]:
         """Everything to make this layer again."""
         return {**super().get_config(), "up": self.up, "down": self.down}
+
+
+@keras.saving.register_keras_serializable(package="deeplab")
+class Double(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """Double the sides of a map: bilinear, each pixel parted into four around its middle.
+
+    Keras' `UpSampling2D` does the same, but not where sides are known only when it runs: then
+    neither OpenVINO can take it nor TensorFlow a second tile size.
+    """
+
+    def call(self, x: Tensor) -> Tensor:
+        """Map (n, h, w, c) to (n, 2 h, 2 w, c)."""
+        _, height, width, _ = ops.shape(x)
+        channels = int(x.shape[-1])
+        before, after = _neighbours(x, axis=1)
+        rows = ops.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis=2)
+        x = ops.reshape(rows, (-1, 2 * height, width, channels))
+        before, after = _neighbours(x, axis=2)
+        columns = ops.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis=3)
+        return ops.reshape(columns, (-1, 2 * height, 2 * width, channels))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the result."""
+        count, *sides, channels = shape
+        return (count, *(side and 2 * side for side in sides), channels)
+
+
+def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """The map moved by one pixel to either side along an axis, its edge repeated."""
+    rows = axis == 1
+    first, last = (x[:, :1], x[:, -1:]) if rows else (x[:, :, :1], x[:, :, -1:])
+    most, rest = (x[:, :-1], x[:, 1:]) if rows else (x[:, :, :-1], x[:, :, 1:])
+    return ops.concatenate([first, most], axis=axis), ops.concatenate([rest, last], axis=axis)
