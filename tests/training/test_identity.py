@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from deeplab.config.train_request import TrainRequest
@@ -22,6 +23,12 @@ def test_where_results_go_and_who_asks_changes_nothing():
 def test_what_is_learnt_from_does():
     for change in ({"seed": 1}, {"classes": ("b",)}, {"steps": 7}, {"source": "others"}):
         assert settings(**change) != settings()
+
+
+def test_a_training_of_before_there_were_several_networks_goes_on():
+    added = {"network", "network_options"}
+    assert not added & set(json.loads(settings()))
+    assert json.loads(settings(network_options=("dropout=0",)))["network_options"] == ["dropout=0"]
 
 
 def test_an_initial_model_counts_by_its_content(tmp_path):
