@@ -92,6 +92,7 @@ def _writing(request: ConvertRequest) -> Writing:
         width_level0=request.slide_width,
         height_level0=request.slide_height,
         mask_mpp=request.mask_mpp,
+        object_type=request.object_type,
     )
 
 

@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
 from deeplab.annotations.shapes import Annotations
+from deeplab.config.convert_request import ObjectType
 from deeplab.geometry.frames import Mpp
 
 log = logging.getLogger(__name__)
 
 IGNORE_LAYER = "ignore"
-ObjectType = Literal["annotation", "detection"]
 FindLabelImage = Callable[[str], Path | None]  # the file of an item of a server, if it is at hand
 
 
@@ -78,7 +77,7 @@ class Writing:
         width_level0: of the slide; 0: as far as the annotations reach.
         height_level0: of the slide; 0: as far as the annotations reach.
         mask_mpp: um per pixel of a label mask; 0: those of level 0.
-        object_type: what QuPath takes a shape for. Detections are many and not edited.
+        object_type: what QuPath takes a shape for. Detections and cells are many and not edited.
     """
 
     width_level0: int = 0

@@ -10,12 +10,13 @@ from typing import Any, TypeAlias
 
 import shapely
 
-from deeplab.annotations.format import ObjectType, Reading, Writing
+from deeplab.annotations.format import Reading, Writing
 from deeplab.annotations.gather import LayerGatherer, coordinates, number
 from deeplab.annotations.geojson_properties import NAME, PropertyReader
 from deeplab.annotations.json_stream import ENDS, events, values
 from deeplab.annotations.rounding import round_corners, round_mark
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape, one_area
+from deeplab.config.convert_request import ObjectType
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Mpp

@@ -153,7 +153,9 @@ def _mpp(mag: object, gatherer: LayerGatherer) -> Mpp | None:
 
 def _nucleus(part: shapely.Polygon, properties: Mapping[str, Property], number: int) -> Json:
     points = shapely.get_coordinates(part.exterior)[:-1] - MIDDLE
-    low, high = np.floor(points.min(axis=0)), np.floor(points.max(axis=0)) + 1
+    # Of the pixels whose middles lie within; the last ones are those before `high`.
+    high = np.floor(points.max(axis=0)) + 1
+    low = np.minimum(np.ceil(points.min(axis=0)), high - 1)
     probability = properties.get("type_prob", properties.get("confidence"))
     known = isinstance(probability, int | float) and math.isfinite(probability)
     centre = part.centroid

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-from deeplab.config.checks import check_at_least
+from deeplab.config.checks import check_at_least, check_choice
 from deeplab.errors import ConfigError
 
 AUTO = "auto"
+ObjectType = Literal["annotation", "detection", "cell"]  # of QuPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class ConvertRequest:
             annotations reach.
         slide_height: likewise.
         mask_mpp: um per pixel of a label mask to write; 0: those of the slide's level 0.
+        object_type: what QuPath takes the shapes of a GeoJSON for. Nuclei by the thousand are
+            detections or cells there.
     """
 
     source: Path
@@ -41,11 +45,13 @@ class ConvertRequest:
     slide_width: int = 0
     slide_height: int = 0
     mask_mpp: float = 0.0
+    object_type: ObjectType = "annotation"
 
     def __post_init__(self) -> None:
         check_at_least("slide_mpp", self.slide_mpp, 0)
         check_at_least("slide_width", self.slide_width, 0)
         check_at_least("slide_height", self.slide_height, 0)
         check_at_least("mask_mpp", self.mask_mpp, 0)
+        check_choice("object_type", self.object_type, get_args(ObjectType))
         if self.output.resolve() == self.source.resolve():
             raise ConfigError("output", self.output, "another file than the one that is read")

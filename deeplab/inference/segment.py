@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from deeplab.annotations.format import ObjectType, Writing, say_lost
+from deeplab.annotations.format import Writing, say_lost
 from deeplab.annotations.formats import FORMATS, format_of_result
 from deeplab.annotations.geojson import write_geojson
 from deeplab.annotations.girder_json import write_girder_json
@@ -18,6 +18,7 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.trace import TracedShape
 from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
+from deeplab.config.convert_request import ObjectType
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
 from deeplab.errors import ConfigError

@@ -112,6 +112,20 @@ def test_what_is_written_is_what_hovernet_writes(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("square", "bbox"),
+    [
+        (shapely.box(10, 20, 16, 25), [[20, 10], [25, 16]]),  # along the edges of pixels
+        (shapely.box(10.5, 20.5, 15.5, 24.5), [[20, 10], [25, 16]]),  # through their middles
+        (shapely.box(10.6, 20.6, 10.9, 20.9), [[20, 10], [21, 11]]),  # within a pixel
+    ],
+)
+def test_a_bounding_box_is_of_the_pixels_of_a_nucleus(tmp_path, square, bbox):
+    drawn = Annotations((Layer("a", (1, 2, 3), (Shape(square),)),))
+    write_hovernet_json(tmp_path / "a.json", drawn)
+    assert json.loads((tmp_path / "a.json").read_text())["nuc"]["1"]["bbox"] == bbox
+
+
+@pytest.mark.parametrize(
     ("document", "sentence"),
     [
         ({"nuc": {"1": {"type": 1}}}, "nucleus 1 has no contour"),

@@ -189,3 +189,12 @@ def test_a_remark_on_a_packed_file_names_it(tmp_path):
     done = convert("a.zip", "o.geojson", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("WARNING: a.zip (b.xml): the text is not UTF-8")
+
+
+@pytest.mark.parametrize("kind", ["annotation", "detection", "cell"])
+def test_qupath_takes_shapes_for_what_was_asked_for(anot, tmp_path, kind):
+    words = () if kind == "annotation" else ("--object_type", kind)
+    done = convert("a.anot", "a.geojson", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert {each["properties"]["objectType"] for each in features} == {kind}
