@@ -89,17 +89,6 @@ FORMATS: tuple[Format, ...] = (
         infix=".mask",
     ),
     Format(
-        name=INSTANCES,
-        title="instance label image",
-        suffixes=(".tif", ".tiff"),
-        read=read_instances,
-        write=write_instances,
-        carries=frozenset(Trait)
-        - {Trait.MARKS, Trait.PROPERTIES, Trait.ATTRIBUTES, Trait.OVERLAPS},
-        read_only=(".png",),
-        infix=NAMED,
-    ),
-    Format(
         name="coco",
         title="COCO JSON",
         suffixes=(".coco", ".json"),
@@ -116,6 +105,17 @@ FORMATS: tuple[Format, ...] = (
         write=write_hovernet_json,
         carries=frozenset({Trait.COLOURS, Trait.EMPTY_LAYERS, Trait.MPP, Trait.OVERLAPS}),
         json_keys=frozenset({"nuc"}),
+    ),
+    Format(
+        name=INSTANCES,
+        title="instance label image",
+        suffixes=(".tif", ".tiff"),
+        read=read_instances,
+        write=write_instances,
+        carries=frozenset(Trait)
+        - {Trait.MARKS, Trait.PROPERTIES, Trait.ATTRIBUTES, Trait.OVERLAPS},
+        read_only=(".png",),
+        infix=NAMED,
     ),
     Format(
         name="mat",

@@ -37,6 +37,7 @@ from deeplab.geometry.frames import WorkFrame
 MAX_PIXELS = 1 << 26  # which a .mat holds in one piece; one of whole slides would be a TIFF
 MAX_LETTERS = 1 << 20  # of the names of types
 MOST_TYPES = 255
+HEAD = b"MATLAB 5.0 MAT-file, written by histomics-deeplab".ljust(116)
 NAMES = "type_info"  # the text of such a file
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -112,6 +113,8 @@ def write_mat(path: Path, annotations: Annotations, writing: Writing = Writing()
     }
     with whole_file(path) as part, part.open("wb") as file:
         savemat(file, told, do_compression=True)
+        file.seek(0)
+        file.write(HEAD)  # the same content is the same file: SciPy writes the time there
 
 
 def _load(path: Path) -> tuple[Arrays, str]:

@@ -11,7 +11,7 @@ from deeplab.annotations.files import read_annotations
 from deeplab.exchange.samples import find_samples
 from deeplab_cli.main import main
 
-SIDE = 32
+SIDE = 64
 RGB = np.full((SIDE, SIDE, 3), 200, np.uint8)
 IDS = np.zeros((SIDE, SIDE), np.int64)
 IDS[2:8, 2:8], IDS[2:8, 8:14], IDS[20:30, 20:30] = 1, 2, 3  # the first two touch
@@ -168,7 +168,7 @@ def cut_short(folder):
         (nothing, [], "is laid out as none of PanNuke (images.npy, masks.npy)"),
         (pickled, [], "labels.npy is not an array of NumPy that can be read"),
         (cut_short, [], "labels.npy is not an array of NumPy that can be read"),
-        (of_other_size, [], "has the shape (2, 32, 32, 2), but its pictures (2, 9, 32, 3)"),
+        (of_other_size, [], "has the shape (2, 64, 64, 2), but its pictures (2, 9, 64, 3)"),
         (of_other_types, [], "picture 0 holds the type 9"),
         (conic, ["--classes", "a,b"], "must be a name for each of the 6 types of CoNIC"),
         (pannuke, ["--validation", "9"], "must be a part of PanNuke (1, 2, 3)"),
