@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import struct
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ READ_FAULTS: tuple[type[Exception], ...] = (
     *(
         struct.error,
         zlib.error,
+        lzma.LZMAError,
         zipfile.BadZipFile,
         OSError,
         EOFError,

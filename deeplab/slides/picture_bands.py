@@ -11,7 +11,7 @@ from large_image.tilesource.utilities import _imageToNumpy
 from PIL import Image
 
 from deeplab.errors import UnreadableSlideError
-from deeplab.slides.codestreams import HEAD_BYTES, claim_of
+from deeplab.slides.codestreams import claim_of
 from deeplab.slides.colours import to_rgb
 from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.limits import (
@@ -25,6 +25,7 @@ from deeplab.slides.untiled import BAND_ROWS, UntiledTiles
 
 # Of Pillow's forty; others start programs, follow names, or are no slides.
 FORMATS = ("PNG", "JPEG", "BMP", "JPEG2000", "WEBP", "GIF", "PPM")
+LONGEST_HEAD = 2**22  # bytes; a profile of colours may stand before the size
 NUMBERS = ("I", "F")  # Pillow's modes of samples that are no bytes
 
 
@@ -37,10 +38,12 @@ def open_picture(path: Path) -> UntiledTiles:
     try:
         # By its handle: Pillow maps a file that it knows the name of into memory.
         with path.open("rb") as file:
-            claim = claim_of(file.read(HEAD_BYTES))
+            claim = claim_of(file.read(LONGEST_HEAD))
             file.seek(0)
             with Image.open(file, formats=FORMATS) as picture:
                 width, height = picture.size
+                if claim is None and picture.format == "JPEG2000":  # Pillow goes by its boxes
+                    raise ValueError("its codestream is not found")
                 sizes = [(width, height)] + ([claim[:2]] if claim else [])
                 _check(path, picture.format or "", sizes)
                 bands = _bands(picture)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
-from large_image_source_tiff import TiffFileTileSource
+from large_image_source_tiff import TiffFileTileSource, _cached_read_tiff
 from large_image_source_tiff.exceptions import IOOpenTiffError, IOTiffError
 from large_image_source_tiff.tiff_reader import TiledTiffDirectory
 from large_image_source_tifffile import TifffileFileTileSource
@@ -14,6 +15,10 @@ from libtiff import libtiff_ctypes
 from deeplab.slides.codestreams import claim_of, is_picture
 
 READ = "rm"  # not mapped into memory: a file cut short while it is read would end the process
+
+MOST_SAMPLES = 4  # of a pixel of a JPEG or JPEG 2000: only plain colours come to this reader
+
+_opening = threading.Lock()
 
 # What tifffile logs of damage would go to standard error; people get one sentence instead.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -47,8 +52,14 @@ class _Directory(TiledTiffDirectory):  # type: ignore[misc]  # large_image has n
             # large_image would hand it to Pillow, which runs Ghostscript on PostScript.
             raise IOTiffError(f"tile {tileNum} is no JPEG")
         claim = claim_of(frame if entire else b"\xff\xd8" + frame)
-        if claim and (claim.width > self._tileWidth or claim.height > self._tileHeight):
-            raise IOTiffError(f"tile {tileNum} claims {claim.width} x {claim.height} pixels")
+        if claim is None:
+            raise IOTiffError(f"tile {tileNum} does not say how many pixels it holds")
+        is_larger = claim.width > self._tileWidth or claim.height > self._tileHeight
+        if is_larger or claim.samples > MOST_SAMPLES:
+            raise IOTiffError(
+                f"tile {tileNum} claims {claim.width} x {claim.height} pixels of "
+                f"{claim.samples} samples"
+            )
         return frame
 
 
@@ -56,6 +67,13 @@ class TiffSource(TiffFileTileSource):  # type: ignore[misc]  # large_image has n
     """The tiff source, which decodes no tile that is larger than the file's directory says."""
 
     cacheName = "tilesource"  # noqa: N815  large_image asks for it
+
+    def __init__(self, path: str, **options: Any) -> None:  # noqa: ANN401
+        # large_image keeps the directories that it has read by the names of files: it would take
+        # those of another file that had the name before. Its store is not safe for threads either.
+        with _opening:
+            _cached_read_tiff.cache_clear()
+            super().__init__(path, **options)
 
     def getTiffDir(  # noqa: N802
         self,

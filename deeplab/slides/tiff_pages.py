@@ -37,11 +37,16 @@ MOST_TILES_SEEN = 24  # to tell how bright its pixels can be
 COLOURS = 3
 MOST_BANDS = 4  # of those that lie apart: more than colours and alpha are not read
 BYTE = 8  # bits
-# Codecs whose segments say themselves how large they are.
-CLAIMING = (
-    *(COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.PNG, COMPRESSION.LERC),
-    *(COMPRESSION.APERIO_JP2000_YCBC, COMPRESSION.JPEG_2000_LOSSY),
-    *(COMPRESSION.APERIO_JP2000_RGB, COMPRESSION.JPEG2000),
+# Codecs that make room for what a segment says itself.
+CLAIMING = frozenset(
+    {
+        *(COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.ALT_JPEG, COMPRESSION.JPEG_LOSSY),
+        *(COMPRESSION.APERIO_JP2000_YCBC, COMPRESSION.JPEG_2000_LOSSY),
+        *(COMPRESSION.APERIO_JP2000_RGB, COMPRESSION.JPEG2000),
+        *(COMPRESSION.JPEGXL, COMPRESSION.JPEGXL_DNG, COMPRESSION.JPEGXR),
+        *(COMPRESSION.JPEGXR_NDPI, COMPRESSION.WEBP, COMPRESSION.WEBP_DEPRECATED),
+        *(COMPRESSION.PNG, COMPRESSION.LERC),
+    }
 )
 SEPARATE = 2  # TIFF's word for a picture whose samples lie apart
 
@@ -280,8 +285,13 @@ def _raise_if_larger(data: bytes, page: tifffile.TiffPage) -> None:
     if page.compression not in CLAIMING:  # other bytes may look like a head by chance
         return
     claim, (high, wide) = claim_of(data), _cell_size(page)
-    if claim and (claim.width > wide or claim.height > high):
-        raise ValueError(f"it claims {claim.width} x {claim.height} pixels")
+    if claim is None:
+        raise ValueError("it does not say how many pixels it holds")
+    samples = 1 if page.planarconfig == SEPARATE else page.samplesperpixel
+    if claim.width > wide or claim.height > high or claim.samples > samples + COLOURS:
+        raise ValueError(
+            f"it claims {claim.width} x {claim.height} pixels of {claim.samples} samples"
+        )
 
 
 def _full_levels(picture: Picture) -> tuple[int, ...]:

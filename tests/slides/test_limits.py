@@ -215,15 +215,76 @@ def test_pixels_that_look_like_the_head_of_a_picture_are_pixels(tmp_path):
         assert slide.read(frame, frame.box)[-1, -1].max() == 0
 
 
-@pytest.mark.parametrize("kind", ["png", "lerc"])
+# TIFF's numbers of codecs that make room for what a segment says itself.
+CODECS = {"png": 34933, "lerc": 34887, "webp": 50001, "jpegxl": 50002, "jpegxr": 34934}
+CODECS |= {"jpeg2k": 34712, "jpeg8": 34892}
+
+
+def encoded(kind: str, pixels: np.ndarray, **options) -> bytes:
+    if kind == "jpegxl":
+        options |= {"effort": 1, "numthreads": 1}
+    return getattr(imagecodecs, f"{kind}_encode")(pixels, **options)
+
+
+def of_codec(path: Path, kind: str, piece: bytes) -> Path:
+    tags = TILED | {259: CODECS[kind], 277: 3, 262: 2}
+    return write_raw(path, tags, [piece] * 4)
+
+
+@pytest.mark.parametrize("kind", CODECS)
 def test_a_tile_of_another_codec_that_claims_more_is_not_decoded(tmp_path, kind):
-    """The whole claim is there to be decoded, in some KB."""
-    side, code = 4000, {"png": 34933, "lerc": 34887}[kind]
-    encode = {"png": imagecodecs.png_encode, "lerc": imagecodecs.lerc_encode}[kind]
-    piece = encode(np.zeros((side, side), np.uint8))
+    side = 600
+    piece = encoded(kind, np.zeros((side, side, 3), np.uint8))
     assert claim_of(piece)[:2] == (side, side)
-    said = refusal(write_raw(tmp_path / "a.tif", TILED | {259: code}, [piece] * 4))
-    assert "it claims 4000 x 4000 pixels" in said
+    said = refusal(of_codec(tmp_path / "a.tif", kind, piece))
+    assert "it claims 600 x 600 pixels" in said
+
+
+@pytest.mark.parametrize("kind", CODECS)
+def test_tiles_of_another_codec_as_large_as_said_are_read(tmp_path, kind):
+    rgb = tissue(256, 256)[0]
+    piece = encoded(kind, rgb, **LOSSLESS.get(kind, {}))
+    with open_slide(of_codec(tmp_path / "a.tif", kind, piece), mpp=0.5) as slide:
+        read = slide.read(slide.frame(0.5), WorkBox(0, 0, 256, 256))
+    assert np.abs(read.astype(int) - rgb).mean() < 3
+
+
+LOSSLESS = {"webp": {"lossless": True}, "jpegxl": {"lossless": True}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "pixels", "options"),
+    [
+        ("jpegxl", np.zeros((4, 64, 64, 3), np.uint8), {}),
+        ("jpegxl", np.zeros((64, 64, 40), np.uint8), {"photometric": "gray", "planar": False}),
+        ("jpeg2k", np.zeros((256, 256, 40), np.uint8), {}),
+        ("lerc", np.zeros((256, 256, 40), np.uint8), {}),
+        ("lerc", np.zeros((40, 256, 256), np.uint8), {"planar": True}),
+    ],
+    ids=["frames", "channels of a JPEG XL", "components", "depth", "bands"],
+)
+def test_a_tile_that_holds_more_pictures_than_one_is_not_decoded(tmp_path, kind, pixels, options):
+    piece = encoded(kind, pixels, **options)
+    said = refusal(of_codec(tmp_path / "a.tif", kind, piece))
+    assert "samples" in said or "does not say how many pixels it holds" in said
+
+
+@pytest.mark.parametrize("kind", CODECS)
+def test_a_tile_that_does_not_say_its_size_is_not_decoded(tmp_path, kind):
+    piece = encoded(kind, np.zeros((256, 256, 3), np.uint8))
+    said = refusal(of_codec(tmp_path / "a.tif", kind, piece[:4]))
+    assert "does not say how many pixels it holds" in said
+
+
+def test_a_size_in_another_box_of_a_jpeg_2000_is_not_its_own(tmp_path):
+    large = imagecodecs.jpeg2k_encode(np.zeros((600, 600, 3), np.uint8), codecformat="jp2")
+    small = imagecodecs.jpeg2k_encode(np.zeros((256, 256, 3), np.uint8))
+    start = large.index(b"jp2c") - 4
+    box = struct.pack(">I4s", 8 + len(small), b"uuid") + small
+    piece = large[:start] + box + large[start:]
+    assert claim_of(piece)[:2] == (600, 600)
+    said = refusal(of_codec(tmp_path / "a.tif", "jpeg2k", piece))
+    assert "it claims 600 x 600 pixels" in said
 
 
 @pytest.mark.parametrize("bits", [8, 16])
