@@ -10,7 +10,7 @@ from pathlib import PurePath
 PICTURES = {".png", ".jpg", ".jpeg"}
 SLIDES = {
     *(".svs", ".tif", ".tiff", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide"),
-    *(".qptiff", ".dcm", ".czi", ".zarr", *PICTURES),
+    *(".qptiff", ".dcm", ".czi", ".zarr", ".zarr.zip", *PICTURES),
 }
 COMPOUND = (".ome",)  # before the suffix of a slide; its files may be called without it
 # slide.mask.png holds label values, slide.instances.tif numbers of objects, slide.types.tif their
@@ -42,12 +42,13 @@ def plain_name(name: str) -> str:
 def split_name(name: str) -> tuple[str, str]:
     """What stands before the suffix of a name, and the suffix in small letters.
 
-    The suffix is what stands behind the last dot, and before that what is packed: `.xml.gz`.
+    The suffix is what stands behind the last dot, and before that what is packed: `.xml.gz`, and
+    `.zarr.zip`, which is a slide.
     """
     stem, suffix = _split(name)
     if suffix in PACKED:
         inner, before = _split(stem)
-        if before in PLAIN:
+        if before in PLAIN or before + suffix in SLIDES:
             return inner, before + suffix
     return stem, suffix
 

@@ -33,6 +33,7 @@ from deeplab.exchange.beside import (
     names_beside,
     plain_name,
     slides_by_file,
+    split_name,
     unclear,
 )
 from deeplab.exchange.label_images import LabelImages
@@ -185,7 +186,7 @@ def _entries(source: str, names: _MaskNames, login: ServerLogin | None) -> list[
         if is_slide_folder(path) and not any(isinstance(each, Sample) for each in entries):
             return _called(path, names) or entries
         return entries
-    if path.suffix.lower() in SLIDES and path.is_file():
+    if split_name(path.name)[1] in SLIDES and path.is_file():
         return _called(path, names)
     if path.is_file():
         return list(_in_list(path, names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from deeplab.exchange.beside import SLIDES, is_mask, names_beside
+from deeplab.exchange.beside import SLIDES, is_mask, names_beside, split_name
 from deeplab.slides.dicom import holds_dicom, one_of_each_series
 from deeplab.slides.ome_zarr import is_zarr
 
@@ -39,7 +39,7 @@ def slides_among(
         suffixes: of these.
         wanted: one that is asked for.
     """
-    slides = [p for p in files if p.suffix.lower() in SLIDES and not is_mask(p.name)]
+    slides = [p for p in files if split_name(p.name)[1] in SLIDES and not is_mask(p.name)]
     if wanted in slides:
         return one_of_each_series(slides, [wanted])
     called = [p for p in slides if {*names_beside(p.name, suffixes)} & {*drawn}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -42,6 +43,24 @@ def test_folders_that_are_slides_have_annotations_beside_them(tmp_path):
     assert found(tmp_path) == (["a.zarr", "b"], ["c.zarr"])
     assert found(tmp_path / "a.zarr") == (["a.zarr"], [])
     assert found(tmp_path / "b") == (["b"], [])
+
+
+@pytest.mark.parametrize("name", ["a.zarr.zip", "a.ome.zarr.zip", "a.ome.ZARR.zip"])
+@pytest.mark.parametrize("drawn", ["a.geojson", "{}.geojson"])
+def test_a_zipped_zarr_is_found_among_slides(tmp_path, name, drawn):
+    whole = write_zarr(tmp_path / "whole", RGB)
+    (tmp_path / "in").mkdir()
+    shutil.move(shutil.make_archive(str(tmp_path / "b"), "zip", whole), tmp_path / "in" / name)
+    draw(tmp_path / "in" / drawn.format(name))
+    assert found(tmp_path / "in") == ([name], [])
+    assert found(tmp_path / "in" / name) == ([name], [])
+
+
+def test_a_zip_of_annotations_is_no_slide(tmp_path):
+    write_zarr(tmp_path / "a.zarr", RGB)
+    draw(tmp_path / "a.geojson")
+    (tmp_path / "other.zip").write_bytes(b"PK")
+    assert found(tmp_path) == (["a.zarr"], [])
 
 
 @pytest.mark.parametrize("drawn", ["level0.geojson", "level1.geojson", "level1.dcm.geojson"])
