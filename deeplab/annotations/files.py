@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deeplab.annotations.format import Format, Reading
-from deeplab.annotations.formats import READ_SUFFIXES, format_of
+from deeplab.annotations.format import Format, Reading, Writing
+from deeplab.annotations.formats import READ_SUFFIXES, format_of, format_to_write
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.text_encoding import encoding_remark
 from deeplab.annotations.unpack import unpacked
@@ -26,13 +27,26 @@ class FileRead:
     format: Format
 
 
-def read_annotations(path: Path, reading: Reading = Reading()) -> Annotations:
+def read_annotations(path: str | os.PathLike[str], reading: Reading = Reading()) -> Annotations:
     """Read what is in a file, as `read_file` does.
 
     Raises:
         AnnotationError, OutputError: as that.
     """
-    return read_file(path, reading).annotations
+    return read_file(Path(path), reading).annotations
+
+
+def write_annotations(
+    path: str | os.PathLike[str], annotations: Annotations, writing: Writing = Writing()
+) -> None:
+    """Write a file in the format that its suffix says.
+
+    Raises:
+        AnnotationError: no format has this suffix, or it cannot carry what is to be written.
+        OutputError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    format_to_write(path).write(path, annotations, writing)
 
 
 def read_file(path: Path, reading: Reading = Reading(), *, known: Format | None = None) -> FileRead:

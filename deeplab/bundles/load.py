@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Bundle:
     network: keras.Model
 
 
-def load_bundle(path: Path) -> Bundle:
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     """The model in a bundle, or in an ancestor's zip, folder or checkpoint.
 
     An ancestor's model says no um per pixel: its card's `mpp_work` is None.
@@ -43,6 +44,7 @@ def load_bundle(path: Path) -> Bundle:
         BundleError: it is not a model, is damaged, not safe to read, or does not fit its card.
         CheckpointError: the ancestor's checkpoint is of another network, or damaged.
     """
+    path = Path(path)
     if not is_bundle(path):
         return _load_ancestor(path)
     with open_archive(path) as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from deeplab.bundles.archive import Archive, open_archive
@@ -18,12 +19,13 @@ LEAST_BYTES = 2  # of a weight, in half precision
 MAX_WEIGHT_RATIO = 20  # to which all weights together may be packed: those of a pruned network are
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: str | os.PathLike[str]) -> Card:
     """Return the card of a bundle, or what can be said of DeepLab-WSI's model before it is loaded.
 
     Raises:
         BundleError: it is not a model, or one of DeepLab-WSI's without `args.txt`.
     """
+    path = Path(path)
     if is_bundle(path):
         with open_archive(path) as archive:
             return read_archived_card(archive)

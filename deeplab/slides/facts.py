@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class SlideFacts:
     mpp: Mpp | None
 
 
-def slide_facts(source: str, *, server: ServerLogin | None = None) -> SlideFacts:
+def slide_facts(source: str | os.PathLike[str], *, server: ServerLogin | None = None) -> SlideFacts:
     """The facts of the slide in a file or, with `server`, in a Girder item.
 
     Raises:
@@ -32,7 +33,7 @@ def slide_facts(source: str, *, server: ServerLogin | None = None) -> SlideFacts
     """
     if server:
         with Session(server) as session:
-            return item_facts(session, item_with(session, source).id)
+            return item_facts(session, item_with(session, os.fspath(source)).id)
     opened = open_file(Path(source))
     shape = opened.tiles.shape
     opened.tiles.close()

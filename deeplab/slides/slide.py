@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -87,7 +88,10 @@ class Slide(Protocol):
 
 
 def open_slide(
-    source: str | Path, *, mpp: float | None = None, server: ServerLogin | None = None
+    source: str | os.PathLike[str],
+    *,
+    mpp: float | None = None,
+    server: ServerLogin | None = None,
 ) -> Slide:
     """The slide in a file, or with `server` in the Girder item that `source` is the id of.
 
@@ -102,10 +106,10 @@ def open_slide(
         ServerError: the server has no such item, refused or failed.
     """
     path = Path(source)
-    if not path.exists() and _ITEM_ID.fullmatch(str(source)):
+    if not path.exists() and _ITEM_ID.fullmatch(str(path)):
         if server is None:
-            raise SlideNotFoundError(source, "is no file; a Girder item needs a server and a token")
-        name, reader, stated, is_same = _open_item(str(source), server)
+            raise SlideNotFoundError(path, "is no file; a Girder item needs a server and a token")
+        name, reader, stated, is_same = _open_item(str(path), server)
     else:
         is_same = _same_as_now(partial(_state_of_file, path))
         opened = open_file(path)
