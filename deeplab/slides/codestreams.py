@@ -45,7 +45,7 @@ def claim_of(raw: bytes) -> Claim | None:
         if raw.startswith(starts):
             try:
                 return claim(raw)
-            except (struct.error, ValueError):
+            except (struct.error, ValueError, IndexError):
                 return None
     return None
 

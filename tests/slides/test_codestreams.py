@@ -41,6 +41,15 @@ def test_the_head_says_what_was_encoded(kind, width, height):
     assert claim[:2] == (width, height)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_head_that_is_cut_short_has_a_claim_or_none(kind):
+    encode = getattr(imagecodecs, f"{kind.partition(',')[0]}_encode")
+    whole = encode(np.zeros((32, 32, 3), np.uint8), **KINDS[kind])
+    claims = [claim_of(whole[:length]) for length in range(min(len(whole), 400))]
+    assert claims[0] is None
+    assert {claim[:2] for claim in claims if claim} <= {(32, 32)}
+
+
 @given(raw=st.binary(max_size=200), start=st.sampled_from(sorted(KINDS)), cut=st.integers(0, 60))
 @settings(max_examples=50, deadline=None)
 def test_any_bytes_have_a_claim_or_none(raw, start, cut):
