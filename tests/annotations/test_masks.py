@@ -202,7 +202,7 @@ def test_a_mask_of_two_values_is_one(tmp_path):
         (np.eye(3, dtype=np.uint8)[None], {"photometric": "rgb"}, "3 channels in colours"),
         (np.zeros((30, 30), np.float32), {}, "pixels of type float32"),
         (
-            np.array([[300, 1]], np.uint16),
+            np.tile(np.array([[300, 1]], np.uint16), (30, 30)),  # lines of two classes
             {},
             "holds the value 300 beside others; labels go from 0 to 255",
         ),
