@@ -51,6 +51,7 @@ def test_what_lies_far_inside_does_not_depend_on_the_tile():
     config = HoverNetConfig(
         type_count=0, backbone="mobilenet_v2", depth_multiplier=0.35, decoder_width=8
     )
+    keras.utils.set_random_seed(1)  # some draws of weights make more of float32's rounding
     network = build(config)
     tile = noise_tile(640)
     inner = tile[:, 16:-16, 16:-16]
