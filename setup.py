@@ -34,6 +34,7 @@ setup(
         "google-crc32c>=1.6",
         "h5py>=3.11",
         "ijson>=3.3",
+        "imagecodecs>=2024.6",
         "large-image>=1.35,<2",
         "large-image-source-openslide>=1.35,<2",
         "large-image-source-tiff>=1.35,<2",

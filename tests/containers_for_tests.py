@@ -118,21 +118,23 @@ def write_zarr(
     axes: str = "cyx",
     version: int = 2,
     unit: str = "micrometer",
+    **options,
 ) -> Path:
     """An OME-Zarr of `rgb` (height, width, 3); of NGFF 0.4 in Zarr 2 or of 0.5 in Zarr 3."""
     group = zarr.open_group(path, mode="w", zarr_format=version)
-    write_picture(group, rgb, mpp=mpp, levels=levels, axes=axes, unit=unit)
+    write_picture(group, rgb, mpp=mpp, levels=levels, axes=axes, unit=unit, **options)
     return path
 
 
-def write_picture(group, rgb, *, mpp=0.5, levels=2, axes="cyx", unit="micrometer"):
+def write_picture(group, rgb, *, mpp=0.5, levels=2, axes="cyx", unit="micrometer", **options):
     """The picture of a group, with its levels."""
     datasets = []
     for level in range(levels):
         placed = rgb.transpose(["yxc".index(axis) for axis in axes if axis in "yxc"])
         placed = np.expand_dims(placed, [i for i, axis in enumerate(axes) if axis in "tz"])
         chunks = tuple({"x": 128, "y": 128, "c": 1}.get(axis, 1) for axis in axes)
-        group.create_array(str(level), data=np.ascontiguousarray(placed), chunks=chunks)
+        data = np.ascontiguousarray(placed)
+        group.create_array(str(level), data=data, chunks=chunks, **options)
         by = (mpp or 1.0) * 2**level
         scale = [by if axis in "xy" else 1.0 for axis in axes]
         datasets.append(

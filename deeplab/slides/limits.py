@@ -11,6 +11,7 @@ MAX_SIDE = 2**22  # pixels
 MAX_PIXELS = 2**40  # of one image in a file; three of the whole mounts above
 # Scanners write tiles of 240 to 4,096 pixels; the last have 48 MiB in RGB. A read holds nine.
 MAX_TILE_BYTES = 2**26
+MAX_PART_BYTES = 2**28  # of a chunk of a Zarr, or a file of several (shard)
 # Ten levels of a hundred channels are a thousand; libtiff looks for each from the first.
 MAX_DIRECTORIES = 4096
 MAX_TAGS = 1024  # of a directory; Hamamatsu writes some 70

@@ -16,7 +16,7 @@ from deeplab.errors import ConfigError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.colours import channels_to_rgb, kind_of, top_of
 from deeplab.slides.faults import READ_FAULTS
-from deeplab.slides.limits import MAX_SIDE, MAX_TILE_BYTES
+from deeplab.slides.limits import MAX_PART_BYTES, MAX_SIDE, MAX_TILE_BYTES
 from deeplab.slides.pixel_kinds import REWRITE, raise_unless_in_range
 from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, halvings_between
 from deeplab.slides.scale import Scale
@@ -24,7 +24,6 @@ from deeplab.slides.scale import Scale
 MARKS = (".zgroup", ".zattrs", ".zarray", "zarr.json")  # files by which a folder is a Zarr
 COLOURS = 3
 SMALLEST_TILE, TILE, LARGEST_TILE = 128, 512, 2048  # pixels of a side
-MAX_PART_BYTES = 2**28  # of a chunk, or a file of several (shard), in a zip
 MOST_GROUPS = 64  # of a container that are looked into for pictures
 # Units of length that NGFF takes (UDUNITS), in um.
 UM = {

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
+import tracemalloc
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
+from numcodecs.checksum32 import CRC32C
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from deeplab.errors import ScaleError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
@@ -16,6 +22,17 @@ from tests.containers_for_tests import write_picture, write_zarr
 from tests.slides_for_tests import halved, tissue
 
 RGB, _ = tissue(500, 400)
+CHUNK_BYTES = 128 * 128  # of the chunks that are written here
+BOMB_BYTES = 2**25
+BYTES, ZSTD, SHUFFLE = (
+    {"name": name, "configuration": options}
+    for name, options in (
+        ("bytes", {}),
+        ("zstd", {"level": 0, "checksum": False}),
+        ("numcodecs.shuffle", {"elementsize": 1}),
+    )
+)
+CODECS = ("zstd", "lz4", "gzip", "zlib", "bz2", "lzma")
 
 
 def assert_is(path, rgb=RGB):
@@ -110,6 +127,168 @@ def test_a_chunk_whose_head_is_not_true_reaches_no_codec(tmp_path, place):
     with pytest.raises(
         UnreadableSlideError, match=r"at pixel \(0, 0\).*damaged.*states that it has"
     ):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("codec", ["blosc", *CODECS, None])
+def test_each_codec_of_zarr_2_is_read(tmp_path, codec):
+    compressors = numcodecs.get_codec({"id": codec}) if codec else None
+    assert_is(write_zarr(tmp_path / "s.zarr", RGB, compressors=compressors))
+
+
+@pytest.mark.parametrize(
+    ("packed", "shards"),
+    [
+        *((BloscCodec(), shards) for shards in (None, (1, 256, 256))),
+        *((ZstdCodec(checksum=True), shards) for shards in (None, (1, 128, 128), (3, 512, 512))),
+        *((GzipCodec(), shards) for shards in (None, (1, 256, 256))),
+        *((None, shards) for shards in (None, (1, 256, 256))),
+    ],
+    ids=str,
+)
+def test_each_codec_of_zarr_3_is_read_also_in_shards(tmp_path, packed, shards):
+    options = {"version": 3, "compressors": packed, "shards": shards}
+    assert_is(write_zarr(tmp_path / "s.zarr", RGB, **options))
+
+
+def unknown_size(size):
+    """A frame of Zstandard that does not state its size: blocks of one byte, run by run."""
+    runs = [min(2**17, size - start) for start in range(0, size, 2**17)]
+    heads = [run << 3 | 2 | (i == len(runs) - 1) for i, run in enumerate(runs)]
+    blocks = [head.to_bytes(3, "little") + b"\0" for head in heads]
+    return b"\x28\xb5\x2f\xfd\x00\x58" + b"".join(blocks)
+
+
+def packed_by(codec, size):
+    return bytes(numcodecs.get_codec({"id": codec}).encode(bytes(size)))
+
+
+def put_in_chunks(path, chunk, codec):
+    array = json.loads((path / "0/.zarray").read_text()) | {"compressor": {"id": codec}}
+    (path / "0/.zarray").write_text(json.dumps(array))
+    for part in (path / "0").glob("?.*"):
+        part.write_bytes(chunk)
+
+
+def assert_refused_in_little_memory(path, words):
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableSlideError, match=words):
+            open_slide(path)
+        assert tracemalloc.get_traced_memory()[1] < BOMB_BYTES / 2  # xz has a dictionary of 8 MiB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_chunk_that_unpacks_to_more_than_its_pixels_is_not_unpacked(tmp_path, codec):
+    path = write_zarr(tmp_path / "s.zarr", RGB)
+    put_in_chunks(path, packed_by(codec, BOMB_BYTES), codec)
+    assert_refused_in_little_memory(path, r"at pixel \(0, 0\).*damaged")
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_chunk_of_one_byte_too_many_is_refused(tmp_path, codec):
+    path = write_zarr(tmp_path / "s.zarr", RGB)
+    put_in_chunks(path, packed_by(codec, CHUNK_BYTES), codec)
+    open_slide(path).close()
+    put_in_chunks(path, packed_by(codec, CHUNK_BYTES + 1), codec)
+    with pytest.raises(UnreadableSlideError, match=rf"damaged.*{CHUNK_BYTES} bytes"):
+        open_slide(path)
+
+
+def test_frames_of_zstandard_need_not_state_their_size(tmp_path):
+    path = write_zarr(tmp_path / "s.zarr", RGB)
+    put_in_chunks(path, unknown_size(CHUNK_BYTES // 2) * 2, "zstd")
+    open_slide(path).close()
+    for bomb in (unknown_size(BOMB_BYTES), packed_by("zstd", 10) + unknown_size(BOMB_BYTES)):
+        put_in_chunks(path, bomb, "zstd")
+        assert_refused_in_little_memory(path, r"at pixel \(0, 0\).*damaged")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "bz2", "lzma"])
+def test_a_stream_after_the_first_is_not_unpacked(tmp_path, codec):
+    path = write_zarr(tmp_path / "s.zarr", RGB)
+    put_in_chunks(path, packed_by(codec, 9) + packed_by(codec, BOMB_BYTES // 16), codec)
+    with pytest.raises(UnreadableSlideError, match="bytes after its end"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("size", [BOMB_BYTES, CHUNK_BYTES + 1])
+def test_a_file_that_is_larger_than_a_chunk_can_be_is_not_read_whole(tmp_path, size):
+    path = write_zarr(tmp_path / "s.zarr", RGB)
+    (path / "0/0.0.0").write_bytes(bytes(size))
+    array = json.loads((path / "0/.zarray").read_text()) | {"compressor": None}
+    (path / "0/.zarray").write_text(json.dumps(array))
+    assert_refused_in_little_memory(path, r"damaged.*than the \d+ bytes")
+
+
+@pytest.mark.parametrize("side", [128, 256])  # of a shard, which a tile has whole or in part
+def test_chunks_in_shards_are_checked_too(tmp_path, side):
+    path = write_zarr(tmp_path / "s.zarr", RGB, version=3, shards=(1, side, side))
+    bomb = packed_by("zstd", BOMB_BYTES)
+    index = np.array([0, len(bomb)] * (side // 128) ** 2, "<u8").tobytes()
+    for part in (path / "0/c").glob("*/*/*"):
+        part.write_bytes(bomb + bytes(CRC32C(location="end").encode(index)))
+    assert_refused_in_little_memory(path, r"at pixel \(0, 0\).*damaged")
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")  # of zarr, on the second of them
+def test_an_index_of_a_shard_cannot_name_the_whole_of_a_large_file(tmp_path):
+    path = write_zarr(tmp_path / "s.zarr", RGB, version=3, shards=(1, 256, 256))
+    for start, size in ((0, BOMB_BYTES), (BOMB_BYTES, 2**64 - BOMB_BYTES)):
+        index = np.array([start, size] * 4, "<u8").tobytes()
+        shard = bytes(BOMB_BYTES) + bytes(CRC32C(location="end").encode(index))
+        (path / "0/c/0/0/0").write_bytes(shard)
+        assert_refused_in_little_memory(path, "index of a shard names a chunk that is too large")
+
+
+class _Mark:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self._folder),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "|O", "fill_value": None, "compressor": {"id": "pickle"}},
+        {"dtype": "|O", "fill_value": None, "filters": [{"id": "pickle"}]},
+        {"compressor": {"id": "shuffle"}},
+        {"filters": [{"id": "zlib"}], "compressor": {"id": "zlib"}},
+    ],
+)
+def test_other_codecs_are_refused_and_run_nothing_that_a_chunk_says(tmp_path, change):
+    path = write_zarr(tmp_path / "s.zarr", RGB)
+    put_in_chunks(path, pickle.dumps(_Mark(tmp_path / "ran")), "zlib")
+    array = json.loads((path / "0/.zarray").read_text())
+    (path / "0/.zarray").write_text(json.dumps(array | {"compressor": None} | change))
+    with pytest.raises(
+        UnreadableSlideError, match="OME-Zarr that cannot be read: .*(packed by|pickle)"
+    ):
+        open_slide(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"index_location": "start"}, "its shards are not those"),
+        ({"codecs": [BYTES, ZSTD, ZSTD]}, "by zstd, zstd;"),
+        ({"codecs": [BYTES, SHUFFLE]}, "by numcodecs.shuffle;"),
+    ],
+)
+def test_shards_that_cannot_be_checked_are_refused(tmp_path, change, words):
+    path = write_zarr(tmp_path / "s.zarr", RGB, version=3, shards=(1, 256, 256))
+    array = json.loads((path / "0/zarr.json").read_text())
+    array["codecs"][0]["configuration"] |= change
+    (path / "0/zarr.json").write_text(json.dumps(array))
+    with pytest.raises(UnreadableSlideError, match=words):
         open_slide(path)
 
 
