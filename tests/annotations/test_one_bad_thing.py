@@ -12,7 +12,7 @@ from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.errors import AnnotationError
 
 BAD = 7777.25  # the right edge of the shape that is spoilt
-WRITTEN = [form for form in FORMATS if form.name != "mask"]  # as text
+WRITTEN = [form for form in FORMATS if form.is_text]
 SPOILT = ["NaN", "-Infinity", "nan", '"x"', "1e400", "9" * 400, "9" * 30]
 FORMS = pytest.mark.parametrize("form", WRITTEN, ids=lambda form: form.name)
 
