@@ -294,7 +294,8 @@ def test_slides_of_other_channels_are_learnt_from_as_rgb(
     found = opened(request(tmp_path, "lesion"))
     (slide,) = found.learn
     frame = slide.slide.frame(0.5)
-    read, labels = slide.read(frame, frame.box)
+    read, truth = slide.read(frame, frame.box)
+    labels = truth["labels"]
     assert np.abs(read.astype(int) - rgb[..., colours]).max() <= 1
     assert (labels == 1).sum() == 400
     assert found.census.slides[0].kind == kind

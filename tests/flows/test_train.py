@@ -216,7 +216,8 @@ def test_a_girder_folder_is_learnt_from_with_its_live_annotations(folder):
         assert [entry.why for entry in found.left_out] == ["has no annotations"]
         opened = open_annotated(sample, sample.load(), rules, slide_mpp=0, login=girder.login)
         frame = opened.slide.frame(0.5)
-        rgb, labels = opened.read(frame, frame.box)
+        rgb, truth = opened.read(frame, frame.box)
+    labels = truth["labels"]
     assert rgb.shape == (SIDE, SIDE, 3)
     assert (labels == 1).sum() == 40 * 50
     assert (labels == IGNORE).sum() == 20 * 40

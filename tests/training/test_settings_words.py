@@ -6,15 +6,11 @@ import pytest
 
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
-from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.families import network_config
 from deeplab.config.train_request import TrainRequest
 from deeplab.training.settings_words import all_settings, settings_in_words
 
-CARD = Card(
-    config=DeepLabV3PlusConfig(label_count=2, crop_size=513),
-    classes=ClassList.named(["a"]),
-    mpp_work=0.5,
-)
+CLASSES = ClassList.named(["a"])
 
 
 def asked(**settings):
@@ -48,7 +44,9 @@ def asked(**settings):
     ],
 )  # fmt: skip
 def test_a_setting_is_said_in_words(settings, heading, said):
-    assert said in settings_in_words(asked(**settings), CARD)[heading]
+    request = asked(**settings)
+    card = Card(config=network_config(request, CLASSES), classes=CLASSES, mpp_work=0.5)
+    assert said in settings_in_words(request, card)[heading]
 
 
 def test_every_setting_is_listed_but_the_server_and_its_token():
