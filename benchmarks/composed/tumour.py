@@ -95,7 +95,8 @@ def main() -> None:
     )
     found = validator(int(bundle.card.training["steps"] or 0))
     peer = judge_regression(opened, found)
-    for line in table({"mobilenet_v2 from scratch": found.pooled, PEER: peer}):
+    own = Confusion.of(found.pooled.counts)
+    for line in table({"mobilenet_v2 from scratch": own, PEER: peer}):
         print(line)
     print(f"its training took {cpu_min:.0f} CPU minutes (limit: {LIMIT_CPU_MIN})")
     write_comparison(options.work / "report.html", request, opened, bundle.card, found, peer)
@@ -180,7 +181,7 @@ def judge_regression(opened: OpenedSlides, found: Validation) -> Confusion:
         features.append(blurred(slide).reshape(truth.size, -1)[chosen])
         labels.append(truth[chosen])
     weights = fit(np.concatenate(features), np.concatenate(labels))
-    confusion = Confusion(found.label_count)
+    confusion = Confusion(len(SOURCES) + 1)
     for slide in opened.held_out:
         prediction = (blurred(slide) @ weights[:-1] + weights[-1]).argmax(axis=-1).astype(np.uint8)
         for region in (region for region in found.regions if region.slide == slide.name):

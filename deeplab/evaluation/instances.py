@@ -102,6 +102,19 @@ class Overlaps:
         first, second = self.true_of_pair[above], self.predicted_of_pair[above]
         return np.asarray(above[choose_pairs(first, second, 1 - self.iou[above], 1.0)])
 
+    def select(self, true: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Self:
+        """Return the overlaps of some objects: which of the true and of the predicted ones."""
+        kept = true[self.true_of_pair] & predicted[self.predicted_of_pair]
+        # The place of each object among those of its side that are chosen.
+        true_rank, predicted_rank = np.cumsum(true) - 1, np.cumsum(predicted) - 1
+        return type(self)(
+            self.true_areas[true],
+            self.predicted_areas[predicted],
+            true_rank[self.true_of_pair[kept]],
+            predicted_rank[self.predicted_of_pair[kept]],
+            self.shared_areas[kept],
+        )
+
     @property
     def _areas_of_both(self) -> Areas:
         return np.asarray(
@@ -149,18 +162,12 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement(Detection):
-    """Sums that every figure of objects is made of; those of two slides add up."""
+class PanopticSums(Detection):
+    """Sums that PQ and AJI+ are made of; those of two slides add up."""
 
     matched_iou: float = 0.0
-    aji_shared: float = 0.0
-    aji_union: float = 0.0
     aji_plus_shared: float = 0.0
     aji_plus_union: float = 0.0
-    true_area: float = 0.0
-    predicted_area: float = 0.0
-    true_area_by_dice: float = 0.0
-    predicted_area_by_dice: float = 0.0
 
     @property
     def detection_quality(self) -> float:
@@ -183,14 +190,26 @@ class Agreement(Detection):
         return self.panoptic_quality if self.true_objects else float("nan")
 
     @property
-    def aji(self) -> float:
-        """Aggregated Jaccard index (Kumar 2017); NaN where there is no object at all."""
-        return _ratio(self.aji_shared, self.aji_union)
-
-    @property
     def aji_plus(self) -> float:
         """AJI with each object in one pair at most (Graham 2019); NaN as `aji`."""
         return _ratio(self.aji_plus_shared, self.aji_plus_union)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement(PanopticSums):
+    """Sums that every figure of objects is made of; those of two slides add up."""
+
+    aji_shared: float = 0.0
+    aji_union: float = 0.0
+    true_area: float = 0.0
+    predicted_area: float = 0.0
+    true_area_by_dice: float = 0.0
+    predicted_area_by_dice: float = 0.0
+
+    @property
+    def aji(self) -> float:
+        """Aggregated Jaccard index (Kumar 2017); NaN where there is no object at all."""
+        return _ratio(self.aji_shared, self.aji_union)
 
     @property
     def object_dice(self) -> float:

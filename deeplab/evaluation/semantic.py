@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,10 @@ class Confusion:
 
     label_count: int
     counts: Counts = field(init=False)
+
+    kind: ClassVar[str] = "labels"
+    score_name: ClassVar[str] = "mean IoU"
+    class_score_name: ClassVar[str] = "Dice"
 
     def __post_init__(self) -> None:
         self.counts = np.zeros((self.label_count, self.label_count), np.int64)
@@ -42,6 +47,11 @@ class Confusion:
         self.counts += found.reshape(self.label_count, self.label_count)
 
     @classmethod
+    def empty(cls, class_count: int) -> Self:
+        """Return the confusion of no pixel; `class_count` is without the background."""
+        return cls(class_count + 1)
+
+    @classmethod
     def of(cls, counts: ArrayLike) -> Self:
         """The confusion of counts (true label, predicted label) that are known already.
 
@@ -55,9 +65,52 @@ class Confusion:
         confusion.counts += taken
         return confusion
 
-    def __add__(self, other: Confusion) -> Confusion:
+    def __add__(self, other: Self) -> Self:
         """The pixels of both."""
-        return Confusion.of(self.counts + other.counts)
+        return self.of(self.counts + other.counts)
+
+    @property
+    def score(self) -> float:
+        """By which models are compared: `mean_iou`."""
+        return self.mean_iou
+
+    @property
+    def confused(self) -> Counts:
+        """The counts: pixels by true and predicted label."""
+        return self.counts
+
+    @property
+    def class_scores(self) -> NDArray[np.float64]:
+        """Dice of each class, float64 (classes,)."""
+        return self.dice[1:]
+
+    @property
+    def class_amounts(self) -> Counts:
+        """Pixels that are of each class, (classes,)."""
+        return self.true_pixels[1:]
+
+    @property
+    def error_share(self) -> float:
+        """Share of the pixels whose label is wrong; NaN where there is none."""
+        return 1 - self.accuracy
+
+    @property
+    def commonest_error(self) -> tuple[int, int] | None:
+        """True and predicted label of most of the wrong pixels; None where none is wrong."""
+        wrong = self.counts.copy()
+        np.fill_diagonal(wrong, 0)
+        if not wrong.any():
+            return None
+        truth, prediction = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        return int(truth), int(prediction)
+
+    def figures(self, names: Sequence[str]) -> Mapping[str, float]:
+        """Return the figures of a model's card by name; `names` are those of the classes."""
+        found = {"mean_iou": self.mean_iou}
+        for label, name in enumerate(names, start=1):
+            found[f"dice {name}"] = float(self.dice[label])
+            found[f"iou {name}"] = float(self.iou[label])
+        return found
 
     @property
     def pixels(self) -> int:

@@ -17,9 +17,10 @@ from deeplab.models.answers import Answer, AnswerKind
 from deeplab.models.loss import Loss
 from deeplab.models.outputs import PredictedMap
 
+Maps = Mapping[str, NDArray[Any]]  # of one tile, by name, as a predictor gives them
+
 # What the outputs of one patch are compared with, by the name of the output.
 Targets = Mapping[str, NDArray[Any]]
-Maps = Mapping[str, NDArray[Any]]  # of one tile, by name, as a predictor gives them
 
 
 class MakeLoss(Protocol):

@@ -17,11 +17,11 @@ from deeplab.report.charts import (
     QUIET,
     chart_style,
     drawable,
-    percent,
     plain,
     png,
     short,
 )
+from deeplab.training.error_words import ERROR_WORDS
 from deeplab.training.examples import Example
 from deeplab.training.history import History
 
@@ -52,9 +52,9 @@ def examples_png(examples: Sequence[Example]) -> bytes:
         axes.set_axis_off()
     for axes, example in zip(all_axes, examples, strict=False):
         axes.imshow(example.panels)
-        wrong = percent(example.error_share)
+        wrong = ERROR_WORDS[example.judged].title(example.error_share)
         axes.set_title(
-            f"{example.kind}: {drawable(example.slide)}, {wrong} of its pixels wrong"
+            f"{example.kind}: {drawable(example.slide)}, {wrong}"
             f" (as scanned, as drawn, as predicted; bar {example.bar_um:g} µm)",
             fontsize=9, color=INK, loc="left",
         )  # fmt: skip
@@ -87,16 +87,17 @@ def _loss(axes: Axes, history: History) -> None:
 
 def _scores(axes: Axes, history: History, classes: ClassList, kept_step: int | None) -> None:
     steps = [note.step for note in history.checks]
-    dice = np.array([note.confusion.dice for note in history.checks])
+    by_class = np.array([note.tally.class_scores for note in history.checks])
+    first = history.checks[0].tally
     marker = "o" if len(steps) < 40 else None
-    for label, each in enumerate(classes, start=1):
+    for place, each in enumerate(classes):
         axes.plot(
-            steps, dice[:, label], color=hex_colour(each.colour), linewidth=1.6, marker=marker,
-            markersize=3.5, label=f"Dice {short(each.name)}",
+            steps, by_class[:, place], color=hex_colour(each.colour), linewidth=1.6, marker=marker,
+            markersize=3.5, label=f"{first.class_score_name} {short(each.name)}",
         )  # fmt: skip
     axes.plot(
         steps, [note.score for note in history.checks], color=SCORE, linewidth=2.4, marker=marker,
-        markersize=4.5, label="mean IoU",
+        markersize=4.5, label=first.score_name,
     )  # fmt: skip
     if kept_step is not None:
         axes.axvline(kept_step, color=KEPT, linewidth=1.2, linestyle=(0, (2, 2)), label="kept")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Labels
+from deeplab.annotations.rasterize import Truth
 from deeplab.config.classes import IGNORE, ClassList
 from deeplab.config.classes import Rgb as Colour
 from deeplab.data.truth import AnnotatedSlide
@@ -26,6 +26,7 @@ KINDS: tuple[Kind, ...] = ("best", "typical", "worst")
 PANEL = 384  # pixels of a panel's longer side
 GAP = 8
 LINE, HALO = 2, 4  # pixels: outlines lie on white, to be seen on tissue of their own colour
+UNTYPED = (90, 90, 90)  # colour of an object of no known type
 TINT = 0.1  # of a class over its area: says which side of a line is inside
 BAR_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
@@ -41,10 +42,11 @@ class Example:
         slide: its name.
         x_level0: of its left edge.
         y_level0: of its top edge.
-        error_share: of its judged pixels.
+        error_share: how much of what was judged is wrong.
         bar_um: what the scale bar stands for.
         commonest_error: names of the true and the predicted class; None where all is right.
         panels: as scanned, as drawn, as predicted, side by side, uint8 (height, width, 3).
+        judged: kind of what was judged, see `Tally`.
     """
 
     kind: Kind
@@ -55,6 +57,7 @@ class Example:
     bar_um: float
     commonest_error: tuple[str, str] | None
     panels: Picture = field(repr=False)
+    judged: str = "labels"
 
 
 def examples_of(
@@ -94,12 +97,13 @@ def region_panels(
     Raises:
         SlideError, ServerError: as reading does.
     """
-    rgb, truth = slide.read(region.frame, region.box)
+    prediction = region.prediction
+    rgb, truth = slide.read(region.frame, region.box, prediction.keys())
     bar_um = _bar_um(region.box.width * region.frame.mpp_work)
     panels = three_panels(
         rgb,
-        truth=truth["labels"],
-        prediction=region.prediction,
+        truth=truth,
+        prediction=prediction,
         classes=classes,
         bar_px=bar_um / region.frame.mpp_work,
     )
@@ -120,41 +124,58 @@ def _example(kind: Kind, region: Region, slide: AnnotatedSlide, classes: ClassLi
         bar_um=bar_um,
         commonest_error=(names[error[0]], names[error[1]]) if error else None,
         panels=panels,
+        judged=region.tally.kind,
     )
 
 
 def three_panels(
-    rgb: Picture, *, truth: Labels, prediction: Labels, classes: ClassList, bar_px: float
+    rgb: Picture, *, truth: Truth, prediction: Truth, classes: ClassList, bar_px: float
 ) -> Picture:
     """A piece as scanned, with what was drawn, and with what was predicted.
 
     Args:
         rgb: uint8 (height, width, 3).
-        truth: labels of the same size; what is to be ignored is veiled in grey.
-        prediction: likewise.
+        truth: rasters of the same size; what is to be ignored is veiled in grey.
+        prediction: likewise, of the same kinds.
         classes: with the colours of the outlines.
         bar_px: length of the scale bar in pixels of `rgb`.
     """
-    height, width = truth.shape
+    height, width = rgb.shape[:2]
     zoom = PANEL / max(height, width)
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
     way = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
     plain = np.asarray(cv2.resize(np.ascontiguousarray(rgb), size, interpolation=way), np.uint8)
     panels = [_with_bar(plain, bar_px * zoom)]
-    for labels in (truth, prediction):
-        large = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        panels.append(outlined(plain, np.asarray(large, np.uint8), classes))
+    rows, columns = (
+        np.minimum((np.arange(large) + 0.5) * small / large, small - 1).astype(np.intp)
+        for large, small in ((size[1], height), (size[0], width))
+    )
+    for rasters in (truth, prediction):
+        large = {kind: raster[np.ix_(rows, columns)] for kind, raster in rasters.items()}
+        panels.append(outlined(plain, large, classes))
     gap = np.full((size[1], GAP, 3), 255, np.uint8)
     return np.hstack([panels[0], gap, panels[1], gap, panels[2]])
 
 
-def outlined(rgb: Picture, labels: Labels, classes: ClassList) -> Picture:
-    """A copy with outlines and a tint of the labels in the colours of their classes."""
-    picture = np.array(rgb)
-    _blend(picture, labels == IGNORE, (200, 200, 200), 0.65)
+def outlined(rgb: Picture, rasters: Truth, classes: ClassList) -> Picture:
+    """Return a copy with outlines and a tint of the classes in their colours.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+        rasters: "labels" and, where objects are told apart, "instances", each (height, width).
+        classes: with the colours.
+    """
+    picture, labels = np.array(rgb), rasters["labels"]
+    # Where objects are not told apart, all of a class is outlined as one.
+    instances = rasters.get("instances", (labels != IGNORE) & (labels > 0))
+    _blend(picture, (labels == IGNORE) & (instances == 0), (200, 200, 200), 0.65)
     for label, each in enumerate(classes, start=1):
         _blend(picture, labels == label, each.colour, TINT)
-    lines = list(_contours(labels, classes))
+    lines = [
+        (_contours(mask), colour)
+        for label, colour in _colours(classes)
+        for mask in _masks(labels == label, instances)
+    ]
     for contours, _ in lines:
         cv2.drawContours(picture, contours, -1, (255, 255, 255), HALO, cv2.LINE_AA)
     for contours, colour in lines:
@@ -162,18 +183,24 @@ def outlined(rgb: Picture, labels: Labels, classes: ClassList) -> Picture:
     return picture
 
 
-def _contours(
-    labels: Labels, classes: ClassList
-) -> Iterator[tuple[list[NDArray[np.int32]], Colour]]:
-    for label, each in enumerate(classes, start=1):
-        mask = (labels == label).astype(np.uint8)
-        if mask.any():
-            # What goes on beyond the picture has no line along its edge.
-            wide = cv2.copyMakeBorder(mask, HALO, HALO, HALO, HALO, cv2.BORDER_REPLICATE)
-            found, _ = cv2.findContours(
-                wide, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(-HALO, -HALO)
-            )
-            yield [np.asarray(contour, np.int32) for contour in found], each.colour
+def _colours(classes: ClassList) -> Iterator[tuple[int, Colour]]:
+    """Labels of what is outlined, and its colour; an object of no known type has none's."""
+    yield from ((label, each.colour) for label, each in enumerate(classes, start=1))
+    yield IGNORE, UNTYPED
+
+
+def _masks(area: NDArray[np.bool_], instances: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
+    """Each object of the area of a label."""
+    for number in np.unique(instances[area]):
+        if number:
+            yield (area & (instances == number)).astype(np.uint8)
+
+
+def _contours(mask: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
+    # What goes on beyond the picture has no line along its edge.
+    wide = cv2.copyMakeBorder(mask, HALO, HALO, HALO, HALO, cv2.BORDER_REPLICATE)
+    found, _ = cv2.findContours(wide, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(-HALO, -HALO))
+    return [np.asarray(contour, np.int32) for contour in found]
 
 
 def _blend(picture: Picture, where: NDArray[np.bool_], colour: Colour, share: float) -> None:

@@ -11,7 +11,7 @@ from deeplab.bundles.card import Card
 from deeplab.bundles.load import load_bundle
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.truth import AnnotatedSlide
-from deeplab.evaluation.semantic import Confusion
+from deeplab.evaluation.tally import Tally
 from deeplab.training.judged import judged_px
 from deeplab.training.tensorboard import EventLog
 from deeplab.training.validate import Validator
@@ -44,8 +44,8 @@ class HeldOut:
         self._best: Validation | None = None
         self._last: Validation | None = None
 
-    def __call__(self, step: int) -> Confusion:
-        """All judged pixels after so many steps."""
+    def __call__(self, step: int) -> Tally:
+        """Return the tally of all that is judged, after so many steps."""
         self._model()  # brings its weights up to date
         found = self._look(step)
         self._events.add_examples(found, self._slides)

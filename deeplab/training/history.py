@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
 from deeplab.errors import TrainingError
-from deeplab.evaluation.semantic import Confusion
+from deeplab.evaluation.tally import Tally, tally_from_json, tally_to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class StepNote:
     Attributes:
         step: the last of them, counted from 1.
         loss: mean over them.
+        terms: of the loss by name, likewise; empty in trainings of before they were told.
         learning_rate: of the last one.
         waiting_share: part of their time, 0 to 1, spent waiting for patches.
     """
@@ -26,19 +28,20 @@ class StepNote:
     loss: float
     learning_rate: float
     waiting_share: float
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckNote:
-    """One validation: all pixels that were judged, by true and predicted label."""
+    """One validation: the tally of all that was judged."""
 
     step: int
-    confusion: Confusion
+    tally: Tally
 
     @property
     def score(self) -> float:
-        """By which validations are compared: mean IoU over the labels that occur."""
-        return self.confusion.mean_iou
+        """By which validations are compared."""
+        return self.tally.score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +71,7 @@ def history_to_json(history: History) -> str:
     return json.dumps(
         {
             "steps": [asdict(note) for note in history.steps],
-            "checks": [
-                {"step": note.step, "counts": note.confusion.counts.tolist()}
-                for note in history.checks
-            ],
+            "checks": [{"step": note.step, **tally_to_json(note.tally)} for note in history.checks],
         }
     )
 
@@ -87,7 +87,7 @@ def history_from_json(text: str) -> History:
         return History(
             steps=tuple(_step_note(**note) for note in told["steps"]),
             checks=tuple(
-                CheckNote(step=_whole(note["step"]), confusion=Confusion.of(note["counts"]))
+                CheckNote(step=_whole(note["step"]), tally=tally_from_json(note))
                 for note in told["checks"]
             ),
         )
@@ -95,8 +95,14 @@ def history_from_json(text: str) -> History:
         raise TrainingError("the history of a training is damaged") from error
 
 
-def _step_note(*, step: object, **figures: object) -> StepNote:
-    return StepNote(step=_whole(step), **{name: _number(f) for name, f in figures.items()})
+def _step_note(*, step: object, terms: object = None, **figures: object) -> StepNote:
+    if not isinstance(terms, dict | None):
+        raise TypeError("terms that have no names")
+    return StepNote(
+        step=_whole(step),
+        terms={name: _number(value) for name, value in (terms or {}).items()},
+        **{name: _number(f) for name, f in figures.items()},
+    )
 
 
 def _whole(step: object) -> int:

@@ -13,7 +13,7 @@ from deeplab.training.validation import Validation, spread
 
 FEW_SLIDES = 10
 FEW_OBJECTS = 30
-MOST_OF_A_CLASS = 0.8  # of its pixels on one slide: the figure is that slide's
+MOST_OF_A_CLASS = 0.8  # of its pixels or objects on one slide: the figure is that slide's
 STILL_RISING = 0.01  # in the last third of the validations
 
 
@@ -35,23 +35,23 @@ def limits(facts: ReportFacts) -> list[str]:
 
 
 def _of_the_slides(facts: ReportFacts, found: Validation) -> Iterator[str]:
-    count = len(found.slides)
+    count, name = len(found.slides), found.nothing.score_name
     if count < FEW_SLIDES:
         held = facts.on("validation")
         of = f" of {counted(patients(held), 'patient')}" if held else ""
         said = f"The figures rest on {counted(count, 'slide')}{of}; with others they would differ."
-        bounds = spread([slide.confusion for slide in found.slides], facts.seed)
+        bounds = spread([slide.tally for slide in found.slides], facts.seed)
         if bounds:
             said += (
-                f" Drawing as many from these, again and again and with repetition, gives a mean "
-                f"IoU between {bounds[0]:.2f} and {bounds[1]:.2f} in 95 of 100 draws."
+                f" Drawing as many from these, again and again and with repetition, gives a "
+                f"{name} between {bounds[0]:.2f} and {bounds[1]:.2f} in 95 of 100 draws."
             )
         yield said
     if count > 1:
-        scores = [(slide.confusion.mean_iou, slide.slide) for slide in found.slides]
+        scores = [(slide.tally.score, slide.slide) for slide in found.slides]
         (low, worst), (high, best) = min(scores), max(scores)
         if high - low > 0.1:
-            yield f"Slides differ: mean IoU is {low:.2f} on {worst} and {high:.2f} on {best}."
+            yield f"Slides differ: {name} is {low:.2f} on {worst} and {high:.2f} on {best}."
     cut = [slide for slide in found.slides if slide.chosen_px < slide.region_px]
     if cut:
         seen, whole = (
@@ -63,25 +63,24 @@ def _of_the_slides(facts: ReportFacts, found: Validation) -> Iterator[str]:
             f"{'was' if len(cut) == 1 else 'were'} judged on a random choice of tiles, the same "
             f"at every validation: {seen:.3g} of {whole:.3g} mm² that could be judged."
         )
-    for name, why in found.set_aside.items():
-        yield f"{name} could not be read any more and is in no figure ({why})."
+    for slide_name, why in found.set_aside.items():
+        yield f"{slide_name} could not be read any more and is in no figure ({why})."
 
 
 def _of_the_classes(facts: ReportFacts, found: Validation) -> Iterator[str]:
     held = facts.on("validation")
-    by_slide = np.stack([slide.confusion.true_pixels for slide in found.slides])
+    by_slide = np.stack([slide.tally.class_amounts for slide in found.slides])
     for label, each in enumerate(facts.classes, start=1):
-        pixels = by_slide[:, label]
+        amounts = by_slide[:, label - 1]
         objects = sum(slide.objects[label - 1] for slide in held)
-        if not pixels.any():
+        if not amounts.any():
             yield f"{each.name} is on no held-out slide: how well it is found is not known."
         elif held and objects < FEW_OBJECTS:
             yield f"Only {counted(objects, 'object')} of {each.name} can be judged by."
-        elif len(pixels) > 1 and pixels.max() > MOST_OF_A_CLASS * pixels.sum():
-            slide = found.slides[int(pixels.argmax())].slide
+        elif len(amounts) > 1 and amounts.max() > MOST_OF_A_CLASS * amounts.sum():
+            slide, share = found.slides[int(amounts.argmax())].slide, amounts.max() / amounts.sum()
             yield (
-                f"{pixels.max() / pixels.sum():.0%} of the {each.name} that it was judged by is on "
-                f"one slide, {slide}."
+                f"{share:.0%} of the {each.name} that it was judged by is on one slide, {slide}."
             )
         learnt = sum(slide.objects[label - 1] for slide in facts.on("train"))
         if facts.on("train") and learnt < FEW_OBJECTS:

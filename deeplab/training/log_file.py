@@ -10,7 +10,7 @@ from deeplab.errors import OutputError
 from deeplab.files import whole_file
 from deeplab.training.history import History, StepNote
 
-COLUMNS = ("step", "loss", "learning_rate", "waiting_share", "validation_mean_iou")
+COLUMNS = ("step", "loss", "learning_rate", "waiting_share", "validation_score")
 
 
 class LogFile:

@@ -15,6 +15,7 @@ from deeplab.data.census import SlideCount
 from deeplab.data.opening import OpenedSlides
 from deeplab.errors import ServerError
 from deeplab.evaluation.charts import confusion_png
+from deeplab.evaluation.semantic import Confusion
 from deeplab.files import whole_file
 from deeplab.server.session import ServerLogin, Session
 from deeplab.training.charts import curves_png, examples_png
@@ -75,7 +76,9 @@ def write_outcome(ended: Ended, folder: Path) -> None:
     }
     found = ended.validation
     if found and found.slides:
-        charts["confusion.png"] = lambda: confusion_png(found.pooled, facts.classes)
+        charts["confusion.png"] = lambda: confusion_png(
+            Confusion.of(found.pooled.confused), facts.classes
+        )
     if facts.examples:
         charts["examples.png"] = lambda: examples_png(facts.examples)
     for name, draw in charts.items():

@@ -10,9 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 from PIL import Image
 
-from deeplab.config.classes import ClassList, SlideClass, hex_colour
-from deeplab.evaluation.charts import confusion_png
-from deeplab.evaluation.semantic import Confusion
+from deeplab.config.classes import ClassList
 from deeplab.report.page import Inside, image, joined, mind, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (
@@ -26,12 +24,12 @@ from deeplab.report.words import (
     swatch,
 )
 from deeplab.training.charts import curves_png
+from deeplab.training.error_words import ERROR_WORDS
 from deeplab.training.examples import KINDS, Example
 from deeplab.training.facts import ReportFacts, SlideFact, patients
 from deeplab.training.limits import limits
-from deeplab.training.validation import Validation
+from deeplab.training.report_figures import SECTIONS
 
-BACKGROUND = SlideClass("background", (255, 255, 255))
 JPEG_QUALITY = 88
 WORDS_OF_KINDS = {
     "best": "Where it is best",
@@ -53,7 +51,11 @@ def report(facts: ReportFacts) -> str:
     """The page as text."""
     sections: list[Iterator[Markup]] = [_opening(facts)]
     if facts.validation and facts.validation.slides:
-        sections += [_figures(facts, facts.validation), _mistakes(facts.validation, facts.classes)]
+        of_kind = SECTIONS[facts.validation.nothing.kind]
+        sections += [
+            of_kind.figures(facts, facts.validation),
+            of_kind.mistakes(facts.validation, facts.classes),
+        ]
     if facts.comparisons:
         sections.append(_comparison(facts))
     if facts.examples:
@@ -72,7 +74,7 @@ def _opening(facts: ReportFacts) -> Iterator[Markup]:
     )
     yield tag("p", _lead(facts), class_="lead")
     if facts.validation and facts.validation.slides:
-        yield _cards(facts, facts.validation.pooled)
+        yield SECTIONS[facts.validation.nothing.kind].cards(facts, facts.validation)
     yield mind("What limits these figures" if facts.validation else "Mind", limits(facts))
 
 
@@ -90,110 +92,14 @@ def _lead(facts: ReportFacts) -> str:
     return said
 
 
-def _cards(facts: ReportFacts, pooled: Confusion) -> Markup:
-    cards = [_card("mean IoU, background included", pooled.mean_iou)]
-    # More than that are read in the table.
-    cards += [
-        _card(f"Dice of {each.name}", float(pooled.dice[label]), each)
-        for label, each in enumerate(list(facts.classes)[:6], start=1)
-    ]
-    return tag("div", cards, class_="cards")
-
-
-def _card(words: str, value: float, of: SlideClass | None = None) -> Markup:
-    inside = (tag("b", as_score(value)), tag("span", words))
-    if of is None:
-        return tag("div", *inside, class_="card")
-    return tag("div", *inside, class_="card", style=f"border-top-color: {hex_colour(of.colour)}")
-
-
-def _figures(facts: ReportFacts, found: Validation) -> Iterator[Markup]:
-    pooled = found.pooled
-    yield tag("h2", "How good it is on slides that it has not seen")
-    yield tag(
-        "p",
-        "Every figure goes from 0 (never right) to 1 (always right). Dice and IoU compare the area "
-        "that was drawn with the area that was predicted. Precision is the share of the predicted "
-        "area that is right; recall is the share of the drawn area that was found.",
-        class_="note",
-    )
-    held = facts.on("validation")
-    mm2 = _mm2_by_label(found)
-    rows = [
-        [
-            swatch(each),
-            as_score(pooled.dice[label]),
-            as_score(pooled.iou[label]),
-            as_score(pooled.precision[label]),
-            as_score(pooled.recall[label]),
-            as_mm2(mm2[label]),
-            f"{sum(s.objects[label - 1] for s in held):,}" if label and held else NOTHING,
-        ]
-        for label, each in enumerate((BACKGROUND, *facts.classes))
-    ]
-    head = ["", "Dice", "IoU", "precision", "recall", "judged area, mm²", "objects drawn"]
-    yield table(head, rows)
-    yield tag(
-        "p",
-        f"All slides together: mean IoU {as_score(pooled.mean_iou)}; the label is right on "
-        f"{as_percent(pooled.accuracy)} of {as_mm2(sum(mm2))} mm². Areas that nobody judged are in "
-        "no figure.",
-    )
-    yield tag("h3", "Slide by slide")
-    patient = {slide.name: slide.patient for slide in facts.slides}
-    head = ["slide", "patient", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)]
-    yield table(
-        [*head, "judged, mm²", "of, mm²"],
-        [
-            [
-                score.slide,
-                patient.get(score.slide) or NOTHING,
-                as_score(score.confusion.mean_iou),
-                *(as_score(value) for value in score.confusion.dice[1:]),
-                as_mm2(score.chosen_px * score.mpp_work**2 / 1e6),
-                as_mm2(score.region_px * score.mpp_work**2 / 1e6),
-            ]
-            for score in sorted(found.slides, key=lambda each: each.confusion.mean_iou)
-        ],
-        words=2,
-    )
-
-
-def _mistakes(found: Validation, classes: ClassList) -> Iterator[Markup]:
-    names = ("background", *classes.names)
-    yield tag("h2", "What it mistakes for what")
-    yield tag(
-        "figure",
-        image(confusion_png(found.pooled, classes), "png", "confusion matrix"),
-        tag(
-            "figcaption",
-            "Of the area drawn as the class of a row, the share that was predicted as the class of "
-            "each column. All on the diagonal would be perfect.",
-        ),
-        style="max-width: 640px",
-    )
-    counts = found.pooled.counts
-    yield tag(
-        "details",
-        tag("summary", "The same as numbers of pixels"),
-        table(
-            ["drawn \\ predicted", *names],
-            [
-                [name, *(f"{count:,}" for count in row)]
-                for name, row in zip(names, counts.tolist(), strict=True)
-            ],
-        ),
-    )
-
-
 def _comparison(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("h2", "Beside other methods")
     yield tag("p", "All were judged on the same areas of the same held-out slides.")
     rows: list[list[Inside]] = []
     if facts.validation and facts.validation.slides:
         pooled = facts.validation.pooled
-        own = [as_score(value) for value in pooled.dice[1:]]
-        rows.append([tag("b", "this model"), as_score(pooled.mean_iou), *own])
+        own = [as_score(value) for value in pooled.class_scores]
+        rows.append([tag("b", "this model"), as_score(pooled.score), *own])
     rows += [
         [other.name, as_score(other.mean_iou), *(as_score(value) for value in other.dice)]
         for other in facts.comparisons
@@ -205,8 +111,8 @@ def _examples(examples: Sequence[Example]) -> Iterator[Markup]:
     yield tag("h2", "What it looks like")
     yield tag(
         "p",
-        "Pieces of the held-out slides, chosen by a computer by their share of wrong pixels: the "
-        "lowest and the middle ones of those on which a class was drawn, and the highest of all. "
+        "Pieces of the held-out slides, chosen by a computer by how much of them is wrong: the "
+        "least and the middle ones of those on which a class was drawn, and the most of all. "
         "Outlines are in the colours of the classes; what nobody judged is veiled in grey.",
         class_="note",
     )
@@ -219,7 +125,7 @@ def _examples(examples: Sequence[Example]) -> Iterator[Markup]:
 
 def _example(example: Example) -> Markup:
     said = f"{example.slide}, at ({example.x_level0:,}, {example.y_level0:,}) of its pixels: "
-    said += f"{as_percent(example.error_share)} wrong"
+    said += ERROR_WORDS[example.judged].sentence(example.error_share)
     if example.commonest_error:
         truth, prediction = example.commonest_error
         said += f", most of it {truth} taken for {prediction}"
@@ -244,10 +150,11 @@ def _course(facts: ReportFacts) -> Iterator[Markup]:
     if best:
         last = history.checks[-1]
         rows = [
-            [words, f"{note.step:,}", as_score(note.score), *map(as_score, note.confusion.dice[1:])]
+            [words, f"{note.step:,}", as_score(note.score), *map(as_score, note.tally.class_scores)]
             for words, note in (("best validation", best), ("last validation", last))
         ]
-        head = ["", "step", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)]
+        of_class, names = best.tally.class_score_name, facts.classes.names
+        head = ["", "step", best.tally.score_name, *(f"{of_class} {name}" for name in names)]
         yield table(head, rows)
         yield tag("p", f"The model that is kept is that of step {facts.kept_step:,}.")
     if history.steps:
@@ -334,14 +241,6 @@ def _origin(facts: ReportFacts) -> Iterator[Markup]:
 
 def _swatches(classes: ClassList) -> list[Inside]:
     return [(swatch(each), " " * 3) for each in classes]
-
-
-def _mm2_by_label(found: Validation) -> list[float]:
-    total = [0.0] * found.label_count
-    for slide in found.slides:
-        for label, pixels in enumerate(slide.confusion.true_pixels.tolist()):
-            total[label] += pixels * slide.mpp_work**2 / 1e6
-    return total
 
 
 def _slides_of_patients(slides: tuple[SlideFact, ...]) -> str:

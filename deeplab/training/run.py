@@ -20,7 +20,7 @@ from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import BatchStream
 from deeplab.data.mining import HardPlaces
 from deeplab.errors import DeeplabError, OutputError, TrainingError
-from deeplab.evaluation.semantic import Confusion
+from deeplab.evaluation.tally import Tally
 from deeplab.files import whole_file
 from deeplab.interrupt import finishing, stop_if_asked, unbroken
 from deeplab.training.checkpoints import Checkpoint, Checkpoints
@@ -61,7 +61,7 @@ class Subject:
 
     settings: str
     slides: str
-    validate: Callable[[int], Confusion] | None
+    validate: Callable[[int], Tally] | None
     save: Callable[[Path, CheckNote | None], None]
     sent: Callable[[int, Mapping[str, Path]], None]
     noted: Callable[[History], None]
@@ -102,6 +102,7 @@ class Run:
         self._request, self._trainer, self._replicas = request, trainer, replicas
         self._subject, self._hard, self._progress = subject, hard, progress
         self._recent: list[float] = []  # losses since the last note
+        self._recent_terms: dict[str, list[float]] = {}  # likewise, of each term
         self._waiting_share: Callable[[], float] = lambda: 0.0
         self._folder = work_folder(request)
         self._checkpoints = Checkpoints(self._folder, request.checkpoint_minutes * 60)
@@ -190,14 +191,18 @@ class Run:
             if self._hard:
                 self._hard.note(done.numbers, done.places, done.losses)
             self._recent.append(done.loss)
+            for name, value in done.terms.items():
+                self._recent_terms.setdefault(name, []).append(value)
             if done.step % LOG_EVERY == 0 or done.step == self._request.steps:
                 note = StepNote(
                     step=done.step,
                     loss=float(np.mean(self._recent)),
                     learning_rate=self._trainer.rate(done.step),
                     waiting_share=self._waiting_share(),
+                    terms={n: float(np.mean(some)) for n, some in self._recent_terms.items()},
                 )
                 self._recent.clear()
+                self._recent_terms.clear()
                 self.history = self.history.with_step(note)
                 self._log(History(steps=(note,)))
             self._progress("train", done.step, self._request.steps)
@@ -224,12 +229,13 @@ class Run:
         """See how good the network is. The chief looks; the others wait for what it saw."""
         seen = History()
         if self._replicas.is_chief and self._subject.validate:
-            seen = History(checks=(CheckNote(step=step, confusion=self._subject.validate(step)),))
+            seen = History(checks=(CheckNote(step=step, tally=self._subject.validate(step)),))
         told = self._replicas.text_from_chief(history_to_json(seen))
         (check,) = history_from_json(told).checks
         self.history = self.history.with_check(check)
         if self._replicas.is_chief:
-            log.info("step %d: mean IoU %.4f on what is held out", step, check.score)
+            name = check.tally.score_name
+            log.info("step %d: %s %.4f on what is held out", step, name, check.score)
             self._log(seen)
             if self.history.best is check:
                 self._subject.save(self._folder / BEST, check)
@@ -262,6 +268,7 @@ class Run:
             "slides": self._subject.slides,
             "history": history_to_json(self.history),
             "recent": self._recent,
+            "recent_terms": self._recent_terms,
             "hard": self._hard.state() if self._hard else None,
         }
         step, best = self._trainer.steps_done, self._folder / BEST
@@ -322,6 +329,10 @@ class Run:
         self._trainer.restore(dict(zip(arrays, values, strict=True)))
         self.history = history_from_json(facts["history"])
         self._recent = [float(loss) for loss in facts["recent"]]
+        self._recent_terms = {
+            name: [float(value) for value in some]
+            for name, some in facts.get("recent_terms", {}).items()
+        }
         log.info("going on from step %d", self._trainer.steps_done)
         if facts["slides"] != self._subject.slides:
             log.warning("the slides or their annotations are not those of the checkpoint")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, Self
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +21,8 @@ import tensorflow as tf
 from deeplab.config.classes import ClassList
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import OutputError, ServerError, SlideError
+from deeplab.evaluation.object_tally import ObjectTally
+from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import WorkBox
 from deeplab.training.examples import Picture, region_panels
 from deeplab.training.history import History
@@ -44,7 +46,7 @@ class EventLog:
         self._shown: list[tuple[str, WorkBox]] = []
 
     def add(self, news: History) -> None:
-        """Loss, learning rate and waiting of steps; scores of validations, by class.
+        """Loss and its terms, learning rate and waiting of steps; scores of validations, by class.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -55,14 +57,11 @@ class EventLog:
                 "training/learning rate": note.learning_rate,
                 "training/share of time waiting for patches": note.waiting_share,
             }
+            numbers |= {f"loss/{name}": value for name, value in note.terms.items()}
             self._numbers(numbers, note.step)
         for check in news.checks:
-            found = check.confusion
-            numbers = {"held out/mean IoU": found.mean_iou, "held out/accuracy": found.accuracy}
-            for label, name in enumerate(self._labels):
-                numbers[f"Dice/{name}"] = float(found.dice[label])
-                numbers[f"IoU/{name}"] = float(found.iou[label])
-            self._numbers(numbers, check.step)
+            told = EVENTS_OF[check.tally.kind](check.tally, self._labels)
+            self._numbers(told, check.step)
 
     def add_examples(self, found: Validation, slides: Mapping[str, AnnotatedSlide]) -> None:
         """A few regions of the held-out slides, the same ones at every validation.
@@ -129,6 +128,32 @@ class EventLog:
                     value = tf.constant(number, tf.float32)
                     tf.summary.write(name, value, step=step, metadata=_metadata("scalars"))
         self._writer.flush()
+
+
+def _events_of_labels(found: Confusion, names: Sequence[str]) -> dict[str, float]:
+    numbers = {"held out/mean IoU": found.mean_iou, "held out/accuracy": found.accuracy}
+    for label, name in enumerate(names):
+        numbers[f"Dice/{name}"] = float(found.dice[label])
+        numbers[f"IoU/{name}"] = float(found.iou[label])
+    return numbers
+
+
+def _events_of_objects(found: ObjectTally, names: Sequence[str]) -> dict[str, float]:
+    every = found.sums[0]
+    numbers = {
+        "held out/PQ": found.score,
+        "held out/DQ": every.detection_quality,
+        "held out/SQ": every.segmentation_quality,
+        "held out/AJI+": every.aji_plus,
+    }
+    of_classes = zip(names[1:], found.class_scores.tolist(), strict=True)
+    return numbers | {f"PQ/{name}": value for name, value in of_classes}
+
+
+# What is told of a validation, by the kind of its tally; names are those of the labels.
+EVENTS_OF: Final[Mapping[str, Callable[[Any, Sequence[str]], dict[str, float]]]] = MappingProxyType(
+    {"labels": _events_of_labels, "objects": _events_of_objects}
+)
 
 
 def _metadata(plugin: str) -> tf.compat.v1.SummaryMetadata:

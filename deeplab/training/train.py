@@ -258,13 +258,7 @@ def _held_out(
 
 def _metrics(card: Card, check: CheckNote | None) -> dict[str, float]:
     """What a validation found, by name."""
-    if check is None:
-        return {}
-    found = {"mean_iou": check.score}
-    for label, name in enumerate(card.classes.names, start=1):
-        found[f"dice {name}"] = float(check.confusion.dice[label])
-        found[f"iou {name}"] = float(check.confusion.iou[label])
-    return found
+    return dict(check.tally.figures(card.classes.names)) if check else {}
 
 
 def _told_of(card: Card, step: int, check: CheckNote | None) -> Card:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
+from operator import add, itemgetter
+from typing import Any
 
 import keras
 
 from deeplab.bundles.card import Card
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import AccessDeniedError, ServerError, SlideError, UnreachableError
-from deeplab.evaluation.semantic import Confusion
+from deeplab.evaluation.tally import TALLIES, Tally
 from deeplab.geometry.frames import WorkBox
 from deeplab.inference.runtime import tensorflow_predict
-from deeplab.inference.stream import predict_tiles
-from deeplab.models.outputs import LABELS
+from deeplab.inference.stream import Maps, predict_tiles
 from deeplab.models.registry import family_of
 from deeplab.training.judged import JudgedSlide, judged_slide
+from deeplab.training.judges import JUDGING, SeenTile
 from deeplab.training.validation import Region, SlideScore, Validation
 
 log = logging.getLogger(__name__)
@@ -46,8 +48,14 @@ class Validator:
         seed: int,
     ) -> None:
         self._card, self._set_aside = card, dict[str, str]()
-        graph = family_of(card.config).predictor(network, maps=(LABELS,))
-        self._predict = tensorflow_predict(graph)
+        family = family_of(card.config)
+        maps, self._judge = JUDGING[family.answer]
+        self._predict = tensorflow_predict(family.predictor(network, maps=maps))
+        decode = family.decode
+        self._decode: Callable[[Maps], Any] = (
+            partial(decode, card.config) if decode else itemgetter(*maps)
+        )
+        self._nothing: Tally = TALLIES[family.answer].empty(len(card.classes))
         chosen = (judged_slide(slide, card, most_px=most_px, seed=seed) for slide in slides)
         self._slides = [slide for slide in chosen if slide.slots]
 
@@ -69,42 +77,30 @@ class Validator:
             scores.append(self._score(slide, pieces))
         return Validation(
             step=step,
-            label_count=self._card.classes.label_count,
+            nothing=self._nothing,
             slides=tuple(scores),
             regions=tuple(regions),
             set_aside=dict(self._set_aside),
         )
 
     def _look_at(self, judged: JudgedSlide) -> Iterator[Region]:
-        slide, frame = judged.slide, judged.frame
+        slide, frame, side = judged.slide, judged.frame, self._card.config.crop_size
         tiles = predict_tiles(
             slide.slide,
             frame,
             judged.slots,
             predict=self._predict,
-            decode=itemgetter(LABELS),
+            decode=self._decode,
             batch_size=1,
         )
-        for slot, labels in tiles:
-            for box in _pieces(slot.write, self._card.config.crop_size):
-                truth = slide.labels(frame, box)
-                yield Region.of(
-                    slide.name,
-                    frame,
-                    box,
-                    truth=truth,
-                    # Tiles without tissue are passed over: nothing is found there.
-                    prediction=truth * 0 if labels is None else labels[box.within(slot.answer)],
-                    label_count=self._card.classes.label_count,
-                )
+        for slot, answer in tiles:
+            tile = SeenTile(slide, frame, slot.answer, list(_pieces(slot.write, side)))
+            yield from self._judge(tile, answer, len(self._card.classes))
 
     def _score(self, judged: JudgedSlide, pieces: Sequence[Region]) -> SlideScore:
-        confusion = Confusion(self._card.classes.label_count)
-        for piece in pieces:
-            confusion.counts += piece.confusion.counts
         return SlideScore(
             slide=judged.slide.name,
-            confusion=confusion,
+            tally=reduce(add, (piece.tally for piece in pieces), self._nothing),
             mpp_work=judged.frame.mpp_work,
             chosen_px=judged.chosen_px,
             region_px=judged.region_px,

@@ -1,4 +1,4 @@
-"""What a validation found: pixels by true and predicted label, by slide and by region."""
+"""What a validation found: tallies, by slide and by region."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from functools import reduce
+from operator import add
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Labels
-from deeplab.evaluation.semantic import Confusion
+from deeplab.annotations.rasterize import Truth
+from deeplab.evaluation.tally import Tally
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
 LEAST_JUDGED = 0.25  # of a region's pixels; what is judged on less is no example of anything
@@ -26,15 +28,17 @@ class Region:
         slide: its name.
         frame: of the box.
         box: work pixels.
-        confusion: of the pixels in it that were judged.
-        packed: the predicted labels, deflated.
+        tally: of what was judged in it; objects count where their centre lies.
+        judged_px: its pixels of which the truth is known.
+        packed: the rasters of what was predicted, deflated, by kind, with the type of each.
     """
 
     slide: str
     frame: WorkFrame
     box: WorkBox
-    confusion: Confusion
-    packed: bytes = field(repr=False)
+    tally: Tally
+    judged_px: int
+    packed: Mapping[str, tuple[np.dtype[Any], bytes]] = field(repr=False)
 
     @classmethod
     def of(
@@ -43,41 +47,47 @@ class Region:
         frame: WorkFrame,
         box: WorkBox,
         *,
-        truth: Labels,
-        prediction: Labels,
-        label_count: int,
+        tally: Tally,
+        judged_px: int,
+        prediction: Truth,
     ) -> Self:
-        """The region of two label maps, uint8 (box.height, box.width); truth may be IGNORE."""
-        confusion = Confusion(label_count)
-        confusion.add(truth, prediction)
-        packed = zlib.compress(np.ascontiguousarray(prediction).tobytes(), 1)
-        return cls(slide=slide, frame=frame, box=box, confusion=confusion, packed=packed)
+        """Return the region with its prediction packed, rasters (box.height, box.width)."""
+        packed = {
+            kind: (raster.dtype, zlib.compress(np.ascontiguousarray(raster).tobytes(), 1))
+            for kind, raster in prediction.items()
+        }
+        return cls(
+            slide=slide, frame=frame, box=box, tally=tally, judged_px=judged_px, packed=packed
+        )
 
     @property
-    def prediction(self) -> Labels:
-        """The predicted labels, uint8 (box.height, box.width)."""
-        flat = np.frombuffer(zlib.decompress(self.packed), np.uint8)
-        return flat.reshape(self.box.height, self.box.width)
+    def prediction(self) -> Truth:
+        """What was predicted, as the truth would be drawn: rasters (box.height, box.width)."""
+        shape = (self.box.height, self.box.width)
+        return {
+            kind: np.frombuffer(zlib.decompress(packed), dtype).reshape(shape)
+            for kind, (dtype, packed) in self.packed.items()
+        }
 
     @property
     def error_share(self) -> float:
-        """Share of the judged pixels whose label is wrong; NaN where none was judged."""
-        return 1 - self.confusion.accuracy
+        """How much of it is wrong, 0 to 1; 0 where there was nothing and nothing was found."""
+        return float(np.nan_to_num(self.tally.error_share))
 
     @property
     def is_telling(self) -> bool:
         """Whether enough of it was judged to call it good or bad."""
-        return self.confusion.pixels >= LEAST_JUDGED * self.box.width * self.box.height
+        return self.judged_px >= LEAST_JUDGED * self.box.width * self.box.height
 
     @property
     def commonest_error(self) -> tuple[int, int] | None:
-        """True and predicted label of most of the wrong pixels; None where none is wrong."""
-        wrong = self.confusion.counts.copy()
-        np.fill_diagonal(wrong, 0)
-        if not wrong.any():
-            return None
-        truth, prediction = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        return int(truth), int(prediction)
+        """True and predicted label of most errors; None where nothing is wrong."""
+        return self.tally.commonest_error
+
+    @property
+    def has_class(self) -> bool:
+        """Whether some class is truly in it."""
+        return bool(self.tally.class_amounts.any())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +96,14 @@ class SlideScore:
 
     Attributes:
         slide: its name.
-        confusion: of all its pixels that were judged.
+        tally: of all that was judged on it.
         mpp_work: um per pixel at which it was judged.
         chosen_px: work pixels of the tiles that were looked at.
         region_px: work pixels of all tiles over what was annotated.
     """
 
     slide: str
-    confusion: Confusion
+    tally: Tally
     mpp_work: float
     chosen_px: int
     region_px: int
@@ -105,27 +115,27 @@ class Validation:
 
     Attributes:
         step: after which it was done.
-        label_count: the background included.
+        nothing: the tally of nothing, to which those of slides are added.
         slides: those that were judged.
         regions: all their pieces.
         set_aside: slides that could not be read any more, and why.
     """
 
     step: int
-    label_count: int
+    nothing: Tally
     slides: tuple[SlideScore, ...]
     regions: tuple[Region, ...] = field(repr=False)
     set_aside: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def pooled(self) -> Confusion:
-        """The pixels of all slides together."""
-        return sum((slide.confusion for slide in self.slides), Confusion(self.label_count))
+    def pooled(self) -> Tally:
+        """All slides together."""
+        return reduce(add, (slide.tally for slide in self.slides), self.nothing)
 
     @property
     def score(self) -> float:
-        """By which validations are compared: mean IoU over the labels that occur, of all pixels."""
-        return self.pooled.mean_iou
+        """By which validations are compared: the score of all slides together."""
+        return self.pooled.score
 
     def worst(self, most: int) -> list[Region]:
         """At most so many regions with errors, those with the highest share first."""
@@ -135,12 +145,12 @@ class Validation:
     def best(self, most: int) -> list[Region]:
         """At most so many regions with the lowest error shares; those with classes go first."""
         return sorted(
-            self._telling(), key=lambda region: (not _has_class(region), region.error_share)
+            self._telling(), key=lambda region: (not region.has_class, region.error_share)
         )[:most]
 
     def typical(self, most: int) -> list[Region]:
         """At most so many regions around the middle of the error shares, of those with classes."""
-        shown = [region for region in self._telling() if _has_class(region)] or self._telling()
+        shown = [region for region in self._telling() if region.has_class] or self._telling()
         ranked = sorted(shown, key=lambda region: region.error_share)
         first = max(0, (len(ranked) - most) // 2)
         return ranked[first : first + most]
@@ -149,22 +159,18 @@ class Validation:
         return [region for region in self.regions if region.is_telling]
 
 
-def _has_class(region: Region) -> bool:
-    return bool(region.confusion.true_pixels[1:].any())
+def spread(tallies: Sequence[Tally], seed: int) -> tuple[float, float] | None:
+    """Return the bounds of the score in 95 of 100 draws of as many slides, with repetition.
 
-
-def spread(confusions: Sequence[Confusion], seed: int) -> tuple[float, float] | None:
-    """Between which mean IoU lies in 95 of 100 draws of as many slides, with repetition.
-
-    It says how far the figure hangs on which slides were held out; None of fewer than three.
+    They say how far the figure depends on which slides were held out; None of fewer than three.
     """
-    if len(confusions) < 3:
+    if len(tallies) < 3:
         return None
-    counts = np.stack([confusion.counts for confusion in confusions])
+    counts = np.stack([tally.counts for tally in tallies])
     random = np.random.default_rng([seed, 2])
     drawn = random.integers(len(counts), size=(DRAWS, len(counts)))
     found: NDArray[np.float64] = np.array(
-        [Confusion.of(counts[some].sum(axis=0)).mean_iou for some in drawn]
+        [tallies[0].of(counts[some].sum(axis=0)).score for some in drawn]
     )
     low, high = np.nanquantile(found, (0.025, 0.975))
     return None if math.isnan(low) else (float(low), float(high))

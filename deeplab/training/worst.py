@@ -18,6 +18,7 @@ from deeplab.server.annotations import (
     post_annotations,
 )
 from deeplab.server.session import Session
+from deeplab.training.error_words import ERROR_WORDS
 from deeplab.training.validation import Region, Validation
 
 LAYER = "worst regions"
@@ -91,9 +92,10 @@ def _rectangle(region: Region, rank: int, classes: ClassList) -> Rectangle:
     names = ("background", *classes.names)
     truth, prediction = (names[label] for label in region.commonest_error or (0, 0))
     share = region.error_share
+    wrong = ERROR_WORDS[region.tally.kind].label(share)
     return Rectangle(
         box=region.frame.to_level0(region.box),
-        text=f"{share:.0%} wrong, most: {truth} taken for {prediction}",
+        text=f"{wrong}, most: {truth} taken for {prediction}",
         properties={
             "rank": rank,
             "error_share": round(share, 4),

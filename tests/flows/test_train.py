@@ -110,7 +110,7 @@ def test_the_card_says_what_was_done(trained):
 def test_a_finished_training_leaves_its_log_and_no_checkpoints(trained):
     work = trained.model.with_suffix(".work")
     lines = (work / "log.csv").read_text().splitlines()
-    assert lines[0] == "step,loss,learning_rate,waiting_share,validation_mean_iou"
+    assert lines[0] == "step,loss,learning_rate,waiting_share,validation_score"
     assert lines[-1].startswith("160,")
     assert not list(work.glob("*.zip"))
 

@@ -74,9 +74,8 @@ def test_the_labels_are_those_of_a_segmentation_pixel_for_pixel(found, rgb, mode
     expected = tifffile.imread(request.output_mask)
     labels = np.full_like(expected, 99)
     for region in found.regions:
-        labels[region.box.y : region.box.bottom, region.box.x : region.box.right] = (
-            region.prediction
-        )
+        part = (slice(region.box.y, region.box.bottom), slice(region.box.x, region.box.right))
+        labels[part] = region.prediction["labels"]
     inside = np.zeros_like(expected, bool)
     inside[int(top) : int(bottom), int(left) : int(right)] = True
     np.testing.assert_array_equal(labels[inside], expected[inside])
@@ -94,11 +93,11 @@ def test_the_figures_are_those_of_the_labels_and_what_is_to_be_ignored_is_not_in
         part = (slice(region.box.y, region.box.bottom), slice(region.box.x, region.box.right))
         for a in range(3):
             for b in range(3):
-                hit = (truth[part] == a) & (region.prediction == b) & ~ignored[part]
+                hit = (truth[part] == a) & (region.prediction["labels"] == b) & ~ignored[part]
                 counts[a, b] += hit.sum()
     assert found.pooled.counts.tolist() == counts.tolist()
     (slide,) = found.slides
-    assert slide.confusion.counts.tolist() == counts.tolist()
+    assert slide.tally.counts.tolist() == counts.tolist()
     assert slide.chosen_px == counts.sum() + ignored.sum()
     assert (found.step, slide.mpp_work) == (7, 0.5)
 

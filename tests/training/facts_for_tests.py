@@ -35,7 +35,7 @@ def history(scores, steps=100):
         )
     for number, right in enumerate(scores, start=1):
         counts = Confusion.of(np.diag([100] * 3) * right + 5)
-        note = CheckNote(step=steps * number // len(scores), confusion=counts)
+        note = CheckNote(step=steps * number // len(scores), tally=counts)
         told = told.with_check(note)
     return told
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab.config.classes import ClassList
+from deeplab.config.classes import IGNORE, ClassList
 from deeplab.errors import UnreadableSlideError
 from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.array_slide import ArraySlide
 from deeplab.training.charts import curves_png, examples_png
-from deeplab.training.examples import GAP, PANEL, examples_of, outlined, three_panels
+from deeplab.training.examples import GAP, PANEL, UNTYPED, examples_of, outlined, three_panels
 from deeplab.training.history import History
 from tests.data.annotated_slides import annotated
 from tests.training.facts_for_tests import CLASSES, FACTS, example
@@ -65,7 +65,7 @@ def test_outlines_are_in_the_colours_of_the_classes_and_not_along_the_edge():
     labels[:, :30] = 1
     labels[40:50, 40:50] = 2
     grey = np.full((60, 60, 3), 128, np.uint8)
-    picture = outlined(grey, labels, CLASSES)
+    picture = outlined(grey, {"labels": labels}, CLASSES)
     assert (picture[20, 28:31] == GREEN).all(axis=1).any()
     assert not (picture[20, :5] == GREEN).all(axis=1).any()
     assert (picture[39:42, 45] == ORANGE).all(axis=1).any()
@@ -75,14 +75,16 @@ def test_outlines_are_in_the_colours_of_the_classes_and_not_along_the_edge():
 
 def test_what_nobody_judged_is_veiled():
     labels = np.full((20, 20), 255, np.uint8)
-    picture = outlined(np.zeros((20, 20, 3), np.uint8), labels, CLASSES)
+    picture = outlined(np.zeros((20, 20, 3), np.uint8), {"labels": labels}, CLASSES)
     assert (picture == 130).all()
 
 
 def test_three_panels_stand_side_by_side_and_the_bar_has_its_length():
     grey = np.full((96, 96, 3), 128, np.uint8)
     empty, full = np.zeros((96, 96), np.uint8), np.ones((96, 96), np.uint8)
-    panels = three_panels(grey, truth=empty, prediction=full, classes=CLASSES, bar_px=24)
+    panels = three_panels(
+        grey, truth={"labels": empty}, prediction={"labels": full}, classes=CLASSES, bar_px=24
+    )
     assert panels.shape == (PANEL, 3 * PANEL + 2 * GAP, 3)
     black = (panels[:, :PANEL] == 0).all(axis=2)
     assert abs(black.any(axis=0).sum() - 24 * PANEL / 96) <= 1
@@ -127,3 +129,21 @@ def test_a_slide_that_cannot_be_read_any_more_is_no_example():
     broken = replace(slide, slide=Broken(np.zeros((9, 9, 3), np.uint8), Mpp.square(0.5)))
     found = validation([region(9, frame=slide.slide.frame(0.5))])
     assert examples_of(found, {"a": broken}, CLASSES, each=2) == []
+
+
+def test_objects_are_outlined_one_by_one_and_those_of_no_type_in_grey():
+    labels = np.zeros((60, 60), np.uint8)
+    labels[10:50, 10:50] = 1
+    instances = labels.astype(np.int32)
+    instances[10:50, 30:50] = 2
+    white = np.full((60, 60, 3), 255, np.uint8)
+    one, two = (
+        outlined(white, {"labels": labels, "instances": each}, CLASSES)
+        for each in (labels, instances)
+    )
+    border = (slice(15, 45), slice(28, 32))
+    assert (one[border] == two[border]).mean() < 0.5, "there is a line between the two"
+    untyped = np.where(labels == 1, IGNORE, 0).astype(np.uint8)
+    grey = outlined(white, {"labels": untyped, "instances": instances}, CLASSES)
+    assert (grey[30, 20] == 255).all(), "what is known to be an object is not veiled"
+    assert (grey == UNTYPED).all(axis=-1).any()

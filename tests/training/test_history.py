@@ -18,16 +18,14 @@ def step(number, loss=1.0):
 
 
 def check(number, right):
-    return CheckNote(
-        step=number, confusion=Confusion.of([[right, 10 - right], [10 - right, right]])
-    )
+    return CheckNote(step=number, tally=Confusion.of([[right, 10 - right], [10 - right, right]]))
 
 
 def test_a_history_reads_back_as_it_was_written():
     history = History().with_step(step(20)).with_step(step(40)).with_check(check(40, 7))
     again = history_from_json(history_to_json(history))
     assert again.steps == history.steps
-    assert [(c.step, c.confusion.counts.tolist()) for c in again.checks] == [(40, [[7, 3], [3, 7]])]
+    assert [(c.step, c.tally.counts.tolist()) for c in again.checks] == [(40, [[7, 3], [3, 7]])]
 
 
 def test_a_run_taken_up_earlier_undoes_what_was_noted_later():
@@ -44,7 +42,7 @@ def test_the_best_validation_is_the_first_of_the_highest_scores():
         history = history.with_check(check(number, right))
     assert history.best.step == 2
     assert History().best is None
-    assert History().with_check(CheckNote(step=1, confusion=Confusion(2))).best is None
+    assert History().with_check(CheckNote(step=1, tally=Confusion(2))).best is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"steps": [{}], "checks": []}', '{"steps": []}'])

@@ -67,7 +67,7 @@ def test_few_slides_and_how_far_the_figure_hangs_on_them():
 def test_slides_that_differ_are_named():
     facts = good()
     first = facts.validation.slides[0]
-    bad = replace(first, confusion=region(4000).confusion)
+    bad = replace(first, tally=region(4000).tally)
     facts = replace(
         facts,
         validation=replace(facts.validation, slides=(bad, *facts.validation.slides[1:])),
@@ -78,7 +78,7 @@ def test_slides_that_differ_are_named():
 
 def test_a_class_that_is_on_no_held_out_slide():
     facts = good()
-    pieces = [piece for piece in facts.validation.regions if piece.confusion.true_pixels[1]]
+    pieces = [piece for piece in facts.validation.regions if piece.tally.true_pixels[1]]
     said = limits(replace(facts, validation=validation(pieces)))
     assert "stroma is on no held-out slide: how well it is found is not known." in said
 
@@ -96,10 +96,10 @@ def test_a_class_of_few_objects_to_judge_by_and_to_learn_from():
 
 def test_a_class_that_one_slide_decides_on():
     facts = good()
-    counts = facts.validation.slides[0].confusion.counts.copy()
+    counts = facts.validation.slides[0].tally.counts.copy()
     counts[2] *= 200
     counts[1] *= 200
-    heavy = changed_slide(facts, confusion=type(facts.validation.pooled).of(counts))
+    heavy = changed_slide(facts, tally=type(facts.validation.pooled).of(counts))
     assert any(
         "of the stroma that it was judged by is on one slide, v0" in s for s in limits(heavy)
     )

@@ -152,7 +152,7 @@ def test_a_run_that_is_stopped_while_it_is_judged_is_judged_again(tmp_path, unbr
 
 def test_the_run_is_logged_for_a_spreadsheet(unbroken):
     lines = (unbroken.asked.work_folder / "log.csv").read_text().splitlines()
-    assert lines[0] == "step,loss,learning_rate,waiting_share,validation_mean_iou"
+    assert lines[0] == "step,loss,learning_rate,waiting_share,validation_score"
     assert [line.split(",")[0] for line in lines[1:]] == ["4", "8", "12", "12"]
     assert lines[3].split(",")[3] == "0.250"
 

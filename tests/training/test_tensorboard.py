@@ -41,7 +41,7 @@ def events(tmp_path):
         for step in (20, 40):
             note = StepNote(step=step, loss=1 / step, learning_rate=1e-3, waiting_share=0.02)
             log.add(History(steps=(note,)))
-        log.add(History(checks=(CheckNote(step=40, confusion=region(100).confusion),)))
+        log.add(History(checks=(CheckNote(step=40, tally=region(100).tally),)))
         log.add_picture("worst 1", picture, 40)
     return read(tmp_path / "new" / "tensorboard"), picture
 
@@ -116,5 +116,5 @@ def test_nothing_is_made_where_nothing_is_written(tmp_path):
 def test_a_folder_may_have_a_name_that_is_no_utf_8(tmp_path):
     folder = tmp_path / os.fsdecode(b"m\xfcller\n.work")
     with EventLog(folder, CLASSES) as log:
-        log.add(History(checks=(CheckNote(step=4, confusion=region(1).confusion),)))
+        log.add(History(checks=(CheckNote(step=4, tally=region(1).tally),)))
     assert len(list(folder.glob("events*"))) == 1

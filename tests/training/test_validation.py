@@ -35,7 +35,7 @@ def test_the_best_regions_have_a_class_and_few_errors_and_the_typical_ones_are_b
 
 def test_ignored_pixels_are_in_no_figure():
     piece = region(10, ignored=96)
-    assert piece.confusion.pixels == PIXELS - 96
+    assert piece.tally.pixels == PIXELS - 96
     assert piece.error_share == pytest.approx(10 / (PIXELS - 96))
 
 
@@ -47,7 +47,7 @@ def test_the_score_is_the_mean_iou_of_all_pixels_together():
 
 
 def test_a_region_keeps_what_was_predicted():
-    assert (region(7).prediction.ravel()[:8] == [2] * 7 + [1]).all()
+    assert (region(7).prediction["labels"].ravel()[:8] == [2] * 7 + [1]).all()
 
 
 def test_the_spread_over_slides_holds_the_pooled_figure_and_is_the_same_every_time():

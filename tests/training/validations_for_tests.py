@@ -15,13 +15,15 @@ def region(errors, *, slide="a", at=(0, 0), ignored=0, frame=None, truth_label=1
     prediction = truth.copy()
     prediction.flat[:errors] = predicted
     truth.flat[truth.size - ignored :] = 255
+    tally = Confusion(3)
+    tally.add(truth, prediction)
     return Region.of(
         slide,
         frame or WorkFrame.over(4096, 4096, Mpp.square(0.5), 0.5),
         WorkBox(*at, SIDE, SIDE),
-        truth=truth,
-        prediction=prediction,
-        label_count=3,
+        tally=tally,
+        judged_px=tally.pixels,
+        prediction={"labels": prediction},
     )
 
 
@@ -34,10 +36,10 @@ def validation(regions, *, step=100):
         scores.append(
             SlideScore(
                 slide=name,
-                confusion=sum((piece.confusion for piece in own), Confusion(3)),
+                tally=sum((piece.tally for piece in own), Confusion(3)),
                 mpp_work=0.5,
                 chosen_px=len(own) * SIDE**2,
                 region_px=len(own) * SIDE**2,
             )
         )
-    return Validation(step=step, label_count=3, slides=tuple(scores), regions=tuple(regions))
+    return Validation(step=step, nothing=Confusion(3), slides=tuple(scores), regions=tuple(regions))

@@ -22,7 +22,7 @@ SETTINGS = json.dumps({"seed": 0, "classes": ["tumor"]})
 def write_seeds(folder: Path) -> list[Path]:
     """Write one checkpoint of two arrays and a history."""
     note = StepNote(step=7, loss=0.5, learning_rate=1e-3, waiting_share=0.1)
-    check = CheckNote(step=7, confusion=Confusion.of([[5, 1], [2, 9]]))
+    check = CheckNote(step=7, tally=Confusion.of([[5, 1], [2, 9]]))
     facts = {
         "settings": SETTINGS,
         "slides": "digest",
