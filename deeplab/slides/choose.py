@@ -26,6 +26,7 @@ from deeplab.slides.dicom import files_of_one_series, why_unreadable
 from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.large_image_slide import LargeImageTiles, try_source
 from deeplab.slides.levels import levels_of_one_picture
+from deeplab.slides.ome import page_of_last
 from deeplab.slides.ome_zarr import ZarrTiles, is_zarr
 from deeplab.slides.picture_bands import open_picture
 from deeplab.slides.pictures import raise_if_dark, raise_unless_upright
@@ -40,8 +41,9 @@ from deeplab.slides.untiled import FEW_PIXELS, UntiledTiles
 
 logger = logging.getLogger(__name__)
 
-# The sources of HistomicsUI that read TIFFs. It has one more, for OME-TIFFs: that takes no others
-# than the tiff source does, but of several pictures of one size the last.
+# The sources of HistomicsUI that read TIFFs. It has one more, for OME-TIFFs, which is asked first
+# for `.ome.tif`: it takes no others than the tiff source does, but shows the last picture of
+# several of one size. As it need not be installed here, that one is told by the XML.
 TIFF_SOURCES = {
     "tiff": TiffSource,
     "openslide": OpenslideFileTileSource,
@@ -140,7 +142,11 @@ def _open_tiff(path: Path, admitted: Admitted) -> OpenedFile:
                 raise _unreadable(path)
             shown = _shown(path, pages, follow=follow)
             width, height = _size(shown) if shown else size_of(largest(pages))
-            picture = picture_of(path.name, tiff, width, height)
+            start = _start_of_ome(path, tiff, shown)
+            if start:
+                _close(shown)
+                shown = None
+            picture = picture_of(path.name, tiff, width, height, start=start)
             tiles = _tiff_tiles(path, shown, picture, has_empty_tiles=facts.has_empty_tiles)
             scale = stated_scale(path, tiff, shown, picture)
             right = levels_of_one_picture(tiles, tiles.full_levels, path.name)
@@ -158,6 +164,19 @@ def _open_tiff(path: Path, admitted: Admitted) -> OpenedFile:
     if tiles is not shown:
         _close(shown)
     return OpenedFile(tiles=tiles, scale=scale)
+
+
+def _start_of_ome(path: Path, tiff: tifffile.TiffFile, shown: LargeImageTiles | None) -> int:
+    """The page of the last of several pictures of one size, where HistomicsUI shows that one."""
+    if "ome" not in path.name.lower().split(".")[1:] or not tiff.is_ome:
+        return 0
+    start = page_of_last(tiff.ome_metadata)
+    if not 0 < start < len(tiff.pages):
+        return 0
+    first, last = tiff.pages.first, tiff.pages[start].aspage()
+    alike = size_of(first) == size_of(last) and first.is_tiled and last.is_tiled
+    is_shown = shown is None or (shown.source == "tiff" and _size(shown) == size_of(first))
+    return start if alike and is_shown else 0
 
 
 def _close(*several: TileReader | None) -> None:

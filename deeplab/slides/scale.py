@@ -136,7 +136,8 @@ def _of_ome(
     if not tiff.is_ome:
         return None
     if picture is not None:
-        return ome_mpp(tiff.ome_metadata, picture.page.imagewidth, picture.page.imagelength)
+        page = picture.page
+        return ome_mpp(tiff.ome_metadata, page.imagewidth, page.imagelength, page=page.index)
     shape = shown.shape if shown else None
     return ome_mpp(tiff.ome_metadata, shape.width_level0, shape.height_level0) if shape else None
 

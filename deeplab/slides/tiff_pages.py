@@ -68,9 +68,13 @@ class Picture:
         return self.levels[0][0]
 
 
-def pages_of(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
-    """Yield all pages of a file that hold a picture, those inside of others after them."""
-    for each in tiff.pages:
+def pages_of(tiff: tifffile.TiffFile, *, start: int = 0) -> Iterator[tifffile.TiffPage]:
+    """Yield all pages of a file that hold a picture, those inside of others after them.
+
+    Those before the page `start` come last.
+    """
+    pages = list(tiff.pages)
+    for each in (*pages[start:], *pages[:start]):
         page = each.aspage()
         for one in (page, *(page.pages or ())):
             whole = one.aspage()
@@ -88,13 +92,15 @@ def largest(pages: Sequence[tifffile.TiffPage]) -> tifffile.TiffPage:
     return max(pages, key=lambda page: math.prod(size_of(page)))
 
 
-def picture_of(name: str, tiff: tifffile.TiffFile, width: int, height: int) -> Picture | None:
-    """Return the first picture of this size in a file; None where there is none.
+def picture_of(
+    name: str, tiff: tifffile.TiffFile, width: int, height: int, *, start: int = 0
+) -> Picture | None:
+    """Return the first picture of this size in a file, from a page on; None where there is none.
 
     Raises:
         UnreadableSlideError: some of its channels lie in other files.
     """
-    pages = list(pages_of(tiff))
+    pages = list(pages_of(tiff, start=start))
     size = {width, height}  # either way round: a page may be stored turned
     base = next((p for p in pages if {p.imagewidth, p.imagelength} == size), None)
     if base is None:

@@ -106,6 +106,47 @@ def test_images_of_an_ome_tiff_in_any_order(tmp_path):
     assert_is_the_slide(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "layout", "shown"),
+    [
+        ("s.ome.tif", TILES, 1),
+        ("s.OME.TIFF", TILES, 1),
+        ("s.tif", TILES, 0),
+        ("s.ome.tif", STRIPS, 0),
+    ],
+)
+@pytest.mark.parametrize("deep", [1, 257])  # 8 or 16 bits
+def test_of_two_of_one_size_the_last_of_an_ome_tiff_is_the_slide(
+    tmp_path, name, layout, shown, deep
+):
+    pictures = [OTHER, FULL] if shown else [FULL, OTHER]
+    with tifffile.TiffWriter(tmp_path / name, ome=True) as tiff:
+        for i, rgb in enumerate(pictures):
+            um = MPP if i == shown else 0.3
+            scale = {"PhysicalSizeX": um, "PhysicalSizeY": um}
+            pixels = [rgb, halved(rgb)] if layout is TILES else [rgb]
+            for level, each in enumerate(pixels):
+                tiff.write(
+                    each if deep == 1 else each.astype(np.uint16) * deep,
+                    photometric="rgb",
+                    subifds=0 if level else len(pixels) - 1,
+                    subfiletype=1 if level else 0,
+                    metadata=None if level else {"axes": "YXS", **scale},
+                    **layout,
+                )
+    assert_is_the_slide(tmp_path / name)
+
+
+def test_channels_as_pages_of_two_of_one_size_are_those_of_the_first(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "s.ome.tif", ome=True) as tiff:
+        for rgb in (FULL, OTHER):
+            scale = {"PhysicalSizeX": MPP, "PhysicalSizeY": MPP}
+            channels = np.moveaxis(rgb, 2, 0).copy()
+            told = {"axes": "CYX", **scale}
+            tiff.write(channels, photometric="minisblack", metadata=told, **TILES)
+    assert_is_the_slide(tmp_path / "s.ome.tif")
+
+
 def test_an_svs_whose_thumbnail_comes_first(tmp_path):
     svs = write_svs(tmp_path / "plain.svs", FULL, levels=2)
     with tifffile.TiffFile(svs) as tiff:
