@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -92,6 +93,19 @@ FORKING = """
         ready()
     time.sleep(60)
 """
+
+
+@pytest.fixture(autouse=True)
+def obeyed_signals() -> Iterator[None]:
+    """A job in the background, or under nohup, hands down signals that it ignores."""
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
