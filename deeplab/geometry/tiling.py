@@ -85,7 +85,7 @@ class Tiling:
     def check(self, *, tile: int, halo: int) -> None:
         """Raise ConfigError unless tiles of a side, with a halo cut off, can cover an area."""
         if not self.accepts(tile):
-            raise ConfigError("tile", tile, self.rule)
+            raise ConfigError("tile size", tile, self.rule)
         if halo < self.margin or halo % self.multiple:
             least = f", at least {self.whole(self.margin)}" if self.margin else ""
             raise ConfigError("halo", halo, f"a multiple of {self.multiple}{least}")
@@ -94,7 +94,7 @@ class Tiling:
                 most = (self.only - self.extra - self.multiple) // (2 * self.multiple)
                 raise ConfigError("halo", halo, f"at most {most * self.multiple}")
             least_tile = 2 * halo + self.multiple + self.extra
-            raise ConfigError("tile", tile, f"at least {least_tile} with a halo of {halo}")
+            raise ConfigError("tile size", tile, f"at least {least_tile} with a halo of {halo}")
 
     def side_with(self, halo: int, *, most: int) -> int:
         """Return a usual side, no longer than `most`, with a halo of so many pixels.

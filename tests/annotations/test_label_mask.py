@@ -118,7 +118,7 @@ def test_sixteen_bits_hold_labels_or_one_white(tmp_path):
         Image.fromarray(labels).save(path)
         np.testing.assert_array_equal(values_of(path), expected)
     Image.fromarray(LABELS.astype(np.uint16) * 300).save(path)
-    with pytest.raises(AnnotationError, match="mask that numbers objects must be made one of"):
+    with pytest.raises(AnnotationError, match="If it numbers objects, call it"):
         values_of(path)
     path.write_bytes(png(2, 1, 16, 2, bytes(13)))
     with pytest.raises(AnnotationError, match="16 bits a channel.*; save it in grey"):
