@@ -48,7 +48,7 @@ test-fast: env-test
 test-plugin: env
 	PYTHON=$(PYTHON) docker/install_missing plugin
 	$(STACK) environment
-	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml tests/plugin
+	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml --confcutdir tests/plugin tests/plugin
 
 # Without a daemon, a broker or a browser they are skipped and say so; in CI they fail.
 test-stack: env-test
