@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.evaluation.instances import Overlaps
 from deeplab.models.answers import Answer, AnswerKind, ObjectAnswer
 from deeplab.models.family import Maps
 from deeplab.models.outputs import LABELS
@@ -36,46 +37,44 @@ class Comparison(NamedTuple):
     """What one kind of answer is compared by.
 
     Attributes:
-        labels: maps of n tiles to what each pixel is, uint8 (n, h, w); 0 is nothing.
-        agreements: TensorFlow's maps and another's to the shares that are alike.
+        answers: maps of n tiles to what they say, once for all that follows.
+        labels: such answers to what each pixel is, uint8 (n, h, w); 0 is nothing.
+        agreements: TensorFlow's answers and another's to the shares that are alike.
     """
 
-    labels: Callable[[Batch, Decode], NDArray[np.uint8]]
-    agreements: Callable[[Batch, Batch, Decode], Sequence[Agreement]]
+    answers: Callable[[Batch, Decode], Any]
+    labels: Callable[[Any], NDArray[np.uint8]]
+    agreements: Callable[[Any, Any], Sequence[Agreement]]
 
 
-def _graph_labels(maps: Batch, _decode: Decode) -> NDArray[np.uint8]:
+def _label_maps(maps: Batch, _decode: Decode) -> NDArray[np.uint8]:
     labels: NDArray[np.uint8] = maps[LABELS]
     return labels
 
 
-def _label_agreements(wanted: Batch, found: Batch, _decode: Decode) -> list[Agreement]:
-    return [_share_of_labels(wanted[LABELS], found[LABELS])]
+def _label_agreements(wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> list[Agreement]:
+    return [Agreement(float(np.mean(found == wanted)), AGREE, "labels")]
 
 
-def _object_labels(maps: Batch, decode: Decode) -> NDArray[np.uint8]:
-    return np.stack([_painted(answer) for answer in _decoded(maps, decode)])
-
-
-def _object_agreements(wanted: Batch, found: Batch, decode: Decode) -> list[Agreement]:
-    reference, other = _decoded(wanted, decode), _decoded(found, decode)
-    alike = sum(map(_count_alike, reference, other))
-    most = sum(max(len(a.labels), len(b.labels)) for a, b in zip(reference, other, strict=True))
-    painted = (np.stack([_painted(answer) for answer in each]) for each in (reference, other))
-    return [
-        _share_of_labels(*painted),
-        Agreement(alike / most if most else 1.0, AGREE_OBJECTS, "objects"),
-    ]
-
-
-def _share_of_labels(wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> Agreement:
-    return Agreement(float(np.mean(found == wanted)), AGREE, "labels")
-
-
-def _decoded(maps: Batch, decode: Decode) -> list[ObjectAnswer]:
+def _objects(maps: Batch, decode: Decode) -> list[ObjectAnswer]:
     count = len(next(iter(maps.values())))
     answers = (decode({name: each[i] for name, each in maps.items()}) for i in range(count))
     return [answer for answer in answers if isinstance(answer, ObjectAnswer)]
+
+
+def _object_labels(answers: Sequence[ObjectAnswer]) -> NDArray[np.uint8]:
+    return np.stack([_painted(answer) for answer in answers])
+
+
+def _object_agreements(
+    wanted: Sequence[ObjectAnswer], found: Sequence[ObjectAnswer]
+) -> list[Agreement]:
+    alike = sum(map(_count_alike, wanted, found))
+    most = sum(max(len(a.labels), len(b.labels)) for a, b in zip(wanted, found, strict=True))
+    return [
+        *_label_agreements(_object_labels(wanted), _object_labels(found)),
+        Agreement(alike / most if most else 1.0, AGREE_OBJECTS, "objects"),
+    ]
 
 
 def _painted(answer: ObjectAnswer) -> NDArray[np.uint8]:
@@ -87,14 +86,11 @@ def _painted(answer: ObjectAnswer) -> NDArray[np.uint8]:
 
 def _count_alike(one: ObjectAnswer, other: ObjectAnswer) -> int:
     """The number of objects of two answers for a tile that are outlined alike in both."""
-    counts = (len(one.labels) + 1, len(other.labels) + 1)
-    pairs = one.instances.astype(np.int64) * counts[1] + other.instances
-    common = np.bincount(pairs.ravel(), minlength=counts[0] * counts[1]).reshape(counts)
-    union = common.sum(axis=1, keepdims=True) + common.sum(axis=0, keepdims=True) - common
-    return int(np.count_nonzero(common[1:, 1:] >= ALIKE * union[1:, 1:]))
+    pairs = Overlaps.of_maps(one.instances, other.instances)
+    return int(np.count_nonzero(pairs.shared_areas >= ALIKE * pairs.union_areas))
 
 
 COMPARISONS: Final[Mapping[AnswerKind, Comparison]] = {
-    "labels": Comparison(_graph_labels, _label_agreements),
-    "objects": Comparison(_object_labels, _object_agreements),
+    "labels": Comparison(_label_maps, lambda labels: labels, _label_agreements),
+    "objects": Comparison(_objects, _object_labels, _object_agreements),
 }

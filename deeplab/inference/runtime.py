@@ -140,9 +140,10 @@ def _find_precision(
     compare = COMPARISONS[reference.answer]
     one_by_one = [graph(tile[None], training=False) for tile in tiles]
     wanted = {name: np.concatenate([maps[name] for maps in one_by_one]) for name in one_by_one[0]}
-    for precision in _precisions(compare.labels(wanted, reference.decode)):
+    answers = compare.answers(wanted, reference.decode)
+    for precision in _precisions(compare.labels(answers)):
         found = converted.compiled(tiles.shape[1], precision)(tiles)
-        agreements = compare.agreements(wanted, found, reference.decode)
+        agreements = compare.agreements(answers, compare.answers(found, reference.decode))
         for share, _, of in agreements:
             log.info("OpenVINO %s: %.4f of %s as TensorFlow's", precision, share, of)
         if all(share >= least for share, least, _ in agreements):

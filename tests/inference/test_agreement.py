@@ -28,7 +28,8 @@ def maps_of(*instances, turn=0):
 def shares(found, wanted=None):
     compare = COMPARISONS["objects"]
     wanted = maps_of(PLANE) if wanted is None else wanted
-    return {each.of: each for each in compare.agreements(wanted, found, decode)}
+    both = (compare.answers(maps, decode) for maps in (wanted, found))
+    return {each.of: each for each in compare.agreements(*both)}
 
 
 def test_the_same_objects_agree_wholly():
@@ -56,7 +57,8 @@ def test_another_type_is_seen_in_the_share_of_labels():
 
 
 def test_what_a_pixel_is_tells_nothing_from_no_type_from_the_types():
-    labels = COMPARISONS["objects"].labels(maps_of(PLANE), decode)
+    compare = COMPARISONS["objects"]
+    labels = compare.labels(compare.answers(maps_of(PLANE), decode))
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels[0], np.where(PLANE, PLANE % TYPES + 1, 0))
 
@@ -65,5 +67,7 @@ def test_labels_are_compared_pixel_by_pixel():
     wanted = {"labels": np.zeros((1, 10, 10), np.uint8)}
     found = {"labels": wanted["labels"].copy()}
     found["labels"][0, 0, :3] = 1
-    (agreement,) = COMPARISONS["labels"].agreements(wanted, found, decode)
+    compare = COMPARISONS["labels"]
+    both = (compare.answers(maps, decode) for maps in (wanted, found))
+    (agreement,) = compare.agreements(*both)
     assert (agreement.share, agreement.least, agreement.of) == (0.97, AGREE, "labels")
