@@ -14,6 +14,7 @@ from deeplab.config.families import config_from_json, config_to_json, family_nam
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError, ConfigError
 
+CARD_NAME = "card.json"  # in a bundle
 FORMAT = "histomics-deeplab"
 FORMAT_VERSION = 1
 MAX_TILE = 8193  # work pixels; at a stride of 2 its maps take gigabytes

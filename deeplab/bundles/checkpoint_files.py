@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from deeplab.bundles.archive import Archive, damage_said, open_archive
+from deeplab.bundles.card import CARD_NAME
 from deeplab.errors import CheckpointError
 from deeplab.files import scratch_folder
 
@@ -166,7 +167,7 @@ def _newest(names: Collection[str], path: Path) -> _Names:
 
 def _nothing(names: Collection[str]) -> str:
     """What to say of a folder or an archive without a checkpoint."""
-    cards = [name for name in names if PurePosixPath(name).name == "card.json"]
+    cards = [name for name in names if PurePosixPath(name).name == CARD_NAME]
     if cards:
         folder = PurePosixPath(cards[0]).parent
         return f"has its card.json in the folder {folder}; zip what is in that folder by itself"

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from deeplab.bundles.archive import archive_kind, damage_said
+from deeplab.bundles.card import CARD_NAME
 from deeplab.bundles.checkpoint_files import SAVED_MODEL_NAME, is_checkpoint
 from deeplab.errors import BundleError
 
@@ -27,7 +28,6 @@ ONE_FILE = (
     "is a checkpoint in the form of one file, as TensorFlow wrote before 2016; restore it in "
     "TensorFlow 1 and save it again with tf.train.Saver"
 )
-CARD = "card.json"
 EXPORTED_CARD = "assets/deeplab_card.json"
 OTHERS: Mapping[str, str] = MappingProxyType(
     {
@@ -69,7 +69,7 @@ def refuse_foreign(path: Path) -> None:
 
 
 def _folder_problem(path: Path) -> str:
-    if (path / CARD).is_file():
+    if (path / CARD_NAME).is_file():
         return "is a model that was unpacked; zip its card.json and its folder weights again"
     if (path / SAVED_MODEL_NAME).is_file() and (path / EXPORTED_CARD).is_file():
         return "is a SavedModel that was exported; give the model (.zip) it was exported from"
@@ -78,7 +78,7 @@ def _folder_problem(path: Path) -> str:
 
 def _file_problem(path: Path) -> str:
     kind, suffix = archive_kind(path), path.suffix.lower()
-    if kind == "zip" and _holds(path, CARD):
+    if kind == "zip" and _holds(path, CARD_NAME):
         return ""
     # It needs NumPy, which reading the card of a model does not.
     from deeplab.bundles.importers.tensor_files import is_tensor_file  # noqa: PLC0415

@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 
 from deeplab.bundles.archive import Archive, open_archive
-from deeplab.bundles.card import Card
+from deeplab.bundles.card import CARD_NAME, Card
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import import_tf1_checkpoint
-from deeplab.bundles.read import CARD_NAME, is_bundle, read_archived_card
+from deeplab.bundles.read import is_bundle, read_archived_card
 from deeplab.bundles.weight_members import read_weight, weight_member
 from deeplab.bundles.weights import named_weights
 from deeplab.config.classes import ClassList

@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 
 from deeplab.bundles.archive import Archive, open_archive
-from deeplab.bundles.card import Card, card_from_json
+from deeplab.bundles.card import CARD_NAME, Card, card_from_json
 from deeplab.bundles.checkpoint_files import check_whole, is_checkpoint
 from deeplab.bundles.foreign import refuse_foreign
 from deeplab.bundles.importers.deeplab_wsi import deeplab_wsi_card
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError
 
-CARD_NAME = "card.json"
 MAX_TEXT_BYTES = 2**20
 LEAST_BYTES = 2  # of a weight, in half precision
 MAX_WEIGHT_RATIO = 20  # to which all weights together may be packed: those of a pruned network are

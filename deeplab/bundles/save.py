@@ -9,8 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from deeplab.bundles.card import Card, card_to_json
-from deeplab.bundles.read import CARD_NAME
+from deeplab.bundles.card import CARD_NAME, Card, card_to_json
 from deeplab.bundles.weight_members import weight_member
 from deeplab.bundles.weights import named_weights
 from deeplab.files import whole_file
