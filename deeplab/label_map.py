@@ -28,6 +28,28 @@ MOST_SCALE = 1e6
 MOST_IDS = (1 << 32) - 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapPlace:
+    """Where a map lies on its slide.
+
+    Attributes:
+        scale_x: level-0 pixels per pixel.
+        scale_y: level-0 pixels per pixel.
+        width_level0: of the slide; 0: not known.
+        height_level0: of the slide; 0: not known.
+    """
+
+    scale_x: float = 1.0
+    scale_y: float = 1.0
+    width_level0: int = 0
+    height_level0: int = 0
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Level-0 pixels per pixel along x and y."""
+        return self.scale_x, self.scale_y
+
+
 @dataclass(frozen=True, slots=True)
 class LabelRow:
     """What one value of a label map stands for."""
@@ -39,22 +61,14 @@ class LabelRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelTable:
+class LabelTable(MapPlace):
     """What a label map says of itself.
 
     Attributes:
         rows: its classes, in the order in which they were drawn.
-        scale_x: level-0 pixels per pixel.
-        scale_y: level-0 pixels per pixel.
-        width_level0: of the slide; 0: not known.
-        height_level0: of the slide; 0: not known.
     """
 
     rows: tuple[LabelRow, ...]
-    scale_x: float = 1.0
-    scale_y: float = 1.0
-    width_level0: int = 0
-    height_level0: int = 0
 
     def text(self) -> str:
         """The table as JSON in ASCII, which is what a TIFF's description may hold."""
@@ -66,11 +80,6 @@ class LabelTable:
         return _parse(
             text, "labels", lambda rows, size: LabelTable(rows=tuple(map(_row, rows)), **size)
         )
-
-    @property
-    def scales(self) -> tuple[float, float]:
-        """Level-0 pixels per pixel along x and y."""
-        return self.scale_x, self.scale_y
 
     def palette(self) -> Labels:
         """Red, green and blue of each value, uint8 (256, 3)."""
@@ -92,22 +101,14 @@ class InstanceRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceTable:
+class InstanceTable(MapPlace):
     """What a map of numbered objects says of itself.
 
     Attributes:
         rows: its classes, in the order in which they were drawn; a class may have several.
-        scale_x: level-0 pixels per pixel.
-        scale_y: level-0 pixels per pixel.
-        width_level0: of the slide; 0: not known.
-        height_level0: of the slide; 0: not known.
     """
 
     rows: tuple[InstanceRow, ...]
-    scale_x: float = 1.0
-    scale_y: float = 1.0
-    width_level0: int = 0
-    height_level0: int = 0
 
     def text(self) -> str:
         """Return the table as JSON in ASCII, which is what a TIFF's description may hold."""
@@ -121,11 +122,6 @@ class InstanceTable:
             return InstanceTable(rows=tuple(map(_instance_row, rows)), **size)
 
         return _parse(text, "instances", make)
-
-    @property
-    def scales(self) -> tuple[float, float]:
-        """Level-0 pixels per pixel along x and y."""
-        return self.scale_x, self.scale_y
 
 
 def write_label_map(
