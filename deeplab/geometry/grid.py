@@ -53,7 +53,7 @@ class TilePlan:
     def __post_init__(self) -> None:
         if self.area.is_empty:
             raise ConfigError("region", f"{self.area.width} x {self.area.height}", "on the slide")
-        self.tiling.check(tile=self.tile, halo=self.halo)
+        self.tiling.check(tile=self.tile, halo=self.halo, called="tile size")
 
     @property
     def step(self) -> int:

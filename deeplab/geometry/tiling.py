@@ -82,10 +82,13 @@ class Tiling:
         """Return the distance from one tile to the next: what is kept of each, whole multiples."""
         return tile - self.extra - 2 * halo
 
-    def check(self, *, tile: int, halo: int) -> None:
-        """Raise ConfigError unless tiles of a side, with a halo cut off, can cover an area."""
+    def check(self, *, tile: int, halo: int, called: str = "tile") -> None:
+        """Raise ConfigError unless tiles of a side, with a halo cut off, can cover an area.
+
+        `called` is what the sentence calls the side: its name where the user has given it.
+        """
         if not self.accepts(tile):
-            raise ConfigError("tile size", tile, self.rule)
+            raise ConfigError(called, tile, self.rule)
         if halo < self.margin or halo % self.multiple:
             least = f", at least {self.whole(self.margin)}" if self.margin else ""
             raise ConfigError("halo", halo, f"a multiple of {self.multiple}{least}")
@@ -94,7 +97,7 @@ class Tiling:
                 most = (self.only - self.extra - self.multiple) // (2 * self.multiple)
                 raise ConfigError("halo", halo, f"at most {most * self.multiple}")
             least_tile = 2 * halo + self.multiple + self.extra
-            raise ConfigError("tile size", tile, f"at least {least_tile} with a halo of {halo}")
+            raise ConfigError(called, tile, f"at least {least_tile} with a halo of {halo}")
 
     def side_with(self, halo: int, *, most: int) -> int:
         """Return a usual side, no longer than `most`, with a halo of so many pixels.

@@ -81,12 +81,17 @@ def test_tiles_come_in_reading_order(plan):
 @pytest.mark.parametrize(
     ("network", "tile", "halo", "sentence"),
     [
-        ("deeplab", 512, 0, "tile must be a multiple of 16 plus 1, but is 512"),
+        ("deeplab", 512, 0, "tile size must be a multiple of 16 plus 1, but is 512"),
         ("deeplab", 513, 100, "halo must be a multiple of 16, but is 100"),
-        ("deeplab", 257, 128, "tile must be at least 273 with a halo of 128, but is 257"),
-        ("hovernet original", 80, 96, "tile must be a multiple of 8 plus 6, at least 198, but"),
+        ("deeplab", 257, 128, "tile size must be at least 273 with a halo of 128, but is 257"),
+        (
+            "hovernet original",
+            80,
+            96,
+            "tile size must be a multiple of 8 plus 6, at least 198, but",
+        ),
         ("hovernet original", 270, 88, "halo must be a multiple of 8, at least 96, but is 88"),
-        ("vit", 400, 0, "tile must be 384, but is 400"),
+        ("vit", 400, 0, "tile size must be 384, but is 400"),
         ("vit", 384, 192, "halo must be at most 176, but is 192"),
     ],
 )

@@ -36,7 +36,7 @@ def charts_of(names):
             StepNote(step=n, loss=1 / n, learning_rate=1e-5 * n, waiting_share=0.0)
             for n in range(1, 9)
         ),
-        checks=(CheckNote(step=4, confusion=confusion(len(names) + 1)),),
+        checks=(CheckNote(step=4, tally=confusion(len(names) + 1)),),
     )
     points = np.column_stack([values, values])
     yield curves_png(history, classes, kept_step=4)
