@@ -139,12 +139,16 @@ def test_each_codec_of_zarr_2_is_read(tmp_path, codec):
 @pytest.mark.parametrize(
     ("packed", "shards"),
     [
-        *((BloscCodec(), shards) for shards in (None, (1, 256, 256))),
-        *((ZstdCodec(checksum=True), shards) for shards in (None, (1, 128, 128), (3, 512, 512))),
-        *((GzipCodec(), shards) for shards in (None, (1, 256, 256))),
-        *((None, shards) for shards in (None, (1, 256, 256))),
+        # Named, since the text of a codec lists its settings in the order of a set.
+        pytest.param(packed, shards, id=f"{name}-{shards}")
+        for name, packed, of_shards in (
+            ("blosc", BloscCodec(), (None, (1, 256, 256))),
+            ("zstd", ZstdCodec(checksum=True), (None, (1, 128, 128), (3, 512, 512))),
+            ("gzip", GzipCodec(), (None, (1, 256, 256))),
+            ("none", None, (None, (1, 256, 256))),
+        )
+        for shards in of_shards
     ],
-    ids=str,
 )
 def test_each_codec_of_zarr_3_is_read_also_in_shards(tmp_path, packed, shards):
     options = {"version": 3, "compressors": packed, "shards": shards}
