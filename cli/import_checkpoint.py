@@ -127,7 +127,7 @@ def _request(asked: argparse.Namespace) -> ImportRequest:
         crop_size=asked.crop_size,
         classes=asked.classes,
         colours=asked.colours,
-        mpp_work=asked.mpp_work,
+        work_mpp=asked.work_mpp,
         pooling_crop_size=asked.image_pooling_crop_size,
         pooling_strides=(down, across),
         image_pooling=asked.image_pooling,

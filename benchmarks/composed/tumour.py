@@ -247,7 +247,7 @@ def write_comparison(
         ReportFacts(
             model=request.output_model.name,
             classes=card.classes,
-            mpp_work=WORK_MPP,
+            work_mpp=WORK_MPP,
             mpp_range=card.mpp_range,
             source="slides composed of public tiles: straight seams, repeated tiles, one carcinoma",
             slides=tuple(slide_fact(count, card.classes.names) for count in opened.census.slides),

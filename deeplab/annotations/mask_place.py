@@ -117,7 +117,7 @@ def coarser(frame: WorkFrame, level: int) -> WorkFrame:
         frame.scale_y * by,
         -(-frame.width // by),
         -(-frame.height // by),
-        frame.mpp_work * by,
+        frame.work_mpp * by,
     )
 
 

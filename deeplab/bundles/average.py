@@ -65,7 +65,7 @@ def _compared(first: Card, card: Card) -> list[tuple[str, object, object]]:
     rows: list[tuple[str, object, object]] = [
         ("family", first.family, card.family),
         ("list of classes", ", ".join(first.classes.names), ", ".join(card.classes.names)),
-        ("um per pixel", first.mpp_work, card.mpp_work),
+        ("um per pixel", first.work_mpp, card.work_mpp),
     ]
     if first.family == card.family:
         rows += [

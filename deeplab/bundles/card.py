@@ -30,9 +30,9 @@ class Card:
     Attributes:
         config: Every knob of the network.
         classes: Classes 1, 2, ...; label 0 is the background.
-        mpp_work: um per pixel the network works at; None if the model does not say (the ancestor's
+        work_mpp: um per pixel the network works at; None if the model does not say (the ancestor's
             models do not), then whoever runs it must.
-        mpp_range: Least and greatest um per pixel at which it may be run; None for `mpp_work` only.
+        mpp_range: Least and greatest um per pixel at which it may be run; None for `work_mpp` only.
         tile: Side in work pixels of the tiles to predict, one that the network's tiling accepts.
         halo: Work pixels to cut off around each, a multiple of the tiling's.
         trained_on: The data, in words.
@@ -45,7 +45,7 @@ class Card:
 
     config: NetworkConfig
     classes: ClassList
-    mpp_work: float | None
+    work_mpp: float | None
     mpp_range: tuple[float, float] | None = None
     tile: int = 1025
     halo: int = 128
@@ -60,14 +60,14 @@ class Card:
         count = self.config.class_count
         if len(self.classes) != count:
             raise ConfigError("classes", ", ".join(self.classes.names), f"{count} names")
-        if self.mpp_work is not None and not 0 < self.mpp_work < 1000:
-            raise ConfigError("mpp_work", self.mpp_work, "above 0 um per pixel")
+        if self.work_mpp is not None and not 0 < self.work_mpp < 1000:
+            raise ConfigError("work_mpp", self.work_mpp, "above 0 um per pixel")
         if self.mpp_range is not None:
             low, high = self.mpp_range
             if not 0 < low <= high < 1000:
                 raise ConfigError("mpp_range", self.mpp_range, "two rising um per pixel")
-            if self.mpp_work is not None and not low <= self.mpp_work <= high:
-                raise ConfigError("mpp_work", self.mpp_work, f"from {low:g} to {high:g}")
+            if self.work_mpp is not None and not low <= self.work_mpp <= high:
+                raise ConfigError("work_mpp", self.work_mpp, f"from {low:g} to {high:g}")
         if self.tile > MAX_TILE:
             raise ConfigError("tile", self.tile, f"at most {MAX_TILE}")
         if self.halo > self.tile // 2:
@@ -83,8 +83,8 @@ class Card:
         """Whether the model may be run at `mpp` um per pixel; 2 % of rounding is let pass."""
         if self.mpp_range is not None:
             low, high = self.mpp_range
-        elif self.mpp_work is not None:
-            low = high = self.mpp_work
+        elif self.work_mpp is not None:
+            low = high = self.work_mpp
         else:
             return True
         return low / 1.02 <= mpp <= high * 1.02
@@ -92,7 +92,7 @@ class Card:
 
 def card_to_json(card: Card) -> str:
     """The card as text."""
-    plain = ("mpp_work", "tile", "halo", "trained_on", "demonstration", "notice")
+    plain = ("work_mpp", "tile", "halo", "trained_on", "demonstration", "notice")
     value = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -140,11 +140,13 @@ def _refuse_constant(word: str) -> float:
 
 
 def _card(value: Mapping[str, Any]) -> Card:
+    # The name that the first bundles have for it.
+    value = {"work_mpp" if name == "mpp_work" else name: value[name] for name in value}
     known = {f.name for f in fields(Card)} | {"format", "format_version", "family"}
     for name in value:
         if name not in known:
             raise ConfigError("entry", name, "one that a card can have")
-    for name in ("family", "config", "classes", "mpp_work"):
+    for name in ("family", "config", "classes", "work_mpp"):
         if name not in value:
             raise ConfigError("card", sorted(value), f"one with {name}")
     mpp_range = value.get("mpp_range")
@@ -153,7 +155,7 @@ def _card(value: Mapping[str, Any]) -> Card:
         if len(numbers) != 2:
             raise ConfigError("mpp_range", numbers, "two numbers")
         mpp_range = (_number("mpp_range", numbers[0]), _number("mpp_range", numbers[1]))
-    mpp_work = value["mpp_work"]
+    work_mpp = value["work_mpp"]
     facts = {
         name: _facts(name, value.get(name, {})) for name in ("training", "metrics", "versions")
     }
@@ -164,7 +166,7 @@ def _card(value: Mapping[str, Any]) -> Card:
         classes=ClassList(
             tuple(_slide_class(c) for c in _of_type("classes", value["classes"], list))
         ),
-        mpp_work=None if mpp_work is None else _number("mpp_work", mpp_work),
+        work_mpp=None if work_mpp is None else _number("work_mpp", work_mpp),
         mpp_range=mpp_range,
         tile=_of_type("tile", value.get("tile", 1025), int),
         halo=_of_type("halo", value.get("halo", 128), int),

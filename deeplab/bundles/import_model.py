@@ -67,7 +67,7 @@ class ImportResult:
             kinds = Counter(_kind(name) for name in self.skipped)
             counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
             lines.append(f"not of the network, so left out: {counts}")
-        if self.card.mpp_work is None:
+        if self.card.work_mpp is None:
             lines.append("it does not say its um per pixel: give --work_mpp wherever it is used")
         return "\n".join([*lines, f"written to {self.request.output}"])
 
@@ -115,7 +115,7 @@ def _of_tensors(request: ImportRequest) -> tuple[_Trained, Card]:
     """The network in a file of tensors."""
     model = read_tensor_model(request)
     card = _card(request, model.config, model.classes)
-    return model, replace(card, mpp_work=model.mpp_work, tile=model.tile)
+    return model, replace(card, work_mpp=model.work_mpp, tile=model.tile)
 
 
 def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:
@@ -184,7 +184,7 @@ def _card(request: ImportRequest, config: NetworkConfig, classes: ClassList) -> 
     return Card(
         config=config,
         classes=classes,
-        mpp_work=request.mpp_work or None,
+        work_mpp=request.work_mpp or None,
         halo=tiling.halo,
         tile=tiling.side_with(tiling.halo, most=MAX_TILE),
         trained_on=f"imported from {request.source.name}",

@@ -38,7 +38,7 @@ class Bundle:
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     """The model in a bundle, or in an ancestor's zip, folder or checkpoint.
 
-    An ancestor's model says no um per pixel: its card's `mpp_work` is None.
+    An ancestor's model says no um per pixel: its card's `work_mpp` is None.
 
     Raises:
         BundleError: it is not a model, is damaged, not safe to read, or does not fit its card.
@@ -83,7 +83,7 @@ def _load_ancestor(path: Path) -> Bundle:
             f"{config.label_count - 1} from the background",
         )
     try:
-        card = Card(config=config, classes=ClassList.named(names), mpp_work=None)
+        card = Card(config=config, classes=ClassList.named(names), work_mpp=None)
     except ConfigError as error:
         raise BundleError(path, f"has an args.txt in which {error}") from error
     card = replace(card, trained_on="DeepLab-WSI checkpoint")

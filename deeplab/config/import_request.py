@@ -31,7 +31,7 @@ class ImportRequest:
         classes: names of labels 1, 2, ..., the background's before them or not; none: what an
             args.txt says, else numbers.
         colours: of the classes without the background, as #rrggbb; none: a palette's.
-        mpp_work: um per pixel that it was trained at; 0: not known, of a HoVer-Net 0.25.
+        work_mpp: um per pixel that it was trained at; 0: not known, of a HoVer-Net 0.25.
         pooling_crop_size: side of the image pooling's window, if it is smaller than the crop.
         pooling_strides: from one such window to the next, in feature cells, down and across.
         image_pooling: what becomes of it; None: told by the variables.
@@ -54,7 +54,7 @@ class ImportRequest:
     crop_size: int | None = None
     classes: tuple[str, ...] = ()
     colours: tuple[str, ...] = ()
-    mpp_work: float = 0.0
+    work_mpp: float = 0.0
     pooling_crop_size: int | None = None
     pooling_strides: tuple[int, int] = (1, 1)
     image_pooling: ImagePooling | None = None
@@ -69,7 +69,7 @@ class ImportRequest:
     def __post_init__(self) -> None:
         if self.architecture is not None and self.architecture not in BACKBONES:
             raise ConfigError("architecture", self.architecture, "one of " + ", ".join(BACKBONES))
-        check_range("mpp_work", self.mpp_work, 0, 1000)
+        check_range("work_mpp", self.work_mpp, 0, 1000)
         for colour in self.colours:
             parse_colour(colour)
         if self.nr_types is not None:

@@ -70,7 +70,7 @@ class SlideDraws:
         self._anywhere = Cells(empty)
         self._on_tissue = Cells(on_tissue if on_tissue.any() else empty)
         if self._on_tissue.count:
-            self.area_um2[0] = self._on_tissue.count * self._seen.mpp_work**2
+            self.area_um2[0] = self._on_tissue.count * self._seen.work_mpp**2
         for label in range(1, label_count):
             polygons = np.asarray(slide.shapes_of(label), object)
             if polygons.size:

@@ -213,7 +213,7 @@ def _smaller(request: TrainRequest, slides: Sequence[tuple[AnnotatedSlide, Side]
         frame = slide.slide.frame(finest or request.work_mpp)
         if max(frame.width, frame.height) < side:
             smaller.append(slide.name)
-            told = f"{slide.name} has {frame.width} x {frame.height} at {frame.mpp_work:.4g} um"
+            told = f"{slide.name} has {frame.width} x {frame.height} at {frame.work_mpp:.4g} um"
             largest = max(largest, (frame.width * frame.height, told))
     if {slide.name for slide in learn} <= set(smaller):
         raise TrainingError(

@@ -172,9 +172,9 @@ class PatchSampler:
             slide.slide.height_level0,
             answered * wanted.scale_y,
         )
-        mpp = wanted.mpp_work * warp.scale
+        mpp = wanted.work_mpp * warp.scale
         frame = wanted if warp.keeps_grid else _frame_to_warp(slide, mpp)
-        step = mpp / frame.mpp_work
+        step = mpp / frame.work_mpp
         read = warp.reads(side, step)
         x, y = round(x0 / frame.scale_x - read / 2), round(y0 / frame.scale_y - read / 2)
         rgb, truth = slide.read(frame, WorkBox(x, y, read, read), form.needs)

@@ -143,8 +143,8 @@ class Reader:
             raise ScaleError(pair.name, "has no um per pixel")
         truth, prediction = (self._meant(each) for each in (sides.reference, sides.prediction))
         regions = self._regions(truth, pair.name)
-        mpp_work = self._request.work_mpp or max(FINE_UM, place.mpp.mean)
-        frame = WorkFrame.over(*_size(place, sides), place.mpp, mpp_work)
+        work_mpp = self._request.work_mpp or max(FINE_UM, place.mpp.mean)
+        frame = WorkFrame.over(*_size(place, sides), place.mpp, work_mpp)
         return Case(
             name=pair.name,
             field=Field(pair.name, frame, truth, prediction, self._rules, regions),

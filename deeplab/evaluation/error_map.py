@@ -77,14 +77,14 @@ class ErrorMap:
             sums = np.add.reduceat(sums, rows.starts, axis=0)
             self._counts[place, rows.cells, columns.cells] += sums
 
-    def picture(self, mpp_work: float) -> ErrorPicture:
+    def picture(self, work_mpp: float) -> ErrorPicture:
         """What was counted: each cell in the mixture of the colours of its pixels."""
         shares = np.minimum(self._counts / self._cell**2, 1)
         colours = np.array([kind.colour for kind in KINDS], np.float64) - WHITE
         mixed = np.clip(np.tensordot(shares, colours, axes=(0, 0)) + WHITE, 0, 255)
         out = io.BytesIO()
         Image.fromarray(np.rint(mixed).astype(np.uint8)).save(out, "PNG")
-        return ErrorPicture(out.getvalue(), self._box.width * mpp_work / 1e3)
+        return ErrorPicture(out.getvalue(), self._box.width * work_mpp / 1e3)
 
 
 def _kinds(

@@ -202,7 +202,7 @@ class _Run:
             "params": {
                 "error_width_um": self._request.error_width_um,
                 "min_iou": self._request.min_iou,
-                "mpp_work": judged.score.mpp_work,
+                "work_mpp": judged.score.work_mpp,
             },
         }
         write_girder_json(path, Annotations(judged.layers, attributes, mpp))

@@ -73,7 +73,7 @@ class Field:
         if frame.width * frame.height > MOST_PIXELS:
             raise SlideError(
                 name,
-                f"has {frame.width} x {frame.height} pixels of {frame.mpp_work:.3g} um, more than a"
+                f"has {frame.width} x {frame.height} pixels of {frame.work_mpp:.3g} um, more than a"
                 " slide can have; something is drawn far off it, or work_mpp is too fine",
             )
         self.frame, self.area = frame, _area(name, frame, regions)

@@ -225,8 +225,8 @@ def _of_nuclei(nuclei: Sequence[UntypedObjects], classes: Sequence[str]) -> Iter
 
 def _of_pixels(scores: Sequence[SlideScore]) -> _Part:
     """Pixels of slides that were judged at different scales count by their area."""
-    names, finest = (BACKGROUND, *scores[0].classes), min(score.mpp_work for score in scores)
-    rows = [np.rint(score.confusion.counts * (score.mpp_work / finest) ** 2) for score in scores]
+    names, finest = (BACKGROUND, *scores[0].classes), min(score.work_mpp for score in scores)
+    rows = [np.rint(score.confusion.counts * (score.work_mpp / finest) ** 2) for score in scores]
     keys = [(name, metric) for metric in OF_LABELS for name in names]
     keys += [("", metric) for metric in OF_ALL]
 

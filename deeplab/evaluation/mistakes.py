@@ -30,7 +30,7 @@ class AreaErrors:
     """
 
     def __init__(self, field: Field, width_um: float) -> None:
-        self.reach = reach_of(width_um, field.frame.mpp_work)
+        self.reach = reach_of(width_um, field.frame.work_mpp)
         side = 2 * self.reach + 1
         self._disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         self._missed = SeamTracer(field.frame, field.area)
@@ -50,7 +50,7 @@ class AreaErrors:
         for label, name in enumerate(classes, start=1):
             for words, colour, traced in (("missed", MISSED, missed), ("false", FALSE, false)):
                 some = traced.get(label, [])
-                shapes = tuple(_area_shapes(some, mpp, self._frame.mpp_work))
+                shapes = tuple(_area_shapes(some, mpp, self._frame.work_mpp))
                 yield Layer(f"{words} {name}", colour, shapes, _areas_said(words, name, shapes))
 
     def _wide(self, labels: Labels) -> Labels:
@@ -84,9 +84,9 @@ def object_layers(name: str, unmatched: Unmatched, mpp: Mpp) -> Iterator[Layer]:
         yield Layer(f"{words} {name} objects", colour, shapes, count)
 
 
-def reach_of(width_um: float, mpp_work: float) -> int:
+def reach_of(width_um: float, work_mpp: float) -> int:
     """Half of the disc, work pixels, that must fit into an error for it to be shown."""
-    return max(0, round((width_um / mpp_work - 1) / 2))
+    return max(0, round((width_um / work_mpp - 1) / 2))
 
 
 def _by_label(traced: Iterable[TracedShape]) -> dict[int, list[TracedShape]]:
@@ -96,9 +96,9 @@ def _by_label(traced: Iterable[TracedShape]) -> dict[int, list[TracedShape]]:
     return found
 
 
-def _area_shapes(traced: Iterable[TracedShape], mpp: Mpp, mpp_work: float) -> Iterator[Shape]:
-    for shape in simplify(traced, mpp_work / 2, mpp):
-        yield Shape(shape.polygon, {"area_um2": round(shape.area_px_work * mpp_work**2, 1)})
+def _area_shapes(traced: Iterable[TracedShape], mpp: Mpp, work_mpp: float) -> Iterator[Shape]:
+    for shape in simplify(traced, work_mpp / 2, mpp):
+        yield Shape(shape.polygon, {"area_um2": round(shape.area_px_work * work_mpp**2, 1)})
 
 
 def _areas_said(words: str, name: str, shapes: Sequence[Shape]) -> str:

@@ -339,7 +339,7 @@ def _of_metric(metric: str, value: float) -> str:
 def _origin(figures: Figures, compared: Compared) -> Iterator[Markup]:
     yield tag("h2", "What was compared")
     request = compared.request
-    scales = sorted({f"{score.mpp_work:.3g}" for score in figures.scores})
+    scales = sorted({f"{score.work_mpp:.3g}" for score in figures.scores})
     yield described(
         {
             "reference": ", ".join(request.reference_layers)

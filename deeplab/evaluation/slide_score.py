@@ -51,7 +51,7 @@ class SlideScore:
         name: what people know it by.
         classes: of the labels 1, 2, ...
         confusion: in work pixels.
-        mpp_work: um per work pixel.
+        work_mpp: um per work pixel.
         borders: of each class.
         objects: of each class, areas in um2.
         centroids: of each class; None where they were not asked for.
@@ -64,7 +64,7 @@ class SlideScore:
     name: str
     classes: tuple[str, ...]
     confusion: Confusion
-    mpp_work: float
+    work_mpp: float
     borders: tuple[BorderTally, ...]
     objects: tuple[Agreement, ...]
     centroids: tuple[Detection, ...] | None = None
@@ -76,7 +76,7 @@ class SlideScore:
     @property
     def mm2(self) -> NDArray[np.float64]:
         """Area by true and predicted label, mm2."""
-        return np.asarray(self.confusion.counts * self.mpp_work**2 / 1e6)
+        return np.asarray(self.confusion.counts * self.work_mpp**2 / 1e6)
 
     def among(self, classes: tuple[str, ...]) -> SlideScore:
         """The same with the classes of further slides, which it has nothing of."""
@@ -175,7 +175,7 @@ def judge(
         if shows_areas:
             errors.add(each)
         told(done, case.field.block_count(block))
-    mpp_work = case.field.frame.mpp_work
+    work_mpp = case.field.frame.work_mpp
     found = [_compare_objects(case, name, request) for name in case.classes]
     layers = list(errors.layers(case.classes, case.mpp)) if shows_areas else []
     if request.error_layers != "areas":
@@ -186,13 +186,13 @@ def judge(
             name=case.name,
             classes=case.classes,
             confusion=pixels.confusion,
-            mpp_work=mpp_work,
-            borders=tuple(pixels.borders(mpp_work)),
+            work_mpp=work_mpp,
+            borders=tuple(pixels.borders(work_mpp)),
             objects=tuple(each.agreement for each in found),
             centroids=tuple(each.centroids for each in found) if request.centroid_um else None,
             nuclei=_compare_untyped(case, request) if request.centroid_um else None,
             remarks=(*case.truth.remarks, *case.prediction.remarks),
-            error_map=picture.picture(mpp_work) if request.output_report else None,
+            error_map=picture.picture(work_mpp) if request.output_report else None,
         ),
         layers=tuple(layer for layer in layers if layer.shapes),
     )
@@ -220,12 +220,12 @@ class _Pixels:
                 places = np.column_stack([x + block.core.x, y + block.core.y])
                 points[label - 1].append(places.astype(np.int32))  # the most that is kept of pixels
 
-    def borders(self, mpp_work: float) -> list[BorderTally]:
+    def borders(self, work_mpp: float) -> list[BorderTally]:
         """The distances between the borders of each class."""
         tallies = []
         for sides in zip(self._true, self._predicted, strict=True):
             true_um, predicted_um = (
-                (np.concatenate([np.empty((0, 2)), *points]) + 0.5) * mpp_work for points in sides
+                (np.concatenate([np.empty((0, 2)), *points]) + 0.5) * work_mpp for points in sides
             )
             distances = BorderDistances.of_points(true_um, predicted_um)
             tallies.append(

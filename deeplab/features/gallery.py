@@ -83,7 +83,7 @@ def _take(slide: Slide, polygon: Area, number: int, area_um2: float, colour: Rgb
     # Not finer than scanned by more than a screen shows well.
     side_um = max(ROOM * across_um, LEAST_UM, SIDE * slide.mpp.mean / 2)
     frame = slide.frame(side_um / SIDE)
-    side = math.ceil(side_um / frame.mpp_work)
+    side = math.ceil(side_um / frame.work_mpp)
     box = WorkBox(
         round(x / frame.scale_x) - side // 2, round(y / frame.scale_y) - side // 2, side, side
     )
@@ -107,6 +107,6 @@ def _take(slide: Slide, polygon: Area, number: int, area_um2: float, colour: Rgb
         x_level0=x,
         y_level0=y,
         area_um2=area_um2,
-        side_um=side * frame.mpp_work,
+        side_um=side * frame.work_mpp,
         jpeg=out.getvalue(),
     )

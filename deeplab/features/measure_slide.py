@@ -77,7 +77,7 @@ class SlideMeasurer:
             name=sample.name,
             slide=sample.slide,
             mpp=slide.mpp,
-            tissue_area_um2=float(np.count_nonzero(tissue.mask)) * tissue.frame.mpp_work**2,
+            tissue_area_um2=float(np.count_nonzero(tissue.mask)) * tissue.frame.work_mpp**2,
             tables=tables,
             layers=layers,
             colours={layer.name: layer.colour for layer in annotations.layers},
@@ -97,7 +97,7 @@ class SlideMeasurer:
             done += 1
             self.tick(done, count)
 
-        reading = PixelReading(mpp_work=self.request.work_mpp, staining=self.request.staining)
+        reading = PixelReading(work_mpp=self.request.work_mpp, staining=self.request.staining)
         columns = measure_windows(slide, np.concatenate(polygons), reading, tick)
         ends = np.cumsum([len(each) for each in polygons])[:-1]
         parts = {name: np.split(values, ends) for name, values in columns.items()}
@@ -154,7 +154,7 @@ def _remarks(
         return
     if slide.kind:
         yield f"its pixels are {slide.kind}; colours are those of its picture"
-    finest = slide.frame(max(request.work_mpp, slide.mpp.mean)).mpp_work
+    finest = slide.frame(max(request.work_mpp, slide.mpp.mean)).work_mpp
     if finest > 1.06 * request.work_mpp:
         yield (
             f"it was scanned and is read at {finest:.3g} um per pixel, coarser than "

@@ -27,7 +27,7 @@ FAINT = 20.0  # what is lighter is no nucleus, whatever the rest of the object
 
 
 def measure_nuclei(
-    haematoxylin: Floats, mask: NDArray[np.bool_], mpp_work: float
+    haematoxylin: Floats, mask: NDArray[np.bool_], work_mpp: float
 ) -> dict[str, float]:
     """Every one of `COLUMNS`; NaN where pixels are coarser than `MAX_MPP` or none is in the mask.
 
@@ -36,26 +36,26 @@ def measure_nuclei(
     Args:
         haematoxylin: (height, width), darkness from 0 to 255.
         mask: (height, width), the object.
-        mpp_work: um per pixel along x and y.
+        work_mpp: um per pixel along x and y.
     """
-    if mpp_work > MAX_MPP or not mask.any():
+    if work_mpp > MAX_MPP or not mask.any():
         return dict.fromkeys(COLUMNS, float("nan"))
-    nuclei = segment_nuclei(haematoxylin, mask, mpp_work)
+    nuclei = segment_nuclei(haematoxylin, mask, work_mpp)
     count = np.unique(nuclei[nuclei > 0]).size
-    area_mm2 = np.count_nonzero(mask) * mpp_work**2 / UM2_PER_MM2
-    values = count, np.count_nonzero(nuclei) * mpp_work**2, count / area_mm2
+    area_mm2 = np.count_nonzero(mask) * work_mpp**2 / UM2_PER_MM2
+    values = count, np.count_nonzero(nuclei) * work_mpp**2, count / area_mm2
     return dict(zip(COLUMNS, map(float, values), strict=True))
 
 
 def segment_nuclei(
-    haematoxylin: Floats, mask: NDArray[np.bool_], mpp_work: float
+    haematoxylin: Floats, mask: NDArray[np.bool_], work_mpp: float
 ) -> NDArray[np.int64]:
     """The number of the nucleus that each pixel belongs to, 0 for none, (height, width).
 
     Otsu's threshold of the object's stained pixels, then seeds and watersheds of their own by
     Al-Kofahi et al. 2010, IEEE Trans Biomed Eng 57:841.
     """
-    dark = gaussian_filter(haematoxylin, BLUR_UM / mpp_work)
+    dark = gaussian_filter(haematoxylin, BLUR_UM / work_mpp)
     stained = dark[mask & (dark > GLASS)]
     none = np.zeros(mask.shape, np.int64)
     if not stained.size:
@@ -68,10 +68,10 @@ def segment_nuclei(
     nuclei = detect_nuclei_kofahi(
         255 - dark,
         foreground,
-        MIN_RADIUS_UM / mpp_work,
-        MAX_RADIUS_UM / mpp_work,
-        math.ceil(MIN_AREA_UM2 / mpp_work**2),
-        APART_UM / mpp_work,
+        MIN_RADIUS_UM / work_mpp,
+        MAX_RADIUS_UM / work_mpp,
+        math.ceil(MIN_AREA_UM2 / work_mpp**2),
+        APART_UM / work_mpp,
     )
     # It smooths the edge, beyond the object too.
     return np.where(mask, nuclei, 0).astype(np.int64)

@@ -30,14 +30,14 @@ MAGENTA = Parameters(
 
 
 def measure_pixels(
-    rgb: Rgb, mask: NDArray[np.bool_], *, mpp_work: float, staining: Staining
+    rgb: Rgb, mask: NDArray[np.bool_], *, work_mpp: float, staining: Staining
 ) -> dict[str, float]:
     """Every one of `COLUMNS` of the pixels in the mask; NaN where there is none.
 
     Args:
         rgb: (height, width, 3), a window around the object.
         mask: (height, width), the object.
-        mpp_work: um per pixel along x and y.
+        work_mpp: um per pixel along x and y.
         staining: "he" has no columns of PAS, "pas" none of eosin: they are NaN.
 
     Raises:
@@ -55,9 +55,9 @@ def measure_pixels(
         found[f"{name}_mean"] = float(values[mask].mean())
         found[f"{name}_std"] = float(values[mask].std())
     found |= texture.measure_texture(grey, mask)
-    found |= nuclei.measure_nuclei(darkness[STAINS[0]], mask, mpp_work)
+    found |= nuclei.measure_nuclei(darkness[STAINS[0]], mask, work_mpp)
     if staining == "pas":
-        found |= _positive(rgb[mask], mpp_work)
+        found |= _positive(rgb[mask], work_mpp)
     return found
 
 
@@ -67,8 +67,8 @@ def _colours(values: NDArray[np.float64]) -> dict[str, float]:
     return dict(zip(_COLOURS, np.column_stack(rows).ravel().tolist(), strict=True))
 
 
-def _positive(pixels: NDArray[np.uint8], mpp_work: float) -> dict[str, float]:
+def _positive(pixels: NDArray[np.uint8], work_mpp: float) -> dict[str, float]:
     """`_PAS` of pixels (n, 3)."""
     _, kinds = count_image(pixels[:, None], MAGENTA)
     count = np.count_nonzero(kinds)
-    return dict(zip(_PAS, (count * mpp_work**2, count / len(pixels)), strict=True))
+    return dict(zip(_PAS, (count * work_mpp**2, count / len(pixels)), strict=True))

@@ -30,9 +30,9 @@ BAND = 512  # work pixels: objects are read in bands of this height, from left t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelReading:
-    """How pixels are read: `mpp_work` um each, where the slide is as fine and the window allows."""
+    """How pixels are read: `work_mpp` um each, where the slide is as fine and the window allows."""
 
-    mpp_work: float
+    work_mpp: float
     staining: Staining
 
 
@@ -45,7 +45,7 @@ def measure_windows(
     """Every one of `COLUMNS`, (n,) each, of polygons in level-0 pixels.
 
     `read_mpp` is the um per pixel at which an object was read: an object too large for a window of
-    `MAX_PIXELS` is read at two, four, ... times `reading.mpp_work`. NaN where no pixel's centre
+    `MAX_PIXELS` is read at two, four, ... times `reading.work_mpp`. NaN where no pixel's centre
     lies in the object.
 
     Args:
@@ -58,7 +58,7 @@ def measure_windows(
         SlideError, ServerError: a part of the slide cannot be read.
     """
     rows = np.full((len(polygons), len(COLUMNS)), np.nan)
-    order = _by_place(polygons, BAND * reading.mpp_work / slide.mpp.y)
+    order = _by_place(polygons, BAND * reading.work_mpp / slide.mpp.y)
 
     def measure(place: int) -> list[float]:
         return _measure(slide, polygons[place], reading)
@@ -90,7 +90,7 @@ def _by_place(polygons: NDArray[np.object_], band_level0: float) -> list[int]:
 
 
 def _measure(slide: Slide, polygon: Area, reading: PixelReading) -> list[float]:
-    frame, box = _window(slide, polygon, reading.mpp_work)
+    frame, box = _window(slide, polygon, reading.work_mpp)
     mask = np.zeros((box.height, box.width), np.uint8)
     fill_polygon(
         mask,
@@ -106,17 +106,17 @@ def _measure(slide: Slide, polygon: Area, reading: PixelReading) -> list[float]:
     found = pixels.measure_pixels(
         slide.read(frame, box),
         mask.astype(np.bool_),
-        mpp_work=frame.mpp_work,
+        work_mpp=frame.work_mpp,
         staining=reading.staining,
     )
-    return [frame.mpp_work, *(found[name] for name in pixels.COLUMNS)]
+    return [frame.work_mpp, *(found[name] for name in pixels.COLUMNS)]
 
 
-def _window(slide: Slide, polygon: Area, mpp_work: float) -> tuple[WorkFrame, WorkBox]:
+def _window(slide: Slide, polygon: Area, work_mpp: float) -> tuple[WorkFrame, WorkBox]:
     """The part of the slide around a polygon, at the finest scale at which it is small enough."""
     left, top, right, bottom = polygon.bounds
     around = Level0Box(left, top, right - left, bottom - top)
-    mpp = max(mpp_work, slide.mpp.mean)  # finer than it was scanned there is nothing to see
+    mpp = max(work_mpp, slide.mpp.mean)  # finer than it was scanned there is nothing to see
     while True:
         frame = slide.frame(mpp)
         box = frame.to_work(around).intersection(frame.box)

@@ -2,7 +2,7 @@
 
 Level 0 is the slide as scanned: x to the right, y down, the pixel (0, 0) covers [0, 1) x [0, 1), so
 corners, not centres, have whole coordinates. The work frame is the grid a network sees: square
-pixels of `mpp_work` um, its origin on the slide's top left corner.
+pixels of `work_mpp` um, its origin on the slide's top left corner.
 """
 
 from __future__ import annotations
@@ -117,30 +117,30 @@ class WorkFrame:
     scale_y: float
     width: int
     height: int
-    mpp_work: float
+    work_mpp: float
 
     @classmethod
-    def over(cls, width_level0: int, height_level0: int, mpp: Mpp, mpp_work: float) -> Self:
-        """The frame of `mpp_work` um per pixel over a slide of the given size and scale.
+    def over(cls, width_level0: int, height_level0: int, mpp: Mpp, work_mpp: float) -> Self:
+        """The frame of `work_mpp` um per pixel over a slide of the given size and scale.
 
-        A scale within 5 % of a power of two of level 0 is taken as that power of two, `mpp_work`
+        A scale within 5 % of a power of two of level 0 is taken as that power of two, `work_mpp`
         changing accordingly: scanners differ by as much, and pixels are then read as they are.
         """
-        if not (math.isfinite(mpp_work) and mpp_work > 0):
-            raise ConfigError("um per pixel", mpp_work, "a number above 0")
-        scale = mpp_work / mpp.mean
+        if not (math.isfinite(work_mpp) and work_mpp > 0):
+            raise ConfigError("um per pixel", work_mpp, "a number above 0")
+        scale = work_mpp / mpp.mean
         snapped = snap(scale)
         if snapped is not None and math.isclose(mpp.x, mpp.y, rel_tol=0.01):
             scale_x = scale_y = snapped
-            mpp_work = snapped * mpp.mean
+            work_mpp = snapped * mpp.mean
         else:
-            scale_x, scale_y = mpp_work / mpp.x, mpp_work / mpp.y
+            scale_x, scale_y = work_mpp / mpp.x, work_mpp / mpp.y
         return cls(
             scale_x=scale_x,
             scale_y=scale_y,
             width=max(1, math.ceil(width_level0 / scale_x - 1e-9)),
             height=max(1, math.ceil(height_level0 / scale_y - 1e-9)),
-            mpp_work=mpp_work,
+            work_mpp=work_mpp,
         )
 
     @property
@@ -151,7 +151,7 @@ class WorkFrame:
     @property
     def um2_per_level0_pixel(self) -> float:
         """Area of one level-0 pixel, um2."""
-        return self.mpp_work**2 / (self.scale_x * self.scale_y)
+        return self.work_mpp**2 / (self.scale_x * self.scale_y)
 
     def to_level0(self, box: WorkBox) -> Level0Box:
         """The part of level 0 that the work pixels of `box` cover."""

@@ -25,7 +25,7 @@ class HeatmapGrid:
 
     def __init__(self, classes: ClassList, frame: WorkFrame, cell_um: float) -> None:
         self._classes, self._frame = classes, frame
-        self._cell_work = max(1.0, cell_um / frame.mpp_work)
+        self._cell_work = max(1.0, cell_um / frame.work_mpp)
         rows = math.ceil(frame.height / self._cell_work)
         columns = math.ceil(frame.width / self._cell_work)
         self._sums = np.zeros((rows, columns, classes.label_count), np.float32)

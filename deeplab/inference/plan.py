@@ -31,7 +31,7 @@ def work_frame(request: SegmentRequest, card: Card, slide: Slide) -> WorkFrame:
         ScaleError: the model's scale is not known, or the slide or the scale asked for is not one
             that the model was trained for.
     """
-    mpp = request.work_mpp or card.mpp_work or 0.0
+    mpp = request.work_mpp or card.work_mpp or 0.0
     if request.wsi_downsample:
         mpp = request.wsi_downsample * slide.mpp.mean
     if not mpp:
@@ -41,7 +41,7 @@ def work_frame(request: SegmentRequest, card: Card, slide: Slide) -> WorkFrame:
             "give work_mpp or wsi_downsample",
         )
     if not card.accepts_mpp(mpp):
-        low, high = card.mpp_range or (card.mpp_work, card.mpp_work)
+        low, high = card.mpp_range or (card.work_mpp, card.work_mpp)
         raise ScaleError(
             slide.name,
             f"would be read at {mpp:.3g} um per pixel, but the model was trained for "

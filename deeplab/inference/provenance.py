@@ -38,7 +38,7 @@ def provenance(
             "notice": card.notice,
         },
         "slide": {"name": slide.name, "reader": slide.reader, "mpp": slide.mpp.mean},
-        "mpp_work": frame.mpp_work,
+        "work_mpp": frame.work_mpp,
         "runtime": runtime,
     }
 

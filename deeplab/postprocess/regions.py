@@ -13,7 +13,7 @@ from deeplab.geometry.frames import WorkFrame
 
 def area_um2(shape: TracedShape, frame: WorkFrame) -> float:
     """What the pixels of a shape cover, um2."""
-    return shape.area_px_work * frame.mpp_work**2
+    return shape.area_px_work * frame.work_mpp**2
 
 
 def drop_small(

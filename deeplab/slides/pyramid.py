@@ -188,13 +188,13 @@ class PyramidSlide:
         """What the pixels are where they are not RGB bytes, as "5 channels, 16 bit"; else empty."""
         return self._reader.kind
 
-    def frame(self, mpp_work: float) -> WorkFrame:
-        """The grid of pixels of `mpp_work` um over this slide.
+    def frame(self, work_mpp: float) -> WorkFrame:
+        """The grid of pixels of `work_mpp` um over this slide.
 
         Raises:
-            ConfigError: `mpp_work` is not a number above 0.
+            ConfigError: `work_mpp` is not a number above 0.
         """
-        return WorkFrame.over(self.width_level0, self.height_level0, self.mpp, mpp_work)
+        return WorkFrame.over(self.width_level0, self.height_level0, self.mpp, work_mpp)
 
     def read(self, frame: WorkFrame, box: WorkBox) -> Rgb:
         """The pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.

@@ -53,8 +53,8 @@ class Slide(Protocol):
     def kind(self) -> str:
         """What the pixels are where they are not RGB bytes, as "5 channels, 16 bit"; else empty."""
 
-    def frame(self, mpp_work: float) -> WorkFrame:
-        """The grid of pixels of `mpp_work` um over this slide."""
+    def frame(self, work_mpp: float) -> WorkFrame:
+        """The grid of pixels of `work_mpp` um over this slide."""
 
     def read(self, frame: WorkFrame, box: WorkBox) -> NDArray[np.uint8]:
         """The pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.

@@ -58,7 +58,7 @@ def tissue_mask(slide: Slide, *, margin_um: float = MARGIN_UM) -> TissueMask:
     frame = slide.frame(_thumbnail_mpp(slide))
     rgb = slide.read(frame, frame.box)
     found = find_tissue(rgb)
-    reach = max(1, math.ceil(margin_um / frame.mpp_work))
+    reach = max(1, math.ceil(margin_um / frame.work_mpp))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     grown = cv2.dilate(found.astype(np.uint8), disc)
     return TissueMask(grown.astype(np.bool_), frame)

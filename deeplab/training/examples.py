@@ -99,13 +99,13 @@ def region_panels(
     """
     prediction = region.prediction
     rgb, truth = slide.read(region.frame, region.box, prediction.keys())
-    bar_um = _bar_um(region.box.width * region.frame.mpp_work)
+    bar_um = _bar_um(region.box.width * region.frame.work_mpp)
     panels = three_panels(
         rgb,
         truth=truth,
         prediction=prediction,
         classes=classes,
-        bar_px=bar_um / region.frame.mpp_work,
+        bar_px=bar_um / region.frame.work_mpp,
     )
     return panels, bar_um
 

@@ -55,7 +55,7 @@ class ReportFacts:
     Attributes:
         model: name of the model's file.
         classes: 1, 2, ...
-        mpp_work: um per pixel at which the model works.
+        work_mpp: um per pixel at which the model works.
         mpp_range: least and greatest at which it may be run.
         source: where the slides were found.
         slides: that were learnt from or held out.
@@ -80,7 +80,7 @@ class ReportFacts:
 
     model: str
     classes: ClassList
-    mpp_work: float
+    work_mpp: float
     mpp_range: tuple[float, float] | None = None
     source: str = ""
     slides: tuple[SlideFact, ...] = ()

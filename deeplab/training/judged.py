@@ -67,13 +67,13 @@ def judged_slide(slide: AnnotatedSlide, card: Card, *, most_px: int, seed: int) 
     Raises:
         SlideError, ServerError: as reading the slide does.
     """
-    if card.mpp_work is None:
+    if card.work_mpp is None:
         raise ValueError("the card of a training says its um per pixel")
-    frame = slide.slide.frame(card.mpp_work)
+    frame = slide.slide.frame(card.work_mpp)
     plan = _plan(slide, card, frame)
     if plan is None:
         return JudgedSlide(slide=slide, frame=frame, slots=(), region_px=0)
-    coarse = slide.slide.frame(card.mpp_work * COARSE)
+    coarse = slide.slide.frame(card.work_mpp * COARSE)
     found: list[tuple[TileSlot, bool, frozenset[int]]] = []
     for slot in plan:
         box = coarse.to_work(frame.to_level0(slot.write)).intersection(coarse.box)

@@ -55,7 +55,7 @@ def _of_the_slides(facts: ReportFacts, found: Validation) -> Iterator[str]:
     cut = [slide for slide in found.slides if slide.chosen_px < slide.region_px]
     if cut:
         seen, whole = (
-            sum(getattr(slide, name) * slide.mpp_work**2 for slide in cut) / 1e6
+            sum(getattr(slide, name) * slide.work_mpp**2 for slide in cut) / 1e6
             for name in ("chosen_px", "region_px")
         )
         yield (

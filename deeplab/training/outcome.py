@@ -104,7 +104,7 @@ def facts_of(ended: Ended) -> ReportFacts:
     return ReportFacts(
         model=request.output_model.name,
         classes=card.classes,
-        mpp_work=card.mpp_work or request.work_mpp,
+        work_mpp=card.work_mpp or request.work_mpp,
         mpp_range=card.mpp_range,
         source=Path(request.source).name,
         slides=tuple(slide_fact(slide, card.classes.names) for slide in opened.census.slides),

@@ -80,7 +80,7 @@ def _opening(facts: ReportFacts) -> Iterator[Markup]:
 
 def _lead(facts: ReportFacts) -> str:
     names = listed(facts.classes.names)
-    said = f"The model outlines {names} at {facts.mpp_work:.3g} µm per pixel."
+    said = f"The model outlines {names} at {facts.work_mpp:.3g} µm per pixel."
     learnt = facts.on("train")
     if learnt:
         said += f" It learnt from {_slides_of_patients(learnt)} in {facts.kept_step:,} steps."
@@ -212,10 +212,10 @@ def _settings(facts: ReportFacts) -> Iterator[Markup]:
 
 def _use(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("h2", "How to use the model")
-    low, high = facts.mpp_range or (facts.mpp_work, facts.mpp_work)
+    low, high = facts.mpp_range or (facts.work_mpp, facts.work_mpp)
     yield tag(
         "p",
-        f"It works at {facts.mpp_work:.3g} µm per pixel and reads slides at that scale by itself. "
+        f"It works at {facts.work_mpp:.3g} µm per pixel and reads slides at that scale by itself. "
         f"It may be run at {low:.3g} to {high:.3g} µm per pixel; elsewhere it is refused. In "
         "HistomicsUI choose the task SegmentWSI and this model; on a command line:",
     )

@@ -157,8 +157,8 @@ def _slide_by_slide(facts: ReportFacts, found: Validation) -> Iterator[Markup]:
                 patient.get(score.slide) or NOTHING,
                 as_score(score.tally.score),
                 *(as_score(value) for value in score.tally.class_scores),
-                as_mm2(score.chosen_px * score.mpp_work**2 / 1e6),
-                as_mm2(score.region_px * score.mpp_work**2 / 1e6),
+                as_mm2(score.chosen_px * score.work_mpp**2 / 1e6),
+                as_mm2(score.region_px * score.work_mpp**2 / 1e6),
             ]
             for score in sorted(found.slides, key=lambda each: each.tally.score)
         ],
@@ -208,7 +208,7 @@ def _mm2_by_label(found: Validation) -> list[float]:
     total = [0.0] * len(found.nothing.confused)
     for slide in found.slides:
         for label, pixels in enumerate(slide.tally.confused.sum(axis=1).tolist()):
-            total[label] += pixels * slide.mpp_work**2 / 1e6
+            total[label] += pixels * slide.work_mpp**2 / 1e6
     return total
 
 

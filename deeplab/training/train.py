@@ -300,7 +300,7 @@ def make_card(
     return Card(
         config=config,
         classes=classes,
-        mpp_work=work_mpp,
+        work_mpp=work_mpp,
         mpp_range=(min(seen) / SCALE_MARGIN, max(seen) * SCALE_MARGIN),
         halo=tiling.halo,
         tile=tiling.side_with(tiling.halo, most=MAX_TILE),

@@ -101,7 +101,7 @@ class Validator:
         return SlideScore(
             slide=judged.slide.name,
             tally=reduce(add, (piece.tally for piece in pieces), self._nothing),
-            mpp_work=judged.frame.mpp_work,
+            work_mpp=judged.frame.work_mpp,
             chosen_px=judged.chosen_px,
             region_px=judged.region_px,
         )

@@ -97,14 +97,14 @@ class SlideScore:
     Attributes:
         slide: its name.
         tally: of all that was judged on it.
-        mpp_work: um per pixel at which it was judged.
+        work_mpp: um per pixel at which it was judged.
         chosen_px: work pixels of the tiles that were looked at.
         region_px: work pixels of all tiles over what was annotated.
     """
 
     slide: str
     tally: Tally
-    mpp_work: float
+    work_mpp: float
     chosen_px: int
     region_px: int
 

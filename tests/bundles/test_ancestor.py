@@ -73,7 +73,7 @@ def test_a_zip_is_a_model_also_when_it_is_inside_a_folder(
     # 400 pixels were 25 cells of image pooling; so are 385.
     assert bundle.card.config == CONFIG
     assert bundle.card.classes.names == ("glomerulus", "arteriole")
-    assert bundle.card.mpp_work is None
+    assert bundle.card.work_mpp is None
     tiles = noise_tile(65)
     np.testing.assert_array_equal(
         bundle.network(tiles)["semantic_logits"],
@@ -96,7 +96,7 @@ def test_its_card_tells_the_classes_before_it_is_loaded(folder: Path, tmp_path: 
     for path in (folder, zipped(folder, tmp_path / "model.zip", "sub/")):
         card = read_card(path)
         assert card.classes.names == ("glomerulus", "arteriole")
-        assert card.mpp_work is None
+        assert card.work_mpp is None
         assert card.config.crop_size == 385
 
 

@@ -84,7 +84,7 @@ def test_the_card_says_what_was_averaged_and_claims_no_figures(folder, tmp_path)
             {"classes": ClassList.named(["vessel", "glomerulus"])},
             "its list of classes is vessel, glomerulus, there it is glomerulus, vessel",
         ),
-        ({"mpp_work": 0.45}, "its um per pixel is 0.45, there it is 0.5"),
+        ({"work_mpp": 0.45}, "its um per pixel is 0.45, there it is 0.5"),
     ],
 )
 def test_models_that_are_not_alike_have_no_mean(folder, tmp_path, changes, sentence):

@@ -9,10 +9,15 @@ from tests.bundles.tiny_models import TINY, tiny_card
 
 
 @pytest.mark.parametrize(
-    "card", [tiny_card(), tiny_card(mpp_work=None, mpp_range=None, training={}, metrics={})]
+    "card", [tiny_card(), tiny_card(work_mpp=None, mpp_range=None, training={}, metrics={})]
 )
 def test_text_and_back_is_the_same_card(card: Card):
     assert card_from_json(card_to_json(card), "m.zip") == card
+
+
+def test_the_first_bundles_word_for_the_um_per_pixel_is_read():
+    first = card_to_json(tiny_card()).replace('"work_mpp"', '"mpp_work"')
+    assert card_from_json(first, "m.zip") == tiny_card()
 
 
 def test_every_field_of_the_card_is_in_its_text():
@@ -30,8 +35,8 @@ def test_every_field_of_the_card_is_in_its_text():
         ({"classes": [{"name": "a", "colour": "red"}] * 2}, "colour must be #rrggbb"),
         ({"classes": [{"name": "a", "colour": "#ff0000"}]}, "classes must be 2 names"),
         ({"classes": [{"name": "a"}]}, "class must be a name and a colour"),
-        ({"mpp_work": "0.5"}, "mpp_work must be a number"),
-        ({"mpp_work": 2}, "mpp_work must be from 0.4 to 0.6"),
+        ({"work_mpp": "0.5"}, "work_mpp must be a number"),
+        ({"work_mpp": 2}, "work_mpp must be from 0.4 to 0.6"),
         ({"mpp_range": [1]}, "mpp_range must be two numbers"),
         ({"mpp_range": [0.6, 0.4]}, "mpp_range must be two rising"),
         ({"tile": 512}, "tile must be a multiple of 16 plus 1, but is 512"),
@@ -62,8 +67,8 @@ HUGE = 10**999
         {"tile": HUGE},
         {"tile": -HUGE},
         {"halo": HUGE},
-        {"mpp_work": HUGE},
-        {"mpp_work": -0.5},
+        {"work_mpp": HUGE},
+        {"work_mpp": -0.5},
         {"mpp_range": [HUGE, HUGE]},
         {"metrics": {"dice": HUGE}},
         {"classes": [{"name": "a", "colour": "#ff0000"}] * 20_000},
@@ -106,7 +111,7 @@ def test_text_that_is_no_card_is_refused(text: str | bytes):
         card_from_json(text, "m.zip")
 
 
-@pytest.mark.parametrize("name", ["family", "config", "classes", "mpp_work"])
+@pytest.mark.parametrize("name", ["family", "config", "classes", "work_mpp"])
 def test_a_card_without_what_it_needs_is_refused(name: str):
     value = json.loads(card_to_json(tiny_card()))
     del value[name]
@@ -121,7 +126,7 @@ def test_a_card_accepts_the_scales_it_states_and_two_percent_of_rounding():
     ]  # fmt: skip
     only = tiny_card(mpp_range=None)
     assert [only.accepts_mpp(mpp) for mpp in (0.48, 0.5, 0.505)] == [False, True, True]
-    assert tiny_card(mpp_work=None, mpp_range=None).accepts_mpp(8)
+    assert tiny_card(work_mpp=None, mpp_range=None).accepts_mpp(8)
 
 
 def test_a_card_made_in_code_is_checked_as_well():

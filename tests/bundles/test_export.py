@@ -66,7 +66,7 @@ def test_onnx_gives_the_bundles_logits_and_labels_at_any_size(model: Path, tmp_p
         maps = dict(zip(names, session.run(None, {"rgb": tiles}), strict=True))
         check_maps(model, tiles, maps)
     card = json.loads(session.get_modelmeta().custom_metadata_map["deeplab_card"])
-    assert card["mpp_work"] == 0.5
+    assert card["work_mpp"] == 0.5
 
 
 def test_what_is_not_installed_is_named_with_its_cure(

@@ -70,7 +70,7 @@ def test_an_imported_network_is_saved_and_loaded_with_every_number(tmp_path: Pat
     assert "HoVer-Net (fast) on preact_resnet50, no types" in said
     assert "classes: background, nucleus" in said
     bundle = load_bundle(tmp_path / "m.zip")
-    assert bundle.card.mpp_work == 0.25
+    assert bundle.card.work_mpp == 0.25
     assert bundle.card.config.convention == "original"
     weights = named_weights(bundle.network)
     assert list(weights) == list(values())

@@ -82,7 +82,7 @@ def test_a_checkpoint_becomes_a_bundle_of_equal_logits(prefix: Path, tmp_path: P
     assert card.config == CONFIG
     assert card.classes.names == ("gland", "vessel")
     assert [entry.colour for entry in card.classes] == [(255, 0, 0), (0, 255, 0)]
-    assert (card.mpp_work, card.halo) == (0.5, 64)
+    assert (card.work_mpp, card.halo) == (0.5, 64)
     said = capsys.readouterr().out
     assert "imported DeepLabV3+ on mobilenet_v2, output stride 16" in said
     assert "1 global_step, 1 of MobilenetV2's classifier" in said
@@ -129,7 +129,7 @@ def test_a_frozen_graph_becomes_a_bundle_of_equal_logits(graph: Path, tmp_path: 
         ([*RATES, "--classes", "a"], "must be 2 names, or 3 with the background's first"),
         ([*RATES, "--colours", "#fff"], "colours must be 2, one a class"),
         ([*RATES, "--colours", "blue"], "colour must be #rrggbb"),
-        ([*RATES, "--mpp-work", "-1"], "mpp_work must be from 0 to 1000"),
+        ([*RATES, "--mpp-work", "-1"], "work_mpp must be from 0 to 1000"),
         (["--crop-size", "large"], "invalid int value: 'large'; see deeplab import-checkpoint"),
     ],
 )

@@ -24,7 +24,7 @@ def tiny_card(**changes: object) -> Card:
         **{
             "config": TINY,
             "classes": ClassList.named(["glomerulus", "vessel"]),
-            "mpp_work": 0.5,
+            "work_mpp": 0.5,
             "mpp_range": (0.4, 0.6),
             "tile": 129,
             "halo": 16,

@@ -101,7 +101,7 @@ LAYER = st.sampled_from(["a", "A ", "b", "other b", "ignore", "finished", "nobod
     st.tuples(st.integers(-10, 60), st.integers(-10, 60)),
 )
 def test_labels_are_those_of_a_painter_who_asks_the_rules_at_every_pixel(
-    drawn, unannotated, exhaustive, mpp_work, corner
+    drawn, unannotated, exhaustive, work_mpp, corner
 ):
     shapes = {"a": [shapely.box(40, 40, 44, 44)]}
     for name, points in drawn:
@@ -116,7 +116,7 @@ def test_labels_are_those_of_a_painter_who_asks_the_rules_at_every_pixel(
     )
     tissue = np.indices((12, 12)).sum(axis=0) % 3 > 0
     slide = labelled(GREY, shapes, rules, tissue=tissue)
-    frame = slide.slide.frame(mpp_work)
+    frame = slide.slide.frame(work_mpp)
     box = WorkBox(*corner, 30, 20)
     labels = slide.labels(frame, box)
     for row in range(box.height):

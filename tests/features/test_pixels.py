@@ -33,7 +33,7 @@ def painted(colour, size=60):
 
 
 def all_of(rgb, **settings):
-    given_ = {"mpp_work": 0.5, "staining": "he"} | settings
+    given_ = {"work_mpp": 0.5, "staining": "he"} | settings
     return measure_pixels(rgb, np.ones(rgb.shape[:2], bool), **given_)
 
 
@@ -42,7 +42,7 @@ def test_colours_are_those_in_the_mask_alone():
     rgb[1, 1], rgb[1, 2] = (10, 20, 30), (30, 20, 90)
     mask = np.zeros((4, 4), bool)
     mask[1, 1:3] = True
-    found = measure_pixels(rgb, mask, mpp_work=0.5, staining="he")
+    found = measure_pixels(rgb, mask, work_mpp=0.5, staining="he")
     read = {
         name: [found[f"{name}_{of}"] for of in ("mean", "std", "min", "max")]
         for name in ("red", "green", "blue")
@@ -73,7 +73,7 @@ def test_each_staining_has_its_own_columns():
 def test_magenta_is_pas_positive_and_haematoxylin_is_not():
     rgb = painted(pas(60, 0), 40)
     rgb[:10, :20] = pas(0, 50)
-    found = all_of(rgb, staining="pas", mpp_work=0.5)
+    found = all_of(rgb, staining="pas", work_mpp=0.5)
     assert found["pas_positive_area_um2"] == 10 * 20 * 0.25
     assert found["pas_positive_share"] == 10 * 20 / 40**2
     assert all_of(painted(255), staining="pas")["pas_positive_area_um2"] == 0
@@ -90,12 +90,12 @@ def with_nuclei(places, radius_px, size=160):
 PLACES = [(30, 30), (80, 40), (120, 110), (40, 120), (137, 110)]
 
 
-@pytest.mark.parametrize("mpp_work", [0.25, 0.5])
-def test_nuclei_are_counted_at_any_fine_scale(mpp_work):
-    scale = round(0.5 / mpp_work)
+@pytest.mark.parametrize("work_mpp", [0.25, 0.5])
+def test_nuclei_are_counted_at_any_fine_scale(work_mpp):
+    scale = round(0.5 / work_mpp)
     places = [(x * scale, y * scale) for x, y in PLACES]
     rgb = with_nuclei(places, 7 * scale, 160 * scale)
-    found = all_of(rgb, mpp_work=mpp_work)
+    found = all_of(rgb, work_mpp=work_mpp)
     area = 5 * math.pi * 3.5**2
     assert found["nucleus_count"] == 5
     assert found["nucleus_area_um2"] == pytest.approx(area, rel=0.15)
@@ -106,7 +106,7 @@ def test_only_nuclei_inside_count():
     rgb = with_nuclei(PLACES, 7)
     mask = np.zeros(rgb.shape[:2], bool)
     mask[:80] = True
-    found = measure_pixels(rgb, mask, mpp_work=0.5, staining="he")
+    found = measure_pixels(rgb, mask, work_mpp=0.5, staining="he")
     assert found["nucleus_count"] == 2
     assert found["nucleus_density_per_mm2"] == pytest.approx(2 / (0.08 * 0.04))
 
@@ -123,20 +123,20 @@ def test_faint_speckles_are_no_nuclei():
 
 
 def test_where_pixels_are_coarse_nuclei_are_not_known():
-    found = all_of(with_nuclei(PLACES, 7), mpp_work=2)
+    found = all_of(with_nuclei(PLACES, 7), work_mpp=2)
     assert math.isnan(found["nucleus_count"])
     assert not math.isnan(found["haralick_asm_mean"])
 
 
 def test_an_empty_mask_has_no_number():
-    found = measure_pixels(noise(9, 9), np.zeros((9, 9), bool), mpp_work=0.5, staining="pas")
+    found = measure_pixels(noise(9, 9), np.zeros((9, 9), bool), work_mpp=0.5, staining="pas")
     assert tuple(found) == COLUMNS
     assert all(map(math.isnan, found.values()))
 
 
 def test_a_mask_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"a mask of \(8, 9\) on a window of \(9, 9\)"):
-        measure_pixels(noise(9, 9), np.ones((8, 9), bool), mpp_work=0.5, staining="he")
+        measure_pixels(noise(9, 9), np.ones((8, 9), bool), work_mpp=0.5, staining="he")
 
 
 @settings(max_examples=40, deadline=None)
@@ -147,10 +147,10 @@ def test_a_mask_of_another_size_is_refused():
     st.sampled_from(["he", "pas"]),
     st.floats(0.1, 2),
 )
-def test_no_small_object_is_an_error(width, height, seed, staining, mpp_work):
+def test_no_small_object_is_an_error(width, height, seed, staining, work_mpp):
     rng = np.random.default_rng(seed)
     rgb = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
     mask = rng.random((height, width)) < 0.7
-    found = measure_pixels(rgb, mask, mpp_work=mpp_work, staining=staining)
+    found = measure_pixels(rgb, mask, work_mpp=work_mpp, staining=staining)
     assert tuple(found) == COLUMNS
     assert math.isnan(found["red_mean"]) != mask.any()

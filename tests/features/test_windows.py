@@ -16,7 +16,7 @@ from tests.features.drawn import disc
 from tests.slides_for_tests import PURPLE, tissue
 
 HALF = Mpp.square(0.5)
-READING = PixelReading(mpp_work=0.5, staining="he")
+READING = PixelReading(work_mpp=0.5, staining="he")
 
 
 def painted(side=600, mpp=HALF):

@@ -33,7 +33,7 @@ def balanced_model(path, rgb):
     spread = found.std(axis=0)
     logits.set_weights([kernel * 5 / spread, -np.median(found, axis=0) * 5 / spread])
     card = Card(
-        config=CONFIG, classes=CLASSES, mpp_work=0.5, mpp_range=(0.4, 0.6), tile=257, halo=48
+        config=CONFIG, classes=CLASSES, work_mpp=0.5, mpp_range=(0.4, 0.6), tile=257, halo=48
     )
     save_bundle(network, card, path)
     return path

@@ -55,7 +55,7 @@ def labels(slide, folder, **settings):
 def on_tissue(slide, canvas):
     with open_slide(slide) as opened:
         found = tissue_mask(opened, margin_um=0)
-        frame = opened.frame(read_card(MODEL).mpp_work)
+        frame = opened.frame(read_card(MODEL).work_mpp)
     rows = (np.arange(canvas.shape[0]) * frame.scale_y / found.frame.scale_y).astype(int)
     columns = (np.arange(canvas.shape[1]) * frame.scale_x / found.frame.scale_x).astype(int)
     return found.mask[np.ix_(rows, columns)]
@@ -105,7 +105,7 @@ def test_the_mirror_image_of_a_slide_gets_the_mirror_image_of_its_labels(tmp_pat
                 write_tiff(
                     tmp_path / f"{name}{way}.tiff",
                     rgb[:, ::way],
-                    mpp=read_card(MODEL).mpp_work,
+                    mpp=read_card(MODEL).work_mpp,
                     compression="deflate",
                 ),
                 tmp_path / f"{name}{way}",

@@ -103,7 +103,7 @@ def test_the_card_says_what_was_done(trained):
     card = read_card(trained.model)
     assert card.classes.names == ("lesion",)
     assert card.config.crop_size == 65
-    assert (card.mpp_work, card.training["steps"]) == (0.5, 160)
+    assert (card.work_mpp, card.training["steps"]) == (0.5, 160)
     assert card.metrics["dice lesion"] == pytest.approx(trained.metrics["dice lesion"], abs=1e-3)
 
 

@@ -99,7 +99,7 @@ def test_the_figures_are_those_of_the_labels_and_what_is_to_be_ignored_is_not_in
     (slide,) = found.slides
     assert slide.tally.counts.tolist() == counts.tolist()
     assert slide.chosen_px == counts.sum() + ignored.sum()
-    assert (found.step, slide.mpp_work) == (7, 0.5)
+    assert (found.step, slide.work_mpp) == (7, 0.5)
 
 
 def test_a_second_look_follows_the_weights(rgb, model):

@@ -23,20 +23,20 @@ def test_work_pixels_cover_the_slide_and_no_more_than_one_stands_over(w, h, mpp,
 @given(scales, scales)
 def test_scale_changes_by_at_most_the_snap(mpp, work):
     frame = WorkFrame.over(1000, 1000, Mpp.square(mpp), work)
-    assert frame.mpp_work == pytest.approx(work, rel=SNAP / (1 - SNAP) + 1e-9)
-    assert frame.scale_x * mpp == pytest.approx(frame.mpp_work)
+    assert frame.work_mpp == pytest.approx(work, rel=SNAP / (1 - SNAP) + 1e-9)
+    assert frame.scale_x * mpp == pytest.approx(frame.work_mpp)
 
 
 def test_half_a_micron_on_a_slide_of_0_499_reads_level_0_as_it_is():
     frame = WorkFrame.over(2220, 2967, Mpp.square(0.499), 0.5)
     assert (frame.scale_x, frame.scale_y, frame.width, frame.height) == (1, 1, 2220, 2967)
-    assert frame.mpp_work == 0.499
+    assert frame.work_mpp == 0.499
 
 
 def test_a_scale_far_from_a_power_of_two_is_kept():
     frame = WorkFrame.over(1000, 1000, Mpp.square(0.25), 0.4)
     assert frame.scale_x == pytest.approx(1.6)
-    assert frame.mpp_work == 0.4
+    assert frame.work_mpp == 0.4
 
 
 def test_pixels_that_are_not_square_become_square():

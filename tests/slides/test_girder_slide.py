@@ -59,9 +59,9 @@ def same_as_local(path, kind, scales):
     ):
         assert (streamed.name, streamed.mpp) == (local.name, local.mpp)
         assert streamed.reader == "Girder 127.0.0.1"
-        for mpp_work in scales:
-            frame = local.frame(mpp_work)
-            assert streamed.frame(mpp_work) == frame
+        for work_mpp in scales:
+            frame = local.frame(work_mpp)
+            assert streamed.frame(work_mpp) == frame
             box = WorkBox(-5, -5, min(frame.width, 700) + 10, min(frame.height, 600) + 10)
             assert np.array_equal(streamed.read(frame, box), local.read(frame, box))
         return set(streamed._reader._encodings.values())

@@ -33,9 +33,9 @@ def test_a_lossless_pyramid_gives_back_its_pixels_at_each_level(tmp_path):
     with open_slide(path) as slide:
         assert (slide.name, slide.width_level0, slide.height_level0) == ("s.tiff", 700, 530)
         assert slide.mpp == Mpp.square(0.5)
-        for mpp_work in (0.5, 1.0, 2.0):
+        for work_mpp in (0.5, 1.0, 2.0):
             box = WorkBox(0, 0, rgb.shape[1], rgb.shape[0])
-            assert np.array_equal(slide.read(slide.frame(mpp_work), box), rgb)
+            assert np.array_equal(slide.read(slide.frame(work_mpp), box), rgb)
             rgb = halved(rgb)
 
 

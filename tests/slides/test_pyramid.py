@@ -60,10 +60,10 @@ boxes = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
-@given(box=boxes, mpp_work=st.floats(0.2, 9.0), tile=st.sampled_from([16, 32, 50]))
-def test_a_work_pixel_has_the_same_value_whichever_box_it_is_read_through(box, mpp_work, tile):
+@given(box=boxes, work_mpp=st.floats(0.2, 9.0), tile=st.sampled_from([16, 32, 50]))
+def test_a_work_pixel_has_the_same_value_whichever_box_it_is_read_through(box, work_mpp, tile):
     slide = painted(tile=tile)
-    frame = slide.frame(mpp_work)
+    frame = slide.frame(work_mpp)
     whole_box = WorkBox(-30, -30, min(frame.width, 300) + 60, min(frame.height, 300) + 60)
     whole = slide.read(frame, whole_box)
     common = box.intersection(whole_box)
@@ -91,11 +91,11 @@ def test_a_level_of_the_pyramid_is_read_as_it_is(level):
 
 
 @pytest.mark.parametrize(
-    ("mpp_work", "level"), [(0.3, 3), (0.5, 3), (0.9, 3), (1.03, 2), (1.9, 2), (4, 0), (50, 0)]
+    ("work_mpp", "level"), [(0.3, 3), (0.5, 3), (0.9, 3), (1.03, 2), (1.9, 2), (4, 0), (50, 0)]
 )
-def test_the_coarsest_level_that_is_fine_enough_is_taken(mpp_work, level):
+def test_the_coarsest_level_that_is_fine_enough_is_taken(work_mpp, level):
     slide = painted()
-    assert slide._shape.level_for(slide.frame(mpp_work)) == level
+    assert slide._shape.level_for(slide.frame(work_mpp)) == level
 
 
 def test_a_level_that_is_not_usable_is_passed_over():
@@ -104,10 +104,10 @@ def test_a_level_that_is_not_usable_is_passed_over():
     assert slide._shape.level_for(slide.frame(8.0)) == 1
 
 
-@pytest.mark.parametrize("mpp_work", [0.37, 0.5, 0.61, 0.75, 1.0, 1.3, 1.7, 2.0, 3.3, 5.0])
-def test_pixels_do_not_move(mpp_work):
+@pytest.mark.parametrize("work_mpp", [0.37, 0.5, 0.61, 0.75, 1.0, 1.3, 1.7, 2.0, 3.3, 5.0])
+def test_pixels_do_not_move(work_mpp):
     slide = painted(ramp(250, 230), tile=64)
-    frame = slide.frame(mpp_work)
+    frame = slide.frame(work_mpp)
     rgb = slide.read(frame, frame.box).astype(float)
     for channel, scale, axis in ((0, frame.scale_x, 1), (1, frame.scale_y, 0)):
         inner = slice(2, rgb.shape[axis] - 2)
@@ -126,10 +126,10 @@ def test_scales_that_differ_along_the_axes_are_each_kept():
     assert np.abs(rgb[..., 1].mean(axis=1) / RAMP - (np.arange(100) + 0.5)).max() < 0.7
 
 
-@pytest.mark.parametrize("mpp_work", [0.3, 0.5, 0.7, 1.0, 3.1])
-def test_outside_the_slide_is_white_and_inside_is_not(mpp_work):
+@pytest.mark.parametrize("work_mpp", [0.3, 0.5, 0.7, 1.0, 3.1])
+def test_outside_the_slide_is_white_and_inside_is_not(work_mpp):
     slide = ArraySlide(np.zeros((91, 101, 3), np.uint8), Mpp.square(0.5))
-    frame = slide.frame(mpp_work)
+    frame = slide.frame(work_mpp)
     around = WorkBox(-3, -2, frame.width + 8, frame.height + 9)
     rgb = slide.read(frame, around)
     inside = np.zeros(rgb.shape[:2], bool)
@@ -148,8 +148,8 @@ def test_a_box_beside_the_slide_is_white_and_reads_nothing():
 
 def test_one_colour_stays_that_colour_at_every_scale():
     slide = ArraySlide(np.full((80, 90, 3), 255, np.uint8) - np.uint8([0, 1, 100]), Mpp.square(1))
-    for mpp_work in (0.3, 0.77, 1.31, 2.9, 11.3):
-        frame = slide.frame(mpp_work)
+    for work_mpp in (0.3, 0.77, 1.31, 2.9, 11.3):
+        frame = slide.frame(work_mpp)
         assert np.all(slide.read(frame, frame.box) == [255, 254, 155])
 
 

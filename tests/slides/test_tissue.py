@@ -78,7 +78,7 @@ def test_the_margin_is_kept_in_microns():
     rgb = glass(200, 200)
     rgb[100:110, 100:110] = PINK
     near = mask_of(rgb, margin_um=48.0)
-    assert near.frame.mpp_work == 16
+    assert near.frame.work_mpp == 16
     assert near.mask[100, 97]
     assert not near.mask[100, 96]
 
@@ -109,7 +109,7 @@ def test_the_thumbnail_stays_small_however_large_the_slide():
         slide.width_level0 = slide.height_level0 = side
         mask = tissue_mask(slide)
         assert slide.asked.width * slide.asked.height <= THUMBNAIL_PIXELS
-        assert mask.frame.mpp_work >= 15.2
+        assert mask.frame.work_mpp >= 15.2
 
 
 @needs_data

@@ -93,8 +93,8 @@ def test_it_is_decoded_once_and_that_is_said(tmp_path, monkeypatch, caplog, name
         assert "copy it into tiles, for example: vips tiffsave" in caplog.text
         count = len(decoded)
         tissue_mask(slide)
-        for mpp_work in (0.5, 1.0, 8.0):
-            frame = slide.frame(mpp_work)
+        for work_mpp in (0.5, 1.0, 8.0):
+            frame = slide.frame(work_mpp)
             slide.read(frame, frame.box)
     assert len(decoded) == count == 3
 

@@ -19,7 +19,7 @@ from tests.data.annotated_slides import annotated, labelled
 CARD = Card(
     config=DeepLabV3PlusConfig(label_count=3, crop_size=65),
     classes=ClassList.named(["class 1", "class 2"]),
-    mpp_work=0.5,
+    work_mpp=0.5,
     tile=161,
     halo=48,
 )
@@ -99,7 +99,7 @@ def test_a_validation_takes_a_tenth_of_the_time_between_two():
     card = Card(
         config=DeepLabV3PlusConfig(label_count=3, crop_size=513),
         classes=CARD.classes,
-        mpp_work=0.5,
+        work_mpp=0.5,
         tile=1729,
         halo=288,
     )

@@ -31,7 +31,7 @@ def good(*, slides=12):
     return ReportFacts(
         model="m.zip",
         classes=CLASSES,
-        mpp_work=0.5,
+        work_mpp=0.5,
         slides=(slide("t", "train"), *(slide(name, "validation") for name in names)),
         background_assumed=False,
         history=history([3, 3]),

@@ -115,7 +115,7 @@ def test_every_object_is_judged_once_however_the_slide_is_cut(trained):
         card = Card(
             config=ToyConfig(class_count=2),
             classes=ClassList.named(["a", "b"]),
-            mpp_work=0.5,
+            work_mpp=0.5,
             tile=tile,
             halo=20,
         )

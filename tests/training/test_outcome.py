@@ -50,7 +50,7 @@ def ended(tmp_path):
         card=Card(
             config=DeepLabV3PlusConfig(label_count=3, crop_size=65),
             classes=CLASSES,
-            mpp_work=0.5,
+            work_mpp=0.5,
             mpp_range=(0.4, 0.6),
         ),
         history=history([1, 2]),

@@ -45,7 +45,7 @@ def asked(**settings):
 )  # fmt: skip
 def test_a_setting_is_said_in_words(settings, heading, said):
     request = asked(**settings)
-    card = Card(config=network_config(request, CLASSES), classes=CLASSES, mpp_work=0.5)
+    card = Card(config=network_config(request, CLASSES), classes=CLASSES, work_mpp=0.5)
     assert said in settings_in_words(request, card)[heading]
 
 

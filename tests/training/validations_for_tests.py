@@ -37,7 +37,7 @@ def validation(regions, *, step=100):
             SlideScore(
                 slide=name,
                 tally=sum((piece.tally for piece in own), Confusion(3)),
-                mpp_work=0.5,
+                work_mpp=0.5,
                 chosen_px=len(own) * SIDE**2,
                 region_px=len(own) * SIDE**2,
             )

@@ -50,7 +50,7 @@ def deeplab_wsi_card(path: Path) -> Card | None:
                 crop_size=arguments.crop_size,
             ),
             classes=ClassList.named(arguments.class_names),
-            mpp_work=None,
+            work_mpp=None,
         )
     except ConfigError as error:
         raise BundleError(path, f"has an args.txt in which {error}") from error

@@ -29,7 +29,7 @@ class TensorModel:
         taken: How many variables of the file it took.
         skipped: Names of those that it has no use for.
         classes: Of its labels 1, 2, ...
-        mpp_work: um per pixel that it was trained at.
+        work_mpp: um per pixel that it was trained at.
         tile: Side in work pixels that suits it.
     """
 
@@ -38,7 +38,7 @@ class TensorModel:
     taken: int
     skipped: tuple[str, ...]
     classes: ClassList
-    mpp_work: float
+    work_mpp: float
     tile: int
 
 
@@ -68,7 +68,7 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
         taken=imported.taken,
         skipped=imported.skipped,
         classes=_types(request, config),
-        mpp_work=request.mpp_work or MPP,
+        work_mpp=request.work_mpp or MPP,
         tile=config.tiling.round_up(TILE),
     )
 

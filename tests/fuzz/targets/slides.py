@@ -94,8 +94,8 @@ def read(path: Path) -> None:
     """Open a slide, find its tissue and read all of it at two scales."""
     with open_slide(path, mpp=0.5) as slide:
         tissue_mask(slide)
-        for mpp_work in (0.5, 1.0):
-            frame = slide.frame(mpp_work)
+        for work_mpp in (0.5, 1.0):
+            frame = slide.frame(work_mpp)
             slide.read(frame, frame.box)
 
 
