@@ -51,7 +51,12 @@ def _add_arguments(parser: CommandParser) -> None:
         "--colours", type=_words, default=(), metavar="#rrggbb,#rrggbb", help="one a class"
     )
     parser.add_argument(
-        "--mpp-work", type=float, default=0.0, metavar="UM", help="um per pixel of its training"
+        "--work-mpp",
+        "--mpp-work",
+        type=float,
+        default=0.0,
+        metavar="UM",
+        help="um per pixel of its training",
     )
     graph = parser.add_argument_group(
         "the graph", "What the variables do not tell; give it as the training did."

@@ -1,9 +1,14 @@
-"""A server as many tests meet it."""
+"""What all tests share: no deadlines for examples, and a server as many tests meet it."""
 
 import pytest
+from hypothesis import settings
 
 from deeplab.server.session import Session
 from tests.girder_for_tests import QUICK, fake_girder
+
+# A machine that is busy is no defect of ours; what spins is ended by the timeout of pytest.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_a_vertex_without_a_coordinate_is_refused(tmp_path):
 
 
 @given(annotations())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_annotations_survive_a_round_trip(drawn):
     with TemporaryDirectory() as folder:
         path = Path(folder, "a.xml")
@@ -196,7 +196,7 @@ def test_any_annotations_survive_a_round_trip(drawn):
 
 
 @given(st.dictionaries(words.filter(lambda name: name != "text"), values | words, max_size=4))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_numbers_and_words_of_shapes_and_marks_survive(properties):
     layer = Layer(
         "a", (1, 2, 3), (Shape(RING, properties),), "", (Mark(shapely.Point(1, 2), properties),)

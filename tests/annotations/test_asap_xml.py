@@ -41,7 +41,7 @@ def read(tmp_path, inside, groups=""):
 
 
 @given(annotations())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_annotations_survive_a_round_trip(drawn):
     assume("None" not in drawn.names)
     with TemporaryDirectory() as folder:

@@ -67,7 +67,7 @@ def pixels(annotations, shape):
 
 
 @pytest.mark.parametrize("form", [list, compressed])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(mask=MASKS)
 def test_run_lengths_are_the_pixels_they_were_made_of(tmp_path_factory, form, mask):
     path = tmp_path_factory.mktemp("coco") / "a.json"
@@ -77,7 +77,7 @@ def test_run_lengths_are_the_pixels_they_were_made_of(tmp_path_factory, form, ma
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MASKS)
 def test_parts_without_holes_are_the_shape_and_grow_together_again(mask):
     for traced in trace(mask):
@@ -97,7 +97,7 @@ def test_slanted_outlines_with_many_holes_come_back_but_for_rounding(tmp_path):
     assert shapely.symmetric_difference(shape.polygon, disc).area < 1e-6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=3, unique=True),
     st.dictionaries(

@@ -22,7 +22,7 @@ RING = st.lists(st.tuples(NUMBER, NUMBER), min_size=3, max_size=9)
 VALUES = {"a": 1, "ignore": 255, "b": 2}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.sampled_from(list(VALUES)), RING), max_size=6),
     st.floats(0.3, 5),

@@ -142,9 +142,7 @@ HARD_NAMES = Annotations(
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(drawn=annotations(), spilled=st.booleans())
 @example(drawn=HARD_NAMES, spilled=True)
 def test_a_format_keeps_what_it_says_it_carries_and_nothing_else(tmp_path, form, drawn, spilled):

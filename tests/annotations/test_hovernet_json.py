@@ -72,7 +72,7 @@ def test_types_are_called_as_the_user_the_file_or_the_file_beside_says(tmp_path)
     assert read_hovernet_json(write(path, own)).names == ("own",)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=3, unique=True),
     st.sampled_from([0.25, 0.5, 0.2527]),

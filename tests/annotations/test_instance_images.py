@@ -45,7 +45,6 @@ def saved(path, ids):
 
 
 @given(ids=MAPS)
-@settings(deadline=None)
 def test_what_was_traced_and_drawn_again_is_what_it_was(ids):
     shapes = list(trace_ids(ids).finish())
     numbers = [each.number for each in shapes]
@@ -55,7 +54,7 @@ def test_what_was_traced_and_drawn_again_is_what_it_was(ids):
 
 
 @given(ids=MAPS, factor=st.sampled_from([1, 300]))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_across_tiles_too(monkeypatch, ids, factor):
     wide = np.repeat(np.repeat(ids, factor // 2 + 1, 0), 2, 1)
     with monkeypatch.context() as patch:

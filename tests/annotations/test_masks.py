@@ -47,7 +47,7 @@ def drawn(annotations, labels):
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(LABELS, NAMES)
 def test_pixels_names_colours_and_size_are_read_again(tmp_path_factory, suffix, labels, names):
     path = tmp_path_factory.mktemp("mask") / f"a{suffix}"

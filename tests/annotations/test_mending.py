@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deeplab.annotations.mending import (
@@ -162,7 +162,6 @@ def test_an_outline_that_encloses_nothing_says_so(points):
     assert mend(shapely.Polygon(points)).refusal == ENCLOSES_NOTHING
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(*[st.integers(0, 30)] * 2), min_size=3, max_size=20))
 def test_every_outline_becomes_one_valid_area_or_encloses_nothing(points):
     found = mend(shapely.Polygon(points))

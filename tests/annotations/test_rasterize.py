@@ -27,7 +27,7 @@ def inside(polygon: shapely.Polygon, x: float, y: float) -> bool:
     return odd
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(RING, SCALE, SCALE)
 def test_a_pixel_is_inside_when_its_centre_is(ring, sx, sy):
     polygon = shapely.Polygon(ring)
@@ -41,7 +41,7 @@ def test_a_pixel_is_inside_when_its_centre_is(ring, sx, sy):
                 assert (out[row, col] == 7) == inside(polygon, x, y)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(RING, min_size=1, max_size=5), SCALE, SCALE, st.integers(1, 9), st.integers(1, 9))
 def test_a_box_never_changes_which_pixels_are_inside(rings, sx, sy, high, wide):
     layers = (
@@ -114,7 +114,7 @@ def layers_of(**rings):
     return Annotations(tuple(layers))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(RING, min_size=1, max_size=6), SCALE, SCALE, st.integers(1, 9), st.integers(1, 9))
 def test_objects_are_numbered_as_a_painter_would_and_alike_in_every_box(rings, sx, sy, high, wide):
     values = {"a": 1, "b": 2, "ignored": IGNORE}

@@ -34,7 +34,7 @@ def areas(draw):
 @pytest.mark.parametrize(
     "format_", [each for each in FORMATS if each.is_text], ids=lambda each: each.name
 )
-@settings(max_examples=60, deadline=None)  # writes and reads files
+@settings(max_examples=60)  # writes and reads files
 @given(drawn=st.lists(areas(), min_size=1, max_size=3))
 def test_what_was_valid_is_valid_and_as_many_when_it_is_read_again(
     format_, drawn, tmp_path_factory

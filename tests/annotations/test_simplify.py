@@ -13,7 +13,7 @@ from deeplab.geometry.frames import Mpp, WorkFrame
 LABELS = hnp.arrays(np.uint8, (24, 24), elements=st.sampled_from([0, 1, 1]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LABELS, st.floats(0.1, 6))
 def test_outlines_stay_valid_and_move_no_further_than_allowed(labels, tolerance_um):
     # Coarser blocks make outlines worth simplifying out of noise.

@@ -48,7 +48,7 @@ def trace_tiled(labels, cuts_y, cuts_x, frame, x0=0, y0=0, confidence=None, spil
     return list(tracer.finish())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LABELS, st.lists(st.integers(1, 13)), st.lists(st.integers(1, 13)), SCALES, SCALES)
 def test_drawing_what_was_traced_gives_the_labels_again(labels, cuts_y, cuts_x, sx, sy):
     height, width = labels.shape
@@ -59,7 +59,7 @@ def test_drawing_what_was_traced_gives_the_labels_again(labels, cuts_y, cuts_x, 
     assert all(t.polygon.is_valid for t in traced)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LABELS, SCALES, SCALES)
 def test_drawing_at_level_0_repeats_each_work_pixel(labels, sx, sy):
     height, width = labels.shape
@@ -73,7 +73,7 @@ def test_drawing_at_level_0_repeats_each_work_pixel(labels, sx, sy):
     np.testing.assert_array_equal(drawn, labels[np.ix_(row, column)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LABELS, st.lists(st.integers(1, 13)), st.lists(st.integers(1, 13)))
 def test_tiling_changes_nothing(labels, cuts_y, cuts_x):
     height, width = labels.shape
@@ -84,7 +84,7 @@ def test_tiling_changes_nothing(labels, cuts_y, cuts_x):
     assert sum(t.area_px_work for t in whole) == np.count_nonzero(labels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LABELS, st.lists(st.integers(1, 13)), st.lists(st.integers(1, 13)), st.randoms())
 def test_confidence_is_the_mean_over_the_object(labels, cuts_y, cuts_x, random):
     height, width = labels.shape
@@ -174,7 +174,7 @@ def test_tiles_out_of_order_are_refused():
         tracer.add(tile[:2], None, WorkBox(4, 0, 4, 4))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LABELS, st.lists(st.integers(1, 13)), st.lists(st.integers(1, 13)))
 def test_outlines_on_disk_are_those_in_memory(labels, cuts_y, cuts_x):
     frame = WorkFrame(2.0, 2.0, labels.shape[1], labels.shape[0], 1.0)

@@ -30,7 +30,7 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
         (["train", "--help"], 0),
         (["import-checkpoint", "--help"], 0),
         (["export", "--help"], 0),
-        (["import-checkpoint", "m", "--output", "o", "--mpp-work", "-1"], 2),
+        (["import-checkpoint", "m", "--output", "o", "--work-mpp", "-1"], 2),
         (["segment", __file__, "--model", __file__, "--annotation", "o", "--batch_size", "0"], 2),
         (["train", "/", "out.zip", "--classes", "a", "--steps", "0"], 2),
     ],

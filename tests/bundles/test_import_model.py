@@ -75,7 +75,7 @@ def check_logits(bundle: Path) -> None:
 def test_a_checkpoint_becomes_a_bundle_of_equal_logits(prefix: Path, tmp_path: Path, capsys):
     model = tmp_path / "new/model.zip"
     words = ["--architecture", "mobilenet_v2", "--decoder-output-stride", "4", *RATES]
-    words += ["--crop-size", "65", "--classes", "nothing,gland,vessel", "--mpp-work", "0.5"]
+    words += ["--crop-size", "65", "--classes", "nothing,gland,vessel", "--work-mpp", "0.5"]
     assert run(prefix, model, *words, "--colours", "#ff0000,#00ff00") == 0
     check_logits(model)
     card = load_bundle(model).card
@@ -129,7 +129,7 @@ def test_a_frozen_graph_becomes_a_bundle_of_equal_logits(graph: Path, tmp_path: 
         ([*RATES, "--classes", "a"], "must be 2 names, or 3 with the background's first"),
         ([*RATES, "--colours", "#fff"], "colours must be 2, one a class"),
         ([*RATES, "--colours", "blue"], "colour must be #rrggbb"),
-        ([*RATES, "--mpp-work", "-1"], "work_mpp must be from 0 to 1000"),
+        ([*RATES, "--work-mpp", "-1"], "work_mpp must be from 0 to 1000"),
         (["--crop-size", "large"], "invalid int value: 'large'; see deeplab import-checkpoint"),
     ],
 )

@@ -81,7 +81,7 @@ def test_numbers_of_a_big_endian_machine_are_read(tmp_path: Path):
     np.testing.assert_array_equal(read(path)["w"], KERNEL)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sides=st.lists(st.integers(1, 4), min_size=1, max_size=4),
     order=st.randoms(use_true_random=False),

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deeplab.config.train_request import PatchSettings
@@ -154,7 +154,6 @@ def test_an_urn_draws_only_what_has_a_share(shares, seed):
     assert all(shares[one] for one in drawn)
 
 
-@settings(deadline=None)  # thousands of draws
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_cells_drawn_are_those_of_the_mask(height, width, seed):
     random = np.random.default_rng(seed)

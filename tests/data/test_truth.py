@@ -92,7 +92,7 @@ TRIANGLE = st.lists(
 LAYER = st.sampled_from(["a", "A ", "b", "other b", "ignore", "finished", "nobody asked"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(LAYER, TRIANGLE), min_size=1, max_size=8),
     st.sampled_from(["background", "ignore"]),

@@ -61,7 +61,7 @@ def test_averaging_goes_before_leaving_out(step):
     assert after.std() == pytest.approx(rgb.std() / step, rel=0.2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.floats(-np.pi, np.pi), st.sampled_from([0.75, 1.0, 1.6]), st.integers(0, 7), st.booleans()
 )

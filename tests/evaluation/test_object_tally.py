@@ -40,7 +40,7 @@ def tally(truth, prediction, parts=(WHOLE,), class_count=2, unjudged=NOWHERE):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 12))
 def test_the_sums_of_one_part_are_those_of_a_comparison_of_all_objects(seed, count):
     random = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def test_the_sums_of_one_part_are_those_of_a_comparison_of_all_objects(seed, cou
         assert found.sums[label].true_objects == len(own.labels) == found.class_amounts[label - 1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, SIDE - 1), st.integers(1, SIDE))
 def test_parts_add_up_to_the_whole_and_cut_no_object(seed, count, row, column):
     random = np.random.default_rng(seed)

@@ -48,7 +48,7 @@ def test_a_shifted_square_has_the_figures_that_geometry_gives():
     assert found.objects[0].true_area == pytest.approx(400)  # um2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(boxes, boxes, boxes, st.sampled_from([7, 16, 33]))
 def test_blocks_do_not_matter(true_a, true_b, predicted, block):
     reference = sizes(side(a=true_a, b=true_b))
@@ -67,7 +67,7 @@ def test_blocks_do_not_matter(true_a, true_b, predicted, block):
         assert (one.name, len(one.shapes)) == (other.name, len(other.shapes))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(boxes, boxes)
 def test_borders_are_those_of_the_whole_masks(true, predicted):
     case = read(sizes(side(a=true)), sizes(side(a=predicted)), classes=("a",))

@@ -139,7 +139,7 @@ def test_a_mask_of_another_size_is_refused():
         measure_pixels(noise(9, 9), np.ones((8, 9), bool), work_mpp=0.5, staining="he")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 12),
     st.integers(1, 12),

@@ -24,7 +24,7 @@ def assert_each_once(plane, found, least_iou):
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 1000), step=STEPS, shift=SHIFTS)
 def test_each_nucleus_is_found_once_and_whole_whatever_the_tiles(seed, step, shift):
     plane = plane_of(seed, 150, 130, 120)
@@ -33,7 +33,7 @@ def test_each_nucleus_is_found_once_and_whole_whatever_the_tiles(seed, step, shi
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(step=STEPS, shift=SHIFTS)
 def test_tiles_that_see_a_nucleus_at_other_places_neither_double_nor_lose_it(step, shift):
     slots = slots_over(ROUND.box, step=step, shift=shift, lead=LARGEST + 6)

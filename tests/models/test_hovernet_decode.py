@@ -23,7 +23,7 @@ def exact_maps(instances):
     return encode(NucleiConfig(), truth)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 10**6),
     radius=st.sampled_from([(6.0, 14.0), (8.0, 20.0), (10.0, 12.0)]),
@@ -49,7 +49,7 @@ def test_decode_gives_back_ninety_nine_of_a_hundred_and_most_of_small_ones():
     assert shares[1] >= 0.9
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10**6))
 def test_soft_and_uneven_maps_give_nearly_all_nuclei(seed):
     instances = touching_ellipses(seed, 320, radius=(8, 16), crowd=0.8)

@@ -41,7 +41,7 @@ def test_the_original_zero_is_a_pixel_before_the_rounded_centroid():
     np.testing.assert_array_equal(np.flatnonzero(hv[10:15, 24, 1] == 0), [1])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), down=st.integers(0, 20), right=st.integers(0, 20))
 def test_local_targets_move_with_the_nuclei(seed, down, right):
     instances = np.pad(touching_ellipses(seed, 64, radius=(3, 8)), 20)
@@ -50,7 +50,7 @@ def test_local_targets_move_with_the_nuclei(seed, down, right):
     np.testing.assert_allclose(np.roll(one, (down, right), axis=(0, 1)), other, atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_every_local_nucleus_reaches_both_ends_of_both_maps(seed):
     instances = touching_ellipses(seed, 80, radius=(3, 9))

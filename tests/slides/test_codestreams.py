@@ -30,7 +30,7 @@ SIDES = st.one_of(st.integers(1, 700), st.sampled_from([8, 64, 256, 512, 513, 10
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(width=SIDES, height=SIDES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_head_says_what_was_encoded(kind, width, height):
     width, height = min(width, max(1, 2**16 // height)), height
     if kind == "jpegxr" and min(width, height) < 16:
@@ -51,7 +51,7 @@ def test_a_head_that_is_cut_short_has_a_claim_or_none(kind):
 
 
 @given(raw=st.binary(max_size=200), start=st.sampled_from(sorted(KINDS)), cut=st.integers(0, 60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_bytes_have_a_claim_or_none(raw, start, cut):
     encode = getattr(imagecodecs, f"{start.partition(',')[0]}_encode")
     whole = encode(np.zeros((32, 32, 3), np.uint8), **KINDS[start])

@@ -59,7 +59,7 @@ boxes = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(box=boxes, work_mpp=st.floats(0.2, 9.0), tile=st.sampled_from([16, 32, 50]))
 def test_a_work_pixel_has_the_same_value_whichever_box_it_is_read_through(box, work_mpp, tile):
     slide = painted(tile=tile)
