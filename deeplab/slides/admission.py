@@ -99,19 +99,28 @@ def part(path: Path, name: str, *, folder: Path | None = None) -> Path:
     """
     # A backslash is no separator here, but is one where the file may have been written.
     there = (folder or path.parent) / name.replace("\\", "/")
-    try:
-        real = there.resolve()
-        # Where the slide itself was given as a link, its parts may lie beside the real one.
-        own = (path.parent.resolve(), path.resolve().parent)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UnreadableSlideError(path.name, f"names a file that cannot be: {error}") from error
-    if not any(real.is_relative_to(each) for each in own):
+    if not _stays(path, there):
         raise UnreadableSlideError(
             path.name,
             f"names {name[:200]!r} as a part of it, which lies outside of its folder: no such file "
             "is opened",
         )
     return there
+
+
+def _stays(path: Path, there: Path) -> bool:
+    """Tell whether what is `there` lies in the folder of the slide at `path`, links followed.
+
+    Raises:
+        UnreadableSlideError: no file can be called so.
+    """
+    try:
+        real = there.resolve()
+        # Where the slide itself was given as a link, its parts may lie beside the real one.
+        own = (path.parent.resolve(), path.resolve().parent)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UnreadableSlideError(path.name, f"names a file that cannot be: {error}") from error
+    return any(real.is_relative_to(each) for each in own)
 
 
 def _kind(path: Path, head: bytes) -> Kind:
@@ -174,9 +183,20 @@ def _dicom_parts(path: Path) -> tuple[Path, ...]:
 
 
 def _dicom_files(path: Path, folder: Path) -> tuple[Path, ...]:
-    """Return the DICOM files in `folder`, among which readers look for the rest of a series."""
+    """Return the DICOM files in `folder`, among which readers look for the rest of a series.
+
+    Raises:
+        UnreadableSlideError: a link there leads out, which a reader would open to look.
+    """
     files = sorted(each for each in folder.iterdir() if each.is_file())
-    return tuple(part(path, each.name) for each in files if is_dicom(each))
+    for each in files:
+        if each.is_symlink() and not _stays(path, each):
+            raise UnreadableSlideError(
+                path.name,
+                f"is DICOM and lies beside {each.name}, a link to a file outside of its folder: no "
+                "such file is opened; give the series a folder of its own",
+            )
+    return tuple(each for each in files if is_dicom(each))
 
 
 def _tiff_parts(path: Path) -> tuple[Path, ...]:
