@@ -36,6 +36,8 @@ from deeplab.geometry.frames import Mpp
 
 ROOT = "Annotations"
 TAGS = (ROOT, "Annotation", "AttributeHeader", "Region")
+PARTS_OF_LAYER = ("Attributes", "Regions", "Plots")
+PARTS_OF_REGIONS = ("RegionAttributeHeaders", "Region")
 POLYGON, RECTANGLE, ELLIPSE, ARROW, LINE, POINT = "0", "1", "2", "3", "4", "5"
 # One call for all vertices of a region: files hold millions.
 # HALO writes the same files, but with vertices called V and types in words.
@@ -172,6 +174,9 @@ def _read_regions(path: Path, heads: Sequence[_Head], gatherer: LayerGatherer) -
     for event, element in elements(path, TAGS):
         if event == "start" and element.tag == "Annotation":
             place, number, headers = place + 1, 0, {}
+        elif event == "end" and element.tag == "Annotation" and not number:
+            for stranger in _strangers(element):
+                gatherer.skip(f"element <{stranger}>, which ImageScope does not write")
         elif event == "end" and element.tag == "AttributeHeader":
             headers[element.get("Id", "")] = element.get("Name", "")
         elif event == "end" and element.tag == "Region":
@@ -182,6 +187,16 @@ def _read_regions(path: Path, heads: Sequence[_Head], gatherer: LayerGatherer) -
             with gatherer.sparing():
                 vertices = _vertices(element, number, heads[place], path)
                 _take(element, number, vertices, headers, heads[place], gatherer)
+
+
+def _strangers(annotation: Any) -> Iterator[str]:  # noqa: ANN401  lxml has no types
+    """Give the tags in a layer that stand where its regions should, as if written in lower case."""
+    for child in annotation:
+        if child.tag not in PARTS_OF_LAYER:
+            yield child.tag
+    for child in annotation.iterfind("Regions/*"):
+        if child.tag not in PARTS_OF_REGIONS:
+            yield child.tag
 
 
 def _take(

@@ -57,7 +57,7 @@ FORMATS: tuple[Format, ...] = (
         read=read_geojson,
         write=write_geojson,
         carries=frozenset(Trait) - {Trait.DESCRIPTIONS, Trait.EMPTY_LAYERS, Trait.ATTRIBUTES},
-        json_keys=frozenset({"features", "geometry"}),
+        json_keys=frozenset({"features", "geometry", "coordinates", "geometries"}),
     ),
     Format(
         name="imagescope",

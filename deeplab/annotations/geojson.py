@@ -25,6 +25,7 @@ UM_PER_PIXEL = "um_per_pixel"
 LISTS = ("map_key", "start_array", "end_array", "end_map", "null")
 SINGLE = ("Polygon", "Point", "LineString")
 SEVERAL = {f"Multi{kind}": kind for kind in SINGLE}
+GEOMETRY_MEMBERS = frozenset({"coordinates", "geometries"})  # one of them in each geometry
 NUCLEUS = "nucleusGeometry"  # of a cell of QuPath, whose geometry is its membrane
 MEMBERS = frozenset({"type", "id", "bbox", "geometry", "properties", NUCLEUS})  # of a feature
 NUCLEI_OF = "nuclei of "
@@ -57,7 +58,7 @@ def write_geojson(path: Path, annotations: Annotations, writing: Writing = Writi
 
 
 def read_geojson(path: Path, reading: Reading = Reading()) -> Annotations:
-    """Reads a FeatureCollection, a list of features or one feature, one by one.
+    """Reads a FeatureCollection, a list of features, one feature or geometry, one by one.
 
     A layer is called after the classification of its features, else after the first of other
     properties that name a class. Points and lines are marks.
@@ -82,7 +83,7 @@ def _head(path: Path, gatherer: LayerGatherer) -> tuple[str, Mpp | None]:
     for place, (prefix, event, value) in enumerate(events(path)):
         if not place and event == "start_array":
             return "item", None
-        if prefix == "geometry":
+        if prefix in ("geometry", *GEOMETRY_MEMBERS):
             return "", None
         if prefix == UM_PER_PIXEL and event not in LISTS:
             gatherer.skip_scale(value)
@@ -108,6 +109,8 @@ def _take(
     feature: object, reader: PropertyReader, gatherer: LayerGatherer, where: str, path: Path
 ) -> None:
     """Puts the parts of a feature into its layer, and the nucleus of a cell into one of its own."""
+    if isinstance(feature, dict) and GEOMETRY_MEMBERS & feature.keys():
+        feature = {"type": "Feature", "geometry": feature}  # bare, which RFC 7946 allows
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
         raise AnnotationError(path, f"{where} is not a GeoJSON feature")
     drawn = {"": list(_parts(feature.get("geometry"), gatherer, where, path))}

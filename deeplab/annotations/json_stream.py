@@ -36,6 +36,12 @@ ODD = (b"nan", b"inf", b"e000", b"e+000", b"0" * 19)  # where digits and the cas
 WORD = re.compile(rb"[-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|[nN][aA][nN]|[iI][nN][fF](?:inity)?)")
 LARGEST = (1 << 63) - 1
 NO_NUMBER = b"{}"
+ADVICE = {  # by what the parser says
+    "premature eof": "; it is cut short: copy or export it again",
+    "incomplete json": "; it is cut short: copy or export it again",
+    "trailing garbage": "; it must hold one value: of a feature a line make one FeatureCollection",
+    "invalid char": "; export it again, or name it by the suffix of what it is",
+}
 
 
 class Bytes(Protocol):
@@ -235,4 +241,6 @@ def _sentence(error: Exception) -> str:
     """What is wrong, without the drawing of the place in the text that the parser adds."""
     told = error.args[0] if error.args else ""
     text = told.decode("ascii", "replace") if isinstance(told, bytes) else str(told)
-    return f"is not JSON: {text.partition(chr(10))[0]}"
+    problem = text.partition(chr(10))[0]
+    advice = next((words for cause, words in ADVICE.items() if cause in problem.lower()), "")
+    return f"is not JSON: {problem}{advice}"

@@ -27,6 +27,9 @@ MAX_PAGES = 64  # a pyramid halves its sides
 PIECE = 1 << 22  # pixels handed on at a time
 SIDE = 2048  # pixels of a piece of tiles
 UM_PER_UNIT = {2: 25400.0, 3: 10000.0}  # inch and centimetre
+ORIENTATION = 274  # the tag of a TIFF, and of EXIF
+UPRIGHT = 1
+TURNED = "is to be turned or mirrored (orientation {}), which is not done: save it as it is seen"
 WITH_LOSS = (6, 7, 33007, 34892)  # the kinds of JPEG
 DAMAGE = (
     *(OSError, ValueError, TypeError, LookupError, RuntimeError, ArithmeticError),
@@ -117,12 +120,30 @@ def open_mask_tiff(
             pages = [page.aspage() for page in islice(tiff.pages, MAX_PAGES)]
             if not pages:
                 raise AnnotationError(path, "is cut short: it has no picture")
-            page = max(pages, key=lambda each: each.imagewidth * each.imagelength)
+            page = max(pages, key=_pixels)
+            _check_is_alone(page, pages, path)
             _check(page, size, path, channels)
             mask = MaskTiff(path, page, str(pages[0].description), labels_of or ValueReader())
         except DAMAGE as error:
             raise AnnotationError(path, f"is cut short or damaged: {error}") from error
         yield mask
+
+
+def _pixels(page: tifffile.TiffPage) -> int:
+    return int(page.imagewidth * page.imagelength)
+
+
+def _check_is_alone(
+    page: tifffile.TiffPage, pages: Sequence[tifffile.TiffPage], path: Path
+) -> None:
+    """Raise AnnotationError where a stack holds further labels, as a page for each class."""
+    size = (page.imagewidth, page.imagelength)
+    if (count := [(each.imagewidth, each.imagelength) for each in pages].count(size)) > 1:
+        raise AnnotationError(
+            path,
+            f"holds {count} pictures of {size[0]} x {size[1]} pixels, of which a mask has one:"
+            " save that which is meant, with a value for each class",
+        )
 
 
 def _check(page: tifffile.TiffPage, size: int, path: Path, channels: Sequence[int]) -> None:
@@ -141,6 +162,8 @@ def _check(page: tifffile.TiffPage, size: int, path: Path, channels: Sequence[in
     if page.dtype is None or page.dtype.kind not in ("b", "i", "u"):
         kind = page.dtype.name if page.dtype else f"{page.bitspersample} bits"
         raise AnnotationError(path, f"has pixels of type {kind}; labels are whole numbers")
+    if (way := page.tags.valueof(ORIENTATION, default=UPRIGHT)) != UPRIGHT:
+        raise AnnotationError(path, TURNED.format(way))
     if int(page.compression) in WITH_LOSS:
         raise AnnotationError(
             path, "is compressed as JPEG, which changes labels; write it under Deflate or LZW"

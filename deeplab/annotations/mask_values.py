@@ -148,14 +148,19 @@ def _remarks(values: Sequence[int], named: range, reading: Reading) -> Iterator[
 
 
 def _check_are_labels(values: Sequence[int], named: range, path: Path) -> None:
-    """Raise AnnotationError where values are shades, as of a picture under JPEG or made smaller."""
+    """Raise AnnotationError where values are shades, as of a picture under JPEG or made smaller.
+
+    White beside values of which none is a class is that of a mask of 0 and 255 with soft edges.
+    """
     strange = [value for value in values if value not in named and value != IGNORE]
-    if len(strange) <= MOST_VALUES and sum(value >= ALMOST_WHITE for value in strange) < 2:
+    has_soft_edges = named and IGNORE in values and len(strange) == len(values) - 1 > 0
+    are_many = len(strange) > MOST_VALUES
+    if not has_soft_edges and not are_many and sum(map(ALMOST_WHITE.__le__, strange)) < 2:
         return
-    shown = ", ".join(map(str, strange[:NAMED]))
+    shown = ", ".join(map(str, values[:NAMED])) + (", ..." if len(values) > NAMED else "")
     raise AnnotationError(
         path,
-        f"holds {len(values)} values ({shown}, ...) and does not say of which classes: shades of a"
+        f"holds {len(values)} values ({shown}) and does not say of which classes: shades of a"
         " picture, or numbers of objects. Save it without JPEG and without smoothing, one value for"
         " a class, or call it NAME.instances.tif or .png if each value is one object",
     )

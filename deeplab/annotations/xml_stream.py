@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,16 @@ KEPT_CONTROLS = {"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 def root_of(path: Path) -> str:
     """The tag of the element that all others are in; nothing behind it is looked at.
 
+    Without its namespace: what serialises XML may add one, and no format here is known by it.
+
     Raises:
         AnnotationError: it is not XML, or declares a document type, which could hold entities.
     """
+    return _local(_root_as_written(path))
+
+
+def _root_as_written(path: Path) -> str:
+    """The tag of the root, with its namespace in braces where it has one."""
     prolog = _Prolog(path)
     with _opened(path) as file, _sentences(path):
         parser = etree.XMLParser(
@@ -60,12 +68,13 @@ def elements(path: Path, tags: Sequence[str]) -> Iterator[tuple[Event, Any]]:
     Raises:
         AnnotationError: it is not XML, cut off, or declares a document type.
     """
-    root_of(path)  # a document type is refused before a parser could expand what it declares
+    # A document type is refused before a parser could expand what it declares.
+    has_namespace = _root_as_written(path).startswith("{")
     with _opened(path) as file, _sentences(path):
         events = etree.iterparse(
             file,
             events=("start", "end"),
-            tag=tags,
+            tag=None if has_namespace else tags,
             encoding=_encoding(path),
             resolve_entities=False,
             no_network=True,
@@ -75,9 +84,14 @@ def elements(path: Path, tags: Sequence[str]) -> Iterator[tuple[Event, Any]]:
             remove_pis=True,
         )
         while (found := next(events, None)) is not None:
-            yield found
-            if found[0] == "end":
-                _forget(found[1])
+            event, element = found
+            if has_namespace:
+                element.tag = _local(element.tag)
+                if element.tag not in tags:
+                    continue
+            yield event, element
+            if event == "end":
+                _forget(element)
 
 
 def check_root(path: Path, tag: str, title: str) -> None:
@@ -165,9 +179,17 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     check_is_file(path)
     try:
         with path.open("rb") as file:
+            _skip_blanks(file)
             yield file
     except OSError as error:
         raise AnnotationError(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def _skip_blanks(file: BinaryIO) -> None:
+    """Go to the declaration where only blanks stand before it, which XML does not allow."""
+    head = file.read(CHUNK_BYTES)
+    begin = head.find(b"<?xml")
+    file.seek(begin if begin > 0 and not head[:begin].removeprefix(BOM_UTF8).strip() else 0)
 
 
 @contextmanager
@@ -178,6 +200,11 @@ def _sentences(path: Path) -> Iterator[None]:
         problem = error.msg if isinstance(error, etree.XMLSyntaxError) else str(error)
         advice = "; save it as UTF-8" if "ncoding" in problem else ""
         raise AnnotationError(path, f"is not XML that can be read: {problem}{advice}") from error
+
+
+def _local(tag: str) -> str:
+    """The name of a tag, written as `{namespace}name` where it has a namespace."""
+    return tag.rpartition("}")[2]
 
 
 def _encoding(path: Path) -> str | None:

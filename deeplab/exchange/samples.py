@@ -211,6 +211,7 @@ def _in_folder(
     slides += slide_folders(folder)
     about = slides_by_file([p.name for p in slides], BESIDE)
     shared = SharedFiles.among(sorted(by_name.values())).besides(about)
+    passed_over: list[str] = []
     scans = {p.stem: p for p in reversed(slides) if not is_picture(p.name)}
     for path in slides:
         name, scan = shown_name(path.name), scans.get(path.stem, path)
@@ -223,6 +224,8 @@ def _in_folder(
         several = [] if beside else shared.of(path.name)
         taken = next(own, None) or (several[0] if len(several) == 1 else None)
         if taken:
+            if unread := [shown_name(each.name) for each in own if not is_picture(each.name)]:
+                passed_over.append(f"{name}: {shown_name(taken.name)}, not {', '.join(unread)}")
             yield Sample(
                 name=name,
                 slide=str(path),
@@ -237,7 +240,26 @@ def _in_folder(
             called = [shown_name(each.name) for each in several]
             yield LeftOut(name, listed_twice(called), files=(path,))
         else:
-            yield LeftOut(name, "has no annotation beside it", files=(path,))
+            why = "has no annotation beside it" + _unread_beside(path, slides)
+            yield LeftOut(name, why, files=(path,))
+    if passed_over:
+        more = f"; and so of {len(passed_over) - 1:,} more" if len(passed_over) > 1 else ""
+        log.warning("of several files of annotations one is read: %s%s", passed_over[0], more)
+
+
+def _unread_beside(slide: Path, slides: Sequence[Path]) -> str:
+    """Return the end of a sentence on what is called after a slide and is none that is read."""
+    stem = plain_name(slide.name).removesuffix(split_name(slide.name)[1])
+    called = (
+        each
+        for each in sorted(slide.parent.iterdir())
+        if plain_name(each.name).startswith(f"{stem}.") and each not in slides
+    )
+    unread = next(called, None)
+    if not unread:
+        return ""
+    what = "is a folder" if unread.is_dir() else "is not of a kind that is read as such"
+    return f"; {shown_name(unread.name)} {what}"
 
 
 def files_in(folder: Path) -> list[Path]:

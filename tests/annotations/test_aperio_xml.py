@@ -402,3 +402,23 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         peaks.append(int(done.stdout) >> 10)
     assert path.stat().st_size > 40 << 20
     assert peaks[1] - peaks[0] < 15  # MiB
+
+
+@pytest.mark.parametrize(
+    ("content", "tag"),
+    [
+        ("<regions><region><vertices/></region></regions>", "regions"),
+        ("<Regions><region/></Regions>", "region"),
+        ("<Attributes/><Shape/><Regions/>", "Shape"),
+    ],
+)
+def test_what_stands_in_the_place_of_regions_is_said(tmp_path, content, tag):
+    path = tmp_path / "a.xml"
+    path.write_text(f'<Annotations><Annotation Name="a">{content}</Annotation></Annotations>')
+    remark = f"1 left out: element <{tag}>, which ImageScope does not write"
+    assert read_aperio_xml(path).remarks == (remark,)
+
+
+def test_an_empty_layer_says_nothing(tmp_path):
+    write_aperio_xml(tmp_path / "a.xml", ANNOTATIONS)
+    assert read_aperio_xml(tmp_path / "a.xml").remarks == ()

@@ -5,6 +5,7 @@ import re
 import pytest
 import shapely
 
+from deeplab.annotations.files import read_annotations
 from deeplab.annotations.format import Reading
 from deeplab.annotations.geojson import read_geojson, write_geojson
 from deeplab.annotations.shapes import Annotations, Layer, Shape
@@ -242,3 +243,39 @@ def test_numbers_and_words_are_kept_and_what_else_is_lost_is_said(tmp_path):
         "the class of 1 feature is the property 'type'",
         "properties that are neither numbers nor words were left out: 'sure', 'nested'",
     )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "Polygon", "coordinates": SQUARE},
+        {"coordinates": [SQUARE], "type": "MultiPolygon"},
+        {"type": "GeometryCollection", "geometries": [{"type": "Polygon", "coordinates": SQUARE}]},
+        [{"type": "Polygon", "coordinates": SQUARE}],
+        {
+            "type": "FeatureCollection",
+            "features": [{"type": "Polygon", "coordinates": SQUARE}],
+        },
+    ],
+)
+def test_a_geometry_without_a_feature_is_read(tmp_path, document):
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(document))
+    (layer,) = read_annotations(path).layers
+    assert [shape.polygon.area for shape in layer.shapes] == [16]
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ('{"type": "FeatureCollection", "features": [', "it is cut short: copy or export it again"),
+        (" \n", "it is cut short"),
+        ('{"type": "Feature"}\n{"type": "Feature"}\n', "make one FeatureCollection"),
+        ("<!DOCTYPE html><html>Sign in</html>", "name it by the suffix of what it is"),
+    ],
+)
+def test_what_is_no_json_is_told_with_what_to_do(tmp_path, text, advice):
+    path = tmp_path / "a.geojson"
+    path.write_text(text)
+    with pytest.raises(AnnotationError, match=f"is not JSON: .*{advice}"):
+        read_annotations(path)

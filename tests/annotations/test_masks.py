@@ -343,3 +343,39 @@ def test_a_unit_of_several_values_is_none(tmp_path):
     content[place + 4] = 2  # how many values there are
     path.write_bytes(content)
     assert read_mask(path).mpp is None
+
+
+def test_a_png_that_is_called_a_tiff_is_read_by_what_it_is(tmp_path):
+    Image.fromarray(SQUARES).save(tmp_path / "a.mask.tif", format="PNG")
+    assert read_mask(tmp_path / "a.mask.tif").shape_count == 2
+
+
+def test_of_a_stack_no_page_is_taken_in_silence(tmp_path):
+    path = tmp_path / "a.mask.tif"
+    tifffile.imwrite(path, np.stack([SQUARES, SQUARES.T.copy().T]), photometric="minisblack")
+    with pytest.raises(AnnotationError, match=r"holds 2 pictures of 700 x 600 pixels, of which a"):
+        read_mask(path)
+
+
+def test_smaller_levels_are_no_stack(tmp_path):
+    path = tmp_path / "a.mask.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for step in (1, 2, 4):
+            tiff.write(SQUARES[::step, ::step], photometric="minisblack", metadata=None)
+    assert read_mask(path).shape_count == 2
+
+
+@pytest.mark.parametrize("way", [2, 3, 6, 8])
+def test_a_turned_mask_is_refused(tmp_path, way):
+    path = tmp_path / "a.mask.tif"
+    tifffile.imwrite(path, SQUARES, extratags=[(274, "H", 1, way, False)])
+    with pytest.raises(AnnotationError, match=rf"turned or mirrored \(orientation {way}\)"):
+        read_mask(path)
+
+
+def test_soft_edges_of_a_mask_of_black_and_white_are_refused_not_ignored(tmp_path):
+    soft = np.where(SQUARES == 1, 255, 0).astype(np.uint8)
+    soft[99] = soft[100] // 2  # a row of 127
+    Image.fromarray(soft).save(tmp_path / "a.mask.png")
+    with pytest.raises(AnnotationError, match=r"holds 2 values \(127, 255\) .* without smoothing"):
+        read_mask(tmp_path / "a.mask.png", Reading(classes=["tumour"]))

@@ -94,3 +94,23 @@ def test_a_tag_holds_any_text(tmp_path, value):
 def test_a_tag_drops_what_xml_cannot_hold(tmp_path):
     path = write(tmp_path, "<A>" + tag("e", {"n": "a\x00b\ud800\uffff"}, end="/>") + "</A>")
     assert names(path) == ["a b? "]
+
+
+@pytest.mark.parametrize("root", ['A xmlns="urn:x"', 'A xmlns="urn:x" xmlns:y="urn:y"'])
+def test_a_namespace_does_not_matter(tmp_path, root):
+    path = write(tmp_path, f'<{root}><b><e n="1"/><e n="2"><c/></e></b></A>')
+    assert root_of(path) == "A"
+    check_root(path, "A", "an A")
+    assert names(path) == ["1", "2"]
+
+
+def test_a_prefix_is_a_namespace_too(tmp_path):
+    path = write(tmp_path, '<p:A xmlns:p="urn:x"><p:e n="1"/></p:A>')
+    assert root_of(path) == "A"
+    assert names(path) == ["1"]
+
+
+@pytest.mark.parametrize("before", ["\n", " \r\n\t ", "\ufeff\n"])
+def test_blanks_before_the_declaration_are_passed_over(tmp_path, before):
+    path = write(tmp_path, f'{before}<?xml version="1.0" encoding="UTF-8"?><A><e n="ä"/></A>')
+    assert names(path) == ["ä"]

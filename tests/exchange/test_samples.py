@@ -281,3 +281,36 @@ def test_what_was_looked_for_is_named_where_nothing_is_found(tmp_path):
     picture(tmp_path / "a.png")
     with pytest.raises(SourceError, match=r"looked for, .*\.geojson, .*\.ndpa, each also .*\.mask"):
         find_samples(str(tmp_path))
+
+
+def test_it_is_said_which_of_several_files_is_read(tmp_path, caplog):
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png")
+        for suffix in ("json", "geojson"):
+            (tmp_path / f"{name}.{suffix}").write_text(json.dumps([SQUARE]))
+    find_samples(str(tmp_path))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == (
+        "of several files of annotations one is read: a.png: a.geojson, not a.json; and so of 1 more"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.geojson.bz2", "a.mask.bmp", "a.txt", "a.png.npy"])
+def test_a_file_called_after_a_slide_that_is_not_read_is_named(tmp_path, name):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    (tmp_path / "b.json").write_text(json.dumps([SQUARE]))
+    (tmp_path / name).write_text("")
+    (left,) = find_samples(str(tmp_path)).left_out
+    assert left.why == (
+        f"has no annotation beside it; {name} is not of a kind that is read as such"
+    )
+
+
+def test_a_folder_called_as_an_annotation_is_named(tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    (tmp_path / "b.json").write_text(json.dumps([SQUARE]))
+    (tmp_path / "a.geojson").mkdir()
+    (left,) = find_samples(str(tmp_path)).left_out
+    assert left.why == "has no annotation beside it; a.geojson is a folder"
