@@ -99,7 +99,14 @@ class TifffileSource(TifffileFileTileSource):  # type: ignore[misc]  # large_ima
 
     def __init__(self, path: str, *, follow: bool = False, **options: Any) -> None:  # noqa: ANN401
         self._follow = follow
-        super().__init__(path, **options)
+        is_taken = False
+        try:
+            super().__init__(path, **options)
+            is_taken = True
+        finally:
+            opened = getattr(self, "_tf", None)
+            if opened is not None and not is_taken:
+                opened.close()
 
     def _checkForOmeBinaryonly(self) -> None:  # noqa: N802  called before a name is followed
         self._tf._multifile = self._follow  # noqa: SLF001

@@ -10,6 +10,7 @@ import tifffile
 from deeplab.errors import UnreadableSlideError
 from deeplab.slides.slide import open_slide
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
+from tests.slides.leica import Region, write_leica
 from tests.slides_for_tests import halved, tissue, write_svs
 
 FULL, _ = tissue(900, 640)
@@ -160,42 +161,8 @@ def test_an_svs_whose_thumbnail_comes_first(tmp_path):
     assert_is_the_slide(path)
 
 
-def scn(regions):
-    """The XML of a Leica slide of a macro image and scanned regions: width, height, x, y in px."""
-    nm = 500
-    head = (
-        '<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01"><collection name="c" '
-        f'uuid="u" sizeX="{3000 * nm}" sizeY="{2000 * nm}">'
-    )
-    settings = (
-        "<scanSettings><objectiveSettings><objective>{}</objective></objectiveSettings>"
-        "<illuminationSettings><numericalAperture>0.4</numericalAperture><illuminationSource>"
-        "brightfield</illuminationSource></illuminationSettings></scanSettings>"
-    )
-    image = (
-        '<image name="i" uuid="i"><creationDate>2020-01-01T00:00:00Z</creationDate><device '
-        'model="S" version="1"/><pixels sizeX="{w}" sizeY="{h}"><dimension sizeX="{w}" sizeY="{h}" '
-        'r="0" ifd="{ifd}"/></pixels><view sizeX="{nw}" sizeY="{nh}" offsetX="{x}" offsetY="{y}" '
-        'spacingZ="0"/>{settings}</image>'
-    )
-    images = [(384, 256, 0, 0, 3000 * nm, 2000 * nm, 1)]
-    images += [(w, h, x * nm, y * nm, w * nm, h * nm, 20) for w, h, x, y in regions]
-    body = "".join(
-        image.format(w=w, h=h, ifd=ifd, nw=nw, nh=nh, x=x, y=y, settings=settings.format(objective))
-        for ifd, (w, h, x, y, nw, nh, objective) in enumerate(images)
-    )
-    return f'<?xml version="1.0"?>{head}{body}</collection></scn>'
-
-
 def test_a_leica_slide_is_its_region_and_not_its_macro_image(tmp_path):
-    path = tmp_path / "s.scn"
-    options = {"photometric": "rgb", "metadata": None, "compression": "lzw", "resolutionunit": 3}
-    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
-        xml = scn([(900, 640, 1024, 512)])
-        macro = np.full((256, 384, 3), 220, np.uint8)
-        tiff.write(macro, description=xml, resolution=(20, 20), **TILES, **options)
-        tiff.write(FULL, resolution=(1e4 / MPP, 1e4 / MPP), **TILES, **options)
-    assert_is_the_slide(path)
+    assert_is_the_slide(write_leica(tmp_path / "s.scn", [Region(FULL, 1024, 512)], levels=1))
 
 
 DEEP = FULL.astype(np.uint16)

@@ -19,8 +19,8 @@ import zarr
 from PIL import Image
 
 from tests.containers_for_tests import write_dicom, write_zarr
+from tests.slides.leica import Region, write_leica
 from tests.slides.test_admission import OTHERS, OWN, ome, plane, write_plane
-from tests.slides.test_choose import scn
 from tests.slides_for_tests import noise, tissue, write_svs, write_tiff
 
 pytestmark = pytest.mark.slow
@@ -147,9 +147,8 @@ def _tiff_whose_page_is_in_another_file(up: Path, _private: Path, secret: Path) 
 
 @case
 def _leica_with_entities(up: Path, _private: Path, secret: Path) -> Case:
-    xml = scn([(300, 300, 0, 0)])
-    head, body = xml.split("?>")
-    return Case(_xml(up, f"{head}?>{_outside(secret)}{body}", "s.scn"))
+    regions = [Region(noise(300, 300))]
+    return Case(write_leica(up / "s.scn", regions, doctype=_outside(secret)))
 
 
 @case
