@@ -33,10 +33,13 @@ class ValueReader:
 
     Colours are grey where all are alike, what is transparent is 0. A value above 255 that is the
     only one of the mask beside 0 becomes 255, as white of more than 8 bits.
+
+    Attributes:
+        white: that value, as far as it was met; 0: none was.
     """
 
     def __init__(self) -> None:
-        self._white = 0  # the one value above 255
+        self.white = 0
         self._low = False  # whether a value from 1 to 255 was met
 
     def __call__(self, pixels: Pixels, path: Path) -> Labels:
@@ -54,14 +57,14 @@ class ValueReader:
         low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
         if low < 0:
             raise AnnotationError(path, f"holds the value {low}; labels go from 0 to 255")
-        if high <= IGNORE and not self._white:
+        if high <= IGNORE and not self.white:
             self._low = self._low or high > 0
             return values
-        self._white = self._white or high
-        if self._low or not np.isin(values, (0, self._white)).all():
+        self.white = self.white or high
+        if self._low or not np.isin(values, (0, self.white)).all():
             raise AnnotationError(
                 path,
-                f"holds the value {self._white} beside others; labels go from 0 to 255, one for a"
+                f"holds the value {self.white} beside others; labels go from 0 to 255, one for a"
                 " class. If it numbers objects, call it NAME.instances.tif or .png",
             )
         return np.where(values, IGNORE, 0)
@@ -76,7 +79,7 @@ class Meanings:
 
 
 def meanings_of(
-    table: LabelTable | None, present: set[int], reading: Reading, path: Path
+    table: LabelTable | None, present: set[int], reading: Reading, path: Path, *, white: int = 0
 ) -> Meanings:
     """A row for each value that is there or named, those of the table first.
 
@@ -89,6 +92,7 @@ def meanings_of(
         present: the values of its pixels.
         reading: names the values where there is no table.
         path: of the mask, for sentences.
+        white: what 255 is in the file, where it has more than 8 bits; 0: that.
 
     Raises:
         AnnotationError: the values are those of a picture.
@@ -104,10 +108,13 @@ def meanings_of(
     alone = _name_alone(values, reading)
     if alone:
         (value,) = values
-        said = f"the value {value} is taken for {alone}, as it is the only one of the mask beside 0"
+        stored = (white or IGNORE) if value == IGNORE else value
+        said = (
+            f"the value {stored} is taken for {alone}, as it is the only one of the mask beside 0"
+        )
         return Meanings((LabelRow(value, alone, PALETTE[0]),), (said,))
     rows = {n: _row(n, reading, named=n in named) for n in sorted({*values, *named})}
-    return Meanings(tuple(rows.values()), tuple(_remarks(values, named, reading)))
+    return Meanings(tuple(rows.values()), tuple(_remarks(values, named, reading, white or IGNORE)))
 
 
 def _name_alone(values: Sequence[int], reading: Reading) -> str:
@@ -130,7 +137,7 @@ def _row(value: int, reading: Reading, *, named: bool) -> LabelRow:
     return LabelRow(value, f"class {value}", PALETTE[(value - 1) % len(PALETTE)])
 
 
-def _remarks(values: Sequence[int], named: range, reading: Reading) -> Iterator[str]:
+def _remarks(values: Sequence[int], named: range, reading: Reading, white: int) -> Iterator[str]:
     if IGNORE in values and IGNORE not in named:
         why = "more than one class"
         if len(values) > 1:
@@ -138,8 +145,8 @@ def _remarks(values: Sequence[int], named: range, reading: Reading) -> Iterator[
         elif len(named) <= 1:
             why = "a layer of that name to ignore"
         yield (
-            f"the value 255 is taken for {reading.ignore}, which is neither learnt from nor judged,"
-            f" as there is {why}; if it is a class, give it the number of that"
+            f"the value {white} is taken for {reading.ignore}, which is neither learnt from nor"
+            f" judged, as there is {why}; if it is a class, give it the number of that"
         )
     others = [value for value in values if value not in named and value != IGNORE]
     if named and others:

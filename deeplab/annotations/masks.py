@@ -14,7 +14,7 @@ from deeplab.annotations.instance_images import read_objects
 from deeplab.annotations.label_mask import write_png_mask
 from deeplab.annotations.mask_pictures import Pieces, open_mask
 from deeplab.annotations.mask_place import MaskPlace, coarser, frame_to_write, mpp_of
-from deeplab.annotations.mask_values import meanings_of
+from deeplab.annotations.mask_values import Meanings, ValueReader, meanings_of
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.trace import SeamTracer
 from deeplab.config.classes import IGNORE
@@ -40,12 +40,16 @@ def read_mask(path: Path, reading: Reading = Reading()) -> Annotations:
     Raises:
         AnnotationError: it is not such a picture, is damaged or too large.
     """
-    with open_mask(path) as picture:
+    reader = ValueReader()
+    with open_mask(path, reader) as picture:
         table = LabelTable.parse(picture.description)
         if table is None and (objects := read_objects(path, picture, reading)):
             return objects
         place = MaskPlace.of(path, picture.size, table, picture.mpp, reading)
-        return _gather(path, picture.pieces(), table, place, reading)
+        tracer = SeamTracer(place.frame, place.frame.box, reading.spill)
+        present = _trace(picture.pieces(), tracer)
+        meanings = meanings_of(table, present, reading, path, white=reader.white)
+        return _gather(path, tracer, meanings, place, reading)
 
 
 def write_mask(path: Path, annotations: Annotations, writing: Writing = Writing()) -> None:
@@ -103,16 +107,19 @@ def _rows(path: Path, annotations: Annotations) -> tuple[LabelRow, ...]:
     )
 
 
-def _gather(
-    path: Path, pieces: Pieces, table: LabelTable | None, place: MaskPlace, reading: Reading
-) -> Annotations:
-    tracer = SeamTracer(place.frame, place.frame.box, reading.spill)
+def _trace(pieces: Pieces, tracer: SeamTracer) -> set[int]:
+    """Hand labels on to the tracer; return the values that are there."""
     present: set[int] = set()
     for box, labels in pieces:
         tracer.add(labels, None, box)
         counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256]).ravel()
         present.update(np.flatnonzero(counts).tolist())
-    meanings = meanings_of(table, present, reading, path)
+    return present
+
+
+def _gather(
+    path: Path, tracer: SeamTracer, meanings: Meanings, place: MaskPlace, reading: Reading
+) -> Annotations:
     gatherer = LayerGatherer.of(path, reading)
     names: dict[int, str] = {}
     for row in meanings.rows:

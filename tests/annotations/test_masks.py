@@ -177,17 +177,32 @@ def test_of_several_pictures_the_largest_is_read_and_255_is_ignored(tmp_path):
     assert again.attributes["width_level0"] == 700
 
 
-def test_grey_in_colours_and_white_of_sixteen_bits_are_masks(tmp_path):
+def test_grey_in_colours_and_sixteen_bits_are_masks(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.dstack([SQUARES] * 3), photometric="rgb", tile=(64, 64))
     assert read_mask(path).names == ("class 1", "class 7")
-    tifffile.imwrite(path, (SQUARES > 0) * np.uint16(65535), rowsperstrip=7)
-    again = read_mask(path)
-    assert again.names == ("class 1",)
-    assert "255 is taken for class 1" in again.remarks[0]
     tifffile.imwrite(path, SQUARES.astype(np.uint16) * 300, rowsperstrip=7)
     with pytest.raises(AnnotationError, match="If it numbers objects, call it NAME.instances.tif"):
         read_mask(path, Reading(classes=["a", "b"]))
+
+
+@pytest.mark.parametrize("white", [255, 300, 65535])
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+@pytest.mark.parametrize(
+    ("classes", "taken"), [([], "class 1"), (["tumour"], "tumour"), (["a", "b"], "ignore")]
+)
+def test_a_white_of_sixteen_bits_is_a_mask_and_called_as_it_is_stored(
+    tmp_path, white, suffix, classes, taken
+):
+    path = tmp_path / f"a{suffix}"
+    values = (SQUARES > 0) * np.uint16(white)
+    if suffix == ".png":
+        Image.fromarray(values).save(path)
+    else:
+        tifffile.imwrite(path, values, rowsperstrip=7)
+    read = read_mask(path, Reading(classes=classes))
+    assert [layer.name for layer in read.layers if layer.shapes] == [taken]
+    assert read.remarks[0].startswith(f"the value {white} is taken for {taken},")
 
 
 def test_a_mask_of_two_values_is_one(tmp_path):
