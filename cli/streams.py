@@ -31,7 +31,8 @@ class SafeStream(io.TextIOBase):
         """Write the text.
 
         Raises:
-            OutputError: nobody takes it: a full disk, a pipe whose reader is gone.
+            OutputError: nobody takes it: a full disk, a pipe whose reader is gone. Not of standard
+            error.
         """
         if self._stream is None:
             return len(text)
@@ -42,7 +43,7 @@ class SafeStream(io.TextIOBase):
         try:
             self._stream.write(hidden)
         except OSError as error:
-            raise OutputError(self._name, error.strerror or str(error)) from error
+            self._give_up(error)
         return len(text)
 
     def flush(self) -> None:
@@ -56,7 +57,10 @@ class SafeStream(io.TextIOBase):
         try:
             self._stream.flush()
         except OSError as error:
-            raise OutputError(self._name, error.strerror or str(error)) from error
+            self._give_up(error)
+
+    def _give_up(self, error: OSError, /) -> None:
+        raise OutputError(self._name, error.strerror or str(error)) from error
 
     def close(self) -> None:
         """Leave the stream written to open: it is the process's."""
@@ -72,12 +76,19 @@ class SafeStream(io.TextIOBase):
         return self._stream.fileno()
 
 
+class LastStream(SafeStream):
+    """Standard error, which nothing is behind: what it does not take is not said."""
+
+    def _give_up(self, _error: OSError, /) -> None:
+        self._stream = None
+
+
 @contextmanager
 def speaking(words: Sequence[str]) -> Iterator[Secrets]:
     """Standard output and error are safe in the block; `words` may hold secrets."""
     secrets, out, err = Secrets(words), sys.stdout, sys.stderr
     sys.stdout = cast("TextIO", SafeStream(out, "the standard output", secrets))
-    sys.stderr = cast("TextIO", SafeStream(err, "the standard error", secrets))
+    sys.stderr = cast("TextIO", LastStream(err, "the standard error", secrets))
     try:
         yield secrets
     finally:

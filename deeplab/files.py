@@ -112,15 +112,20 @@ def check_writable(path: Path) -> None:
         raise OutputError(path, f"the folder {folder} is not yours to write to")
 
 
+def real_place(path: Path) -> Path:
+    """Return where a path leads behind all links; of links in a circle one of them."""
+    return Path(os.path.realpath(path))  # `Path.resolve` raises where links go in a circle
+
+
 def check_spared(outputs: Iterable[Path], read: Iterable[Path]) -> None:
     """Refuse to put a result in the place of a file that is read for it.
 
     Raises:
         OutputError: an output is such a file.
     """
-    taken = {path.resolve() for path in read}
+    taken = set(map(real_place, read))
     for path in outputs:
-        if path.resolve() in taken:
+        if real_place(path) in taken:
             raise OutputError(path, "it is read for the result; name another file")
 
 

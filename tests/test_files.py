@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deeplab.errors import AnnotationError, OutputError
+from deeplab.config.convert_request import ConvertRequest
+from deeplab.errors import AnnotationError, ConfigError, OutputError
 from deeplab.files import (
     all_or_none,
     check_spared,
@@ -97,6 +98,16 @@ def test_a_file_that_is_read_is_refused_for_a_result_by_whatever_path(tmp_path):
     check_spared([tmp_path / "b.json"], [tmp_path / "a.json"])
     with pytest.raises(OutputError, match="it is read for the result"):
         check_spared([tmp_path / "a/../a.json"], [tmp_path / "a.json"])
+
+
+def test_links_in_a_circle_are_a_place_as_any_other(tmp_path):
+    circle = tmp_path / "circle.json"
+    circle.symlink_to("circle.json")
+    check_spared([circle], [tmp_path / "a.json"])
+    request = {"source": tmp_path / "a.json", "output": circle}
+    assert ConvertRequest(**request).output == circle
+    with pytest.raises(ConfigError, match="another file than the one that is read"):
+        ConvertRequest(**request | {"source": circle})
 
 
 @pytest.mark.parametrize(

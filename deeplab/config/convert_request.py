@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from deeplab.config.checks import check_at_least, check_choice
 from deeplab.errors import ConfigError
+from deeplab.files import real_place
 
 AUTO = "auto"
 ObjectType = Literal["annotation", "detection", "cell"]  # of QuPath
@@ -53,5 +54,5 @@ class ConvertRequest:
         check_at_least("slide_height", self.slide_height, 0)
         check_at_least("mask_mpp", self.mask_mpp, 0)
         check_choice("object_type", self.object_type, get_args(ObjectType))
-        if self.output.resolve() == self.source.resolve():
+        if real_place(self.output) == real_place(self.source):
             raise ConfigError("output", self.output, "another file than the one that is read")

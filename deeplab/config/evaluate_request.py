@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from deeplab.config.checks import check_at_least, check_choice, check_girder_id, check_range
 from deeplab.config.requests import Points, Posting
 from deeplab.errors import ConfigError
+from deeplab.files import real_place
 
 ErrorLayers = Literal["areas", "objects", "both"]
 Unmatched = Literal["stop", "go_on"]
@@ -105,8 +106,7 @@ class EvaluateRequest:
         self._check_outputs()
 
     def _check_outputs(self) -> None:
-        places = [path.resolve() for path in self.outputs]
-        if len(set(places)) < len(places):
+        if len(set(map(real_place, self.outputs))) < len(self.outputs):
             raise ConfigError("outputs", ", ".join(map(str, self.outputs)), "different files")
         if not self.outputs and not self.posts:
             raise ConfigError("outputs", "none", "at least one file to write, as output_report")

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from deeplab.config.checks import check_at_least, check_choice, check_girder_id, check_range
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
+from deeplab.files import real_place
 
 Pixels = Literal["auto", "off"]
 Staining = Literal["he", "pas"]
@@ -73,10 +74,10 @@ class FeaturesRequest:
         check_range("work_mpp", self.work_mpp, 0.05, 20)
         check_range("radius_um", self.radius_um, 1, 5000)
         check_at_least("slide_mpp", self.slide_mpp, 0)
-        files = {path.resolve() for path in self.outputs}
+        files = set(map(real_place, self.outputs))
         if len(files) < len(self.outputs):
             raise ConfigError("outputs", ", ".join(map(str, self.outputs)), "different files")
-        if self.slide_labels and self.slide_labels.resolve() in files:
+        if self.slide_labels and real_place(self.slide_labels) in files:
             raise ConfigError("slide_labels", self.slide_labels, "another file than those written")
         if not self.outputs and not self.posts:
             raise ConfigError(

@@ -33,6 +33,7 @@ from deeplab.errors import (
 )
 from deeplab.exchange.labelling import Labelling, nearest
 from deeplab.exchange.samples import LeftOut, Sample, find_samples
+from deeplab.files import real_place
 from deeplab.server.session import ServerLogin
 
 log = logging.getLogger(__name__)
@@ -191,7 +192,7 @@ def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainReques
         Claim(
             name=sample.name,
             patient=sample.patient,
-            file=sample.slide if request.api_url else str(Path(sample.slide).resolve()),
+            file=sample.slide if request.api_url else str(real_place(Path(sample.slide))),
             side=sample.split,
             classes=frozenset(n for n in range(1, count + 1) if slide.shapes_of(n)),
         )

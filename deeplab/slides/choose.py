@@ -21,6 +21,7 @@ from large_image.tilesource import getSortedSourceList
 from large_image_source_openslide import OpenslideFileTileSource
 
 from deeplab.errors import UnreadableSlideError
+from deeplab.names import shown_name
 from deeplab.slides.admission import Admitted, admit
 from deeplab.slides.dicom import files_of_one_series, why_unreadable
 from deeplab.slides.faults import READ_FAULTS
@@ -213,7 +214,7 @@ def _shown(path: Path, pages: list[tifffile.TiffPage], *, follow: bool) -> Large
         is_a_page = frozenset(_size(tiles)) in sizes
         if not is_a_page or np.prod(_size(tiles)) >= np.prod(size_of(whole)):
             return tiles
-        logger.info("%s: the %s source shows a smaller picture", path.name, name)
+        logger.info("%s: the %s source shows a smaller picture", shown_name(path.name), name)
         tiles.close()
     return None
 
@@ -258,7 +259,8 @@ def _faster(path: Path, shown: LargeImageTiles) -> LargeImageTiles:
         tiff = try_source(TiffSource, path)
         if tiff is not None and is_same(tiff, shown):
             return _looked(tiff)
-        logger.info("%s: the tiff source differs from OpenSlide and is not used", path.name)
+        name = shown_name(path.name)
+        logger.info("%s: the tiff source differs from OpenSlide and is not used", name)
         _close(tiff)
     return _looked(shown)
 

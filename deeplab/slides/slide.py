@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deeplab.errors import DeeplabError, ScaleError, SlideNotFoundError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
+from deeplab.names import shown_name
 from deeplab.server.items import file_size, get_item, item_with
 from deeplab.server.session import ServerLogin, Session
 from deeplab.server.tiles import tiles_info
@@ -113,7 +114,7 @@ def open_slide(
     else:
         is_same = _same_as_now(partial(_state_of_file, path))
         opened = open_file(path)
-        name, reader, stated = path.name, opened.tiles, opened.scale
+        name, reader, stated = shown_name(path.name), opened.tiles, opened.scale
     try:
         mpp_level0 = _scale(name, stated=stated, given=mpp)
         return PyramidSlide(reader, name=name, mpp=mpp_level0, is_same=is_same)

@@ -60,6 +60,19 @@ def test_an_output_that_nobody_takes_is_one_sentence(tmp_path: Path):
     assert answer.stderr == sentence
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize("words", ["--help", "segment none.svs --model m --annotation o.anot"])
+def test_where_nothing_can_be_said_the_exit_code_says_it(tmp_path: Path, words):
+    (tmp_path / "tmp").mkdir()
+    line = f"{sys.executable} -m deeplab_cli.entry {words} >/dev/full 2>&1"
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    answer = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=tmp_path, env=environment, timeout=60, check=False
+    )
+    assert answer.returncode == 2
+    assert not list((tmp_path / "tmp").iterdir())
+
+
 @pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])
 def test_closed_streams_change_no_exit_code(tmp_path: Path, closed):
     words = "--model m --annotation o.anot"

@@ -14,6 +14,7 @@ import pytest
 from openpyxl import load_workbook
 
 from deeplab.names import shown_name
+from deeplab.slides.slide import open_slide
 from deeplab_cli.main import main
 from tests.data.folders import square, write_slide
 
@@ -122,6 +123,13 @@ def test_names_are_one_line_of_text_that_everything_can_write():
     for name, shown in NAMES.items():
         assert shown_name(os.fsdecode(name)) == shown
     assert shown_name("a\ud800b\u2028") == r"a\ud800b\u2028"
+    assert shown_name("a\u202egpj.exe\u2069") == r"a\u202egpj.exe\u2069"
+
+
+def test_an_open_slide_is_called_by_one_line(tmp_path):
+    path = write_slide(tmp_path / os.fsdecode(b"two\nlin\xe9s.tiff"), lesion=LESION)
+    with open_slide(path) as slide:
+        assert slide.name == r"two\x0alin\xe9s.tiff"
 
 
 @pytest.fixture
