@@ -90,11 +90,13 @@ class Reader:
         return self._case(pair, sides, place), sides.model
 
     def check_classes(self) -> None:
-        """Raise ConfigError where a class is asked for that no slide has on either side."""
+        """Raise ConfigError where a class is asked for that no slide has, and there are others."""
         met = {**self.of_reference, **self.of_prediction}
+        if not met and not self.unused:
+            return  # nothing is drawn on either side, which is what may have been looked for
         for name in self._request.classes:
             if name not in met:
-                there = ", ".join(list(dict.fromkeys([*met, *self.unused]))[:20]) or "none at all"
+                there = ", ".join(list(dict.fromkeys([*met, *self.unused]))[:20])
                 raise ConfigError("classes", name, f"the name of a layer (there are: {there})")
 
     def check_names(self) -> None:

@@ -6,7 +6,7 @@ import csv
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import StringIO
@@ -37,7 +37,7 @@ from deeplab.exchange.beside import (
     unclear,
 )
 from deeplab.exchange.label_images import LabelImages
-from deeplab.exchange.shared_files import SharedFiles, listed_twice
+from deeplab.exchange.shared_files import SHARED, SharedFiles, listed_twice
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
 from deeplab.files import is_plain_file
 from deeplab.names import shown_name
@@ -242,9 +242,23 @@ def _in_folder(
         else:
             why = "has no annotation beside it" + _unread_beside(path, slides)
             yield LeftOut(name, why, files=(path,))
+    if wanted is None:
+        _name_strays(path for name, path in sorted(by_name.items()) if name not in about)
     if passed_over:
         more = f"; and so of {len(passed_over) - 1:,} more" if len(passed_over) > 1 else ""
         log.warning("of several files of annotations one is read: %s%s", passed_over[0], more)
+
+
+def _name_strays(files: Iterable[Path]) -> None:
+    """Warn of files of annotations that are called after no slide, as that is misspelt or gone."""
+    strays = [
+        path.name
+        for path in files
+        if is_mask(path.name) or split_name(path.name)[1] in {*ANNOTATIONS} - {*SHARED}
+    ]
+    if strays:
+        more = f", nor are {len(strays) - 1:,} more" if len(strays) > 1 else ""
+        log.warning("%s is called after no slide of the folder%s", shown_name(strays[0]), more)
 
 
 def _unread_beside(slide: Path, slides: Sequence[Path]) -> str:

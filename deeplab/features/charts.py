@@ -119,6 +119,12 @@ def scatter_png(x: Figure, y: Figure, classes: Mapping[str, tuple[Floats, Rgb]])
             some[:, 0], some[:, 1], s=9, alpha=0.55, color=hex_colour(colour), linewidths=0,
         ))  # fmt: skip
     _by_factors(axes)
+    points = np.concatenate([points for points, _ in classes.values()])
+    low, high = points.min(axis=0), points.max(axis=0)
+    if high[0] < low[0] * (1 + ALIKE):  # matplotlib divides by a width that is next to nothing
+        axes.set_xlim(low[0] / 2, high[0] * 2)
+    if high[1] - low[1] < ALIKE:
+        axes.set_ylim(low[1] - 0.5, high[1] + 0.5)
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_xlabel(x.label, color=QUIET)
     axes.set_ylabel(y.label, color=QUIET)

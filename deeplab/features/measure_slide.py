@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from deeplab import __version__
@@ -21,6 +22,7 @@ from deeplab.features.slide_measures import SlideMeasures
 from deeplab.features.table import ObjectTable, measure
 from deeplab.features.wanted_layers import load_layers, wanted_layers
 from deeplab.features.windows import PixelReading, measure_windows
+from deeplab.report.words import counted
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import tissue_mask
@@ -126,6 +128,16 @@ def _polygons(layer: Layer) -> NDArray[np.object_]:
     return np.array([shape.polygon for shape in layer.shapes], dtype=object)
 
 
+def _count_beyond(layer: Layer, slide: Slide) -> int:
+    """Return how many shapes reach beyond the slide by more than a pixel."""
+    if not layer.shapes:
+        return 0
+    left, top, right, bottom = shapely.bounds(_polygons(layer)).T
+    outside = (left < -1) | (top < -1)
+    outside |= (right > slide.width_level0 + 1) | (bottom > slide.height_level0 + 1)
+    return int(outside.sum())
+
+
 def _pictures(
     slide: Slide, annotations: Annotations, tables: Mapping[str, ObjectTable]
 ) -> dict[str, list[Picture]]:
@@ -150,6 +162,11 @@ def _remarks(
     for layer in annotations.layers:
         if layer.marks:
             yield f"{len(layer.marks)} points or lines of {layer.name} enclose no area"
+        if beyond := _count_beyond(layer, slide):
+            yield (
+                f"{counted(beyond, 'object')} of {layer.name} reach beyond the slide and are "
+                "measured in full; are they of another one?"
+            )
     if request.pixels == "off":
         return
     if slide.kind:

@@ -314,3 +314,16 @@ def test_a_folder_called_as_an_annotation_is_named(tmp_path):
     (tmp_path / "a.geojson").mkdir()
     (left,) = find_samples(str(tmp_path)).left_out
     assert left.why == "has no annotation beside it; a.geojson is a folder"
+
+
+@pytest.mark.parametrize("stray", ["b.geojson", "B.xml.gz", "b.mask.png", "b.svs.anot"])
+def test_an_annotation_that_is_called_after_no_slide_is_said(tmp_path, caplog, stray):
+    picture(tmp_path / "a.png")
+    for name in ("a.json", stray, "z.xml", "model.zip", "all.json"):
+        (tmp_path / name).write_text(json.dumps([SQUARE]))
+    find_samples(str(tmp_path))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == f"{stray} is called after no slide of the folder, nor are 1 more"
+    caplog.clear()
+    find_samples(str(tmp_path / "a.png"))  # the folder's other files are not meant
+    assert not caplog.records

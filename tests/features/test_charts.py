@@ -46,3 +46,11 @@ def test_dots_of_each_class_are_drawn():
     points = np.random.default_rng(0).uniform(1, 2, (20_000, 2))
     empty = size_of(scatter_png(AREA, ROUND, {"$^": (points[:2], RED)}))
     assert size_of(scatter_png(AREA, ROUND, {"a": (points, RED), "b": (points, RED)})) == empty
+
+
+@pytest.mark.parametrize(
+    "points", [[[5.0, 1.0]] * 2, [[2490.0, 0.785], [np.nextafter(2490, 0), 0.785]], [[1e-9, 0]]]
+)
+@pytest.mark.filterwarnings("error")
+def test_dots_may_all_lie_in_one_place(points):
+    assert size_of(scatter_png(AREA, ROUND, {"a": (np.array(points), RED)}))

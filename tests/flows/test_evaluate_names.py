@@ -116,3 +116,12 @@ def test_one_slide_of_several_with_other_names_is_said_first(evaluate, tmp_path)
     code, _, err = evaluate.ended("ref", "found", "--slide_mpp", "0.5")
     assert code == 2
     assert "error: no layer of the prediction" in err
+
+
+def test_where_nothing_is_drawn_on_either_side_the_named_classes_are_judged(evaluate):
+    code, _, err = evaluate({}, {})
+    assert code == 2
+    assert "there is no layer to judge on any slide; name the classes" in err
+    code, out, _ = evaluate({}, {}, "--classes", "nuclei")
+    assert code == 0
+    assert "nuclei: Dice –" in out

@@ -433,3 +433,10 @@ def test_two_outputs_in_one_file_are_refused_by_whatever_path(folder, tmp_path, 
     assert features(folder, "--xlsx", tmp_path / "o.xlsx", "--csv", other) == 2
     assert "must be different files" in capsys.readouterr().err
     assert not (tmp_path / "o.xlsx").exists()
+
+
+def test_objects_beyond_the_slide_are_said(tmp_path, capsys):
+    far = Layer("far", RED, (Shape(disc(SIDE, 90, 30)), Shape(disc(90, 90, 30))))
+    slide = paint(tmp_path, layers=[far])
+    assert features(slide, "--csv", tmp_path / "o.csv", "--pixels", "off") == 0
+    assert "1 object of far reach beyond the slide" in capsys.readouterr().out
