@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from deeplab.annotations.glass import FindGlass
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.convert_request import ObjectType
 from deeplab.geometry.frames import Mpp
@@ -52,6 +53,7 @@ class Reading:
         image: file name of the one to read, where a file is about several.
         slide: name of the slide, to choose by where a file is about several and `image` is "".
         slide_file: the slide, where it lies on the disk.
+        glass: finds where its pixels lie on its glass, where it is on a server.
         label_image: finds the label image that a pixelmap is about.
         called: what a person knows the file by, where its path is one of work files.
     """
@@ -65,6 +67,7 @@ class Reading:
     image: str = ""
     slide: str = ""
     slide_file: Path | None = None
+    glass: FindGlass | None = None
     label_image: FindLabelImage = not_at_hand
     called: str = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from deeplab.annotations.files import opened, read_annotations
@@ -22,6 +23,7 @@ from deeplab.exchange.beside import (
     plain_name,
     slides_by_file,
 )
+from deeplab.exchange.glass import glass_of_item
 from deeplab.exchange.samples import files_in
 from deeplab.exchange.shared_files import (
     SharedFile,
@@ -136,7 +138,8 @@ def _live(
         if prediction is None:
             return sides_of_documents(documents, request, item.name)
         reference = reference_of_documents(documents, request, item.name)
-        return Sides(reference=reference, prediction=_predicted(prediction, reading, request))
+        on_server = replace(reading, glass=partial(glass_of_item, session, item.id))
+        return Sides(reference=reference, prediction=_predicted(prediction, on_server, request))
 
     return load
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from deeplab.annotations.files import opened, read_file
@@ -20,6 +21,7 @@ from deeplab.exchange.beside import KINDS_BESIDE, split_name
 from deeplab.exchange.choice import Choice
 from deeplab.exchange.failures import Failures
 from deeplab.exchange.files_on_server import FileOfSlide, FilesFound, find_files
+from deeplab.exchange.glass import glass_of_item
 from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.layers import Fact, Origin, Replaced, layers_in_place, replace_layers
 from deeplab.files import safe_name, scratch_folder
@@ -235,6 +237,7 @@ class _Ingestion:
             height_level0=facts.height_level0,
             mpp=facts.mpp,
             slide=source.slide.name,
+            glass=partial(glass_of_item, self._session, source.slide.id),
             called=source.name,
             label_image=LabelImages(self._session, folder),
         )

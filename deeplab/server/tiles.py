@@ -26,6 +26,7 @@ QUERIES: dict[Encoding, dict[str, str]] = {
 POWER_OF_TWO = 0.02  # how far OpenSlide's downsample may be off: levels are cut to whole pixels
 MAX_TILE_PIXELS = 2**26  # an image that is not tiled comes as one tile
 MAX_LEVELS = 32
+FARTHEST_NM = 1e9  # from the middle of the glass: a metre, of 76 mm
 # No slide has more, whoever says so: 4 million pixels of 0.25 um are a metre.
 MOST_SIDE, MOST_PIXELS = 2**22, 2**40
 MOST_TILE_SIDE, MOST_BANDS = 2**16, 2**16
@@ -86,10 +87,8 @@ def full_levels(session: Session, item_id: str, info: TilesInfo) -> tuple[int, .
         AccessDeniedError: the token may not read the item.
         ServerError: the server failed.
     """
-    path = f"item/{girder_id('item', item_id)}/tiles/internal_metadata"
-    told = session.get_json(path, f"metadata of item {item_id}")
-    properties = told.get("openslide") if isinstance(told, dict) else None
-    if not isinstance(properties, dict):
+    properties = _openslide_properties(session, item_id)
+    if properties is None:
         return None
     found = {info.levels - 1}
     for number in range(MAX_LEVELS):
@@ -102,6 +101,32 @@ def full_levels(session: Session, item_id: str, info: TilesInfo) -> tuple[int, .
         if 0 <= level < info.levels and abs(downsample / exact - 1) < POWER_OF_TWO:
             found.add(level)
     return tuple(sorted(found))
+
+
+def glass_offset_nm(session: Session, item_id: str) -> tuple[float, float] | None:
+    """Return how far the middle of a slide's pixels is from that of its glass, in nanometres, x, y.
+
+    None where the server does not know: only one that reads a file of a Hamamatsu scanner through
+    OpenSlide does (https://openslide.org/properties/).
+
+    Raises:
+        AccessDeniedError: the token may not read the item.
+        ServerError: the server failed.
+    """
+    properties = _openslide_properties(session, item_id) or {}
+    try:
+        x, y = (float(properties[f"hamamatsu.{axis}OffsetFromSlideCentre"]) for axis in "XY")
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (x, y) if all(abs(each) <= FARTHEST_NM for each in (x, y)) else None  # not NaN, either
+
+
+def _openslide_properties(session: Session, item_id: str) -> dict[str, Any] | None:
+    """What OpenSlide says of an item's file; None where the server reads it by other means."""
+    path = f"item/{girder_id('item', item_id)}/tiles/internal_metadata"
+    told = session.get_json(path, f"metadata of item {item_id}")
+    properties = told.get("openslide") if isinstance(told, dict) else None
+    return properties if isinstance(properties, dict) else None
 
 
 def fetch_tile(

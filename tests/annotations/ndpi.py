@@ -1,4 +1,4 @@
-"""The head of an NDPI: what it says of where its pixels lie on the glass."""
+"""The head of an NDPI: what it says of where its pixels lie on the glass; and what is drawn there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from pathlib import Path
 
 WIDTH, HEIGHT, MPP = 600, 400, (0.5, 0.25)
 OFFSET_NM = (-1_000_000, 2_000_000)
+# As a server that reads it through OpenSlide tells it.
+ON_GLASS = {
+    f"hamamatsu.{axis}OffsetFromSlideCentre": str(nm)
+    for axis, nm in zip("XY", OFFSET_NM, strict=True)
+}
 
 
 def write_ndpi_head(path: Path, *, offset: tuple[int, int] | None = OFFSET_NM) -> Path:
@@ -24,3 +29,24 @@ def write_ndpi_head(path: Path, *, offset: tuple[int, int] | None = OFFSET_NM) -
     high = bytes(4 * len(tags))  # the upper halves of values
     path.write_bytes(head + struct.pack("<H", len(tags)) + entries + bytes(8) + high + bytes(64))
     return path
+
+
+def ndpa_of_box(
+    left: float, top: float, right: float, bottom: float, *, size: tuple[int, int], mpp: float = 0.5
+) -> bytes:
+    """A rectangle "tumour" of level-0 pixels of a slide of this size, as NDP.view keeps it."""
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    places = [
+        [
+            round(1000 * mpp * (at - side / 2) + nm)
+            for at, side, nm in zip(corner, size, OFFSET_NM, strict=True)
+        ]
+        for corner in corners
+    ]
+    points = "".join(f"<point><x>{x}</x><y>{y}</y></point>" for x, y in places)
+    return (
+        '<?xml version="1.0"?><annotations><ndpviewstate id="1"><title>tumour</title>'
+        '<coordformat>nanometers</coordformat><annotation type="freehand" color="#ff0000">'
+        f"<closed>1</closed><pointlist>{points}</pointlist></annotation></ndpviewstate>"
+        "</annotations>"
+    ).encode()

@@ -4,7 +4,9 @@ import pytest
 
 from deeplab.annotations.files import read_annotations, read_file
 from deeplab.annotations.format import Reading
+from deeplab.annotations.glass import Glass
 from deeplab.errors import AnnotationError
+from deeplab.geometry.frames import Mpp
 from tests.annotations.ndpi import HEIGHT, MPP, OFFSET_NM, WIDTH, write_ndpi_head
 
 
@@ -92,6 +94,15 @@ def test_without_the_slide_or_its_offset_the_sentence_says_what_to_do(tmp_path):
     (tmp_path / "a.ndpi").write_bytes(b"II*\0 rubbish")
     with pytest.raises(AnnotationError, match=r"a\.ndpi does not say where its pixels lie"):
         read_annotations(path)
+
+
+def test_of_a_slide_on_a_server_the_server_is_asked(tmp_path):
+    path = write(tmp_path / "a.ndpi.ndpa", drawing(SQUARE))
+    told = Glass(mpp=Mpp(*MPP), offset_nm=OFFSET_NM, width_level0=WIDTH, height_level0=HEIGHT)
+    (layer,) = read_annotations(path, Reading(glass=lambda: told)).layers
+    assert layer.shapes[0].polygon.bounds == pytest.approx((10, 20, 110, 60), abs=0.01)
+    with pytest.raises(AnnotationError, match="the server does not say where .*; export"):
+        read_annotations(path, Reading(glass=lambda: None))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from deeplab.annotations.formats import format_of, named
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.geometry.frames import Mpp
 from deeplab_cli.main import main
+from tests.annotations.ndpi import ON_GLASS, ndpa_of_box
 from tests.girder_for_tests import FOLDER, ITEM, TOKEN, Board, fake_girder, item_routes
 from tests.slides_for_tests import PINK, write_tiff
 
@@ -564,6 +565,25 @@ def test_a_file_is_compared_with_the_layers_that_people_drew(on_girder, board, t
     assert code == 0, said
     assert table("dice", "a") == 1
     assert len(board.of(ITEM)) == 2
+
+
+def test_a_file_of_ndp_view_is_placed_by_what_the_server_says_of_the_glass(
+    on_girder, board, girder, tmp_path
+):
+    girder.routes[f"item/{ITEM}/tiles/internal_metadata"] = {"openslide": ON_GLASS}
+    path = tmp_path / "p.ndpa"
+    path.write_bytes(ndpa_of_box(30, 20, 70, 60, size=(160, 120)))
+    words = (
+        "--inputPredictionFile",
+        str(path),
+        "--aliases",
+        "tumour=a",
+        "--post_annotation",
+        "off",
+    )
+    code, said, table = on_girder(*words)
+    assert code == 0, said
+    assert table("dice", "a") == 0.75
 
 
 def test_one_file_is_compared_with_the_layers_of_all_slides_of_a_folder(on_girder, board, tmp_path):

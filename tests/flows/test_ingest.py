@@ -20,6 +20,7 @@ from deeplab.names import shown_name
 from deeplab_cli.forms import read_spec
 from deeplab_cli.main import main
 from tests.annotations.girder_schema import load_schema
+from tests.annotations.ndpi import ON_GLASS, ndpa_of_box
 from tests.girder_for_tests import FOLDER, TOKEN, Board, SlideFolder
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/annotations-in-and-out.md"
@@ -406,3 +407,39 @@ def test_the_form_offers_each_format():
         p.choices for p in read_spec("IngestAperioXML").parameters if p.name == "source_format"
     )
     assert offered == ("auto", *(each.name for each in FORMATS))
+
+
+NO_OFFSET = "the server does not say where the pixels of its slide lie"
+
+
+@pytest.mark.parametrize("name", ["b.ndpi.ndpa", "b.ndpa"])
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize(
+    ("properties", "sentence"),
+    [
+        (ON_GLASS, ""),
+        ({}, NO_OFFSET),
+        (ON_GLASS | {"hamamatsu.XOffsetFromSlideCentre": "nan"}, NO_OFFSET),
+        (ON_GLASS | {"hamamatsu.YOffsetFromSlideCentre": "nan"}, NO_OFFSET),
+        (ON_GLASS | {"hamamatsu.YOffsetFromSlideCentre": ["x"]}, NO_OFFSET),
+        (None, NO_OFFSET),
+    ],
+)
+def test_drawings_of_ndp_view_are_placed_by_what_the_server_says_of_the_glass(
+    girder, folder, ingest, name, inside, properties, sentence
+):
+    slide = folder.slide("b.ndpi")
+    told = {} if properties is None else {"openslide": properties}
+    girder.routes[f"item/{slide}/tiles/internal_metadata"] = told
+    board = Board(girder, slide)
+    drawing = ndpa_of_box(10, 20, 110, 60, size=(1000, 800))
+    folder.file(name, drawing, item=slide if inside else "", file_name=name)
+    code, _, complaints = ingest()
+    if sentence:
+        assert code == 2
+        assert sentence in complaints
+        return
+    assert code == 0, complaints
+    (element,) = made(board, slide)["tumour"]["elements"]
+    xs, ys, _ = zip(*element["points"], strict=True)
+    assert (min(xs), min(ys), max(xs), max(ys)) == pytest.approx((10, 20, 110, 60), abs=0.01)
