@@ -1,0 +1,161 @@
+"""How fast are nuclei found, by us and by TIAToolbox with the same network? One table, one run.
+
+    python benchmarks/nuclei.py --sample SLIDE [--tiatoolbox PYTHON] [--side 1036] [--large 24576]
+
+With --tiatoolbox, the Python of an environment that has it, HoVer-Net of the published size and
+with the same random weights finds nuclei on a small slide by both. Then the light network and the
+demonstration model of DeepLabV3+ are run on a large one, both at the um per pixel of the latter.
+Slides are composed of the sample slide, repeated and mirrored. Each is segmented by a process of
+its own on all processors, start, reading and writing included; peak memory is what the system says
+of it (ru_maxrss). Random weights answer noise, which is no kinder to the one than to the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+from slide_size import compose
+
+from deeplab.bundles.card import MAX_TILE, Card
+from deeplab.bundles.read import read_card
+from deeplab.bundles.save import save_bundle
+from deeplab.config.classes import ClassList
+from deeplab.config.hovernet import HoverNetConfig
+from deeplab.models.hovernet.network import build
+
+DEMONSTRATION = Path(__file__).parents[1] / "deeplab/demonstration/nuclei.zip"
+TYPES = 5
+WEIGHTS = """
+import sys, torch
+from tiatoolbox.models.architecture.hovernet import HoVerNet
+torch.manual_seed(0)
+network = HoVerNet(num_types=int(sys.argv[2]), mode="original")
+torch.save({"desc": network.state_dict()}, sys.argv[1])
+"""
+SEGMENT = """
+import sys, torch
+from tiatoolbox.models.architecture.hovernet import HoVerNet
+from tiatoolbox.models.engine.io_config import IOInstanceSegmentorConfig
+from tiatoolbox.models.engine.nucleus_instance_segmentor import NucleusInstanceSegmentor
+network = HoVerNet(num_types=int(sys.argv[2]), mode="original")
+network.load_state_dict(torch.load(sys.argv[1])["desc"])
+at = {"units": "mpp", "resolution": 0.25}
+config = IOInstanceSegmentorConfig(
+    input_resolutions=[at], output_resolutions=[at, at, at], save_resolution=at, margin=128,
+    tile_shape=[1024, 1024], patch_input_shape=[270, 270], patch_output_shape=[80, 80],
+    stride_shape=[80, 80],
+)
+NucleusInstanceSegmentor(network, batch_size=8, device="cpu", verbose=False).run(
+    [sys.argv[3]], patch_mode=False, ioconfig=config, save_dir=sys.argv[4],
+    output_type="annotationstore", overwrite=True,
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process's way through a slide."""
+
+    what: str
+    megapixels: float
+    seconds: float
+    peak_mb: float
+
+    @property
+    def speed(self) -> float:
+        """Megapixels a second."""
+        return self.megapixels / self.seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sample", type=Path, required=True, help="slide to compose others of")
+    parser.add_argument("--tiatoolbox", type=Path, help="Python that has it")
+    parser.add_argument("--side", type=int, default=1036, help="of the small slide, px")
+    parser.add_argument("--large", type=int, default=24576, help="side of the large slide, px")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = [] if options.tiatoolbox is None else [_published(options, Path(folder))]
+        if options.large:
+            pairs.append(_light(options, Path(folder)))
+    print("| program and model | Mpx | s | Mpx/s | peak MB | speed x the first of its slide |")
+    print("|---|---|---|---|---|---|")
+    for pair in pairs:
+        for run in pair:
+            print(
+                f"| {run.what} | {run.megapixels:.1f} | {run.seconds:.0f} | {run.speed:.4f} "
+                f"| {run.peak_mb:.0f} | {run.speed / pair[0].speed:.2f} |"
+            )
+
+
+def _published(options: argparse.Namespace, folder: Path) -> list[Run]:
+    """The published network by TIAToolbox and by us."""
+    slide = compose(options.sample, options.side, folder / "small.tiff")
+    weights, model = folder / "hovernet.tar", folder / "hovernet.zip"
+    theirs = [str(options.tiatoolbox), "-c"]
+    # A type more, since theirs counts the background.
+    labels = str(TYPES + 1)
+    subprocess.run([*theirs, WEIGHTS, str(weights), labels], check=True, capture_output=True)
+    words = ["import-checkpoint", str(weights), "--output", str(model)]
+    subprocess.run([*_deeplab(), *words], check=True, capture_output=True)
+    there = [str(weights), labels, str(slide), str(folder / "theirs")]
+    area = options.side**2 / 1e6
+    return [
+        _timed("TIAToolbox, HoVer-Net", area, [*theirs, SEGMENT, *there]),
+        _timed("deeplab, HoVer-Net", area, _segment(slide, model, folder)),
+    ]
+
+
+def _light(options: argparse.Namespace, folder: Path) -> list[Run]:
+    """DeepLabV3+ and the light network, both on mobilenet_v2."""
+    slide = compose(options.sample, options.large, folder / "large.tiff")
+    keras.utils.set_random_seed(0)
+    config = HoverNetConfig(type_count=0)
+    tiling = config.tiling
+    card = Card(
+        config=config,
+        classes=ClassList.named(["nuclei"]),
+        work_mpp=read_card(DEMONSTRATION).work_mpp,
+        tile=tiling.side_with(tiling.halo, most=MAX_TILE),
+        halo=tiling.halo,
+    )
+    light = folder / "light.zip"
+    save_bundle(build(config), card, light)
+    area = options.large**2 / 1e6
+    return [
+        _timed("deeplab, DeepLabV3+", area, _segment(slide, DEMONSTRATION, folder)),
+        _timed("deeplab, light HoVer-Net", area, _segment(slide, light, folder)),
+    ]
+
+
+def _deeplab() -> list[str]:
+    return [sys.executable, "-m", "deeplab_cli.entry"]
+
+
+def _segment(slide: Path, model: Path, folder: Path) -> list[str]:
+    written = folder / f"{slide.stem}-{model.stem}.anot"
+    words = ["segment", str(slide), "--model", str(model), "--annotation", str(written)]
+    return [*_deeplab(), *words]
+
+
+def _timed(what: str, megapixels: float, command: Sequence[str]) -> Run:
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{what} failed")
+    return Run(what, megapixels, time.monotonic() - started, usage.ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main()
