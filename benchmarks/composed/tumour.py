@@ -48,13 +48,13 @@ from deeplab.config.train_request import TrainRequest
 from deeplab.data.opening import OpenedSlides, open_slides
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.evaluation.semantic import Confusion
-from deeplab.training.examples import examples_of
-from deeplab.training.facts import Comparison, ReportFacts
-from deeplab.training.outcome import slide_fact
-from deeplab.training.report import write_report
-from deeplab.training.settings_words import all_settings, settings_in_words
-from deeplab.training.validate import Validator
-from deeplab.training.validation import Validation
+from deeplab.training.reporting.examples import examples_of
+from deeplab.training.reporting.facts import Comparison, ReportFacts
+from deeplab.training.reporting.outcome import slide_fact
+from deeplab.training.reporting.page import write_report
+from deeplab.training.reporting.settings_words import all_settings, settings_in_words
+from deeplab.training.validation.results import Validation
+from deeplab.training.validation.validate import Validator
 
 log = logging.getLogger("composed")
 

@@ -12,10 +12,10 @@ from deeplab.bundles.load import load_bundle
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.evaluation.tally import Tally
-from deeplab.training.judged import judged_px
-from deeplab.training.tensorboard import EventLog
-from deeplab.training.validate import Validator
-from deeplab.training.validation import Validation
+from deeplab.training.reporting.tensorboard import EventLog
+from deeplab.training.validation.results import Validation
+from deeplab.training.validation.tiles import judged_px
+from deeplab.training.validation.validate import Validator
 
 
 class HeldOut:

@@ -33,8 +33,8 @@ from deeplab.training.history import (
     history_to_json,
 )
 from deeplab.training.identity import difference
-from deeplab.training.log_file import LogFile
 from deeplab.training.loop import StepDone, Trainer
+from deeplab.training.reporting.log_file import LogFile
 
 log = logging.getLogger(__name__)
 

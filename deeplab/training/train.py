@@ -40,11 +40,11 @@ from deeplab.training.history import CheckNote
 from deeplab.training.identity import agreed_settings, digest
 from deeplab.training.loop import Trainer
 from deeplab.training.optimizer import freeze_batch_norm
-from deeplab.training.outcome import Ended, write_outcome
 from deeplab.training.remote_checkpoints import RemoteCheckpoints, checkpoints_on_server
+from deeplab.training.reporting.outcome import Ended, write_outcome
+from deeplab.training.reporting.tensorboard import EventLog
 from deeplab.training.run import BEST, Run, Subject, work_folder
 from deeplab.training.state import State
-from deeplab.training.tensorboard import EventLog
 
 log = logging.getLogger(__name__)
 

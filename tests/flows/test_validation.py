@@ -18,8 +18,8 @@ from deeplab.inference.segment import segment_slide
 from deeplab.slides.array_slide import ArraySlide
 from deeplab.slides.tissue import TissueMask
 from deeplab.training.held_out import HeldOut
-from deeplab.training.tensorboard import EventLog
-from deeplab.training.validate import Validator
+from deeplab.training.reporting.tensorboard import EventLog
+from deeplab.training.validation.validate import Validator
 from tests.data.annotated_slides import annotated
 from tests.flows.models_for_tests import balanced_model
 from tests.slides_for_tests import tissue, write_tiff

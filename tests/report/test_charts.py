@@ -15,8 +15,8 @@ from deeplab.evaluation.semantic import Confusion
 from deeplab.features.charts import boxes_png, histograms_png, scatter_png
 from deeplab.features.figures import FIGURES
 from deeplab.report.charts import drawable, short
-from deeplab.training.charts import curves_png, examples_png
 from deeplab.training.history import CheckNote, History, StepNote
+from deeplab.training.reporting.charts import curves_png, examples_png
 from tests.training.facts_for_tests import example
 
 AREA, ROUND = FIGURES[0], FIGURES[3]

@@ -4,9 +4,9 @@ import numpy as np
 
 from deeplab.config.classes import ClassList
 from deeplab.evaluation.semantic import Confusion
-from deeplab.training.examples import Example
-from deeplab.training.facts import ReportFacts, SlideFact
 from deeplab.training.history import CheckNote, History, StepNote
+from deeplab.training.reporting.examples import Example
+from deeplab.training.reporting.facts import ReportFacts, SlideFact
 from tests.training.validations_for_tests import region, validation
 
 WICKED = "<script>alert('$x$')</script>"

@@ -19,7 +19,7 @@ from deeplab.config.train_request import TrainRequest
 from deeplab.exchange.labelling import Labelling
 from deeplab.models.loss import loss_share
 from deeplab.training.train import train
-from deeplab.training.validate import Validator
+from deeplab.training.validation.validate import Validator
 from tests.data.annotated_slides import labelled
 from tests.slides_for_tests import write_tiff
 from tests.training.toy_objects import FAMILY, MARGIN, NAME, ToyConfig, ToyLoss, encode, paint

@@ -4,7 +4,7 @@ import numpy as np
 
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
-from deeplab.training.validation import Region, SlideScore, Validation
+from deeplab.training.validation.results import Region, SlideScore, Validation
 
 SIDE = 64
 

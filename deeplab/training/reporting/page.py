@@ -23,12 +23,12 @@ from deeplab.report.words import (
     listed,
     swatch,
 )
-from deeplab.training.charts import curves_png
-from deeplab.training.error_words import ERROR_WORDS
-from deeplab.training.examples import KINDS, Example
-from deeplab.training.facts import ReportFacts, SlideFact, patients
-from deeplab.training.limits import limits
-from deeplab.training.report_figures import SECTIONS
+from deeplab.training.reporting.charts import curves_png
+from deeplab.training.reporting.error_words import ERROR_WORDS
+from deeplab.training.reporting.examples import KINDS, Example
+from deeplab.training.reporting.facts import ReportFacts, SlideFact, patients
+from deeplab.training.reporting.figures import SECTIONS
+from deeplab.training.reporting.limits import limits
 
 JPEG_QUALITY = 88
 WORDS_OF_KINDS = {

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from deeplab.config.classes import ClassList
-from deeplab.training.examples import Example
 from deeplab.training.history import History
-from deeplab.training.validation import Validation
+from deeplab.training.reporting.examples import Example
+from deeplab.training.validation.results import Validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

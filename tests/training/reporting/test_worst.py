@@ -8,7 +8,7 @@ from deeplab.config.classes import ClassList
 from deeplab.errors import AccessDeniedError
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.server.session import Session
-from deeplab.training.worst import LAYER, MOST, post_worst, worst_layers, write_worst
+from deeplab.training.reporting.worst import LAYER, MOST, post_worst, worst_layers, write_worst
 from tests.girder_for_tests import ITEM, fake_girder
 from tests.training.validations_for_tests import SIDE, region, validation
 

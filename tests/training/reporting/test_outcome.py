@@ -13,7 +13,7 @@ from deeplab.data.census import Amount, Census, SlideCount
 from deeplab.data.opening import OpenedSlides
 from deeplab.exchange.samples import LeftOut
 from deeplab.training.history import History
-from deeplab.training.outcome import Ended, facts_of, write_outcome
+from deeplab.training.reporting.outcome import Ended, facts_of, write_outcome
 from tests.data.annotated_slides import annotated
 from tests.girder_for_tests import FOLDER, ITEM, fake_girder
 from tests.training.facts_for_tests import history

@@ -8,7 +8,7 @@ from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
 from deeplab.config.families import network_config
 from deeplab.config.train_request import TrainRequest
-from deeplab.training.settings_words import all_settings, settings_in_words
+from deeplab.training.reporting.settings_words import all_settings, settings_in_words
 
 CLASSES = ClassList.named(["a"])
 

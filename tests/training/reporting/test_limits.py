@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deeplab.config.classes import ClassList
-from deeplab.training.facts import ReportFacts, SlideFact
-from deeplab.training.limits import limits
+from deeplab.training.reporting.facts import ReportFacts, SlideFact
+from deeplab.training.reporting.limits import limits
 from tests.training.facts_for_tests import history
 from tests.training.validations_for_tests import region, validation
 

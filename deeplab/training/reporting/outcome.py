@@ -18,14 +18,14 @@ from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.semantic import Confusion
 from deeplab.files import whole_file
 from deeplab.server.session import ServerLogin, Session
-from deeplab.training.charts import curves_png, examples_png
-from deeplab.training.examples import Example, examples_of
-from deeplab.training.facts import ReportFacts, SlideFact
 from deeplab.training.history import History
-from deeplab.training.report import write_report
-from deeplab.training.settings_words import all_settings, settings_in_words
-from deeplab.training.validation import Validation
-from deeplab.training.worst import post_worst, worst_layers, write_worst
+from deeplab.training.reporting.charts import curves_png, examples_png
+from deeplab.training.reporting.examples import Example, examples_of
+from deeplab.training.reporting.facts import ReportFacts, SlideFact
+from deeplab.training.reporting.page import write_report
+from deeplab.training.reporting.settings_words import all_settings, settings_in_words
+from deeplab.training.reporting.worst import post_worst, worst_layers, write_worst
+from deeplab.training.validation.results import Validation
 
 log = logging.getLogger(__name__)
 

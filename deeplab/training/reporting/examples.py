@@ -16,7 +16,7 @@ from deeplab.config.classes import IGNORE, ClassList
 from deeplab.config.classes import Rgb as Colour
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import ServerError, SlideError
-from deeplab.training.validation import Region, Validation
+from deeplab.training.validation.results import Region, Validation
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.models.answers import AnswerKind, ObjectAnswer
 from deeplab.models.outputs import LABELS, PredictedMap
-from deeplab.training.validation import Region
+from deeplab.training.validation.results import Region
 
 
 class SeenTile(NamedTuple):

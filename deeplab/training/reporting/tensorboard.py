@@ -24,9 +24,9 @@ from deeplab.errors import OutputError, ServerError, SlideError
 from deeplab.evaluation.object_tally import ObjectTally
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import WorkBox
-from deeplab.training.examples import Picture, region_panels
 from deeplab.training.history import History
-from deeplab.training.validation import Validation
+from deeplab.training.reporting.examples import Picture, region_panels
+from deeplab.training.validation.results import Validation
 
 EXAMPLES = 4
 PLUGINS = {"scalars": 1, "images": 3}  # data classes: a number, a row of blobs

@@ -18,9 +18,9 @@ from deeplab.geometry.frames import WorkBox
 from deeplab.inference.runtime import tensorflow_predict
 from deeplab.inference.stream import Maps, predict_tiles
 from deeplab.models.registry import family_of
-from deeplab.training.judged import JudgedSlide, judged_slide
-from deeplab.training.judges import JUDGING, SeenTile
-from deeplab.training.validation import Region, SlideScore, Validation
+from deeplab.training.validation.judges import JUDGING, SeenTile
+from deeplab.training.validation.results import Region, SlideScore, Validation
+from deeplab.training.validation.tiles import JudgedSlide, judged_slide
 
 log = logging.getLogger(__name__)
 

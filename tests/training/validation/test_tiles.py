@@ -13,7 +13,7 @@ from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.exchange.labelling import Labelling
 from deeplab.geometry.frames import WorkBox
-from deeplab.training.judged import LEAST_PX, judged_px, judged_slide
+from deeplab.training.validation.tiles import LEAST_PX, judged_px, judged_slide
 from tests.data.annotated_slides import annotated, labelled
 
 CARD = Card(

@@ -18,8 +18,8 @@ from deeplab.server.annotations import (
     post_annotations,
 )
 from deeplab.server.session import Session
-from deeplab.training.error_words import ERROR_WORDS
-from deeplab.training.validation import Region, Validation
+from deeplab.training.reporting.error_words import ERROR_WORDS
+from deeplab.training.validation.results import Region, Validation
 
 LAYER = "worst regions"
 COLOUR = (213, 94, 0)

@@ -21,9 +21,9 @@ from deeplab.report.charts import (
     png,
     short,
 )
-from deeplab.training.error_words import ERROR_WORDS
-from deeplab.training.examples import Example
 from deeplab.training.history import History
+from deeplab.training.reporting.error_words import ERROR_WORDS
+from deeplab.training.reporting.examples import Example
 
 LOSS, RATE, SCORE, KEPT = "#9aa7b1", "#0072b2", "#1f2a33", "#d55e00"
 SMOOTHING = 30  # the loss is averaged over this part of its course to both sides

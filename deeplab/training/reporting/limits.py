@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from deeplab.report.words import counted
-from deeplab.training.facts import ReportFacts, patients
 from deeplab.training.history import CheckNote
-from deeplab.training.validation import Validation, spread
+from deeplab.training.reporting.facts import ReportFacts, patients
+from deeplab.training.validation.results import Validation, spread
 
 FEW_SLIDES = 10
 FEW_OBJECTS = 30

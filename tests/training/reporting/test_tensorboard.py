@@ -14,7 +14,7 @@ from deeplab.errors import OutputError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.array_slide import ArraySlide
 from deeplab.training.history import CheckNote, History, StepNote
-from deeplab.training.tensorboard import EventLog
+from deeplab.training.reporting.tensorboard import EventLog
 from tests.data.annotated_slides import annotated
 from tests.training.validations_for_tests import region, validation
 

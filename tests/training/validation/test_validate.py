@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab.evaluation.semantic import Confusion
-from deeplab.training.validation import spread
+from deeplab.training.validation.results import spread
 from tests.training.validations_for_tests import SIDE, region, validation
 
 PIXELS = SIDE**2

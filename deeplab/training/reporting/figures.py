@@ -17,8 +17,8 @@ from deeplab.evaluation.object_tally import ObjectTally
 from deeplab.evaluation.semantic import Confusion
 from deeplab.report.page import image, table, tag
 from deeplab.report.words import NOTHING, as_mm2, as_percent, as_score, swatch
-from deeplab.training.facts import ReportFacts
-from deeplab.training.validation import Validation
+from deeplab.training.reporting.facts import ReportFacts
+from deeplab.training.validation.results import Validation
 
 BACKGROUND = SlideClass("background", (255, 255, 255))
 EVERY = SlideClass("all types together", (255, 255, 255))

@@ -13,9 +13,16 @@ from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.array_slide import ArraySlide
-from deeplab.training.charts import curves_png, examples_png
-from deeplab.training.examples import GAP, PANEL, UNTYPED, examples_of, outlined, three_panels
 from deeplab.training.history import History
+from deeplab.training.reporting.charts import curves_png, examples_png
+from deeplab.training.reporting.examples import (
+    GAP,
+    PANEL,
+    UNTYPED,
+    examples_of,
+    outlined,
+    three_panels,
+)
 from tests.data.annotated_slides import annotated
 from tests.training.facts_for_tests import CLASSES, FACTS, example
 from tests.training.validations_for_tests import SIDE, region, validation

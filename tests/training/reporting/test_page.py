@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from deeplab.errors import OutputError
-from deeplab.training.facts import Comparison
 from deeplab.training.history import History
-from deeplab.training.report import report, write_report
+from deeplab.training.reporting.facts import Comparison
+from deeplab.training.reporting.page import report, write_report
 from tests.training.facts_for_tests import FACTS, VALIDATION, WICKED
 
 

@@ -1,0 +1,1 @@
+"""What a training tells: its page, its charts, its log, and its worst regions."""
