@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from deeplab_cli.hidden import Secrets
 from deeplab_cli.machine import NETWORK, check_machine
 from deeplab_cli.parser import SentenceParser
-from deeplab_cli.task import at_the_edge, logged
+from deeplab_cli.task import logged, run_and_report
 
 Request = TypeVar("Request")
 
@@ -57,4 +57,4 @@ def run_command(command: Command[Request], argv: Sequence[str]) -> int:
             summary = command.run(request)
         print(summary, flush=True)
 
-    return at_the_edge(work, argv=argv)
+    return run_and_report(work, argv=argv)

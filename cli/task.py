@@ -80,10 +80,10 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
             summary = task.run(request, report)
         print(_harmless(summary), flush=True)
 
-    return at_the_edge(work, argv=argv)
+    return run_and_report(work, argv=argv)
 
 
-def at_the_edge(work: Callable[[Secrets], None], *, argv: Sequence[str]) -> int:
+def run_and_report(work: Callable[[Secrets], None], *, argv: Sequence[str]) -> int:
     """Do the work of a process, say in one line what stopped it, and return the exit code.
 
     Args:

@@ -26,7 +26,7 @@ BACKGROUND = "background"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class LoadedWeights:
     """What a network got from a model, by the names of its weights.
 
     Attributes:
@@ -71,7 +71,7 @@ def start_from(
     path: Path,
     *,
     fresh: Sequence[str],
-) -> Taken:
+) -> LoadedWeights:
     """Give a fresh network the weights of a model to train on from.
 
     Logits are taken class by class: those of the background, and of the classes of the same names
@@ -105,7 +105,7 @@ def start_from(
         raise BundleError(path, "has no weights that fit the network to be trained")
     for name in taken:
         wanted[name].assign(values[name])
-    return Taken(
+    return LoadedWeights(
         path=path,
         taken=taken,
         absent=tuple(name for name in wanted if name not in values),

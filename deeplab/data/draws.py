@@ -21,7 +21,7 @@ from deeplab.errors import ConfigError
 TRIES = 20  # draws of a point before one is looked for in another way
 
 
-class Urn:
+class CategoricalSampler:
     """Draws numbers from 0 on, each as often as its share says."""
 
     def __init__(self, shares: NDArray[np.float64]) -> None:
@@ -43,7 +43,10 @@ class Cells:
     def __init__(self, mask: NDArray[np.bool_]) -> None:
         per_row = np.count_nonzero(mask, axis=1)
         self.count = int(per_row.sum())
-        self._rows, self._bits = Urn(per_row.astype(np.float64)), np.packbits(mask, axis=1)
+        self._rows, self._bits = (
+            CategoricalSampler(per_row.astype(np.float64)),
+            np.packbits(mask, axis=1),
+        )
 
     def draw(self, random: np.random.Generator) -> tuple[int, int]:
         """Row and column of a cell."""
@@ -52,7 +55,7 @@ class Cells:
         return row, int(columns[random.integers(len(columns))])
 
 
-class SlideDraws:
+class SlidePlaces:
     """The points of one slide: of its objects, and of its background as far as that is known.
 
     Attributes:
@@ -63,7 +66,7 @@ class SlideDraws:
         self._width, self._height = slide.slide.width_level0, slide.slide.height_level0
         self._seen = slide.tissue.frame
         self._polygons: dict[int, NDArray[np.object_]] = {}
-        self._objects: dict[int, Urn] = {}
+        self._objects: dict[int, CategoricalSampler] = {}
         self.area_um2: dict[int, float] = {}
         empty = slide.labels(self._seen, self._seen.box) == 0
         on_tissue = empty & slide.tissue.mask
@@ -77,7 +80,9 @@ class SlideDraws:
                 areas = shapely.area(polygons)
                 self.area_um2[label] = float(areas.sum()) * self._seen.um2_per_level0_pixel
                 self._polygons[label] = polygons
-                self._objects[label] = Urn(areas if balance == "area" else np.ones(len(areas)))
+                self._objects[label] = CategoricalSampler(
+                    areas if balance == "area" else np.ones(len(areas))
+                )
 
     def object_point(self, label: int, random: np.random.Generator) -> tuple[float, float]:
         """A point in an object of a class, (x, y) in level-0 pixels."""
@@ -96,7 +101,7 @@ class SlideDraws:
         return min(x0, self._width - 0.5), min(y0, self._height - 0.5)
 
 
-class Draws:
+class PlaceSampler:
     """Places on some slides, drawn by the shares and balances of the settings.
 
     Args:
@@ -109,11 +114,11 @@ class Draws:
     """
 
     def __init__(
-        self, slides: Mapping[int, SlideDraws], label_count: int, settings: PatchSettings
+        self, slides: Mapping[int, SlidePlaces], label_count: int, settings: PatchSettings
     ) -> None:
         self._slides, self._anywhere = slides, settings.include_background_prob
         self._holders: dict[int, NDArray[np.int64]] = {}
-        self._urns: dict[int, Urn] = {}
+        self._urns: dict[int, CategoricalSampler] = {}
         wanted = settings.class_shares or (1.0,) * label_count
         if len(wanted) != label_count:
             must = f"{label_count} numbers: of the background, then of each class"
@@ -124,9 +129,11 @@ class Draws:
             held = {number: area for number, area in areas.items() if area is not None}
             self._holders[label] = np.array(list(held), np.int64)
             by_area = settings.slide_balance == "area" and sum(held.values()) > 0
-            self._urns[label] = Urn(np.array([v if by_area else 1.0 for v in held.values()]))
+            self._urns[label] = CategoricalSampler(
+                np.array([v if by_area else 1.0 for v in held.values()])
+            )
             shares[label] *= bool(held)
-        self._labels = Urn(shares)
+        self._labels = CategoricalSampler(shares)
         if self._labels.is_empty:
             raise ConfigError("class_shares", wanted, "above 0 for a class that some slide has")
 
@@ -153,7 +160,7 @@ def point_in(polygon: Area, random: np.random.Generator) -> tuple[float, float]:
     chords = shapely.get_parts(polygon.intersection(level))
     lengths = shapely.length(chords)
     if lengths.sum() > 0:
-        chord = chords[Urn(lengths).draw(random)]
+        chord = chords[CategoricalSampler(lengths).draw(random)]
         point = chord.interpolate(random.random(), normalized=True)
     else:
         point = polygon.representative_point()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from deeplab.annotations.rasterize import Truth
 from deeplab.config.train_request import PatchSettings
 from deeplab.data.augment import Augmentation
-from deeplab.data.draws import Draws, SlideDraws
+from deeplab.data.draws import PlaceSampler, SlidePlaces
 from deeplab.data.mining import HardPlaces, Place
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import (
@@ -120,10 +120,10 @@ class PatchSampler:
         self._aside: dict[int, str] = {}
         self._lock = threading.Lock()
         self._by_slide = {
-            number: SlideDraws(slide, label_count, settings.object_balance)
+            number: SlidePlaces(slide, label_count, settings.object_balance)
             for number, slide in enumerate(slides)
         }
-        self._all = self._left = Draws(self._by_slide, label_count, settings)
+        self._all = self._left = PlaceSampler(self._by_slide, label_count, settings)
 
     @property
     def set_aside(self) -> list[str]:
@@ -151,7 +151,7 @@ class PatchSampler:
                 self._put_aside(place.slide, error)
         raise AssertionError  # counting does not end
 
-    def _drawn(self, draws: Draws, number: int, random: np.random.Generator) -> Place:
+    def _drawn(self, draws: PlaceSampler, number: int, random: np.random.Generator) -> Place:
         wants_hard = random.random() < self._settings.hard_mining
         place = self._hard.draw(number, random) if self._hard and wants_hard else None
         return place or draws.place(random)
@@ -191,7 +191,7 @@ class PatchSampler:
             left = {n: s for n, s in self._by_slide.items() if n not in self._aside}
             if left:
                 log.warning("%s is set aside, the training goes on without it: %s", name, error)
-                self._left = Draws(left, self._label_count, self._settings)
+                self._left = PlaceSampler(left, self._label_count, self._settings)
                 return
         raise TrainingError(f"no slide can be read any longer; the last one: {error}") from error
 

@@ -26,7 +26,7 @@ from deeplab.training.distribution import (
     replica_number,
     sum_over_replicas,
 )
-from deeplab.training.optimizer import Turn, layers_of, paces, rule_of
+from deeplab.training.optimizer import UpdateContext, layers_of, rule_of, weight_groups
 from deeplab.training.schedule import schedule_of
 from deeplab.training.state import FIRST_SCALE, State, is_seed
 
@@ -111,7 +111,7 @@ class Trainer:
         # float16 has no small numbers: the loss is enlarged, as far as gradients do not overflow.
         self._scales = settings.precision == "mixed_float16" or self._reduced_in == tf.float16
         self._schedule, self._rule = schedule_of(settings), rule_of(settings)
-        self._paces = paces(network, settings, class_layers)
+        self._groups = weight_groups(network, settings, class_layers)
         self._kept_shares = _kept_shares(network)
         if replicas.count > 1:
             _synchronise_batch_norm(network)
@@ -197,7 +197,13 @@ class Trainer:
     def _written(self) -> list[tf.Variable]:
         state = self.state
         slots = [slot for weight in zip(*state.slots.values(), strict=True) for slot in weight]
-        counters = [state.step, state.updates, state.since_overflow, state.scale, state.is_spoilt]
+        counters = [
+            state.step,
+            state.updates,
+            state.since_overflow,
+            state.scale,
+            state.is_non_finite,
+        ]
         return [*state.weights, *state.statistics, *slots, *state.averages, *counters]
 
     def _on_replica(
@@ -206,7 +212,7 @@ class Trainer:
         """What is told of a step, and the new values of all that is written."""
         state = self.state
         scale = tf.convert_to_tensor(state.scale)
-        found = self._find(rgb, targets, scale)
+        found = self._compute_gradients(rgb, targets, scale)
         terms = sum_over_replicas(found.terms)
         loss = tf.reduce_sum(terms)
         gradients = [
@@ -215,10 +221,10 @@ class Trainer:
         ]
         norm = tf.linalg.global_norm(gradients)
         overflows = ~tf.math.is_finite(norm) & (self._scales & (scale > 1.0))
-        is_sound = ~state.is_spoilt.read_value() & tf.math.is_finite(loss)
+        is_sound = ~state.is_non_finite.read_value() & tf.math.is_finite(loss)
         is_sound &= tf.math.is_finite(norm) | overflows
         moves = is_sound & ~overflows
-        values = self._moved(found.statistics, self._clipped(gradients, norm))
+        values = self._apply_update(found.statistics, self._clipped(gradients, norm))
         old = [tf.convert_to_tensor(v) for v in self._written()[: len(values)]]
         values = [tf.where(moves, new, before) for new, before in zip(values, old, strict=True)]
         values += self._counted(is_sound, moves, overflows)
@@ -227,14 +233,14 @@ class Trainer:
             losses, places = joined_over_replicas(losses), joined_over_replicas(places)
         return (loss, terms, is_sound, places, losses), values
 
-    def _find(self, rgb: Tensor, targets: TargetTensors, scale: Tensor) -> _Found:
+    def _compute_gradients(self, rgb: Tensor, targets: TargetTensors, scale: Tensor) -> _Found:
         """Loss and gradients of a replica's patches, one part of them after the other."""
         step = tf.convert_to_tensor(self.state.step) + self._settings.global_step
         totals = sum_over_replicas(tf.reduce_sum(self._loss.weights(targets, step), axis=0))
         # One trace for all parts. Replicas meet inside of a part, and so each is traced then.
-        find_part = self._find_part
+        microbatch_gradients = self._microbatch_gradients
         if self._replicas.count == 1:
-            find_part = tf.function(find_part, autograph=False)
+            microbatch_gradients = tf.function(microbatch_gradients, autograph=False)
         statistics: Sequence[Tensor] = [tf.convert_to_tensor(v) for v in self.state.statistics]
         found: list[_Found] = []
         rgb_parts = tf.split(rgb, self._parts)
@@ -247,7 +253,9 @@ class Trainer:
             draw = (step * self._parts + part) * self._replicas.count
             draw += tf.cast(replica_number(), tf.int64)
             sums = found[-1].gradients if found else None
-            found.append(_Found(*find_part(some, truth, totals, step, statistics, draw, scale)))
+            found.append(
+                _Found(*microbatch_gradients(some, truth, totals, step, statistics, draw, scale))
+            )
             statistics = found[-1].statistics
             if sums is not None:
                 added = [a + b for a, b in zip(sums, found[-1].gradients, strict=True)]
@@ -259,7 +267,7 @@ class Trainer:
             losses=tf.concat([x.losses for x in found], axis=0),
         )
 
-    def _find_part(
+    def _microbatch_gradients(
         self,
         rgb: Tensor,
         targets: TargetTensors,
@@ -281,9 +289,11 @@ class Trainer:
             scaled = tf.reduce_sum(terms) * scale
         losses = loss_of_each(tf.stop_gradient(errors), self._loss.weights(targets, step))
         gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
-        return gradients, self._caught_up(statistics, counted), terms, losses
+        return gradients, self._warm_up_statistics(statistics, counted), terms, losses
 
-    def _caught_up(self, before: Sequence[Tensor], counted: Sequence[Tensor]) -> list[Tensor]:
+    def _warm_up_statistics(
+        self, before: Sequence[Tensor], counted: Sequence[Tensor]
+    ) -> list[Tensor]:
         """Statistics after some patches.
 
         At first they move faster than their layers would have them, as the average of the weights
@@ -314,19 +324,21 @@ class Trainer:
         factor = tf.minimum(1.0, self._settings.clip_norm / tf.maximum(norm, 1e-12))
         return [gradient * factor for gradient in gradients]
 
-    def _moved(self, statistics: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+    def _apply_update(
+        self, statistics: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> list[Tensor]:
         """Weights, statistics, slots and averages after a step."""
         state = self.state
         rate = self._schedule.rate(state.step)
         updates = tf.cast(state.updates, tf.float32)
         weights: list[Tensor] = []
         slots: list[Tensor] = []
-        for number, (weight, gradient, pace) in enumerate(
-            zip(state.weights, gradients, self._paces, strict=True)
+        for number, (weight, gradient, group) in enumerate(
+            zip(state.weights, gradients, self._groups, strict=True)
         ):
-            turn = Turn(rate * pace.rate, pace.decay, updates + 1.0)
+            update = UpdateContext(rate * group.rate, group.decay, updates + 1.0)
             before = [tf.convert_to_tensor(of[number]) for of in state.slots.values()]
-            moved, after = self._rule.step(tf.convert_to_tensor(weight), gradient, before, turn)
+            moved, after = self._rule.step(tf.convert_to_tensor(weight), gradient, before, update)
             weights.append(moved)
             slots += after
         # Short at first, or the average would hold on to weights that nobody has trained.

@@ -23,7 +23,7 @@ Slots = Sequence[Tensor]  # what a rule remembers of a weight
 MEAN_DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.999, 1e-7  # of AdamW
 
 
-class Turn(NamedTuple):
+class UpdateContext(NamedTuple):
     """One step of one weight."""
 
     rate: Tensor  # learning rate, float32
@@ -32,62 +32,66 @@ class Turn(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class UpdateRule:
     """How a weight moves.
 
     Attributes:
         slots: names of what is remembered of a weight, of its shape and 0 at first.
-        step: weight, gradient, slots and turn to the new weight and slots.
+        step: weight, gradient, slots and update to the new weight and slots.
     """
 
     slots: tuple[str, ...]
-    step: Callable[[Tensor, Tensor, Slots, Turn], tuple[Tensor, Slots]]
+    step: Callable[[Tensor, Tensor, Slots, UpdateContext], tuple[Tensor, Slots]]
 
 
-def rule_of(settings: DescentSettings) -> Rule:
+def rule_of(settings: DescentSettings) -> UpdateRule:
     """The rule that is asked for."""
     return _RULES[settings.optimizer](settings)
 
 
-def _momentum(settings: DescentSettings) -> Rule:
+def _momentum(settings: DescentSettings) -> UpdateRule:
     """Momentum as TensorFlow 1 had it; decay is part of the gradient, as of an L2 penalty."""
 
-    def step(weight: Tensor, gradient: Tensor, slots: Slots, turn: Turn) -> tuple[Tensor, Slots]:
-        gathered = settings.momentum * slots[0] + gradient + turn.decay * weight
-        return weight - turn.rate * gathered, [gathered]
+    def step(
+        weight: Tensor, gradient: Tensor, slots: Slots, update: UpdateContext
+    ) -> tuple[Tensor, Slots]:
+        gathered = settings.momentum * slots[0] + gradient + update.decay * weight
+        return weight - update.rate * gathered, [gathered]
 
-    return Rule(slots=("momentum",), step=step)
+    return UpdateRule(slots=("momentum",), step=step)
 
 
-def _adamw(_: DescentSettings) -> Rule:
+def _adamw(_: DescentSettings) -> UpdateRule:
     """AdamW (Loshchilov 2019, arXiv:1711.05101); decay follows the learning rate."""
 
-    def step(weight: Tensor, gradient: Tensor, slots: Slots, turn: Turn) -> tuple[Tensor, Slots]:
+    def step(
+        weight: Tensor, gradient: Tensor, slots: Slots, update: UpdateContext
+    ) -> tuple[Tensor, Slots]:
         mean = slots[0] + (1.0 - MEAN_DECAY) * (gradient - slots[0])
         square = slots[1] + (1.0 - SQUARE_DECAY) * (tf.square(gradient) - slots[1])
-        unbiased = tf.sqrt(1.0 - SQUARE_DECAY**turn.number) / (1.0 - MEAN_DECAY**turn.number)
-        move = unbiased * mean / (tf.sqrt(square) + EPSILON) + turn.decay * weight
-        return weight - turn.rate * move, [mean, square]
+        unbiased = tf.sqrt(1.0 - SQUARE_DECAY**update.number) / (1.0 - MEAN_DECAY**update.number)
+        move = unbiased * mean / (tf.sqrt(square) + EPSILON) + update.decay * weight
+        return weight - update.rate * move, [mean, square]
 
-    return Rule(slots=("mean", "square"), step=step)
+    return UpdateRule(slots=("mean", "square"), step=step)
 
 
-_RULES: Mapping[Optimizer, Callable[[DescentSettings], Rule]] = MappingProxyType(
+_RULES: Mapping[Optimizer, Callable[[DescentSettings], UpdateRule]] = MappingProxyType(
     {"adamw": _adamw, "momentum": _momentum}
 )
 
 
-class Pace(NamedTuple):
+class WeightGroup(NamedTuple):
     """What sets a weight apart from the others."""
 
     rate: float  # its learning rate as a multiple of all weights'
     decay: float
 
 
-def paces(
+def weight_groups(
     network: keras.Model, settings: DescentSettings, class_layers: tuple[str, ...]
-) -> list[Pace]:
-    """The pace of each trainable variable.
+) -> list[WeightGroup]:
+    """The group of each trainable variable.
 
     Biases and the layers of the classes may be faster. For momentum that is the ancestor's factor
     on their gradients; in AdamW a factor on a gradient would cancel out. Decay takes kernels only,
@@ -110,7 +114,7 @@ def paces(
         if variable.path.startswith(class_layers):
             rate *= settings.last_layer_gradient_multiplier
         decays = variable.name == "kernel" and variable.path not in depthwise
-        found.append(Pace(rate, settings.weight_decay if decays else 0.0))
+        found.append(WeightGroup(rate, settings.weight_decay if decays else 0.0))
     return found
 
 

@@ -42,12 +42,12 @@ LOG_EVERY = 20  # steps
 BEST, LAST_GOOD = "best.zip", "last-good.zip"
 
 
-class SpoiltError(TrainingError):
+class NonFiniteError(TrainingError):
     """The loss is no longer a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class RunHooks:
     """What a run is about.
 
     Attributes:
@@ -79,7 +79,7 @@ class Run:
         request: what is asked for.
         trainer: takes the steps.
         replicas: of the network.
-        subject: what the run is about.
+        hooks: what the run is about.
         hard: where the network was wrong before; None where that is not asked for.
         progress: is told of every step.
 
@@ -94,13 +94,13 @@ class Run:
         request: TrainRequest,
         trainer: Trainer,
         replicas: Replicas,
-        subject: Subject,
+        hooks: RunHooks,
         hard: HardPlaces | None,
         progress: Progress,
     ) -> None:
         self.history, self.first_step = History(), 0
         self._request, self._trainer, self._replicas = request, trainer, replicas
-        self._subject, self._hard, self._progress = subject, hard, progress
+        self._hooks, self._hard, self._progress = hooks, hard, progress
         self._recent: list[float] = []  # losses since the last note
         self._recent_terms: dict[str, list[float]] = {}  # likewise, of each term
         self._waiting_share: Callable[[], float] = lambda: 0.0
@@ -118,17 +118,17 @@ class Run:
             TrainingError: the loss is no longer a number, or another machine is gone.
             OutputError: the folder cannot be written; checkpoints in it are as they were.
         """
-        self._go_on()
+        self._resume()
         first = self.first_step = self._trainer.steps_done
         stream = batches(range(first, self._request.steps))
         self._waiting_share = lambda: stream.waiting_share
         with ExitStack() as learnt:
             try:
-                if self._is_to_be_judged(first):
+                if self._validation_due(first):
                     self._judge(first)
-                if not self._has_enough():
+                if not self._should_stop():
                     self._take(stream, first, learnt)
-            except (SpoiltError, OutputError):
+            except (NonFiniteError, OutputError):
                 raise
             except BaseException:
                 self._save_if_whole()  # stopped from outside: nothing that was learnt is lost
@@ -153,7 +153,7 @@ class Run:
             with whole_file(path) as temporary:
                 shutil.copyfile(best, temporary)
         else:
-            self._subject.save(path, kept)
+            self._hooks.save(path, kept)
         self._checkpoints.remove()
         for name in (BEST, LAST_GOOD):
             (self._folder / name).unlink(missing_ok=True)
@@ -166,17 +166,17 @@ class Run:
                 self._note(self._trainer.step(batch))
             if step == first + 1:
                 learnt.enter_context(finishing())  # from here on there is something to be saved
-            if self._is_to_be_judged(step):
+            if self._validation_due(step):
                 self._finish_steps()
                 self._judge(step)
-                if self._has_enough():
+                if self._should_stop():
                     log.info("no better validation for long: the training ends at step %d", step)
                     return
             elif self._replicas.is_chief and self._checkpoints.is_due:
                 self._finish_steps()
                 self._save()
         self._finish_steps()
-        if self._replicas.is_chief and self._subject.validate is None:
+        if self._replicas.is_chief and self._hooks.validate is None:
             self._save()  # or the last steps were lost, could the model not be written
 
     def _finish_steps(self) -> None:
@@ -187,7 +187,7 @@ class Run:
     def _note(self, steps: Iterable[StepDone]) -> None:
         for done in steps:
             if not done.is_sound:
-                self._give_up(done)
+                self._fail_non_finite(done)
             if self._hard:
                 self._hard.note(done.numbers, done.places, done.losses)
             self._recent.append(done.loss)
@@ -210,15 +210,15 @@ class Run:
     def _log(self, news: History) -> None:
         if self._log_file:
             self._log_file.add(news)
-            self._subject.noted(news)
+            self._hooks.noted(news)
 
-    def _is_to_be_judged(self, step: int) -> bool:
+    def _validation_due(self, step: int) -> bool:
         request, checks = self._request, self.history.checks
         due = step > 0 and (step % request.validate_every == 0 or step == request.steps)
         was = bool(checks) and checks[-1].step >= step
-        return due and not was and self._subject.validate is not None
+        return due and not was and self._hooks.validate is not None
 
-    def _has_enough(self) -> bool:
+    def _should_stop(self) -> bool:
         """Whether there was no better validation for as long as patience lasts."""
         best, patience = self.history.best, self._request.early_stopping
         if best is None or not patience:
@@ -228,8 +228,8 @@ class Run:
     def _judge(self, step: int) -> None:
         """See how good the network is. The chief looks; the others wait for what it saw."""
         seen = History()
-        if self._replicas.is_chief and self._subject.validate:
-            seen = History(checks=(CheckNote(step=step, tally=self._subject.validate(step)),))
+        if self._replicas.is_chief and self._hooks.validate:
+            seen = History(checks=(CheckNote(step=step, tally=self._hooks.validate(step)),))
         told = self._replicas.text_from_chief(history_to_json(seen))
         (check,) = history_from_json(told).checks
         self.history = self.history.with_check(check)
@@ -238,15 +238,15 @@ class Run:
             log.info("step %d: %s %.4f on what is held out", step, name, check.score)
             self._log(seen)
             if self.history.best is check:
-                self._subject.save(self._folder / BEST, check)
+                self._hooks.save(self._folder / BEST, check)
             self._save()
 
-    def _give_up(self, done: StepDone) -> None:
+    def _fail_non_finite(self, done: StepDone) -> None:
         kept = self._folder / BEST
         if self._replicas.is_chief and not kept.exists():
             kept = self._folder / LAST_GOOD
-            self._subject.save(kept, None)
-        raise SpoiltError(
+            self._hooks.save(kept, None)
+        raise NonFiniteError(
             f"the loss is {done.loss} at step {done.step}, no longer a number; lower the learning "
             f"rate, which is {self._request.learning_rate:g}; the last good model is {kept}: to go "
             "on from it, give it as the initial model with init_last_layer and another work folder"
@@ -264,8 +264,8 @@ class Run:
 
     def _save(self) -> None:
         facts = {
-            "settings": self._subject.settings,
-            "slides": self._subject.slides,
+            "settings": self._hooks.settings,
+            "slides": self._hooks.slides,
             "history": history_to_json(self.history),
             "recent": self._recent,
             "recent_terms": self._recent_terms,
@@ -276,18 +276,18 @@ class Run:
             Checkpoint(step=step, facts=facts, arrays=self._trainer.state.arrays())
         )
         files = {path.name: path} | ({BEST: best} if best.exists() else {})
-        self._subject.sent(step, files)
+        self._hooks.sent(step, files)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Take up the newest checkpoint, that of the chief on all machines."""
-        facts: Mapping[str, Any] = {"settings": self._subject.settings}
+        facts: Mapping[str, Any] = {"settings": self._hooks.settings}
         if self._replicas.is_chief:
             found = self._newest()
             if found:
                 facts = found.facts
                 self._trainer.restore(found.arrays)
         facts = json.loads(self._replicas.text_from_chief(json.dumps(facts)))
-        differs = difference(self._subject.settings, facts["settings"])
+        differs = difference(self._hooks.settings, facts["settings"])
         if differs:
             raise TrainingError(f"the first worker was asked for something else: here {differs}")
         if "history" in facts:
@@ -302,7 +302,7 @@ class Run:
             raise OutputError(self._folder, error.strerror or str(error)) from error
         found = self._checkpoints.newest(self._check)
         if found:
-            differs = difference(self._subject.settings, found.facts["settings"])
+            differs = difference(self._hooks.settings, found.facts["settings"])
             if differs:
                 raise OutputError(
                     self._folder,
@@ -318,7 +318,7 @@ class Run:
             TrainingError: what it holds is not what a run saved.
         """
         facts = checkpoint.facts
-        if not check_facts(facts, self._subject.settings):
+        if not check_facts(facts, self._hooks.settings):
             if self._hard and facts["hard"]:
                 self._hard.noted_in(facts["hard"])
             self._trainer.state.check(checkpoint.arrays)
@@ -334,7 +334,7 @@ class Run:
             for name, some in facts.get("recent_terms", {}).items()
         }
         log.info("going on from step %d", self._trainer.steps_done)
-        if facts["slides"] != self._subject.slides:
+        if facts["slides"] != self._hooks.slides:
             log.warning("the slides or their annotations are not those of the checkpoint")
         elif self._hard and facts["hard"]:
             self._hard.restore(facts["hard"])

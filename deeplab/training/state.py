@@ -38,7 +38,7 @@ class State:
         updates: those that moved the weights.
         scale: by which the loss is multiplied before its gradient is taken.
         since_overflow: updates since the scale was last lowered.
-        is_spoilt: the loss was no number; no step changes anything from then on.
+        is_non_finite: the loss was no number; no step changes anything from then on.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class State:
             }
             self.step, self.updates, self.since_overflow = (_zeros((), tf.int64) for _ in range(3))
             self.scale = tf.Variable(first_scale, trainable=False)
-            self.is_spoilt = tf.Variable(False, trainable=False)  # noqa: FBT003  its first value
+            self.is_non_finite = tf.Variable(False, trainable=False)  # noqa: FBT003  its first value
         named_weights(network)  # refuses two of one name, of which a checkpoint would keep one
         paths = [v.path for v in network.trainable_variables]
         self._named = dict(zip((f"weights/{path}" for path in paths), self.weights, strict=True))

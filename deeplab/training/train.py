@@ -41,9 +41,9 @@ from deeplab.training.identity import agreed_settings, digest
 from deeplab.training.loop import Trainer
 from deeplab.training.optimizer import freeze_batch_norm
 from deeplab.training.remote_checkpoints import RemoteCheckpoints, checkpoints_on_server
-from deeplab.training.reporting.outcome import Ended, write_outcome
+from deeplab.training.reporting.outcome import TrainingOutcome, write_outcome
 from deeplab.training.reporting.tensorboard import EventLog
-from deeplab.training.run import BEST, Run, Subject, work_folder
+from deeplab.training.run import BEST, Run, RunHooks, work_folder
 from deeplab.training.state import State
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def _train(
             request=request,
             trainer=trainer,
             replicas=replicas,
-            subject=Subject(
+            hooks=RunHooks(
                 settings=agreed_settings(request),
                 slides=digest(opened.learn),
                 validate=held_out,
@@ -178,7 +178,7 @@ def _train(
     if replicas.is_chief:
         log.info("the model is %s", request.output_model)
         seen = held_out.of_step(check.step, request.output_model) if held_out and check else None
-        ended = Ended(
+        ended = TrainingOutcome(
             request=request,
             opened=opened,
             card=card,

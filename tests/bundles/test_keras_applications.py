@@ -14,7 +14,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from deeplab.bundles.importers import keras_applications
 from deeplab.bundles.importers.keras_applications import read_keras_weights
-from deeplab.bundles.start import Taken, start_from
+from deeplab.bundles.start import LoadedWeights, start_from
 from deeplab.bundles.weights import named_weights
 from deeplab.config.backbones import BACKBONES
 from deeplab.config.classes import ClassList
@@ -79,7 +79,7 @@ def network_of(config: DeepLabV3PlusConfig) -> keras.Model:
     return family_of(config).build(config)
 
 
-def start(path: Path, config: DeepLabV3PlusConfig = CONFIG) -> tuple[keras.Model, Taken]:
+def start(path: Path, config: DeepLabV3PlusConfig = CONFIG) -> tuple[keras.Model, LoadedWeights]:
     network = network_of(config)
     for name, variable in named_weights(network).items():
         if name.startswith("backbone."):

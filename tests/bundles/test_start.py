@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deeplab.bundles.save import save_bundle
-from deeplab.bundles.start import Taken, start_from
+from deeplab.bundles.start import LoadedWeights, start_from
 from deeplab.bundles.weights import named_weights
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
@@ -37,7 +37,7 @@ def started(
     names: list[str],
     fresh: tuple[str, ...] = (),
     config: DeepLabV3PlusConfig = TINY,
-) -> tuple[Taken, dict[str, np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[LoadedWeights, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What was taken, and the weights before and after."""
     config = dataclasses.replace(config, label_count=len(names) + 1)
     network = tiny_network(config, seed=1)

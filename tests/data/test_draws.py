@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deeplab.config.train_request import PatchSettings
-from deeplab.data.draws import Cells, Draws, SlideDraws, Urn, point_in
+from deeplab.data.draws import CategoricalSampler, Cells, PlaceSampler, SlidePlaces, point_in
 from deeplab.errors import ConfigError
 from deeplab.exchange.labelling import Labelling
 from tests.data.annotated_slides import annotated, labelled
@@ -20,8 +20,8 @@ RULES = Labelling(classes=("a",))
 
 def draws(slides, *, labels=2, **settings):
     asked = PatchSettings(**{"include_background_prob": 0.0} | settings)
-    each = {n: SlideDraws(s, labels, asked.object_balance) for n, s in enumerate(slides)}
-    return Draws(each, labels, asked)
+    each = {n: SlidePlaces(s, labels, asked.object_balance) for n, s in enumerate(slides)}
+    return PlaceSampler(each, labels, asked)
 
 
 def labels_drawn(slides, count=1500, **settings):
@@ -149,7 +149,7 @@ def test_a_draw_takes_as_long_with_many_shapes_as_with_few():
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9).filter(any), st.integers(0, 99))
 def test_an_urn_draws_only_what_has_a_share(shares, seed):
-    urn = Urn(np.array(shares, np.float64))
+    urn = CategoricalSampler(np.array(shares, np.float64))
     drawn = [urn.draw(np.random.default_rng([seed, n])) for n in range(20)]
     assert all(shares[one] for one in drawn)
 

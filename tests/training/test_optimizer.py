@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab.config.train_request import DescentSettings
-from deeplab.training.optimizer import Turn, freeze_batch_norm, paces, rule_of
+from deeplab.training.optimizer import UpdateContext, freeze_batch_norm, rule_of, weight_groups
 from tests.training.tiny_training import network
 
 RATES = (1e-2, 3e-2, 2e-2, 5e-3)  # it moves: that is where momenta differ
@@ -20,7 +20,7 @@ def gradients():
 def steps_of(rule, weight, factor=1.0, decay=DECAY):
     slots = [tf.zeros_like(weight) for _ in rule.slots]
     for number, (gradient, rate) in enumerate(zip(gradients(), RATES, strict=True), start=1):
-        turn = Turn(tf.constant(rate * factor), decay, tf.constant(float(number)))
+        turn = UpdateContext(tf.constant(rate * factor), decay, tf.constant(float(number)))
         weight, slots = rule.step(weight, tf.constant(gradient), slots, turn)
     return weight.numpy()
 
@@ -60,7 +60,7 @@ def test_biases_and_last_layers_are_faster_and_decay_takes_full_kernels_only():
         weight_decay=DECAY, bias_gradient_multiplier=2, last_layer_gradient_multiplier=10
     )
     learns = network()
-    found = paces(learns, settings, ("logits",))
+    found = weight_groups(learns, settings, ("logits",))
     by_path = dict(zip((v.path for v in learns.trainable_variables), found, strict=True))
     assert by_path == {
         "first/kernel": (1, DECAY),

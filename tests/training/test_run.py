@@ -16,7 +16,7 @@ from deeplab.training.checkpoints import Checkpoints
 from deeplab.training.distribution import Replicas
 from deeplab.training.history import history_to_json
 from deeplab.training.identity import agreed_settings
-from deeplab.training.run import Run, Subject
+from deeplab.training.run import Run, RunHooks
 from tests.training.tiny_training import BATCH, batch, request, trainer
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ class Training:
             request=self.asked,
             trainer=self.trainer,
             replicas=Replicas(tf.distribute.get_strategy()),
-            subject=Subject(
+            hooks=RunHooks(
                 settings=agreed_settings(self.asked),
                 slides=slides,
                 validate=self.validate,
@@ -142,7 +142,7 @@ def test_a_run_that_is_stopped_while_it_is_judged_is_judged_again(tmp_path, unbr
     def stop(step):
         raise StoppedError
 
-    stopped.run._subject = dataclasses.replace(stopped.run._subject, validate=stop)
+    stopped.run._hooks = dataclasses.replace(stopped.run._hooks, validate=stop)
     with pytest.raises(StoppedError):
         stopped.fit()
     again = Training(tmp_path).fit()

@@ -34,7 +34,7 @@ UNREADABLE = "it could not be read any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class TrainingOutcome:
     """A training whose model is written.
 
     Attributes:
@@ -60,7 +60,7 @@ class Ended:
     seconds: float = 0.0
 
 
-def write_outcome(ended: Ended, folder: Path) -> None:
+def write_outcome(ended: TrainingOutcome, folder: Path) -> None:
     """Write charts and layers to the work folder, the report, and put the layers on the server.
 
     Each only where it is asked for and there is something to be told.
@@ -97,7 +97,7 @@ def write_outcome(ended: Ended, folder: Path) -> None:
             log.warning("%s", error)
 
 
-def facts_of(ended: Ended) -> ReportFacts:
+def facts_of(ended: TrainingOutcome) -> ReportFacts:
     """What the report of a training says."""
     request, card, opened = ended.request, ended.card, ended.opened
     assumed = request.unannotated == "background" and not request.exhaustive_layer
@@ -139,14 +139,14 @@ def slide_fact(slide: SlideCount, names: Sequence[str]) -> SlideFact:
     )
 
 
-def _examples(ended: Ended) -> tuple[Example, ...]:
+def _examples(ended: TrainingOutcome) -> tuple[Example, ...]:
     if ended.validation is None:
         return ()
     slides = {slide.name: slide for slide in ended.opened.held_out}
     return tuple(examples_of(ended.validation, slides, ended.card.classes, each=EXAMPLES))
 
 
-def _post(ended: Ended, layers: Mapping[str, Any]) -> None:
+def _post(ended: TrainingOutcome, layers: Mapping[str, Any]) -> None:
     request = ended.request
     if not request.api_url or request.post_worst != "auto":
         return

@@ -13,7 +13,7 @@ from deeplab.data.census import Amount, Census, SlideCount
 from deeplab.data.opening import OpenedSlides
 from deeplab.exchange.samples import LeftOut
 from deeplab.training.history import History
-from deeplab.training.reporting.outcome import Ended, facts_of, write_outcome
+from deeplab.training.reporting.outcome import TrainingOutcome, facts_of, write_outcome
 from tests.data.annotated_slides import annotated
 from tests.girder_for_tests import FOLDER, ITEM, fake_girder
 from tests.training.facts_for_tests import history
@@ -39,7 +39,7 @@ def ended(tmp_path):
         left_out=(LeftOut("bare.svs", "has no scale"),),
     )
     pieces = [region(i * 200, at=(i * 64, 0), slide="held.svs", frame=frame) for i in range(5)]
-    return Ended(
+    return TrainingOutcome(
         request=TrainRequest(
             source=FOLDER,
             classes=CLASSES.names,
