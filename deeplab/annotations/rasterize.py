@@ -240,16 +240,19 @@ class ShapeIndex:
     As objects, one polygon of a class is one, and its number depends on the slide alone: objects
     are numbered from 1 on, layer by layer in drawing order. Of those that overlap the pixel goes
     to the one that is drawn last, which within a layer is that of the higher number; so a pixel's
-    object is one of the class that its label says. Where a layer of the background or of what is
-    to be ignored lies over objects, there is none.
+    object is one of the class that its label says, IGNORE where nobody knows its class. Where a
+    layer of the background or of what is to be ignored lies over objects, there is none.
 
     Args:
         annotations: the slide's layers.
         values: layer name to label value. Layers are drawn in this order, the later over the
             earlier; layers that are not named are not drawn.
+        untyped: a layer of IGNORE whose polygons are objects all the same; "": none.
     """
 
-    def __init__(self, annotations: Annotations, values: Mapping[str, int]) -> None:
+    def __init__(
+        self, annotations: Annotations, values: Mapping[str, int], untyped: str = ""
+    ) -> None:
         self._layers: list[DrawnLayer] = []
         free = 1  # the next object's number
         for name, value in values.items():
@@ -258,7 +261,8 @@ class ShapeIndex:
             polygons = [shape.polygon for shape in annotations.layer(name).shapes]
             if polygons:
                 tree = shapely.STRtree(polygons)
-                first = free if value not in (BACKGROUND, IGNORE) else 0
+                are_objects = value not in (BACKGROUND, IGNORE) or name == untyped
+                first = free if are_objects else 0
                 free += len(polygons) if first else 0
                 self._layers.append(DrawnLayer(value, Edges.of(polygons), tree, first))
 

@@ -52,6 +52,8 @@ class SourceSettings(Checked):
             glass is background.
         exhaustive_layer: a layer whose shapes bound the regions in which everything was drawn:
             inside of them what is not drawn is background, outside it is ignored.
+        untyped_layer: a layer of objects that are of one of the classes, nobody knows of which:
+            networks of objects learn from them that they are, and no network of which class.
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
         dry_run: only say what there is to learn from; nothing is trained or written.
         api_url: of the Girder server that holds the data.
@@ -65,6 +67,7 @@ class SourceSettings(Checked):
     ignore_class: str = "ignore"
     unannotated: Unannotated = "background"
     exhaustive_layer: str = ""
+    untyped_layer: str = ""
     slide_mpp: float = 0.0
     dry_run: bool = False
     api_url: str = ""
@@ -84,6 +87,7 @@ class SourceSettings(Checked):
             raise ConfigError(
                 "exhaustive_layer", self.exhaustive_layer, "a layer of its own, not a class"
             )
+        self._check_untyped()
         check_choice("unannotated", self.unannotated, get_args(Unannotated))
         check_at_least("slide_mpp", self.slide_mpp, 0)
         self._check_aliases()
@@ -95,8 +99,17 @@ class SourceSettings(Checked):
             except ConfigError as error:
                 raise ConfigError("colours", colour, error.must) from None
 
+    def _check_untyped(self) -> None:
+        name, others = self.untyped_layer, (self.ignore_class, self.exhaustive_layer)
+        if name and name in (*self.classes, *others):
+            raise ConfigError("untyped_layer", name, "a layer of its own, not a class")
+        if name and len(self.classes) == 1:
+            must = f"empty: all objects are {self.classes[0]}; set aliases to take in other layers"
+            raise ConfigError("untyped_layer", name, must)
+
     def _check_aliases(self) -> None:
         known = (*self.classes, self.ignore_class)
+        known += (self.untyped_layer,) if self.untyped_layer else ()
         taken = dict(zip(known, known, strict=True)) | {self.exhaustive_layer: ""}
         for alias in self.aliases:
             other, name = (part.strip() for part in alias.partition("=")[::2])

@@ -103,7 +103,7 @@ class Census:
 
     Attributes:
         classes: in the order of their labels.
-        others: the ignored and the exhaustive layer, where there are such.
+        others: the layers of another meaning, as the ignored one, where there are such.
         slides: by name.
         left_out: slides that are not learnt from, and why.
         odd_names: of layers; those that may be misspelt first.

@@ -34,7 +34,7 @@ class DrawnLayer:
 
     Attributes:
         name: as drawn.
-        meaning: the class, the ignored or the exhaustive layer that it stands for; "": none.
+        meaning: the class, or the layer of another meaning, that it stands for; "": none.
         colour: as drawn.
         objects: number of its shapes on the slide.
         area_um2: of these, those that overlap counted each.
@@ -103,12 +103,8 @@ class AnnotatedSlide:
             name=sample.name,
             slide=slide,
             layers=tuple(_drawn(layer, rules, slide) for layer in layers),
-            shapes={
-                value: tuple(shape.polygon for shape in meant.layer(name).shapes)
-                for name, value in rules.values.items()
-                if name in meant.names
-            },
-            index=ShapeIndex(meant, rules.values),
+            shapes=_by_label(meant, rules),
+            index=ShapeIndex(meant, rules.values, rules.untyped_layer),
             unjudged=rules.unjudged,
             tissue=tissue,
             patient=sample.patient,
@@ -236,6 +232,16 @@ def _on_slide(layer: Layer, slide: Slide, name: str) -> Layer:
     log.warning("%s: %d of %r lie beyond the slide and are left out", name, (~on).sum(), layer.name)
     shapes = tuple(shape for shape, kept in zip(layer.shapes, on, strict=True) if kept)
     return Layer(layer.name, layer.colour, shapes, layer.description)
+
+
+def _by_label(meant: Annotations, rules: Labelling) -> dict[int, Polygons]:
+    """Return all shapes of each label that has any; several layers may have one."""
+    shapes: dict[int, Polygons] = {}
+    for name, value in rules.values.items():
+        if name in meant.names:
+            more = tuple(shape.polygon for shape in meant.layer(name).shapes)
+            shapes[value] = shapes.get(value, ()) + more
+    return shapes
 
 
 def _by_meaning(layers: tuple[Layer, ...], rules: Labelling) -> Annotations:

@@ -22,9 +22,10 @@ class Labelling:
 
     Attributes:
         classes: of the labels 1, 2, ...; where they overlap the later wins.
-        aliases: class, or `ignore_class`, by another name of it.
+        aliases: class, `ignore_class` or `untyped_layer`, by another name of it.
         ignore_class: drawn over all others as IGNORE; "": none.
         exhaustive_layer: bounds the regions in which what is not drawn is background; "": none.
+        untyped_layer: of objects whose class nobody knows; the classes are drawn over it; "": none.
         unannotated: without such a layer, what tissue is that nobody drew on.
     """
 
@@ -32,6 +33,7 @@ class Labelling:
     aliases: Mapping[str, str] = field(default_factory=dict)
     ignore_class: str = "ignore"
     exhaustive_layer: str = ""
+    untyped_layer: str = ""
     unannotated: Literal["background", "ignore"] = "background"
 
     @classmethod
@@ -43,19 +45,21 @@ class Labelling:
             aliases={other.strip(): name.strip() for other, _, name in aliases},
             ignore_class=request.ignore_class,
             exhaustive_layer=request.exhaustive_layer,
+            untyped_layer=request.untyped_layer,
             unannotated=request.unannotated,
         )
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """The names that mean something: the classes, the ignored and the exhaustive layer."""
-        others = (self.ignore_class, self.exhaustive_layer)
+        """The names that mean something: the classes, and the layers of another meaning."""
+        others = (self.ignore_class, self.exhaustive_layer, self.untyped_layer)
         return (*self.classes, *(name for name in others if name))
 
     @property
     def values(self) -> dict[str, int]:
         """Label by meaning, in the order in which shapes are drawn over each other."""
         values = {self.exhaustive_layer: 0} if self.exhaustive_layer else {}
+        values |= {self.untyped_layer: IGNORE} if self.untyped_layer else {}
         values |= {name: label for label, name in enumerate(self.classes, start=1)}
         return values | ({self.ignore_class: IGNORE} if self.ignore_class else {})
 

@@ -24,7 +24,7 @@ _NOT_LEARNT_FROM = {
 
 # Settings that older versions did not have: left out where they are as those versions were, so that
 # a training goes on from its checkpoints of before.
-_ADDED_LATER = ("network", "network_options")
+_ADDED_LATER = ("network", "network_options", "untyped_layer")
 
 
 def agreed_settings(request: TrainRequest) -> str:

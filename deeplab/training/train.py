@@ -257,8 +257,9 @@ def _held_out(
 
 
 def _metrics(card: Card, check: CheckNote | None) -> dict[str, float]:
-    """What a validation found, by name."""
-    return dict(check.tally.figures(card.classes.names)) if check else {}
+    """Return what a validation found, by name, but for what is not defined."""
+    figures = check.tally.figures(card.classes.names) if check else {}
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 def _told_of(card: Card, step: int, check: CheckNote | None) -> Card:

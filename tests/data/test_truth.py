@@ -131,6 +131,24 @@ def test_labels_are_those_of_a_painter_who_asks_the_rules_at_every_pixel(
                 assert labels[row, col] == wanted
 
 
+def test_an_object_of_no_known_class_is_an_object_and_an_ignored_one_is_none():
+    shapes = {
+        "a": [shapely.box(0, 0, 10, 10)],
+        "cells": [shapely.box(5, 0, 15, 10), shapely.box(30, 0, 40, 10)],
+        "ignore": [shapely.box(38, 0, 60, 10)],
+    }
+    rules = Labelling(classes=("a", "b"), untyped_layer="cells")
+    slide = labelled(GREY, shapes, rules, mpp=0.5)
+    frame = slide.slide.frame(0.5)
+    labels, numbers = (each(frame, frame.box)[5] for each in (slide.labels, slide.instances))
+    assert [len(set(numbers[part])) for part in (np.s_[:10], np.s_[10:15], np.s_[30:38])] == [1] * 3
+    assert len({numbers[0], numbers[10], numbers[30]} - {0}) == 3
+    assert set(labels[:10]) == {1}
+    assert set(labels[10:15]) == set(labels[30:38]) == {IGNORE}
+    assert set(zip(labels[38:60], numbers[38:60], strict=True)) == {(IGNORE, 0)}
+    assert {layer.name: layer.meaning for layer in slide.layers}["cells"] == "cells"
+
+
 def test_shapes_beyond_the_slide_are_left_out_and_counted(caplog):
     shapes = {"a": [shapely.box(5, 5, 9, 9), shapely.box(200, 5, 220, 9)]}
     with caplog.at_level(logging.WARNING):

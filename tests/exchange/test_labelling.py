@@ -11,6 +11,7 @@ RULES = Labelling.of(
         classes=("tumour", "stroma"),
         aliases=("Krebs = tumour", "artefact=ignore"),
         exhaustive_layer="finished",
+        untyped_layer="any cell",
     )
 )
 
@@ -26,6 +27,7 @@ RULES = Labelling.of(
         ("artefact", "ignore"),
         ("Ignore", "ignore"),
         ("finished", "finished"),
+        ("Any cell", "any cell"),
         ("tumor", ""),
         ("stroma 2", ""),
         ("", ""),
@@ -57,6 +59,7 @@ def test_a_misspelt_name_is_near_to_one_that_is_asked_for(drawn, near):
 def test_later_classes_lie_over_earlier_ones_and_ignore_over_all():
     assert list(RULES.values.items()) == [
         ("finished", 0),
+        ("any cell", 255),
         ("tumour", 1),
         ("stroma", 2),
         ("ignore", 255),

@@ -10,19 +10,41 @@ from scipy.io import savemat
 from deeplab.annotations.format import Reading, Writing
 from deeplab.annotations.formats import named
 from deeplab_cli.main import main
-from tests.exchange.test_unpack_dataset import IDS, RGB, SIDE, TYPES, conic
+from tests.exchange.test_unpack_dataset import (
+    IDS,
+    RGB,
+    SIDE,
+    TYPES,
+    conic,
+    consep,
+    monuseg,
+    pannuke,
+)
 
 
-def test_an_unpacked_data_set_is_counted_nucleus_by_nucleus(tmp_path, capsys):
-    conic(tmp_path)
+@pytest.mark.parametrize(
+    ("layout", "classes", "count"),
+    [
+        (pannuke, "neoplastic,dead", "6"),
+        (conic, "neutrophil,epithelial", "4"),
+        (consep, "other,inflammatory", "4"),
+        (monuseg, "nucleus", "6"),
+    ],
+)
+def test_an_unpacked_data_set_is_counted_nucleus_by_nucleus(
+    tmp_path, capsys, layout, classes, count
+):
+    layout(tmp_path)
     assert main(["unpack", str(tmp_path), str(tmp_path / "out")]) == 0
     words = ["train", str(tmp_path / "out/list.csv"), str(tmp_path / "m.zip"), "--dry-run"]
     assert (
         main(
             [
                 *words,
+                "--network",
+                "hovernet",
                 "--classes",
-                "neutrophil,epithelial",
+                classes,
                 "--work_mpp",
                 "0.25",
                 "--patch_size",
@@ -32,8 +54,9 @@ def test_an_unpacked_data_set_is_counted_nucleus_by_nucleus(tmp_path, capsys):
         == 0
     )
     said = capsys.readouterr().out
-    counted = [line.split() for line in said.splitlines() if line.strip().startswith("neutrophil")]
-    assert any("4" in words for words in counted), said  # two of each picture, though they touch
+    first = f"{classes.split(',')[0]}:"
+    counted = [line.split() for line in said.splitlines() if line.startswith(first)]
+    assert [words[1:3] for words in counted] == [[count, "objects,"]], said  # though they touch
 
 
 def test_numbers_of_another_size_than_their_picture_are_left_out_and_named(tmp_path, capsys):

@@ -18,11 +18,7 @@ OPTIONS = {
     "classes": "lesion",
     "steps": STEPS,
     "batch_size": 2,
-    "patch_size": 33,
     "depth_multiplier": 0.1,
-    "atrous_rates": "1",
-    "aspp_filters": 4,
-    "decoder_filters": 4,
     "slow_start_step": 2,
     "hard_mining": 0.5,
     "gradient_accumulation": 2,
@@ -31,6 +27,15 @@ OPTIONS = {
     "checkpoint_minutes": 0,
     "gpu": -1,
 }
+NETWORKS = {
+    "deeplabv3plus": {
+        "patch_size": 33,
+        "atrous_rates": "1",
+        "aspp_filters": 4,
+        "decoder_filters": 4,
+    },
+    "hovernet": {"patch_size": 48, "network_options": "decoder_width=8"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +43,17 @@ def folder(tmp_path_factory):
     return three_squares(tmp_path_factory.mktemp("slides"))
 
 
-def start(folder, model):
-    return start_training(folder, model, OPTIONS)
-
-
-def stopped(folder, model, number, step):
+def stopped(process, number, step):
     """What a process said that was sent a signal when it had shown some step, and its code."""
-    with running(start(folder, model)) as (process,):
+    with running(process) as (process,):
         wait_for_step(process, step)
         process.send_signal(number)
         _, said = process.communicate(timeout=300)
     return said, process.returncode
 
 
-def finished(folder, model):
-    with running(start(folder, model)) as (process,):
+def finished(process):
+    with running(process) as (process,):
         _, said = process.communicate(timeout=900)
     assert process.returncode == 0, said
     return said
@@ -63,20 +64,24 @@ def arrays_of(model):
         return {name: archive.read(name) for name in archive.namelist() if name != "card.json"}
 
 
+@pytest.mark.parametrize("network", NETWORKS)
 def test_a_training_that_is_killed_and_told_to_stop_ends_bit_by_bit_as_one_left_alone(
-    folder, tmp_path
+    folder, tmp_path, network
 ):
+    def start(model):
+        return start_training(folder, model, {"network": network, **OPTIONS, **NETWORKS[network]})
+
     alone, broken = tmp_path / "alone.zip", tmp_path / "broken.zip"
-    finished(folder, alone)
+    finished(start(alone))
     # The moments differ from run to run: progress is shown twice a second.
-    said, code = stopped(folder, broken, signal.SIGKILL, np.random.default_rng().integers(2, 20))
+    said, code = stopped(start(broken), signal.SIGKILL, np.random.default_rng().integers(2, 20))
     assert code == -signal.SIGKILL, said
-    said, code = stopped(folder, broken, signal.SIGTERM, 30)
+    said, code = stopped(start(broken), signal.SIGTERM, 30)
     assert code == 128 + signal.SIGTERM, said
     assert "going on from step" in said
     assert "checkpoints so far are in the work folder" in said
     assert not broken.exists()
-    said = finished(folder, broken)
+    said = finished(start(broken))
     assert "going on from step" in said
     assert arrays_of(alone) == arrays_of(broken)
     one, other = (loss_of(m.with_suffix(".work") / "log.csv") for m in (alone, broken))

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.save import save_bundle
 from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings
 from deeplab.models.answers import ObjectAnswer
-from deeplab.models.family import Family
+from deeplab.models.family import Family, Targets
 from deeplab.models.loss import loss_share
 from tests.bundles.tiny_models import noise_tile, tiny_card, tiny_network
+from tests.models.hovernet_for_tests import found_again, touching_ellipses
 
 
 def small_side(config: NetworkConfig) -> int:
@@ -123,3 +126,71 @@ PREDICTORS: dict[str, Callable[[Family, NetworkConfig], None]] = {
     "labels": check_labels,
     "objects": check_objects,
 }
+
+# What a network would give whose maps are its targets.
+Perfect = Callable[[Targets], dict[str, NDArray[Any]]]
+FIELD = 512  # px, of many nuclei
+LEAST_IOU, LEAST_SHARE = 0.9, 0.995  # of the objects that two cuts of one field must share
+BACK_SHARE = 0.99  # of the objects that perfect maps must give back
+
+
+def check_perfect_maps_give_the_objects_back(
+    family: Family, config: NetworkConfig, perfect: Perfect
+) -> None:
+    instances, types = _field(config)
+    answer = family.decode(config, perfect(family.encode(config, _truth(instances, types))))
+    inner = _inner(instances, config)
+    iou = found_again(inner, answer.instances)
+    # What the border cuts to a sliver may be too small to be one.
+    whole = np.setdiff1d(np.unique(inner), [0, *_on_border(inner)])
+    assert len(whole) > 100
+    assert np.mean(iou[whole - 1] > LEAST_IOU) >= BACK_SHARE
+    for number in np.arange(1, len(answer.labels) + 1):
+        of = inner[answer.instances == number]
+        assert answer.labels[number - 1] == types[np.bincount(of).argmax()]
+
+
+def check_objects_do_not_depend_on_tiles(
+    family: Family, config: NetworkConfig, perfect: Perfect, uneven: Callable[..., Any]
+) -> None:
+    """Decode a field of uneven maps at once and in tiles: each keeps what is centred in its middle."""
+    instances, types = _field(config)
+    maps = uneven(perfect(family.encode(config, _truth(instances, types))))
+    whole = family.decode(config, maps).instances
+    halo = config.tiling.halo - config.tiling.margin  # of what is answered
+    for stride, offset in ((96, 0), (96, 37), (160, 11)):
+        tiled = np.zeros_like(whole)
+        for top in range(-offset, len(whole), stride):
+            for left in range(-offset, len(whole), stride):
+                rows, columns = (slice(max(0, at - halo), at + stride + halo) for at in (top, left))
+                part = {name: values[rows, columns] for name, values in maps.items()}
+                found = family.decode(config, part).instances
+                for number in range(1, found.max(initial=0) + 1):
+                    ys, xs = np.nonzero(found == number)
+                    y, x = ys + rows.start, xs + columns.start
+                    if 0 <= y.mean() - top < stride and 0 <= x.mean() - left < stride:
+                        tiled[y, x] = tiled.max() + 1
+        assert np.mean(found_again(whole, tiled) >= LEAST_IOU) >= LEAST_SHARE
+        assert abs(tiled.max() - whole.max()) <= 0.005 * whole.max()
+
+
+def _field(config: NetworkConfig) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Nuclei that touch, (side, side) numbered from 1, and the class of each, (k + 1,)."""
+    side = config.tiling.round_up(FIELD + 2 * config.tiling.margin)
+    instances = touching_ellipses(5, side, radius=(6, 12), crowd=0.6)
+    types = np.random.default_rng(5).integers(1, config.class_count + 1, instances.max() + 1)
+    return instances, types.astype(np.uint8) * (np.arange(len(types)) > 0)
+
+
+def _truth(instances: NDArray[np.int32], types: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    return {"instances": instances, "labels": types[instances]}
+
+
+def _inner(instances: NDArray[np.int32], config: NetworkConfig) -> NDArray[np.int32]:
+    margin = config.tiling.margin
+    return instances[margin : len(instances) - margin, margin : len(instances) - margin]
+
+
+def _on_border(instances: NDArray[np.int32]) -> NDArray[np.int32]:
+    edges = [instances[0], instances[-1], instances[:, 0], instances[:, -1]]
+    return np.unique(np.concatenate(edges))

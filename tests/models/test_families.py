@@ -1,6 +1,8 @@
 import dataclasses
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from deeplab.config.families import CONFIGS
@@ -37,6 +39,42 @@ OUTPUTS = {
     "deeplabv3plus": {"semantic_logits": 3},
     "hovernet": {"np": 2, "hv": 2, "tp": 3},
 }
+
+
+def nuclei_maps(targets):
+    maps = {"np": (targets["np"] == 1).astype(np.float32), "hv": targets["hv"]}
+    return maps | ({"tp": targets["tp"]} if "tp" in targets else {})
+
+
+def uneven(maps):
+    """The maps as a network would give them: soft, and somewhat wrong everywhere."""
+    random = np.random.default_rng(0)
+
+    def wrong(values):
+        waves = cv2.GaussianBlur(random.normal(size=values.shape).astype(np.float32), (0, 0), 2)
+        return cv2.GaussianBlur(values, (0, 0), 1) + 0.1 * waves / waves.std()
+
+    return maps | {"np": np.clip(wrong(maps["np"]), 0, 1), "hv": wrong(maps["hv"])}
+
+
+# Of families that answer with objects: from targets to the maps of a network that makes no error.
+PERFECT = {"hovernet": nuclei_maps}
+OF_OBJECTS = pytest.mark.parametrize(
+    ("family", "config"),
+    [
+        (family, config)
+        for family in FAMILIES
+        if family.answer == "objects"
+        for config in (
+            *TINY_CONFIGS[family.name],
+            HoverNetConfig(type_count=0, mode="fast", backbone="preact_resnet50", crop_size=256),
+            HoverNetConfig(
+                type_count=5, mode="original", backbone="preact_resnet50", crop_size=270
+            ),
+        )
+    ],
+    ids=lambda v: v.name if isinstance(v, Family) else v.mode,
+)
 EACH = pytest.mark.parametrize(
     ("family", "config"),
     [(family, config) for family in FAMILIES for config in TINY_CONFIGS[family.name]],
@@ -71,3 +109,14 @@ def test_a_saved_network_gives_equal_maps(family: Family, config: NetworkConfig,
 @EACH
 def test_predictor_says_what_the_maps_say(family: Family, config: NetworkConfig):
     contract.PREDICTORS[family.answer](family, config)
+
+
+@OF_OBJECTS
+def test_perfect_maps_give_the_objects_back(family: Family, config: NetworkConfig):
+    contract.check_perfect_maps_give_the_objects_back(family, config, PERFECT[family.name])
+
+
+@OF_OBJECTS
+@pytest.mark.slow
+def test_objects_do_not_depend_on_tiles(family: Family, config: NetworkConfig):
+    contract.check_objects_do_not_depend_on_tiles(family, config, PERFECT[family.name], uneven)
