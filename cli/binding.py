@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from deeplab.config.checks import is_girder_id
 from deeplab.config.requests import Points
 from deeplab.errors import ConfigError, SlideNotFoundError
+from deeplab.files import check_spared, real_place
 from deeplab.names import without_surrogates
 from deeplab_cli.forms import Parameter, Spec
-from deeplab_cli.parser import UsageError
+from deeplab_cli.parser import CONFIG, UsageError
 
 Request = TypeVar("Request")
 
@@ -46,7 +47,9 @@ def bind(
 
     Raises:
         UsageError: something is missing.
-        ConfigError: a value is not of its type, not one of its choices or out of range.
+        ConfigError: a value is not of its type, not one of its choices or out of range, or two
+            results are one file.
+        OutputError: a result is a file that is read.
         SlideNotFoundError: there is no such slide or folder of slides.
     """
     types = typing.get_type_hints(request)
@@ -68,10 +71,12 @@ def bind(
             values[field] = ()
     _check_inputs(spec, given)
     try:
-        return request(**values)
+        bound = request(**values)
     except ConfigError as error:
         names = {field: name for name, field in fields.items()}
         raise ConfigError(names.get(error.name, error.name), error.value, error.must) from None
+    _check_outputs(spec, given)
+    return bound
 
 
 def _readable(parameter: Parameter, text: str) -> str:
@@ -101,6 +106,22 @@ def _check_inputs(spec: Spec, given: Mapping[str, str]) -> None:
         if parameter.is_id:
             raise SlideNotFoundError(text, "does not exist")
         raise ConfigError(parameter.name, text, "a file that exists")
+
+
+def _check_outputs(spec: Spec, given: Mapping[str, str]) -> None:
+    """Raise where a result would take the place of another, or of a file that is read for it."""
+    files = [each for each in spec.parameters if each.kind in _FILE_KINDS]
+    read = [each.name for each in files if not each.is_output]
+    written = [each.name for each in files if each.is_output]
+    taken: dict[Path, str] = {}
+    for name in (CONFIG, *read, *written):
+        if text := given.get(name, "").strip():
+            place = real_place(Path(text))
+            if name in written and taken.get(place) in written:
+                raise ConfigError(name, text, f"another file than {taken[place]}")
+            if name in written:
+                check_spared([Path(text)], taken)
+            taken[place] = name
 
 
 def check_is_readable(name: str, text: str) -> None:
@@ -156,7 +177,7 @@ def _plain_text_of(parameter: Parameter, value: object) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     many = parameter.kind.endswith("-vector") or parameter.kind == "region"
-    if many and isinstance(value, list):
+    if many and isinstance(value, list) and all(isinstance(v, str | int | float) for v in value):
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow([str(part) for part in value])
         return line.getvalue()

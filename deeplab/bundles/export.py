@@ -16,7 +16,7 @@ from deeplab.bundles.load import Bundle, load_bundle
 from deeplab.config.channels import Channels
 from deeplab.config.export_request import ExportRequest
 from deeplab.errors import DeviceError, OutputError
-from deeplab.files import check_writable, scratch_folder, whole_file
+from deeplab.files import check_spared, check_writable, scratch_folder, whole_file
 from deeplab.models.outputs import LABELS, LOGITS
 
 CARD = (
@@ -54,6 +54,7 @@ def export_model(request: ExportRequest) -> ExportResult:
         if missing:
             raise DeviceError(f"ONNX needs {' and '.join(missing)}: pip install onnx tf2onnx")
         check_writable(request.output)
+        check_spared([request.output], [request.model])
     elif request.output.exists():
         raise OutputError(request.output, "it exists; a SavedModel is a new folder")
     bundle = load_bundle(request.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from deeplab.config.classes import ClassList
 from deeplab.config.import_request import ImportRequest
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError, CheckpointError
-from deeplab.files import check_writable
+from deeplab.files import check_spared, check_writable
 
 # What the variables tell: where a request says it as well, both must say the same.
 TOLD = (
@@ -83,6 +84,8 @@ def import_model(request: ImportRequest) -> ImportResult:
         OutputError: the bundle cannot be written.
     """
     check_writable(request.output)
+    source = request.source  # a file, or the beginning of the names of several
+    check_spared([request.output], [source, *source.parent.glob(f"{glob.escape(source.name)}.*")])
     is_tensors = is_tensor_file(request.source)
     trained, card = (_of_tensors if is_tensors else _of_variables)(request)
     save_bundle(trained.network, card, request.output)

@@ -33,7 +33,7 @@ from deeplab.errors import (
 )
 from deeplab.exchange.labelling import Labelling, nearest
 from deeplab.exchange.samples import LeftOut, Sample, find_samples
-from deeplab.files import real_place
+from deeplab.files import check_spared, real_place
 from deeplab.server.session import ServerLogin
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,10 @@ def count_slides(request: TrainRequest, progress: Progress) -> Census:
 def _survey(
     request: TrainRequest, progress: Progress
 ) -> tuple[list[tuple[AnnotatedSlide, Side]], Census]:
-    """All slides that can be learnt from with their sides, and the census of all."""
+    """All slides that can be learnt from with their sides, and the census of all.
+
+    No result may take the place of a slide or of its annotations.
+    """
     rules = Labelling.of(request)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     found = find_samples(
@@ -108,6 +111,7 @@ def _survey(
         ignore=rules.ignore_class or IGNORE_LAYER,
         login=login,
     )
+    check_spared(filter(None, (request.output_model, request.output_report)), found.files)
     opened, faults = _open_all(found.samples, _Opener(request, rules, login), progress)
     try:
         if not opened:

@@ -86,7 +86,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
     # All that can be refused is looked at before the network, the slowest to get, is loaded.
     for path in request.outputs:
         check_writable(path)
-    check_spared(request.outputs, [Path(request.slide)])
+    check_spared(request.outputs, [Path(request.slide), request.model])
     _check_suffixes(request)
     card = read_card(request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None

@@ -15,7 +15,7 @@ from deeplab.config.progress import Progress
 from deeplab.config.requests import AverageRequest
 from deeplab.device import choose_device
 from deeplab.errors import ConfigError, TrainingError
-from deeplab.files import check_writable, safe_name, scratch_folder
+from deeplab.files import check_spared, check_writable, safe_name, scratch_folder
 from deeplab.server.folder_files import download_item, named_items
 from deeplab.server.session import ServerLogin, Session
 
@@ -52,6 +52,7 @@ def average_models(request: AverageRequest, progress: Progress) -> AverageResult
         if len(shares) != len(paths):
             names = ", ".join(path.name for path in paths)
             raise ConfigError("weights", shares, f"{len(paths)}, one for each of {names}")
+        check_spared([request.output_model], paths)
         bundle = average_bundles(paths, shares)
         save_bundle(bundle.network, bundle.card, request.output_model)
     parts = tuple(str(part) for part in bundle.card.training.values())

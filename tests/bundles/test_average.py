@@ -14,7 +14,7 @@ from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList
 from deeplab.config.progress import silent
 from deeplab.config.requests import AverageRequest
-from deeplab.errors import BundleError, ConfigError, TrainingError
+from deeplab.errors import BundleError, ConfigError, OutputError, TrainingError
 from deeplab.training.average import average_models
 from tests.bundles.tiny_models import TINY, tiny_card, tiny_network
 from tests.girder_for_tests import FOLDER, TOKEN, Shelf, fake_girder
@@ -120,3 +120,11 @@ def test_models_of_a_girder_folder_are_averaged(folder, tmp_path):
         assert "a.zip, share 0.750" in average_models(request, silent).summary()
     local = average(tmp_path, folder, weights=(3, 1))
     assert output.read_bytes() == local.read_bytes()
+
+
+def test_the_average_does_not_take_the_place_of_one_of_the_models(folder, tmp_path):
+    for name in ("mean.zip", "other.zip"):
+        (tmp_path / name).write_bytes((folder / "a.zip").read_bytes())
+    with pytest.raises(OutputError, match="it is read for the result"):
+        average(tmp_path, tmp_path)
+    assert (tmp_path / "mean.zip").read_bytes() == (folder / "a.zip").read_bytes()

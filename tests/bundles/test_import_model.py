@@ -301,3 +301,10 @@ def test_a_frozen_graph_is_no_model_as_it_is(graph: Path):
 def test_an_output_that_cannot_be_written_is_said_first(tmp_path: Path, capsys):
     assert run(tmp_path / "none", tmp_path) == 2
     assert "it is a folder; name a file in it" in capsys.readouterr().err
+
+
+def test_a_model_does_not_take_the_place_of_the_checkpoint(tmp_path: Path, capsys):
+    for suffix in (".index", ".data-00000-of-00001"):
+        (tmp_path / f"model.ckpt-4{suffix}").touch()
+        assert run(tmp_path / "model.ckpt-4", tmp_path / f"model.ckpt-4{suffix}") == 2
+        assert "it is read for the result; name another file" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deeplab.config.requests import AverageRequest, SegmentRequest
 from deeplab.config.train_request import TrainRequest
-from deeplab.errors import ConfigError, SlideNotFoundError
+from deeplab.errors import ConfigError, OutputError, SlideNotFoundError
 from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
 from deeplab_cli.binding import bind, regions_of, texts_of, value_of
 from deeplab_cli.ConvertAnnotations.ConvertAnnotations import TASK as CONVERT
@@ -324,10 +324,35 @@ def test_settings_of_a_file_are_read_like_words(files: Path):
     )
 
 
+@pytest.mark.parametrize("path", ["model.zip", "slides/../model.zip", "link.zip", "slide.svs"])
+@pytest.mark.parametrize("flag", ["--table", "--geojson", "--overlay", "--mask"])
+def test_no_result_takes_the_place_of_what_is_read(files: Path, flag: str, path: str):
+    (files / "link.zip").symlink_to("model.zip")
+    with pytest.raises((OutputError, ConfigError), match=r"it is read for the result|of type"):
+        segment(flag, path)
+
+
+def test_no_result_takes_the_place_of_the_settings_or_of_the_initial_model(files: Path):
+    (files / "c.toml").touch()
+    for words in (("--config", "c.toml", "--table", "c.toml"), ("--table", "model.zip")):
+        with pytest.raises(OutputError, match="it is read for the result; name another file"):
+            segment(*words)
+    with pytest.raises(OutputError, match="it is read for the result"):
+        asked(TRAIN, "slides", "model.zip", "--classes", "a", "--inputModelFile", "model.zip")
+
+
+def test_two_results_are_two_files(files: Path):
+    for words in (("--table", "out.json"), ("--table", "o.csv", "--overlay", "./slides/../o.csv")):
+        with pytest.raises(ConfigError, match="must be another file than output"):
+            segment(*words)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         {"steps": [1]},
+        {"classes": ["a", [2]]},
+        {"classes": ["a", {"b": 2}]},
         {"steps": {"a": 1}},
         {"source": "a", "inputFolder": "a"},
     ],

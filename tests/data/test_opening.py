@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from deeplab.data.opening import count_slides, open_slides
 from deeplab.errors import (
     AnnotationError,
     DeviceError,
+    OutputError,
     ScaleError,
     ServerError,
     TrainingError,
@@ -378,3 +380,13 @@ def test_a_file_of_which_all_was_left_out_is_not_one_in_which_nothing_is_drawn(t
     (tmp_path / "b.geojson").write_text(json.dumps({"features": [nowhere]}))
     (left,) = count_slides(request(tmp_path, "lesion"), silent).left_out
     assert left.why.endswith("a label mask of zeros or a GeoJSON file without features")
+
+
+@pytest.mark.parametrize("name", ["a.tiff", "a.json", "../t/a.tiff"])
+def test_no_result_takes_the_place_of_a_slide_or_of_what_is_drawn_on_it(tmp_path, name):
+    folder = tmp_path / "t"
+    folder.mkdir()
+    write_slide(folder / "a.tiff", lesion=LESION)
+    for field in ("output_model", "output_report"):
+        with pytest.raises(OutputError, match="it is read for the result"):
+            open_slides(replace(request(folder, "lesion"), **{field: folder / name}), silent)
