@@ -13,15 +13,16 @@ from deeplab_cli.task import Task, run_task
 
 
 def run(request: SegmentRequest, progress: Progress) -> str:
-    """Segment the slide and say in a few lines what was found."""
+    """Segment the slide, or each of a folder or a list, and say in a few lines what was found."""
     # A form, a help text and a wrong number are answered without TensorFlow.
-    from deeplab.inference.segment import segment_slide  # noqa: PLC0415
+    from deeplab.inference.segment_each import segment_each  # noqa: PLC0415
 
-    return segment_slide(request, progress).summary()
+    return segment_each(request, progress)
 
 
 # Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that
-# REST calls of its users go on working; the further flags are those of its scripts.
+# REST calls of its users go on working; the further flags are those of its scripts, and of
+# HoVer-Net's `run_infer.py`.
 HABITS = Habits(
     fields={
         "inputImageFile": "slide",
@@ -35,18 +36,30 @@ HABITS = Habits(
     },
     flags={
         "--checkpoint_dir": "inputModelFile",
+        "--input_dir": "inputImageFile",
+        "--model_path": "inputModelFile",
         "--vis_batch_size": "batch_size",
         "--vis_crop_size": "patch_size",
         "--vis_remove_border": "remove_border",
     },
     gone={
-        "--dataset_dir": "name one slide as the first word, and give one command for each",
+        "--dataset_dir": "name the folder of the slides, or a list of them, as the first word",
+        "--cache_path": "nothing is kept between runs; leave it away",
         "--heatmap_stride": "give --heatmap_um, the side of a heatmap cell in um",
         "--min_size": "give --min_area_um2, in square um whatever the scale",
+        "--input_mask_dir": "tiles without tissue are passed over; give --region for a part",
+        "--model_mode": "the model says it; leave it away",
+        "--nr_types": "the model says it, and import-checkpoint checks it; leave it away",
         "--num_classes": "the model says it; leave it away",
+        "--output_dir": "name each result, as --annotation 'DIR/{slide}.mat', --overlay "
+        "'DIR/{slide}.png'",
+        "--proc_mag": "give --work_mpp in um per pixel: 0.25 for 40, 0.5 for 20",
+        "--save_qupath": "give --geojson 'DIR/{slide}.geojson', which QuPath opens",
+        "--save_thumb": "give --overlay 'DIR/{slide}.png'",
         "--simplify_contours": "give --simplify_um, by how many um an outline may move",
         "--tile_step": "the step follows from --patch_size and --remove_border; leave it away",
         "--tile_stride": "the step follows from --patch_size and --remove_border; leave it away",
+        "--type_info_path": "give it to import-checkpoint: the model keeps names and colours",
     },
 )
 

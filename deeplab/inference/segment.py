@@ -76,8 +76,38 @@ class _Results(NamedTuple):
     object_type: ObjectType
 
 
-def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
+class Predictors:
+    """Loads a model once for slides that it answers in tiles of one size."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, Predictor] | None = None
+
+    def of(self, request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor:
+        """What computes a run of a request."""
+        # Here TensorFlow starts, which takes seconds: all that can be refused has been looked at.
+        with remarks_left_out():
+            from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
+
+        # A training crop, or a little more to be of whole cells in every view.
+        trial_side = plan.tiling.only or plan.tiling.round_up(card.config.crop_size)
+        # All that `start_predictor` takes of a request.
+        asked = (request.model, request.gpu, request.runtime, request.views, request.save_heatmap)
+        key = (asked, plan.tile, trial_side)
+        if self._last is None or self._last[0] != key:
+            self._last = None  # two models at a time are not held
+            self._last = key, start_predictor(request, tile=plan.tile, trial_side=trial_side)
+        return self._last[1]
+
+
+def segment_slide(
+    request: SegmentRequest, progress: Progress, predictors: Predictors | None = None
+) -> SegmentResult:
     """Segment a slide as `request` says and write what it asks for, all of it or nothing.
+
+    Args:
+        request: what to segment, and how.
+        progress: is told how far it is.
+        predictors: keeps the model for the next slide; None: it is loaded for this one.
 
     Raises:
         BundleError, SlideError, ServerError, ConfigError, DeviceError, OutputError: as named.
@@ -103,7 +133,7 @@ def segment_slide(request: SegmentRequest, progress: Progress) -> SegmentResult:
             runtime, object_type = "no network", OBJECT_TYPES["labels"]
             found: Iterable[TracedShape] = ()
             if asked:
-                predictor = _predictor(request, card, plan)
+                predictor = (predictors or Predictors()).of(request, card, plan)
                 runtime, object_type = predictor.runtime, OBJECT_TYPES[predictor.answer]
                 log.info("predicting by %s", runtime)
                 make_collector = COLLECTORS[predictor.answer]
@@ -194,14 +224,3 @@ def _writers(
     if request.output_mask:
         writers[request.output_mask] = lambda path: results.rasters.save_mask(path, slide)
     return writers
-
-
-def _predictor(request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor:
-    """What computes this run."""
-    # Here TensorFlow starts, which takes seconds: all that can be refused has been looked at.
-    with remarks_left_out():
-        from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
-
-    # A training crop, or a little more to be of whole cells in every view.
-    trial_side = plan.tiling.only or plan.tiling.round_up(card.config.crop_size)
-    return start_predictor(request, tile=plan.tile, trial_side=trial_side)

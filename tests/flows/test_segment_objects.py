@@ -59,7 +59,7 @@ def network(monkeypatch):
         )
 
     fake = Predictor("a fake", lambda tiles: {"rgb": tiles}, decode, "objects")
-    monkeypatch.setattr(segment, "_predictor", lambda *_: fake)
+    monkeypatch.setattr(segment.Predictors, "of", lambda *_: fake)
 
 
 def run(slide, **settings):

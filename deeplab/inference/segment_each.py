@@ -1,0 +1,191 @@
+"""The flow of a segmentation of one slide, or of each slide of a folder or a list."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from deeplab.config.progress import Progress
+from deeplab.config.requests import SegmentRequest
+from deeplab.errors import ConfigError, SourceError
+from deeplab.exchange.beside import SLIDES, is_mask, is_picture, split_name
+from deeplab.exchange.failures import Failures
+from deeplab.exchange.samples import files_in
+from deeplab.exchange.slide_entries import is_slide_folder, slide_folders
+from deeplab.files import check_spared
+from deeplab.inference.segment import Predictors, segment_slide
+from deeplab.names import shown_name
+from deeplab.slides.dicom import one_of_each_series
+
+log = logging.getLogger(__name__)
+
+NAME = "{slide}"  # in the name of a result: the name of its slide
+LISTS = (".txt", ".csv")
+OUTPUTS = (
+    "output_annotation",
+    "output_geojson",
+    "output_overlay",
+    "output_table",
+    "output_mask",
+)
+STEPS = 1000  # of progress, for a slide of many
+
+
+@dataclass(frozen=True, slots=True)
+class SlideToSegment:
+    """One slide of many.
+
+    Attributes:
+        path: of it.
+        mpp: um per level-0 pixel that the list gives it; 0: none.
+    """
+
+    path: Path
+    mpp: float = 0.0
+
+
+def segment_each(request: SegmentRequest, progress: Progress) -> str:
+    """Segment a slide, or each one of a folder or a list, and return a few lines for a person.
+
+    The model is loaded once. A slide that fails is named, and the others are segmented.
+
+    Args:
+        request: its `slide` may be a folder of slides, a text file of one path a line, or a CSV
+            with a column "slide" and, if wanted, "mpp". Then each result has "{slide}" in its name.
+        progress: is told of all slides together.
+
+    Raises:
+        ConfigError: results of several slides would have one name.
+        SourceError: there is no slide; or some could not be segmented, after the others were.
+    """
+    slides = None if request.api_url else find_slides(Path(request.slide))
+    if slides is None:
+        own = split_name(Path(request.slide).name)[0]
+        return segment_slide(_with_name(request, own), progress).summary()
+    requests = dict(_requests(request, slides))
+    check_spared(
+        [path for one in requests.values() for path in one.outputs], [s.path for s in slides]
+    )
+    failures, predictors, said = Failures(), Predictors(), list[str]()
+    for index, (name, one) in enumerate(requests.items()):
+        with failures.sparing(name):
+            part = _part(progress, index, len(requests))
+            said.append(segment_slide(one, part, predictors).summary())
+            log.info("%s", said[-1])
+    if failures.sentences:
+        raise SourceError(
+            f"{len(failures.sentences)} of {len(requests)} slides could not be segmented: "
+            + "; ".join(failures.sentences)
+        )
+    return "\n".join([*said, f"{len(said)} slides were segmented"])
+
+
+def find_slides(path: Path) -> list[SlideToSegment] | None:
+    """Return the slides of a folder or a list, in order; None where the path is one slide's.
+
+    Raises:
+        SourceError: a list cannot be read or names what is not there, or there is no slide.
+    """
+    if path.is_dir() and not is_slide_folder(path):
+        slides = [SlideToSegment(each) for each in _in_folder(path)]
+    elif path.suffix.lower() in LISTS and path.is_file():
+        slides = list(_in_list(path))
+    else:
+        return None
+    if not slides:
+        raise SourceError(f"there is no slide in {path}")
+    return slides
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    files = [p for p in files_in(folder) if split_name(p.name)[1] in SLIDES and not is_mask(p.name)]
+    slides = {split_name(p.name)[0] for p in files if not is_picture(p.name)}
+    pictures = [p for p in files if is_picture(p.name) and split_name(p.name)[0] in slides]
+    if pictures:
+        names = ", ".join(shown_name(p.name) for p in pictures)
+        log.warning("pictures of slides that are here, too, were passed over: %s", names)
+    kept = [path for path in files if path not in pictures]
+    return sorted([*one_of_each_series(kept), *slide_folders(folder)])
+
+
+def _in_list(path: Path) -> Iterator[SlideToSegment]:
+    """The slides that a list names, by paths from its own folder."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        head = text.partition("\n")[0].lower()
+        delimiter = max(",;\t", key=head.count)
+        columns = [name.strip().strip('"') for name in head.split(delimiter)]
+        rows: Sequence[dict[str, str]]
+        if "slide" in columns:
+            rows = list(csv.DictReader(StringIO(text), columns, delimiter=delimiter, restval=""))[
+                1:
+            ]
+        else:
+            rows = [{"slide": line} for line in text.splitlines()]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path} is not a list that can be read: text in UTF-8") from error
+    for number, row in enumerate(rows, start=2 if "slide" in columns else 1):
+        if not (name := row["slide"].strip()):
+            continue
+        slide = path.parent / name
+        if not (slide.is_file() or is_slide_folder(slide)):
+            raise SourceError(f"{path} line {number}: there is no file {slide}")
+        yield SlideToSegment(slide, _mpp(row.get("mpp", ""), f"{path} line {number}"))
+
+
+def _mpp(text: str, where: str) -> float:
+    try:
+        mpp = float(text.strip() or 0)
+    except ValueError:
+        mpp = -1.0
+    if not 0 <= mpp < 1000:
+        raise ConfigError(f"mpp in {where}", text, "a number of um per pixel")
+    return mpp
+
+
+def _requests(
+    request: SegmentRequest, slides: Sequence[SlideToSegment]
+) -> Iterator[tuple[str, SegmentRequest]]:
+    """What is asked of each slide, by what messages call it.
+
+    Raises:
+        ConfigError: a result has not the name of its slide in its own.
+    """
+    for field in OUTPUTS:
+        path = getattr(request, field)
+        if path and NAME not in str(path):
+            shape = path.with_name(f"{NAME}{path.suffix or '.anot'}")
+            raise ConfigError(field, path, f"a name with {NAME} in it for several slides: {shape}")
+    # Slides of one stem are told apart by their suffixes, of one name by their folders.
+    stems = Counter(split_name(slide.path.name)[0] for slide in slides)
+    names = Counter(slide.path.name for slide in slides)
+    for slide in slides:
+        stem, name = split_name(slide.path.name)[0], slide.path.name
+        if names[name] > 1:
+            name = "_".join([*slide.path.parent.parts[-1:], name])
+        own = stem if stems[stem] == 1 else name
+        one = replace(request, slide=str(slide.path), slide_mpp=slide.mpp or request.slide_mpp)
+        yield shown_name(str(slide.path)), _with_name(one, own)
+
+
+def _with_name(request: SegmentRequest, name: str) -> SegmentRequest:
+    """Put the name of a slide into those of its results."""
+    given = {field: path for field in OUTPUTS if (path := getattr(request, field))}
+    named: dict[str, Any] = {f: Path(str(path).replace(NAME, name)) for f, path in given.items()}
+    return replace(request, **named)
+
+
+def _part(progress: Progress, index: int, count: int) -> Progress:
+    """What tells of one slide as a part of all."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage == "segment" and total:
+            progress("segment", index * STEPS + done * STEPS // total, count * STEPS)
+
+    return tell

@@ -1,0 +1,126 @@
+"""A folder or a list of slides and a bundle in, results of each slide out."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab.errors import SourceError
+from deeplab.inference import runtime
+from deeplab.inference.segment_each import find_slides
+from deeplab_cli.main import main
+from tests.flows.models_for_tests import balanced_model
+from tests.slides_for_tests import tissue, write_tiff
+
+SIDE = 300
+QUICK = ["--runtime", "tensorflow", "--tissue", "off", "--patch_size", "129"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return balanced_model(tmp_path_factory.mktemp("model") / "m.zip", tissue(257, 257)[0])
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slides")
+    for seed, name in enumerate(("a.tiff", "b c.tiff")):
+        write_tiff(folder / name, tissue(SIDE, SIDE, seed=seed)[0], levels=1)
+    return folder
+
+
+def segment(source, model, out, *words):
+    named = ["--annotation", str(out / "{slide}.anot"), *words]
+    return main(["segment", str(source), "--model", str(model), *named, *QUICK])
+
+
+def elements(path):
+    return sum(len(layer["elements"]) for layer in json.loads(path.read_text()))
+
+
+def test_each_slide_of_a_folder_has_its_results_by_a_model_loaded_once(
+    slides, model, tmp_path, monkeypatch, capsys
+):
+    loaded = []
+    load = runtime.load_bundle
+    monkeypatch.setattr(runtime, "load_bundle", lambda path: loaded.append(path) or load(path))
+    assert segment(slides, model, tmp_path, "--table", f"{tmp_path}/t/{{slide}}.csv") == 0
+    assert loaded == [model]
+    there = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert there == {"a.anot", "b c.anot", "t/a.csv", "t/b c.csv"}
+    alone = tmp_path / "alone.anot"
+    words = ["--model", str(model), "--annotation", str(alone), *QUICK]
+    assert main(["segment", str(slides / "b c.tiff"), *words]) == 0
+    assert elements(alone) == elements(tmp_path / "b c.anot") > 0
+    assert "2 slides were segmented" in capsys.readouterr().out
+
+
+def test_what_fails_is_named_and_the_rest_is_done(slides, model, tmp_path, capsys):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(slides, mixed)
+    (mixed / "aa.svs").write_bytes(b"no slide at all")
+    write_tiff(mixed / "coarse.tiff", tissue(SIDE, SIDE)[0], levels=1, mpp=8.0)
+    assert segment(mixed, model, tmp_path) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("error: 2 of 4 slides could not be segmented: ")
+    assert "aa.svs" in last
+    assert "coarse.tiff: " in last
+    assert sorted(path.name for path in tmp_path.glob("*.anot")) == ["a.anot", "b c.anot"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{slides}/a.tiff\n\n{slides}/b c.tiff\n",
+        "slide,mpp\n{slides}/a.tiff,0.5\n{slides}/b c.tiff,\n",
+        "mpp;slide\r\n0.5;{slides}/a.tiff\r\n;{slides}/b c.tiff\r\n",
+    ],
+)
+def test_a_list_names_slides_and_their_um_per_pixel(slides, tmp_path, text):
+    listed = tmp_path / "list.txt"
+    listed.write_text(text.format(slides=slides))
+    found = find_slides(listed)
+    assert [slide.path.name for slide in found] == ["a.tiff", "b c.tiff"]
+    assert {slide.mpp for slide in found} <= {0.0, 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("nowhere.svs", "line 1: there is no file"), ("\n", "there is no slide in")],
+)
+def test_a_list_that_names_nothing_is_one_sentence(tmp_path, text, sentence):
+    listed = tmp_path / "list.txt"
+    listed.write_text(text)
+    with pytest.raises(SourceError, match=sentence):
+        find_slides(listed)
+
+
+def test_pictures_and_masks_of_slides_are_no_slides(slides, tmp_path):
+    folder = tmp_path / "folder"
+    shutil.copytree(slides, folder)
+    for name in ("a.png", "a.mask.png", "own.png"):
+        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(folder / name)
+    found = [slide.path.name for slide in find_slides(folder)]
+    assert found == ["a.tiff", "b c.tiff", "own.png"]
+
+
+def test_slides_of_one_stem_have_results_of_their_own(slides, model, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(slides / "a.tiff", folder / "a.tif")
+    shutil.copy(slides / "b c.tiff", folder / "a.tiff")
+    assert segment(folder, model, tmp_path) == 0
+    assert sorted(path.name for path in tmp_path.glob("*.anot")) == ["a.tif.anot", "a.tiff.anot"]
+
+
+def test_one_name_for_all_results_is_refused_with_one_that_would_do(
+    slides, model, tmp_path, capsys
+):
+    words = ["--model", str(model), "--geojson", str(tmp_path / "all.geojson"), *QUICK]
+    assert main(["segment", str(slides), *words]) == 2
+    assert f"{tmp_path}/{{slide}}.geojson" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
