@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from deeplab.errors import ConfigError
 
+# What people choose a program by.
+_KINDS_OF_FILES = {
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".png", ".svg", ".svs", ".tif", ".tiff", ".webp"),
+    *(".csv", ".docx", ".htm", ".html", ".ods", ".pdf", ".tsv", ".xls", ".xlsx"),
+    *(".anot", ".coco", ".geojson", ".hovernet", ".json", ".mat", ".xml"),
+    *(".h5", ".keras", ".npy", ".npz", ".onnx", ".pb", ".pkl", ".pt", ".pth"),
+    *(".gz", ".tar", ".tgz", ".zip"),
+}
 _GIRDER_ID = re.compile("[0-9a-f]{24}")
 
 
@@ -61,6 +70,18 @@ def check_whole(name: str, value: object, least: int, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(name, value, "a whole number")
     check_range(name, value, least, most)
+
+
+def check_kind_of_file(name: str, path: Path | None, *suffixes: str) -> None:
+    """Raise ConfigError if the suffix of a result says another kind of file than will be written.
+
+    Args:
+        name: of the setting.
+        path: of the result; None: it is not asked for.
+        suffixes: that files of its kind have. Others that stand for no kind are names as any.
+    """
+    if path and path.suffix.lower() in _KINDS_OF_FILES.difference(suffixes):
+        raise ConfigError(name, path, f"a file of type {' or '.join(suffixes)}")
 
 
 def check_list(name: str, value: object, most: int) -> None:

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from deeplab.config.checks import check_at_least, check_choice, check_girder_id, check_range
+from deeplab.config.checks import (
+    check_at_least,
+    check_choice,
+    check_girder_id,
+    check_kind_of_file,
+    check_range,
+)
 from deeplab.config.requests import Points, Posting
 from deeplab.errors import ConfigError
 from deeplab.files import real_place
@@ -106,6 +112,8 @@ class EvaluateRequest:
         self._check_outputs()
 
     def _check_outputs(self) -> None:
+        check_kind_of_file("output_table", self.output_table, ".csv")
+        check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         if len(set(map(real_place, self.outputs))) < len(self.outputs):
             raise ConfigError("outputs", ", ".join(map(str, self.outputs)), "different files")
         if not self.outputs and not self.posts:

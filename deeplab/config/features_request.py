@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from deeplab.config.checks import check_at_least, check_choice, check_girder_id, check_range
+from deeplab.config.checks import (
+    check_at_least,
+    check_choice,
+    check_girder_id,
+    check_kind_of_file,
+    check_range,
+)
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
 from deeplab.files import real_place
@@ -74,6 +80,9 @@ class FeaturesRequest:
         check_range("work_mpp", self.work_mpp, 0.05, 20)
         check_range("radius_um", self.radius_um, 1, 5000)
         check_at_least("slide_mpp", self.slide_mpp, 0)
+        check_kind_of_file("output_workbook", self.output_workbook, ".xlsx")
+        check_kind_of_file("output_table", self.output_table, ".csv")
+        check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         files = set(map(real_place, self.outputs))
         if len(files) < len(self.outputs):
             raise ConfigError("outputs", ", ".join(map(str, self.outputs)), "different files")

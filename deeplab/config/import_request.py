@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab.config.backbones import BACKBONES
-from deeplab.config.checks import check_range
+from deeplab.config.checks import check_kind_of_file, check_range
 from deeplab.config.classes import parse_colour
 from deeplab.config.deeplabv3plus import AsppMerge, DecoderMerge, DecoderOutput, ImagePooling
 from deeplab.errors import ConfigError
@@ -70,6 +70,7 @@ class ImportRequest:
         if self.architecture is not None and self.architecture not in BACKBONES:
             raise ConfigError("architecture", self.architecture, "one of " + ", ".join(BACKBONES))
         check_range("work_mpp", self.work_mpp, 0, 1000)
+        check_kind_of_file("output", self.output, ".zip")
         for colour in self.colours:
             parse_colour(colour)
         if self.nr_types is not None:

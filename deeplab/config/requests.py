@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from deeplab.config.checks import check_at_least, check_choice, check_girder_id
+from deeplab.config.checks import check_at_least, check_choice, check_girder_id, check_kind_of_file
 from deeplab.config.views import View, views_of
 from deeplab.errors import ConfigError
 
@@ -106,6 +106,8 @@ class SegmentRequest:
         check_choice("runtime", self.runtime, get_args(Runtime))
         check_choice("post_annotation", self.post_annotation, get_args(Posting))
         _ = self.views  # checks the scales
+        check_kind_of_file("output_overlay", self.output_overlay, ".png")
+        check_kind_of_file("output_table", self.output_table, ".csv")
         for region in self.regions:
             if len(region) < 3:
                 raise ConfigError("region", region, "a rectangle or a polygon of at least 3 points")
@@ -158,6 +160,7 @@ class AverageRequest:
     def __post_init__(self) -> None:
         if self.api_url:
             check_girder_id("source", self.source, "a folder")
+        check_kind_of_file("output_model", self.output_model, ".zip")
         for weight in self.weights:
             check_at_least("weights", weight, 0)
         if self.weights and not any(self.weights):

@@ -15,6 +15,7 @@ from deeplab.config.checks import (
     check_at_least,
     check_choice,
     check_girder_id,
+    check_kind_of_file,
     check_range,
 )
 from deeplab.config.classes import ClassList, parse_colour
@@ -439,6 +440,8 @@ class TrainRequest(
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_kind_of_file("output_model", self.output_model, ".zip")
+        check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         count = len(self.classes) + 1
         for name in ("class_shares", "class_weights"):
             numbers = getattr(self, name)

@@ -334,7 +334,9 @@ def test_no_result_takes_the_place_of_what_is_read(files: Path, flag: str, path:
 
 def test_no_result_takes_the_place_of_the_settings_or_of_the_initial_model(files: Path):
     (files / "c.toml").touch()
-    for words in (("--config", "c.toml", "--table", "c.toml"), ("--table", "model.zip")):
+    (files / "c.csv").symlink_to("c.toml")
+    (files / "m.csv").symlink_to("model.zip")
+    for words in (("--config", "c.toml", "--table", "c.csv"), ("--table", "m.csv")):
         with pytest.raises(OutputError, match="it is read for the result; name another file"):
             segment(*words)
     with pytest.raises(OutputError, match="it is read for the result"):
@@ -342,7 +344,7 @@ def test_no_result_takes_the_place_of_the_settings_or_of_the_initial_model(files
 
 
 def test_two_results_are_two_files(files: Path):
-    for words in (("--table", "out.json"), ("--table", "o.csv", "--overlay", "./slides/../o.csv")):
+    for words in (("--geojson", "out.json"), ("--table", "o", "--overlay", "./slides/../o")):
         with pytest.raises(ConfigError, match="must be another file than output"):
             segment(*words)
 

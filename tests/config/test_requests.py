@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from deeplab.config.requests import SegmentRequest
+from deeplab.config.checks import check_kind_of_file
+from deeplab.config.evaluate_request import EvaluateRequest
+from deeplab.config.features_request import FeaturesRequest
+from deeplab.config.import_request import ImportRequest
+from deeplab.config.requests import AverageRequest, SegmentRequest
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError
 
@@ -25,6 +29,8 @@ GIRDER = {"slide": ITEM, "api_url": "http://girder.example/api/v1", "token": "se
         ({"regions": (((0, 0), (1, 1)),)}, "region must be a rectangle or a polygon"),
         ({"work_mpp": 0.5, "wsi_downsample": 2.0}, "wsi_downsample must be 0 where work_mpp"),
         ({"output_annotation": None}, "at least one file to write"),
+        ({"output_overlay": Path("a.JPG")}, "output_overlay must be a file of type .png"),
+        ({"output_table": Path("a.xlsx")}, "output_table must be a file of type .csv"),
     ],
 )
 def test_an_impossible_segmentation_is_refused(changed, sentence):
@@ -45,6 +51,8 @@ def test_an_impossible_segmentation_is_refused(changed, sentence):
         ({"wsi_downsample": (1.0, 0.5)}, "wsi_downsample must be at least 1"),
         ({"output_stride": 12}, "output_stride must be one of 8, 16"),
         ({"class_shares": (1, 1, 1)}, r"class_shares must be 2 numbers, the background's first"),
+        ({"output_model": Path("m.keras")}, "output_model must be a file of type .zip"),
+        ({"output_report": Path("m.pdf")}, "output_report must be a file of type .html or .htm"),
         ({"class_weights": (1,)}, r"class_weights must be 2 numbers, the background's first"),
     ],
 )
@@ -65,3 +73,25 @@ def test_a_path_is_no_item_of_a_server():
 
 def test_a_token_shows_in_no_text():
     assert "secret" not in repr(SegmentRequest(model=Path("m.zip"), **GIRDER))
+
+
+@pytest.mark.parametrize("name", ["a", "a.CSV", "a.v2", "2026.11.29", "a.txt"])
+def test_a_suffix_that_stands_for_no_other_kind_is_part_of_a_name(name):
+    check_kind_of_file("output_table", Path(name), ".csv")
+
+
+@pytest.mark.parametrize(
+    ("request_of", "given"),
+    [
+        (FeaturesRequest, {"source": "s", "output_workbook": Path("a.xls")}),
+        (FeaturesRequest, {"source": "s", "output_table": Path("a.tsv")}),
+        (FeaturesRequest, {"source": "s", "output_report": Path("a.pdf")}),
+        (EvaluateRequest, {"reference": "s", "output_table": Path("a.xlsx")}),
+        (EvaluateRequest, {"reference": "s", "output_report": Path("a.docx")}),
+        (AverageRequest, {"source": "s", "output_model": Path("a.h5")}),
+        (ImportRequest, {"source": Path("s"), "output": Path("a.onnx")}),
+    ],
+)
+def test_the_suffix_of_a_result_says_what_it_is(request_of, given):
+    with pytest.raises(ConfigError, match=r"must be a file of type \.\w+"):
+        request_of(**given)

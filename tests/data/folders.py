@@ -1,6 +1,7 @@
 """Folders of small slides with annotations beside them, painted in code."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +29,6 @@ def write_slide(path, *, side=128, mpp=0.5, **layers):
 
 
 def request(source, *classes, **settings):
-    out = settings.pop("output_model", "never-written.zip")
+    out = settings.pop("output_model", Path("never-written.zip"))
     given = {"patch_size": 65, "work_mpp": 0.5, "validation_fraction": 0.0} | settings
     return TrainRequest(source=str(source), output_model=out, classes=classes, **given)

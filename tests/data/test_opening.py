@@ -387,6 +387,7 @@ def test_no_result_takes_the_place_of_a_slide_or_of_what_is_drawn_on_it(tmp_path
     folder = tmp_path / "t"
     folder.mkdir()
     write_slide(folder / "a.tiff", lesion=LESION)
-    for field in ("output_model", "output_report"):
+    for field, link in (("output_model", "m.zip"), ("output_report", "r.html")):
+        (tmp_path / link).symlink_to(folder / name)
         with pytest.raises(OutputError, match="it is read for the result"):
-            open_slides(replace(request(folder, "lesion"), **{field: folder / name}), silent)
+            open_slides(replace(request(folder, "lesion"), **{field: tmp_path / link}), silent)
