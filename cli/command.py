@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from deeplab_cli.hidden import Secrets
 from deeplab_cli.machine import NETWORK, check_machine
 from deeplab_cli.parser import SentenceParser
-from deeplab_cli.task import logged, run_and_report
+from deeplab_cli.task import harmless, logged, run_and_report
 
 Request = TypeVar("Request")
 
@@ -55,6 +55,6 @@ def run_command(command: Command[Request], argv: Sequence[str]) -> int:
         check_machine(NETWORK)
         with logged():
             summary = command.run(request)
-        print(summary, flush=True)
+        print(harmless(summary), flush=True)
 
     return run_and_report(work, argv=argv)

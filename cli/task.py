@@ -78,7 +78,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
         leaves(task.when_cancelled, [Path(settings[name]) for name in outputs])
         with progress.shown() as report, logged():
             summary = task.run(request, report)
-        print(_harmless(summary), flush=True)
+        print(harmless(summary), flush=True)
 
     return run_and_report(work, argv=argv)
 
@@ -149,13 +149,13 @@ class _OnALog(logging.Formatter):
     """Lines that tell a terminal nothing but letters, whatever names are in them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return _harmless(super().format(record))
+        return harmless(super().format(record))
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Lines of text with control characters as their numbers: a name may hold such."""
     return "\n".join(map(shown_name, text.split("\n")))
 
 
 def _complain(text: str) -> None:
-    print(_harmless(text), file=sys.stderr, flush=True)
+    print(harmless(text), file=sys.stderr, flush=True)

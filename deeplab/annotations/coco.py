@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -38,17 +38,19 @@ def read_coco(path: Path, reading: Reading = Reading()) -> Annotations:
     """
     gatherer = LayerGatherer.of(path, reading)
     image = _image(path, reading, gatherer)
+    listed = {_id_of(each.get("id")) for _, each in _pictures(path)}
     names = _open_categories(path, gatherer)
     for place, found in enumerate(values(path, "annotations.item"), start=1):
         with gatherer.sparing():
-            _take(found, image, names, gatherer, f"annotation {place}", path)
+            _take(found, image, listed, names, gatherer, f"annotation {place}", path)
     return gatherer.annotations(mpp=_mpp(image, gatherer))
 
 
 def _take(
     found: object,
     image: Json,
-    names: Mapping[int, str],
+    listed: Collection[str | None],
+    names: Mapping[str, str],
     gatherer: LayerGatherer,
     where: str,
     path: Path,
@@ -56,13 +58,15 @@ def _take(
     """Puts an object of the picture into the layer of its category."""
     if not isinstance(found, dict):
         raise AnnotationError(path, f"{where} is not a COCO annotation")
-    if image and found.get("image_id") != image.get("id"):
+    of = _id_of(found.get("image_id"))
+    if image and of != _id_of(image.get("id")):
+        if of not in listed:
+            gatherer.skip("annotation of a picture that the file does not list")
         return
-    category = found.get("category_id")
-    if not isinstance(category, int) or category not in names:
-        raise AnnotationError(
-            path, f"{where} is of category {shown(category)}, which the file does not list"
-        )
+    category = _id_of(found.get("category_id"))
+    if category is None or category not in names:
+        told = shown(found.get("category_id"))
+        raise AnnotationError(path, f"{where} is of category {told}, which the file does not list")
     drawn = one_area(_polygons(found, where, path))
     if drawn:
         gatherer.add(names[category], drawn, _properties(found))
@@ -154,13 +158,19 @@ def _mpp(image: Json, gatherer: LayerGatherer) -> Mpp | None:
         return None
 
 
-def _open_categories(path: Path, gatherer: LayerGatherer) -> dict[int, str]:
-    names: dict[int, str] = {}
+def _id_of(value: object) -> str | None:
+    """Return an id as text, as some programs write it as a number here and as text there."""
+    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def _open_categories(path: Path, gatherer: LayerGatherer) -> dict[str, str]:
+    names: dict[str, str] = {}
     for place, found in enumerate(values(path, "categories.item"), start=1):
         with gatherer.sparing():
-            if not isinstance(found, dict) or not isinstance(found.get("id"), int):
-                raise AnnotationError(path, f"category {place} has no number as its id")
-            name = names[found["id"]] = str(found.get("name") or f"class {found['id']}")
+            identity = _id_of(found.get("id")) if isinstance(found, dict) else None
+            if identity is None:
+                raise AnnotationError(path, f"category {place} has no id")
+            name = names[identity] = str(found.get("name") or f"class {identity}")
             gatherer.open(name, _colour(found.get("color")), str(found.get("description") or ""))
     return names
 
@@ -181,7 +191,8 @@ def _polygons(found: Json, where: str, path: Path) -> list[shapely.Polygon]:
     if isinstance(segmentation, dict):
         return _of_runs(segmentation, where, path)
     if isinstance(segmentation, list) and segmentation:
-        return _of_parts(segmentation, where, path)
+        is_one = not any(isinstance(each, list) for each in segmentation)  # not in a list of parts
+        return _of_parts([segmentation] if is_one else segmentation, where, path)
     if segmentation not in (None, []):
         raise AnnotationError(path, f"the segmentation of {where} is neither outline nor runs")
     box = found.get("bbox")

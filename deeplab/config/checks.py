@@ -13,7 +13,7 @@ from deeplab.errors import ConfigError
 _KINDS_OF_FILES = {
     *(".bmp", ".gif", ".jpeg", ".jpg", ".png", ".svg", ".svs", ".tif", ".tiff", ".webp"),
     *(".csv", ".docx", ".htm", ".html", ".ods", ".pdf", ".tsv", ".xls", ".xlsx"),
-    *(".anot", ".coco", ".geojson", ".hovernet", ".json", ".mat", ".xml"),
+    *(".anot", ".coco", ".geojson", ".json", ".mat", ".xml"),
     *(".h5", ".keras", ".npy", ".npz", ".onnx", ".pb", ".pkl", ".pt", ".pth"),
     *(".gz", ".tar", ".tgz", ".zip"),
 }

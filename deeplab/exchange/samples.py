@@ -52,6 +52,7 @@ from deeplab.server.session import ServerLogin, Session
 log = logging.getLogger(__name__)
 
 BESIDE = (*ANNOTATIONS, ".png")  # after masks; a picture alone is a mask, too
+LONGEST_COLUMNS = 80  # letters; what is no list has long ones
 COLUMNS = {"slide", "annotation", "mpp", "patient", "split"}
 
 MAX_BYTES = 8 * 2**30  # of the live annotations of a slide, as JSON
@@ -301,7 +302,7 @@ def _in_list(path: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
     if not {"slide", "annotation"} <= set(columns) or set(columns) - COLUMNS:
         raise ConfigError(
             f"columns of {path}",
-            ", ".join(sorted(columns)),
+            ", ".join(sorted(columns))[:LONGEST_COLUMNS],
             "slide, annotation and, if known, mpp, patient, split",
         )
     rows.fieldnames = columns

@@ -17,7 +17,7 @@ from deeplab.annotations.instance_images import NAMED, write_instances
 from deeplab.config.unpack_request import UnpackRequest
 from deeplab.errors import ConfigError, OutputError
 from deeplab.exchange.nuclei_datasets import NucleiDataset, Picture, find_nuclei_dataset
-from deeplab.files import whole_file
+from deeplab.files import scratch_folder, whole_file
 from deeplab.geometry.frames import Mpp
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Unpacked:
 
 
 def unpack_dataset(request: UnpackRequest) -> Unpacked:
-    """Unpack as `request` says; the list is written last, so one that is there is whole.
+    """Unpack as `request` says; the folder appears when all is in it, or not at all.
 
     Raises:
         SourceError, AnnotationError: the data set is not laid out as any that is known, or damaged.
@@ -68,29 +68,45 @@ def unpack_dataset(request: UnpackRequest) -> Unpacked:
             f" ({', '.join(found.classes)})",
         )
     held_out = _held_out(request, found)
-    nuclei, splits, rows = Counter[str](), Counter[str](), []
     try:
-        request.output.mkdir(parents=True, exist_ok=True)
-        for place, picture in enumerate(found.pictures, start=1):
-            split = "validation" if picture.part in held_out else "train" if held_out else ""
-            image, annotation = _write(picture, classes, request, nuclei)
-            mpp = f"{request.slide_mpp:g}"
-            rows.append((image.name, annotation.name, mpp, picture.patient, split))
-            splits[split or "without a split"] += 1
-            if place % TOLD_EVERY == 0:
-                log.info("%s of %s pictures", f"{place:,}", f"{len(found.pictures):,}")
-        listing = request.output / LIST
-        with whole_file(listing) as part, part.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([COLUMNS, *rows])
+        request.output.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(request.output.parent) as folder:
+            begun = replace(request, output=folder / "unpacked")
+            nuclei, splits = _unpack(found, classes, held_out, begun)
+            begun.output.rename(request.output)
+    except OutputError:  # which names the file
+        raise
     except OSError as error:
         raise OutputError(request.output, error.strerror or str(error)) from error
     return Unpacked(
         title=found.title,
-        listing=listing,
+        listing=request.output / LIST,
         slide_mpp=request.slide_mpp,
         nuclei=dict(nuclei),
         pictures=dict(splits),
     )
+
+
+def _unpack(
+    found: NucleiDataset,
+    classes: tuple[str, ...],
+    held_out: frozenset[str],
+    request: UnpackRequest,
+) -> tuple[Counter[str], Counter[str]]:
+    """Write all pictures and the list of them; return counts of nuclei by type and of pictures."""
+    nuclei, splits, rows = Counter[str](), Counter[str](), []
+    request.output.mkdir()
+    for place, picture in enumerate(found.pictures, start=1):
+        split = "validation" if picture.part in held_out else "train" if held_out else ""
+        image, annotation = _write(picture, classes, request, nuclei)
+        mpp = f"{request.slide_mpp:g}"
+        rows.append((image.name, annotation.name, mpp, picture.patient, split))
+        splits[split or "without a split"] += 1
+        if place % TOLD_EVERY == 0:
+            log.info("%s of %s pictures", f"{place:,}", f"{len(found.pictures):,}")
+    with (request.output / LIST).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+    return nuclei, splits
 
 
 def _held_out(request: UnpackRequest, found: NucleiDataset) -> frozenset[str]:

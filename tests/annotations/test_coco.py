@@ -258,3 +258,31 @@ def test_an_object_of_very_many_holes_is_cut_in_no_more_parts_than_it_needs():
     assert len(parts) == 61  # a cut through each column of holes
     assert not any(part.interiors for part in parts)
     assert shapely.union_all(parts).equals(holed)
+
+
+@pytest.mark.parametrize(
+    ("of_picture", "of_category"),
+    [("4", 9), (4, "9"), ("4", "9")],
+    ids=["picture", "category", "both"],
+)
+def test_an_id_may_be_a_number_here_and_text_there(tmp_path, of_picture, of_category):
+    box = one(bbox=[0, 0, 5, 4], image_id=of_picture, category_id=of_category)
+    (layer,) = read_coco(write(tmp_path / "a.json", box)).layers
+    assert [shape.polygon.area for shape in layer.shapes] == [20]
+
+
+def test_what_is_of_a_picture_that_is_not_listed_is_said(tmp_path):
+    boxes = [one(bbox=[0, 0, 5, 4]), one(bbox=[0, 0, 9, 9], image_id=5)]
+    found = read_coco(write(tmp_path / "a.json", *boxes))
+    assert found.shape_count == 1
+    assert found.remarks == ("1 left out: annotation of a picture that the file does not list",)
+    other = {"id": 5, "file_name": "b.png"}
+    images = [{"id": 4, "file_name": "a.png"}, other]
+    found = read_coco(write(tmp_path / "a.json", *boxes, images=images), Reading(image="a.png"))
+    assert not any("does not list" in remark for remark in found.remarks)
+
+
+def test_an_outline_need_not_be_in_a_list_of_outlines(tmp_path):
+    flat = one(segmentation=[0, 0, 5, 0, 5, 4, 0, 4])
+    (layer,) = read_coco(write(tmp_path / "a.json", flat)).layers
+    assert [shape.polygon.area for shape in layer.shapes] == [20]

@@ -175,10 +175,26 @@ def cut_short(folder):
         (conic, ["--slide_mpp", "0"], "slide_mpp must be"),
     ],
 )
-def test_what_is_no_such_data_set_is_one_sentence(unpack, layout, words, sentence):
+def test_what_is_no_such_data_set_is_one_sentence(unpack, tmp_path, layout, words, sentence):
     code, said = unpack(layout, *words)
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
     assert (code, said.count("\n")) == (2, 1)
     assert sentence in said
+
+
+def test_of_a_data_set_that_is_damaged_further_on_nothing_is_left(unpack, tmp_path):
+    def with_a_bad_picture(folder):
+        conic(folder)
+        pictures = np.stack([RGB, RGB]).astype(float)
+        pictures[1] = np.nan
+        np.save(folder / "images.npy", pictures)
+
+    (tmp_path / "out").mkdir()  # which may be there, with nothing in it
+    code, said = unpack(with_a_bad_picture)
+    assert (code, "picture 1 has values that are not from 0 to 255" in said) == (2, True)
+    assert not list((tmp_path / "out").iterdir())
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["data", "out"]
+    assert len(unpack(conic)[0]) == 2  # whole, the next time
 
 
 def test_a_folder_that_holds_something_is_left_alone(unpack, tmp_path):
