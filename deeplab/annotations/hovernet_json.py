@@ -26,7 +26,10 @@ from deeplab.annotations.type_info import (
     UNTYPED,
     Types,
     named_types,
+    number_types,
+    open_types,
     parse_types,
+    tell_types,
     type_of,
     types_beside,
 )
@@ -51,8 +54,7 @@ def read_hovernet_json(path: Path, reading: Reading = Reading()) -> Annotations:
     """
     gatherer = LayerGatherer.of(path, reading)
     types = _types(path, reading, gatherer)
-    for name, colour in types.values():
-        gatherer.open(name, colour)
+    open_types(types, gatherer)
     for key, nucleus in _nuclei(path):
         with gatherer.sparing():
             _take(nucleus, types, gatherer, f"nucleus {key[:KEY_SHOWN]}", path)
@@ -78,18 +80,18 @@ def write_hovernet_json(
 ) -> None:
     """Writes each shape as a nucleus whose type is the number of its layer, 1 for the first.
 
+    Nuclei of the layer "no type" are of type 0, and their layer is not counted.
+
     The names and colours of the types are under `type_info`, in the form of HoVer-Net's file of
     that name. Holes, and properties other than `type_prob` or `confidence`, have no place.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    numbers = {name: number for number, name in enumerate(annotations.names, start=1)}
-    colours = {layer.name: list(layer.colour) for layer in reversed(annotations.layers)}
-    info = {str(number): [name, colours[name]] for name, number in numbers.items()}
+    numbers = number_types(annotations)
     mag = UM_AT_1X / annotations.mpp.mean if annotations.mpp else None
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
-        head = {"mag": mag, "type_info": info}
+        head = {"mag": mag, "type_info": tell_types(annotations)}
         file.write(json.dumps(head).removesuffix("}") + ', "nuc": {')
         keys = count(1)
         for layer in annotations.layers:

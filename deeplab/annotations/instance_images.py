@@ -16,7 +16,7 @@ from deeplab.annotations.mask_values import MOST_VALUES, Pixels, grey
 from deeplab.annotations.rasterize import ShapeIndex
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.type_info import Types as TypeNames
-from deeplab.annotations.type_info import named_types, type_of, types_beside
+from deeplab.annotations.type_info import named_types, open_types, type_of, types_beside
 from deeplab.config.classes import IGNORE
 from deeplab.errors import AnnotationError
 from deeplab.geometry.frames import WorkBox
@@ -181,8 +181,7 @@ def _read(
     kinds = tracer.types()
     for row in table.rows if table else ():
         gatherer.open(row.name, row.colour, row.description)
-    for name, colour in names.values():
-        gatherer.open(name, colour)
+    open_types(names, gatherer)
     untyped = reading.classes[0] if len(reading.classes) == 1 and not beside else UNTYPED
     layer_of = _Layers(table)
     for number, polygon in tracer.finish():

@@ -23,9 +23,12 @@ from deeplab.annotations.mat5 import read_arrays
 from deeplab.annotations.rasterize import ShapeIndex
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.type_info import (
-    UNTYPED,
+    NO_TYPE_NUMBER,
     named_types,
+    number_types,
+    open_types,
     parse_types,
+    tell_types,
     type_of,
     types_beside,
 )
@@ -59,14 +62,13 @@ def read_mat(path: Path, reading: Reading = Reading()) -> Annotations:
     if not ids.size:
         raise AnnotationError(path, f"inst_map has the shape {ids.shape}: there is no pixel")
     typed = "type_map" in arrays or "inst_type" in arrays
-    for name, colour in names.values():
-        gatherer.open(name, colour)
+    open_types(names, gatherer)
     tracer = trace_ids(ids, _type_map(arrays, ids, path))
     kinds = tracer.types() if "type_map" in arrays else _listed_types(arrays, tracer, path)
-    untyped = next(iter(names.values()))[0] if len(names) == 1 and not typed else UNTYPED
+    only = [kind for kind in names if kind != NO_TYPE_NUMBER]
+    untyped = only[0] if len(only) == 1 and not typed else NO_TYPE_NUMBER
     for number, polygon in tracer.finish():
-        kind = kinds.get(number, 0)
-        name, colour = type_of(names, kind) if kind else (untyped, None)
+        name, colour = type_of(names, kinds.get(number, untyped))
         gatherer.open(name, colour)
         gatherer.add(name, polygon)
     height, width = ids.shape
@@ -77,8 +79,9 @@ def write_mat(path: Path, annotations: Annotations, writing: Writing = Writing()
     """Write what HoVer-Net does for an image, and the names and colours of the types.
 
     `inst_map` is int32, numbered from 1 on, layer by layer; of shapes that overlap, a pixel is of
-    the last. `inst_uid`, `inst_type` and `inst_centroid` (x, y; whole numbers are the middles of
-    pixels) have a row for each nucleus that has a pixel.
+    the last. Types are numbered likewise, but for the layer "no type", which is 0. `inst_uid`,
+    `inst_type` and `inst_centroid` (x, y; whole numbers are the middles of pixels) have a row for
+    each nucleus that has a pixel.
 
     Raises:
         AnnotationError: the slide has more pixels than such a file may have, or too many layers.
@@ -97,19 +100,17 @@ def write_mat(path: Path, annotations: Annotations, writing: Writing = Writing()
     frame = WorkFrame(1.0, 1.0, width, height, 1.0)
     index = ShapeIndex(annotations, dict.fromkeys(names, 1))
     ids = index.draw_instances(frame.box, frame)
-    colours = {layer.name: list(layer.colour) for layer in reversed(annotations.layers)}
-    shapes = [(place, each) for place, name in enumerate(names, start=1)
+    shapes = [(kind, each) for name, kind in number_types(annotations).items()
               for each in annotations.layer(name).shapes]  # fmt: skip
     drawn = np.unique(ids[ids > 0])
-    kinds = np.array([place for place, _ in shapes], np.float64)
+    kinds = np.array([kind for kind, _ in shapes], np.float64)
     middles = shapely.get_coordinates([each.polygon.centroid for _, each in shapes]) - 0.5
-    text = {str(n): [name, colours[name]] for n, name in enumerate(names, start=1)}
     told = {
         "inst_map": ids,
         "inst_uid": drawn.reshape(-1, 1),
         "inst_type": kinds[drawn - 1].reshape(-1, 1),
         "inst_centroid": middles[drawn - 1].reshape(-1, 2),
-        NAMES: json.dumps(text),
+        NAMES: json.dumps(tell_types(annotations)),
     }
     with whole_file(path) as part, part.open("wb") as file:
         savemat(file, told, do_compression=True)

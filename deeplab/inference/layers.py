@@ -5,12 +5,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Final
 
 from deeplab.annotations.shapes import Layer, Property, Shape
 from deeplab.annotations.simplify import simplify
 from deeplab.annotations.store import Spilled
 from deeplab.annotations.trace import TracedShape
+from deeplab.annotations.type_info import NO_TYPE, NO_TYPE_COLOUR
 from deeplab.bundles.card import Card
 from deeplab.config.classes import Rgb
 from deeplab.config.requests import SegmentRequest
@@ -18,8 +18,6 @@ from deeplab.files import scratch_folder
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.postprocess.regions import area_um2, drop_small, fill_holes
 
-NO_TYPE: Final = "no type"
-NO_TYPE_COLOUR: Final[Rgb] = (160, 160, 160)
 MOST_IN_MEMORY = 50_000  # shapes of a layer; more go to a file
 
 

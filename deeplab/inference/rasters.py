@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.rasterize import fill_polygon
+from deeplab.annotations.type_info import NO_TYPE, NO_TYPE_COLOUR
 from deeplab.config.classes import ClassList
 from deeplab.config.requests import SegmentRequest
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.inference.heatmap import HeatmapGrid
-from deeplab.inference.layers import NO_TYPE, NO_TYPE_COLOUR
 from deeplab.label_map import LabelRow, LabelTable
 from deeplab.slides.label_tiff import LabelCanvas
 from deeplab.slides.slide import Slide

@@ -155,7 +155,8 @@ def segment_slide(
             slide.check_unchanged()
             progress("write", 0, 1)
             layers = make_layers(clean(found, request, frame, slide.mpp), card, frame)
-            annotations = Annotations(layers, provenance(request, card, slide, frame, runtime))
+            origin = provenance(request, card, slide, frame, runtime)
+            annotations = Annotations(layers, origin, slide.mpp)
             results = _Results(annotations, rasters, object_type)
             with all_or_none(_writers(request, results, slide, area)):
                 if login and request.post_annotation == "auto":

@@ -109,19 +109,6 @@ def test_every_file_has_each_nucleus_once_with_its_type_and_how_sure_that_is(sli
     assert outputs["output_overlay"].stat().st_size
 
 
-def test_hovernets_json_has_the_probability_of_the_type(slide, tmp_path):
-    path = tmp_path / "nuclei.json"
-    layers_found = run(slide, output_annotation=tmp_path / "a.anot").annotations
-    from deeplab.annotations.hovernet_json import write_hovernet_json  # noqa: PLC0415
-
-    write_hovernet_json(path, layers_found)
-    told = json.loads(path.read_text())
-    assert {(each["type"], each["type_prob"]) for each in told["nuc"].values()} == {
-        (1, 0.75),
-        (2, 0.0),
-    }
-
-
 def test_where_there_are_very_many_they_lie_in_a_file_and_are_the_same(
     slide, tmp_path, monkeypatch
 ):

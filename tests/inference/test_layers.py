@@ -3,12 +3,13 @@
 import shapely
 
 from deeplab.annotations.trace import TracedShape
+from deeplab.annotations.type_info import NO_TYPE
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
 from deeplab.config.requests import SegmentRequest
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference import layers
-from deeplab.inference.layers import NO_TYPE, clean, make_layers
+from deeplab.inference.layers import clean, make_layers
 from tests.flows.models_for_tests import CONFIG
 
 FRAME = WorkFrame.over(1000, 1000, Mpp.square(0.5), 0.5)
