@@ -20,6 +20,7 @@ from deeplab.bundles.weights import Weights, named_weights
 from deeplab.config.classes import ClassList
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError
+from deeplab.models.family import ENCODER
 from deeplab.models.registry import family_of
 
 BACKGROUND = "background"
@@ -94,11 +95,7 @@ def start_from(
     values, classes_taken = _with_classes_in_order(
         model, wanted, classes.names, family_of(config).logit_layers
     )
-    unfit = {
-        name: f"{name} is {value.shape} there and {tuple(wanted[name].shape)} here"
-        for name, value in values.items()
-        if value.shape != tuple(wanted[name].shape)
-    }
+    unfit = _unfit(values, wanted)
     _check_backbone(unfit, path)
     taken = tuple(name for name in values if name not in unfit)
     if not taken:
@@ -114,6 +111,44 @@ def start_from(
         classes=classes_taken,
         fresh_classes=tuple(n for n in classes.names if classes_taken and n not in classes_taken),
     )
+
+
+def start_encoder(network: keras.Model, config: NetworkConfig, path: Path) -> LoadedWeights:
+    """Give the encoder of a fresh network its weights from a file, and no other layer any.
+
+    Args:
+        network: Built from `config`.
+        config: Its knobs.
+        path: Of any kind that `start_from` takes.
+
+    Raises:
+        BundleError: the file has no such encoder, or not all of it.
+    """
+    wanted = {n: v for n, v in named_weights(network).items() if n.startswith(ENCODER)}
+    if not wanted:
+        raise BundleError(path, "has an encoder, and the network to be trained has none")
+    values = _only(wanted, _read(network, config, path, wanted).weights)
+    unfit = _unfit(values, wanted)
+    _check_backbone(unfit, path)
+    if absent := [name for name in wanted if name not in values]:
+        raise BundleError(
+            path,
+            f"lacks {len(absent)} of the {len(wanted)} weights of the encoder {config.backbone}, "
+            f"as {absent[0]}",
+        )
+    for name, value in values.items():
+        wanted[name].assign(value)
+    rest = tuple(n.partition(".")[0] for n in named_weights(network) if n not in wanted)
+    return LoadedWeights(path=path, taken=tuple(values), skipped=tuple(dict.fromkeys(rest)))
+
+
+def _unfit(values: Weights, wanted: Mapping[str, keras.Variable]) -> dict[str, str]:
+    """Return a sentence on each weight of another shape, by name."""
+    return {
+        name: f"{name} is {value.shape} there and {tuple(wanted[name].shape)} here"
+        for name, value in values.items()
+        if value.shape != tuple(wanted[name].shape)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +230,7 @@ def _with_classes_in_order(
 
 
 def _check_backbone(unfit: Mapping[str, str], path: Path) -> None:
-    sentences = [text for name, text in unfit.items() if name.startswith("backbone.")]
+    sentences = [text for name, text in unfit.items() if name.startswith(ENCODER)]
     if sentences:
         raise BundleError(
             path,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from deeplab.config.backbones import BACKBONES
 from deeplab.config.channels import RGB, Channels
@@ -214,6 +215,23 @@ class DeepLabV3PlusConfig:
         )
         # The cells of every map fit the crop.
         return replace(config, crop_size=config.tiling.round_up(settings.patch_size))
+
+    @staticmethod
+    def original_recipe(steps: int) -> Mapping[str, Any]:  # noqa: ARG004  NetworkConfig's
+        """Return the authors': momentum, a poly policy after a slow start, no average of weights.
+
+        Biases learn twice as fast as the rest, the layers of the classes ten times.
+        """
+        return {
+            "optimizer": "momentum",
+            "learning_policy": "poly",
+            "learning_rate": 7e-4,
+            "slow_start_step": 1000,
+            "clip_norm": 0.0,
+            "ema_decay": 0.0,
+            "bias_gradient_multiplier": 2.0,
+            "last_layer_gradient_multiplier": 10.0,
+        }
 
     def describe(self) -> str:
         """Say in words which network this is."""

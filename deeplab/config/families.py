@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
@@ -13,6 +13,8 @@ from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.errors import ConfigError
+
+Recipe = Literal["default", "original"]
 
 # By the name that bundles carry; `deeplab.models.registry` has one row for each.
 CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
@@ -29,6 +31,19 @@ def network_config(settings: NetworkSettings, classes: ClassList) -> NetworkConf
     if settings.network not in CONFIGS:
         raise ConfigError("network", settings.network, "one of " + ", ".join(CONFIGS))
     return CONFIGS[settings.network].from_settings(settings, classes)
+
+
+def recipe_settings(recipe: Recipe, network: str, steps: int) -> Mapping[str, Any]:
+    """Return the settings of a training that a recipe changes, for a network of any name.
+
+    Args:
+        recipe: its name.
+        network: name of the family; one that there is not has no recipes.
+        steps: of the training, of which its phases are shares.
+    """
+    if recipe == "default" or network not in CONFIGS:
+        return {}
+    return CONFIGS[network].original_recipe(steps)
 
 
 def family_name(config: NetworkConfig) -> str:

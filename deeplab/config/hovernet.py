@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -183,6 +184,28 @@ class HoverNetConfig:
             crop_size=FORMS[mode].tiling.round_up(settings.patch_size),
             **knobs,
         )
+
+    @staticmethod
+    def original_recipe(steps: int) -> Mapping[str, Any]:
+        """Return the authors': Adam in two phases of 50 epochs, the encoder frozen in the first.
+
+        In each phase the rate falls to a tenth after 25 epochs; all losses weigh the same. AdamW
+        without decay is Adam.
+        """
+        phase = math.ceil(steps / 2)
+        return {
+            "optimizer": "adamw",
+            "weight_decay": 0.0,
+            "learning_policy": "step",
+            "learning_rate": 1e-4,
+            "slow_start_step": 0,
+            "learning_rate_decay_step": math.ceil(phase / 2),
+            "learning_rate_decay_factor": 0.1,
+            "freeze_encoder_steps": steps - phase,
+            "clip_norm": 0.0,
+            "ema_decay": 0.0,
+            "dice_weight": 1.0,
+        }
 
     def describe(self) -> str:
         """Say in words which network this is."""

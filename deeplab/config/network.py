@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import Field
 from typing import Any, ClassVar, Protocol, Self
 
@@ -53,6 +54,13 @@ class NetworkConfig(Protocol):
 
         Raises:
             ConfigError: a setting or an option is none that this network has, or not possible.
+        """
+
+    @staticmethod
+    def original_recipe(steps: int) -> Mapping[str, Any]:
+        """Return how the network's authors trained it, in so many steps.
+
+        These are settings of a training by name, those only that are not as they are by default.
         """
 
     def describe(self) -> str:

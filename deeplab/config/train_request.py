@@ -19,7 +19,7 @@ from deeplab.config.checks import (
     check_range,
 )
 from deeplab.config.classes import ClassList, parse_colour
-from deeplab.config.families import network_config
+from deeplab.config.families import Recipe, network_config, recipe_settings
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
@@ -129,11 +129,20 @@ class StartSettings(Checked):
         init_last_layer: take the layers of the classes from it, too, where they fit.
         last_layers_contain_logits_only: only the logits count as layers of the classes, not the
             spatial pyramid and the decoder.
+        initial_encoder: instead of a model, a file of which the encoder is taken and nothing else:
+            as `initial_model`, or a file of PyTorch's with the encoder's tensors.
     """
 
     initial_model: Path | None = None
     init_last_layer: bool = False
     last_layers_contain_logits_only: bool = False
+    initial_encoder: Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.initial_encoder and self.initial_model:
+            must = "left away where there is an initial model, whose encoder is taken"
+            raise ConfigError("initial_encoder", self.initial_encoder, must)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +284,8 @@ class DescentSettings(Checked):
     """How the weights follow the errors.
 
     Attributes:
+        recipe: "original": where settings are as they are by default, those with which the
+            network's authors trained it.
         steps: optimiser steps.
         learning_policy: how the rate falls from its highest to its last value.
         learning_rate: highest rate.
@@ -284,6 +295,8 @@ class DescentSettings(Checked):
         learning_power: of the policy "poly".
         learning_rate_decay_step: steps from one fall of the policy "step" to the next.
         learning_rate_decay_factor: what remains of the rate at each of them.
+        freeze_encoder_steps: steps of the policy in which the encoder's weights stay as they are;
+            the learning rate begins anew when they are over.
         global_step: step of the policy at which this run begins: those of earlier rounds.
         decay_steps: steps of the policy, of all rounds together; 0: it ends with this run.
         optimizer: "adamw", or "momentum" as the ancestor's.
@@ -298,6 +311,7 @@ class DescentSettings(Checked):
         precision: of the arithmetic.
     """
 
+    recipe: Recipe = "default"
     steps: int = 5000
     learning_policy: LearningPolicy = "cosine"
     learning_rate: float = 1e-3
@@ -307,6 +321,7 @@ class DescentSettings(Checked):
     learning_power: float = 0.9
     learning_rate_decay_step: int = 2000
     learning_rate_decay_factor: float = 0.1
+    freeze_encoder_steps: int = 0
     global_step: int = 0
     decay_steps: int = 0
     optimizer: Optimizer = "adamw"
@@ -327,6 +342,9 @@ class DescentSettings(Checked):
         if 0 < self.decay_steps < self.global_step + self.steps:
             must = f"at least {self.global_step + self.steps} (global_step and steps), or 0"
             raise ConfigError("decay_steps", self.decay_steps, must)
+        if self.freeze_encoder_steps >= (self.decay_steps or self.global_step + self.steps):
+            must = "below the number of steps"
+            raise ConfigError("freeze_encoder_steps", self.freeze_encoder_steps, must)
         check_range("learning_rate_decay_factor", self.learning_rate_decay_factor, 0, 1)
         check_range("momentum", self.momentum, 0, 0.9999)
         check_range("ema_decay", self.ema_decay, 0, 0.99999)
@@ -343,6 +361,7 @@ _LEAST_IN_DESCENT = {
     "end_learning_rate": 0,
     "learning_power": 0,
     "learning_rate_decay_step": 1,
+    "freeze_encoder_steps": 0,
     "global_step": 0,
     "decay_steps": 0,
     "weight_decay": 0,
@@ -434,11 +453,18 @@ class TrainRequest(
     ValidationSettings,
     MachineSettings,
 ):
-    """Train a network on slides with annotations: all groups, and the bundle to write."""
+    """Train a network on slides with annotations: all groups, and the bundle to write.
+
+    The settings of a recipe are in their fields.
+    """
 
     output_model: Path
 
     def __post_init__(self) -> None:
+        check_choice("recipe", self.recipe, get_args(Recipe))
+        for name, value in recipe_settings(self.recipe, self.network, self.steps).items():
+            if getattr(self, name) == self.__dataclass_fields__[name].default:
+                object.__setattr__(self, name, value)
         super().__post_init__()
         check_kind_of_file("output_model", self.output_model, ".zip")
         check_kind_of_file("output_report", self.output_report, ".html", ".htm")

@@ -19,6 +19,8 @@ from deeplab.models.outputs import PredictedMap
 
 Maps = Mapping[str, NDArray[Any]]  # of one tile, by name, as a predictor gives them
 
+ENCODER = "backbone."  # how the names of the layers of every encoder begin
+
 # What the outputs of one patch are compared with, by the name of the output.
 Targets = Mapping[str, NDArray[Any]]
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import shapely
 
@@ -24,13 +25,21 @@ _NOT_LEARNT_FROM = {
 
 # Settings that older versions did not have: left out where they are as those versions were, so that
 # a training goes on from its checkpoints of before.
-_ADDED_LATER = ("network", "network_options", "untyped_layer")
+_ADDED_LATER = (
+    "network",
+    "network_options",
+    "untyped_layer",
+    "initial_encoder",
+    "recipe",
+    "freeze_encoder_steps",
+)
 
 
 def agreed_settings(request: TrainRequest) -> str:
     """The settings in which two runs must agree, as text.
 
-    An initial model counts by its content: a job's copy of it lies in another place every time.
+    An initial model or encoder counts by its content: a job's copy of it lies in another place
+    every time.
     """
     settings = {k: v for k, v in asdict(request).items() if k not in _NOT_LEARNT_FROM}
     for name in _ADDED_LATER:
@@ -38,12 +47,13 @@ def agreed_settings(request: TrainRequest) -> str:
             del settings[name]
     if request.decay_steps:
         del settings["steps"]  # the learning rate does not hang on where this run ends
-    model = request.initial_model
-    # Of a checkpoint the index, which has a check sum of every tensor.
-    content = model and (index_beside(model) or model)
-    if content is not None and content.is_file():
-        with content.open("rb") as file:
-            settings["initial_model"] = hashlib.file_digest(file, "sha256").hexdigest()
+    for name in ("initial_model", "initial_encoder"):
+        model: Path | None = getattr(request, name)
+        # Of a checkpoint the index, which has a check sum of every tensor.
+        content = model and (index_beside(model) or model)
+        if content is not None and content.is_file():
+            with content.open("rb") as file:
+                settings[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return json.dumps(settings, default=str, indent=1, sort_keys=True)
 
 

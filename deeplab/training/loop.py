@@ -336,7 +336,11 @@ class Trainer:
         for number, (weight, gradient, group) in enumerate(
             zip(state.weights, gradients, self._groups, strict=True)
         ):
-            update = UpdateContext(rate * group.rate, group.decay, updates + 1.0)
+            factor = rate * group.rate
+            if group.frozen_steps:
+                position = state.step + self._settings.global_step
+                factor = tf.where(position < group.frozen_steps, 0.0, factor)
+            update = UpdateContext(factor, group.decay, updates + 1.0)
             before = [tf.convert_to_tensor(of[number]) for of in state.slots.values()]
             moved, after = self._rule.step(tf.convert_to_tensor(weight), gradient, before, update)
             weights.append(moved)

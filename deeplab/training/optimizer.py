@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from deeplab.config.train_request import DescentSettings, Optimizer
+from deeplab.models.family import ENCODER
 
 Tensor = Any  # TensorFlow has no types
 Slots = Sequence[Tensor]  # what a rule remembers of a weight
@@ -86,6 +87,7 @@ class WeightGroup(NamedTuple):
 
     rate: float  # its learning rate as a multiple of all weights'
     decay: float
+    frozen_steps: int = 0  # of the schedule, in which it stays as it is
 
 
 def weight_groups(
@@ -114,7 +116,8 @@ def weight_groups(
         if variable.path.startswith(class_layers):
             rate *= settings.last_layer_gradient_multiplier
         decays = variable.name == "kernel" and variable.path not in depthwise
-        found.append(WeightGroup(rate, settings.weight_decay if decays else 0.0))
+        frozen = settings.freeze_encoder_steps if variable.path.startswith(ENCODER) else 0
+        found.append(WeightGroup(rate, settings.weight_decay if decays else 0.0, frozen))
     return found
 
 

@@ -73,13 +73,42 @@ _FALLS: Mapping[LearningPolicy, Callable[[Schedule, Any], Any]] = MappingProxyTy
 )
 
 
-def schedule_of(settings: DescentSettings) -> Schedule:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoPhases:
+    """A schedule, and another one from a step on.
+
+    Attributes:
+        before: the first.
+        after: the second; it counts from where it begins.
+    """
+
+    before: Schedule
+    after: Schedule
+
+    def rate(self, step: Any) -> Any:  # noqa: ANN401  a number or a tensor of either kind
+        """The rate of a step of this run, counted from 0; float32."""
+        is_before = ops.cast(step, "float32") + float(self.before.first) < self.before.steps
+        return ops.where(is_before, self.before.rate(step), self.after.rate(step))
+
+
+def schedule_of(settings: DescentSettings) -> Schedule | TwoPhases:
     """The schedule that is asked for.
 
     It ends with this run, or after `decay_steps`, which are those of all rounds. The rise takes at
-    most half of it, so that a short trial with the settings of a long run learns, too.
+    most half of it, so that a short trial with the settings of a long run learns, too. Where the
+    encoder is frozen at first, the steps with it and those after have a whole schedule each.
     """
     steps = settings.decay_steps or settings.global_step + settings.steps
+    frozen = settings.freeze_encoder_steps
+    if not frozen:
+        return _of_steps(settings, steps, settings.global_step)
+    return TwoPhases(
+        before=_of_steps(settings, frozen, settings.global_step),
+        after=_of_steps(settings, steps - frozen, settings.global_step - frozen),
+    )
+
+
+def _of_steps(settings: DescentSettings, steps: int, first: int) -> Schedule:
     return Schedule(
         policy=settings.learning_policy,
         start=settings.learning_rate_start,
@@ -90,5 +119,5 @@ def schedule_of(settings: DescentSettings) -> Schedule:
         power=settings.learning_power,
         drop_every=settings.learning_rate_decay_step,
         drop_to=settings.learning_rate_decay_factor,
-        first=settings.global_step,
+        first=first,
     )

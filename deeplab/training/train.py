@@ -19,7 +19,7 @@ import tensorflow as tf
 from deeplab import __version__
 from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.save import save_bundle
-from deeplab.bundles.start import start_from
+from deeplab.bundles.start import start_encoder, start_from
 from deeplab.config.classes import ClassList
 from deeplab.config.families import network_config
 from deeplab.config.network import NetworkConfig
@@ -273,9 +273,11 @@ def _told_of(card: Card, step: int, check: CheckNote | None) -> Card:
 
 
 def _first_network(request: TrainRequest, config: NetworkConfig, classes: ClassList) -> keras.Model:
-    """A network to start from, with what an initial model gives it."""
+    """A network to start from, with what an initial model or encoder gives it."""
     family = family_of(config)
     network = family.build(config)
+    if request.initial_encoder:
+        log.info(start_encoder(network, config, request.initial_encoder).summary())
     if request.initial_model:
         fresh = family.fresh_layers(request)
         log.info(start_from(network, config, classes, request.initial_model, fresh=fresh).summary())

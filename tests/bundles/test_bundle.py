@@ -179,6 +179,30 @@ def test_half_precision_weights_are_taken(bundle: Path, tmp_path: Path):
     )
 
 
+def test_weights_stored_in_half_are_loaded_as_their_rounded_float32(bundle: Path, tmp_path: Path):
+    small = tmp_path / "small.zip"
+    network = tiny_network()
+    save_bundle(network, tiny_card(), small, stored="float16")
+    assert small.stat().st_size < 0.6 * bundle.stat().st_size
+    loaded = load_bundle(small).network
+    rounded = [weight.numpy().astype(np.float16).astype(np.float32) for weight in network.weights]
+    for weight, value in zip(loaded.weights, rounded, strict=True):
+        assert weight.dtype == "float32"
+        np.testing.assert_array_equal(weight, value)
+    network.set_weights(rounded)
+    tiles = noise_tile(65)
+    maps = (each(tiles)["semantic_logits"] for each in (network, loaded))
+    np.testing.assert_array_equal(*maps)
+
+
+def test_a_weight_too_large_for_half_is_one_sentence(tmp_path: Path):
+    network = tiny_network()
+    network.get_layer("logits").bias.assign([0.0, 70000.0, 0.0])
+    with pytest.raises(BundleError, match="float16, for which logits/bias is too large"):
+        save_bundle(network, tiny_card(), tmp_path / "m.zip", stored="float16")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_is_not_of_the_model_is_refused(bundle: Path, tmp_path: Path):
     path = rewritten(bundle, tmp_path, lambda members: members.update({"run.py": b"x"}))
     with pytest.raises(BundleError, match="has unknown files, 1, as run.py"):

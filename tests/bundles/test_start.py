@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from deeplab.bundles.save import save_bundle
-from deeplab.bundles.start import LoadedWeights, start_from
+from deeplab.bundles.start import LoadedWeights, start_encoder, start_from
 from deeplab.bundles.weights import named_weights
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.hovernet import HoverNetConfig
+from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import StartSettings
 from deeplab.errors import BundleError
 from deeplab.models.registry import family_of
+from tests.bundles import torch_for_tests as torch
 from tests.bundles.tiny_models import TINY, tiny_card, tiny_network
 
 SAME = ClassList.named(["glomerulus", "vessel"])  # those of the tiny card
@@ -140,3 +143,60 @@ def test_a_model_of_another_width_is_refused_and_changes_nothing(bundle: Path):
 def test_a_model_of_which_nothing_fits_is_refused(bundle: Path):
     with pytest.raises(BundleError, match="has no weights that fit the network to be trained"):
         start_from(tiny_network(), TINY, SAME, bundle, fresh=("backbone.", *LAST))
+
+
+def of_nuclei(backbone: str = "mobilenet_v2") -> HoverNetConfig:
+    width = TINY.depth_multiplier if backbone == "mobilenet_v2" else 1.0
+    return HoverNetConfig(
+        type_count=2, backbone=backbone, depth_multiplier=width, decoder_width=8, crop_size=64
+    )
+
+
+def encoder_of(config: NetworkConfig, path: Path) -> keras.Model:
+    network = family_of(config).build(config)
+    start_encoder(network, config, path)
+    return network
+
+
+def test_an_encoder_of_one_family_starts_another_one_and_nothing_else_of_it(bundle: Path):
+    config = of_nuclei()
+    network = family_of(config).build(config)
+    before, old = values(network), values(tiny_network())
+    taken = start_encoder(network, config, bundle)
+    encoder = {name for name in before if name.startswith("backbone.")}
+    assert set(taken.taken) == encoder
+    for name, value in values(network).items():
+        expected = old[name] if name in encoder else before[name]
+        np.testing.assert_array_equal(value, expected, err_msg=name)
+    assert f"{len(encoder)} weights taken from" in taken.summary()
+    assert "fresh as asked: decoder, logits" in taken.summary()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "state", "sentence"),
+    [
+        (
+            "resnet_18",
+            {"conv1.weight": (64, 3, 7, 7)},
+            "is of another network than resnet_18: it lacks bn1.weight",
+        ),
+        ("resnet_18", {"a.b": (3,)}, "has no weights of resnet_18; of files of tensors those of"),
+        ("mobilenet_v3_small_seg", {"a.b": (3,)}, "has no weights of mobilenet_v3_small_seg; of"),
+        ("mobilenet_v2", {"conv_stem.weight": (32, 3, 3, 3)}, "it lacks bn1.weight"),
+    ],
+)
+def test_a_file_without_the_encoder_names_what_was_expected(
+    tmp_path: Path, backbone: str, state: dict[str, tuple[int, ...]], sentence: str
+):
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in state.items()}
+    path = torch.write_state(tmp_path / "a.pth", arrays)
+    with pytest.raises(BundleError, match=sentence):
+        encoder_of(of_nuclei(backbone), path)
+
+
+def test_a_bundle_of_another_encoder_or_width_is_refused(bundle: Path):
+    with pytest.raises(BundleError, match="has the backbone mobilenet_v2, where the network"):
+        encoder_of(of_nuclei("resnet_18"), bundle)
+    wider = dataclasses.replace(of_nuclei(), depth_multiplier=0.5)
+    with pytest.raises(BundleError, match="has a backbone of another width"):
+        encoder_of(wider, bundle)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from deeplab.config.train_request import TrainRequest
 from deeplab.training.identity import agreed_settings
 
@@ -26,16 +28,18 @@ def test_what_is_learnt_from_does():
 
 
 def test_a_training_of_before_there_were_several_networks_goes_on():
-    added = {"network", "network_options"}
+    added = {"network", "network_options", "untyped_layer", "initial_encoder", "recipe"}
+    added |= {"freeze_encoder_steps"}
     assert not added & set(json.loads(settings()))
     assert json.loads(settings(network_options=("dropout=0",)))["network_options"] == ["dropout=0"]
 
 
-def test_an_initial_model_counts_by_its_content(tmp_path):
+@pytest.mark.parametrize("name", ["initial_model", "initial_encoder"])
+def test_an_initial_model_counts_by_its_content(tmp_path, name):
     first, copy, other = (tmp_path / name for name in ("first.zip", "copy.zip", "other.zip"))
     first.write_bytes(b"weights")
     copy.write_bytes(b"weights")
     other.write_bytes(b"others")
-    assert settings(initial_model=first) == settings(initial_model=copy)
-    assert settings(initial_model=first) != settings(initial_model=other)
-    assert settings(initial_model=first) != settings()
+    assert settings(**{name: first}) == settings(**{name: copy})
+    assert settings(**{name: first}) != settings(**{name: other})
+    assert settings(**{name: first}) != settings()

@@ -1,5 +1,7 @@
 """Steps of descent: what they change, what they leave, and that they can be taken up again."""
 
+from itertools import pairwise
+
 import keras
 import numpy as np
 import pytest
@@ -215,3 +217,21 @@ def test_the_terms_of_the_loss_are_told_one_by_one(settings):
     assert list(done.terms) == ["cross entropy", "Dice", "Lovasz"]
     assert sum(done.terms.values()) == pytest.approx(done.loss, rel=1e-6)
     assert all(value > 0 for value in done.terms.values())
+
+
+def test_a_frozen_encoder_stays_as_it_is_and_then_learns(monkeypatch):
+    monkeypatch.setattr("deeplab.training.optimizer.ENCODER", "first")
+    run = trainer(freeze_encoder_steps=3, steps=6, learning_rate=5e-2)
+    seen = [weights(run)]
+    for number in range(5):
+        learn(run, [batch(number)])
+        seen.append(weights(run))
+    moved = [
+        {name for name, array in after.items() if (array != before[name]).any()}
+        for before, after in pairwise(seen)
+    ]
+    encoder = {name for name in seen[0] if "/first" in name}
+    assert len(encoder) == 3
+    assert moved[:3] == [seen[0].keys() - encoder] * 3
+    assert moved[3:] == [seen[0].keys()] * 2
+    assert run.rate(4) < run.rate(3)  # it begins anew, with a slow start

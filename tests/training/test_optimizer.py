@@ -61,7 +61,11 @@ def test_biases_and_last_layers_are_faster_and_decay_takes_full_kernels_only():
     )
     learns = network()
     found = weight_groups(learns, settings, ("logits",))
-    by_path = dict(zip((v.path for v in learns.trainable_variables), found, strict=True))
+    assert {group.frozen_steps for group in found} == {0}
+    by_path = {
+        variable.path: (group.rate, group.decay)
+        for variable, group in zip(learns.trainable_variables, found, strict=True)
+    }
     assert by_path == {
         "first/kernel": (1, DECAY),
         "first.norm/gamma": (1, 0),

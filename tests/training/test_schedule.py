@@ -73,3 +73,18 @@ def test_without_a_slow_start_the_first_step_has_the_highest_rate():
 
 def test_a_short_trial_rises_for_half_of_its_steps_at_most():
     assert float(schedule(steps=60).rate(30)) == pytest.approx(1e-2)
+
+
+def test_a_frozen_encoder_has_a_schedule_of_its_own_and_the_rest_another():
+    both = schedule(freeze_encoder_steps=400, slow_start_step=0)
+    alone = {steps: schedule(steps=steps, slow_start_step=0) for steps in (400, 700)}
+    for step in (0, 1, 200, 399):
+        assert float(both.rate(step)) == pytest.approx(float(alone[400].rate(step)), rel=1e-5)
+        assert float(both.rate(400 + step)) == pytest.approx(float(alone[700].rate(step)), rel=1e-5)
+
+
+def test_rounds_of_a_federation_share_the_steps_with_a_frozen_encoder():
+    whole = schedule(freeze_encoder_steps=300)
+    later = schedule(freeze_encoder_steps=300, steps=900, global_step=200, decay_steps=1100)
+    for step in (0, 99, 100, 150, 800):
+        assert float(later.rate(step)) == pytest.approx(float(whole.rate(200 + step)), rel=1e-5)

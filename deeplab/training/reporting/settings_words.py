@@ -36,6 +36,8 @@ def all_settings(request: TrainRequest) -> Mapping[str, str]:
 
 
 def _start(request: TrainRequest) -> str:
+    if request.initial_encoder:
+        return f"the encoder of {request.initial_encoder.name}, and random weights"
     if request.initial_model is None:
         return "random weights"
     head = "with" if request.init_last_layer else "without"
@@ -85,6 +87,9 @@ def _descent(request: TrainRequest) -> str:
         f"{request.steps:,} steps of {method}, learning rate up to {request.learning_rate:g} and "
         f"down by the policy “{request.learning_policy}”, weight decay {request.weight_decay:g}"
     )
+    if request.freeze_encoder_steps:
+        said += f"; the encoder stays as it is for {request.freeze_encoder_steps:,} steps, then"
+        said += " the learning rate begins anew"
     if request.ema_decay:
         said += f"; the model is a moving average of the weights ({request.ema_decay:g})"
     return said + ("" if request.precision == "float32" else f"; computed in {request.precision}")

@@ -1,0 +1,69 @@
+"""Recipes: what their authors trained with, where nothing else is said."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deeplab.config.train_request import TrainRequest
+from deeplab.errors import ConfigError
+from deeplab.training.schedule import schedule_of
+
+GIVEN = {"source": "slides", "classes": ("a", "b"), "output_model": Path("m.zip")}
+
+
+def request(**settings):
+    return TrainRequest(**GIVEN | settings)
+
+
+def test_hovernet_learns_by_adam_in_two_phases_with_a_fall_in_the_middle_of_each():
+    asked = request(network="hovernet", recipe="original", steps=1000)
+    assert (asked.optimizer, asked.weight_decay, asked.clip_norm) == ("adamw", 0, 0)
+    assert (asked.freeze_encoder_steps, asked.ema_decay, asked.dice_weight) == (500, 0, 1)
+    rates = [float(schedule_of(asked).rate(step)) for step in (0, 249, 250, 499, 500, 750, 999)]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-4, 1e-5, 1e-5])
+
+
+def test_deeplab_learns_by_momentum_with_a_poly_policy():
+    asked = request(recipe="original", steps=3000)
+    assert (asked.optimizer, asked.learning_policy, asked.learning_rate) == (
+        "momentum",
+        "poly",
+        7e-4,
+    )
+    assert (asked.bias_gradient_multiplier, asked.last_layer_gradient_multiplier) == (2, 10)
+
+
+def test_what_is_said_holds_over_the_recipe_and_by_default_nothing_changes():
+    asked = request(network="hovernet", recipe="original", learning_rate=5e-4)
+    assert (asked.learning_rate, asked.learning_policy) == (5e-4, "step")
+    plain = request(network="hovernet")
+    assert (plain.optimizer, plain.learning_policy, plain.ema_decay) == ("adamw", "cosine", 0.999)
+    assert plain.freeze_encoder_steps == 0
+
+
+def test_a_changed_copy_keeps_the_recipe():
+    asked = request(network="hovernet", recipe="original", learning_rate=5e-4)
+    assert replace(asked, seed=3).learning_rate == 5e-4
+    assert replace(asked, seed=3).ema_decay == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"recipe": "best"}, "recipe must be one of default, original, but is 'best'"),
+        ({"freeze_encoder_steps": 9, "steps": 9}, "freeze_encoder_steps must be below the number"),
+        (
+            {"initial_encoder": Path("a.pth"), "initial_model": Path("b.zip")},
+            "initial_encoder must be left away where there is an initial model",
+        ),
+        ({"untyped_layer": "a"}, "untyped_layer must be a layer of its own, not a class"),
+        (
+            {"untyped_layer": "any", "classes": ("a",)},
+            "untyped_layer must be empty: all objects are a; set aliases",
+        ),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(changed, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        request(**changed)
