@@ -64,10 +64,10 @@ def test_nuclei_that_touch_are_separate_on_the_slide_and_of_their_types(trained,
 def test_two_processes_learn_what_one_learns(tmp_path):
     slides = three_squares(tmp_path)
     options = {"classes": "nucleus", "network": "hovernet", "network_options": "decoder_width=8"}
-    options |= {"depth_multiplier": 0.1, "patch_size": 48, "batch_size": 4, "steps": 4, "gpu": -1}
-    options |= {"slow_start_step": 0, "validate_every": 4, "ema_decay": 0}
+    options |= {"depth_multiplier": 0.1, "patch_size": 48, "batch_size": 4, "steps": 2, "gpu": -1}
+    options |= {"slow_start_step": 0, "validate_every": 2, "ema_decay": 0}
     # Adam would turn the least differences of small gradients into steps of either sign.
-    options |= {"optimizer": "momentum", "learning_rate": 0.01}
+    options |= {"optimizer": "momentum", "learning_rate": 0.001}
     models = [tmp_path / str(count) / "model.zip" for count in range(3)]
     workers = ",".join(free_addresses(2))
     # Few steps find nothing, which has no SQ: that is no reason for a card or a page to fail.
