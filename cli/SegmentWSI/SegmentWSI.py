@@ -36,6 +36,7 @@ HABITS = Habits(
     },
     flags={
         "--checkpoint_dir": "inputModelFile",
+        "--draw_dot": "overlay_dots",
         "--input_dir": "inputImageFile",
         "--model_path": "inputModelFile",
         "--vis_batch_size": "batch_size",

@@ -21,6 +21,7 @@ from deeplab.config.classes import IGNORE
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
 Labels = NDArray[np.uint8]  # (height_work, width_work); 0 background, 255 not to be looked at
+Values = NDArray[Any]  # (height_work, width_work), unsigned
 Instances = NDArray[np.int32]  # (height_work, width_work); 0 none, else the number of the object
 
 # What is true of one box of pixels, as rasters of it by kind:
@@ -126,7 +127,7 @@ def _spans(
     return _Spans(line % box.height, start % width, end % width, line // box.height)
 
 
-def _fill(out: Labels, spans: _Spans, value: int) -> None:
+def _fill(out: Values, spans: _Spans, value: int) -> None:
     """Sets the pixels of all spans, which may overlap."""
     if not len(spans.row):
         return
@@ -151,7 +152,7 @@ def _number(out: Instances, spans: _Spans, numbers: NDArray[np.int32]) -> None:
 
 
 def fill_polygon(
-    out: Labels,
+    out: Values,
     polygon: Area,
     value: int,
     *,
@@ -163,9 +164,10 @@ def fill_polygon(
     """Sets the pixels of `out` whose centres lie in `polygon` to `value`.
 
     Args:
-        out: labels whose first pixel is the work pixel (`x_origin`, `y_origin`).
+        out: labels or numbers of objects; its first pixel is the work pixel (`x_origin`,
+            `y_origin`).
         polygon: in level-0 pixels.
-        value: 0 to 255.
+        value: of the range of `out`.
         x_origin: in work pixels.
         y_origin: in work pixels.
         scale_x: level-0 pixels per work pixel.

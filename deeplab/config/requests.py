@@ -32,8 +32,9 @@ class SegmentRequest:
             written where asked.
         output_geojson: the same shapes for QuPath.
         output_overlay: PNG of the outlines over the slide.
+        overlay_dots: and of a dot at the centre of each shape.
         output_table: CSV, one row a shape.
-        output_mask: label map at the work scale.
+        output_mask: label map at the work scale; called *.instances.tiff, of numbered shapes.
         post_annotation: "auto" puts the layers on the slide where it is a Girder item.
         regions: polygons of interest in level-0 pixels; none: the whole slide.
         slide_mpp: um per level-0 pixel, where the slide does not say it or says it wrong.
@@ -59,6 +60,7 @@ class SegmentRequest:
     output_annotation: Path | None = None
     output_geojson: Path | None = None
     output_overlay: Path | None = None
+    overlay_dots: bool = False
     output_table: Path | None = None
     output_mask: Path | None = None
     post_annotation: Posting = "auto"

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
 from deeplab.annotations.shapes import Layer, Property, Shape
-from deeplab.annotations.simplify import simplify
 from deeplab.annotations.store import Spilled
 from deeplab.annotations.trace import TracedShape
 from deeplab.annotations.type_info import NO_TYPE, NO_TYPE_COLOUR
@@ -15,26 +14,24 @@ from deeplab.bundles.card import Card
 from deeplab.config.classes import Rgb
 from deeplab.config.requests import SegmentRequest
 from deeplab.files import scratch_folder
-from deeplab.geometry.frames import Mpp, WorkFrame
+from deeplab.geometry.frames import WorkFrame
 from deeplab.postprocess.regions import area_um2, drop_small, fill_holes
 
 MOST_IN_MEMORY = 50_000  # shapes of a layer; more go to a file
 
 
 def clean(
-    found: Iterable[TracedShape], request: SegmentRequest, frame: WorkFrame, mpp: Mpp
+    found: Iterable[TracedShape], request: SegmentRequest, frame: WorkFrame
 ) -> Iterator[TracedShape]:
-    """Drop the small, fill small holes and leave out corners, as `request` says.
+    """Drop the small and fill small holes, as `request` says.
 
     Args:
         found: what a collector gives.
         request: says the sizes, um.
         frame: in which it was found.
-        mpp: the slide's um per level-0 pixel.
     """
     found = drop_small(found, request.min_area_um2, frame)
-    found = fill_holes(found, request.min_hole_um2, frame)
-    return simplify(found, request.simplify_um, mpp)
+    return fill_holes(found, request.min_hole_um2, frame)
 
 
 def make_layers(found: Iterable[TracedShape], card: Card, frame: WorkFrame) -> tuple[Layer, ...]:

@@ -17,9 +17,12 @@ from deeplab.slides.slide import Slide
 
 LONGEST = 4096  # pixels of the picture's longer side
 SUBPIXEL_BITS = 4
+DOT_RADIUS = 3.0  # pixels of level 0, and at least one of the picture
 
 
-def write_overlay(path: Path, annotations: Annotations, slide: Slide, part: Level0Box) -> None:
+def write_overlay(
+    path: Path, annotations: Annotations, slide: Slide, part: Level0Box, *, dots: bool = False
+) -> None:
     """A PNG of a part of a slide, at full resolution or LONGEST pixels, with outlines over it.
 
     Args:
@@ -27,6 +30,7 @@ def write_overlay(path: Path, annotations: Annotations, slide: Slide, part: Leve
         annotations: outlined in the colours of their layers.
         slide: what is shown.
         part: what is shown of it, level-0 pixels.
+        dots: whether there is a dot at the centre of mass of each shape, too.
 
     Raises:
         OutputError: the file cannot be written.
@@ -38,7 +42,7 @@ def write_overlay(path: Path, annotations: Annotations, slide: Slide, part: Leve
     picture = np.ascontiguousarray(slide.read(frame, box))
     for layer in annotations.layers:
         rings = [
-            _ring(ring.coords, frame, box)
+            _points(ring.coords, frame, box)
             for shape in layer.shapes
             for part in shape.parts
             for ring in (part.exterior, *part.interiors)
@@ -47,6 +51,14 @@ def write_overlay(path: Path, annotations: Annotations, slide: Slide, part: Leve
             picture, rings, isClosed=True, color=layer.colour, thickness=1,
             lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
         )  # fmt: skip
+        if dots:
+            radius = round(max(1.0, DOT_RADIUS / shrink) * 2**SUBPIXEL_BITS)
+            centres = [shape.polygon.centroid.coords[0] for shape in layer.shapes]
+            for centre in _points(centres, frame, box).tolist() if centres else ():
+                cv2.circle(
+                    picture, centre, radius, layer.colour, thickness=-1,
+                    lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
+                )  # fmt: skip
     done, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not done:
         raise OutputError(path, "the picture could not be encoded")
@@ -54,7 +66,9 @@ def write_overlay(path: Path, annotations: Annotations, slide: Slide, part: Leve
         temporary.write_bytes(png.tobytes())
 
 
-def _ring(coords: Sequence[tuple[float, ...]], frame: WorkFrame, box: WorkBox) -> NDArray[np.int32]:
+def _points(
+    coords: Sequence[tuple[float, ...]], frame: WorkFrame, box: WorkBox
+) -> NDArray[np.int32]:
     points = np.asarray(coords)[:, :2] / (frame.scale_x, frame.scale_y) - (box.x, box.y)
     # OpenCV counts from the middle of the first pixel, we from its corner.
     return np.asarray(np.round((points - 0.5) * 2**SUBPIXEL_BITS), np.int32)

@@ -1,35 +1,49 @@
-"""What a segmentation gives beside shapes where it is asked for: a map of labels, a heatmap."""
+"""What a segmentation gives beside shapes: a map of labels or of objects, a heatmap."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deeplab.annotations.formats import INSTANCES, named
 from deeplab.annotations.heatmap import Heatmap
-from deeplab.annotations.rasterize import fill_polygon
+from deeplab.annotations.rasterize import Values, fill_polygon
+from deeplab.annotations.trace import TracedShape
 from deeplab.annotations.type_info import NO_TYPE, NO_TYPE_COLOUR
-from deeplab.config.classes import ClassList
+from deeplab.config.classes import ClassList, Rgb
 from deeplab.config.requests import SegmentRequest
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.inference.heatmap import HeatmapGrid
-from deeplab.label_map import LabelRow, LabelTable
-from deeplab.slides.label_tiff import LabelCanvas
+from deeplab.label_map import InstanceRow, InstanceTable, LabelRow, LabelTable, MapPlace
+from deeplab.slides.label_tiff import InstanceCanvas, LabelCanvas
 from deeplab.slides.slide import Slide
 
 
 class Rasters:
-    """The map of labels and the heatmap, each only where it is asked for; to be closed."""
+    """The map and the heatmap, each only where it is asked for; to be closed.
+
+    A map is of labels, or of numbered objects where its name says ".instances" before the suffix.
+    """
 
     def __init__(self, request: SegmentRequest, classes: ClassList, frame: WorkFrame) -> None:
         self._classes, self._frame = classes, frame
         self._heat = (
             HeatmapGrid(classes, frame, request.heatmap_um) if request.save_heatmap else None
         )
-        self._canvas = LabelCanvas(frame) if request.output_mask else None
+        self._canvas: LabelCanvas | None = None
+        self._instances: InstanceCanvas | None = None
+        if request.output_mask and named(INSTANCES).is_named(request.output_mask):
+            self._instances = InstanceCanvas(frame)
+        elif request.output_mask:
+            self._canvas = LabelCanvas(frame)
         self._has_untyped = False
+        self._numbered = bytearray()  # the label of each numbered object
 
     @property
     def label_count(self) -> int:
@@ -48,18 +62,30 @@ class Rasters:
 
     def draw(self, polygon: shapely.Polygon, label: int) -> None:
         """Draw a polygon, level-0 pixels, into the map; label 0 is an object of no type."""
-        if self._canvas is None:
-            return
-        self._has_untyped |= not label
+        if self._canvas:
+            self._has_untyped |= not label
+            self._fill(self._canvas.part, polygon, label or self._classes.label_count)
+
+    def number(self, found: Iterable[TracedShape]) -> Iterator[TracedShape]:
+        """Pass shapes on; where they are to be numbered, draw each under a number of its own."""
+        for shape in found:
+            if self._instances:
+                self._numbered.append(shape.label)
+                self._fill(self._instances.part, shape.polygon, len(self._numbered))
+            yield shape
+
+    def _fill(
+        self, part: Callable[[WorkBox], Values], polygon: shapely.Polygon, value: int
+    ) -> None:
         left, top, right, bottom = shapely.bounds(polygon)
         scale_x, scale_y = self._frame.scale_x, self._frame.scale_y
         x, y = int(left / scale_x), int(top / scale_y)
         box = WorkBox(x, y, int(-(-right // scale_x)) - x, int(-(-bottom // scale_y)) - y)
         box = box.intersection(self._frame.box)
         fill_polygon(
-            self._canvas.part(box),
+            part(box),
             polygon,
-            label or self._classes.label_count,
+            value,
             x_origin=box.x,
             y_origin=box.y,
             scale_x=scale_x,
@@ -76,29 +102,47 @@ class Rasters:
         return self._heat.heatmaps() if self._heat else []
 
     def save_mask(self, path: Path, slide: Slide) -> None:
-        """Write the labels of all pixels with the names and colours of the classes.
+        """Write the labels of all pixels, or numbered objects, with names and colours of classes.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written.
         """
-        if self._canvas is None:
-            return
-        rows = [
-            LabelRow(label, entry.name, entry.colour)
-            for label, entry in enumerate(self._classes, start=1)
-        ]
-        if self._has_untyped:
-            rows.append(LabelRow(self._classes.label_count, NO_TYPE, NO_TYPE_COLOUR))
-        table = LabelTable(
-            rows=tuple(rows),
-            scale_x=self._frame.scale_x,
-            scale_y=self._frame.scale_y,
-            width_level0=slide.width_level0,
-            height_level0=slide.height_level0,
+        place = asdict(
+            MapPlace(
+                scale_x=self._frame.scale_x,
+                scale_y=self._frame.scale_y,
+                width_level0=slide.width_level0,
+                height_level0=slide.height_level0,
+            )
         )
-        self._canvas.save(path, table, slide.mpp)
+        if self._instances:
+            rows, renumber = self._instance_rows()
+            self._instances.save(path, InstanceTable(rows=rows, **place), slide.mpp, renumber)
+        if self._canvas:
+            table = LabelTable(rows=tuple(starmap(LabelRow, self._looks())), **place)
+            self._canvas.save(path, table, slide.mpp)
+
+    def _looks(self) -> Iterator[tuple[int, str, Rgb]]:
+        """Value, name and colour of each class, and of objects of no type where there are any."""
+        for label, entry in enumerate(self._classes, start=1):
+            yield label, entry.name, entry.colour
+        if self._has_untyped or 0 in self._numbered:
+            yield self._classes.label_count, NO_TYPE, NO_TYPE_COLOUR
+
+    def _instance_rows(self) -> tuple[tuple[InstanceRow, ...], NDArray[np.uint32]]:
+        """The numbers of each class, one after the other, and which of these each object has."""
+        labels = np.frombuffer(bytes(self._numbered), np.uint8).astype(np.uint16)
+        labels[labels == 0] = self._classes.label_count
+        renumber = np.zeros(len(labels) + 1, np.uint32)
+        renumber[1 + np.argsort(labels, kind="stable")] = np.arange(1, len(labels) + 1)
+        rows, last = [], 0
+        for label, name, colour in self._looks():
+            first, last = last + 1, last + int(np.count_nonzero(labels == label))
+            rows.append(InstanceRow(name, colour, first, last))
+        return tuple(rows), renumber
 
     def close(self) -> None:
         """Remove the work files."""
-        if self._canvas:
-            self._canvas.close()
+        for canvas in (self._canvas, self._instances):
+            if canvas:
+                canvas.close()

@@ -15,6 +15,7 @@ from deeplab.annotations.formats import FORMATS, format_of_result
 from deeplab.annotations.geojson import write_geojson
 from deeplab.annotations.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.simplify import simplify
 from deeplab.annotations.trace import TracedShape
 from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
@@ -154,7 +155,8 @@ def segment_slide(
                 found = collector.found()
             slide.check_unchanged()
             progress("write", 0, 1)
-            layers = make_layers(clean(found, request, frame, slide.mpp), card, frame)
+            kept = rasters.number(clean(found, request, frame))
+            layers = make_layers(simplify(kept, request.simplify_um, slide.mpp), card, frame)
             origin = provenance(request, card, slide, frame, runtime)
             annotations = Annotations(layers, origin, slide.mpp)
             results = _Results(annotations, rasters, object_type)
@@ -221,7 +223,9 @@ def _writers(
         writers[request.output_table] = lambda path: write_table(path, annotations, slide.mpp)
     if request.output_overlay:
         part = area.frame.to_level0(area.box)
-        writers[request.output_overlay] = lambda path: write_overlay(path, annotations, slide, part)
+        writers[request.output_overlay] = lambda path: write_overlay(
+            path, annotations, slide, part, dots=request.overlay_dots
+        )
     if request.output_mask:
         writers[request.output_mask] = lambda path: results.rasters.save_mask(path, slide)
     return writers

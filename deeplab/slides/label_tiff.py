@@ -1,20 +1,29 @@
-"""A label map as large as a slide, put together on disk."""
+"""A map of labels or of numbered objects as large as a slide, put together on disk."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deeplab.errors import OutputError
 from deeplab.files import scratch_folder
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
-from deeplab.label_map import Labels, LabelTable, write_label_map
+from deeplab.label_map import (
+    InstanceTable,
+    Labels,
+    LabelTable,
+    Values,
+    write_instance_map,
+    write_label_map,
+)
 
 
-class LabelCanvas:
-    """Labels of a whole slide in the work frame, 0 where nothing was placed.
+class _Canvas:
+    """Values of a whole slide in the work frame, 0 where nothing was placed.
 
     The canvas is a sparse file that the system pages in and out, so it takes disk, not memory.
 
@@ -22,26 +31,57 @@ class LabelCanvas:
         OutputError: there is no room for it.
     """
 
-    def __init__(self, frame: WorkFrame) -> None:
+    def __init__(self, frame: WorkFrame, kind: type[np.unsignedinteger[Any]]) -> None:
         self._frame = frame
         self._stack = ExitStack()
         folder = self._stack.enter_context(scratch_folder())
         try:
-            self._labels = np.memmap(
-                folder / "labels", np.uint8, mode="w+", shape=(frame.height, frame.width)
+            self._values = np.memmap(
+                folder / "values", kind, mode="w+", shape=(frame.height, frame.width)
             )
         except OSError as error:
             self._stack.close()
             raise OutputError(folder, error.strerror or str(error)) from error
 
+    def part(self, box: WorkBox) -> Values:
+        """The values of a box (box.height, box.width), to be drawn into."""
+        part: Values = self._values[box.within(self._frame.box)]
+        return part
+
+    def close(self) -> None:
+        """Remove the work file."""
+        del self._values
+        self._stack.close()
+
+    def _picked(self, box: WorkBox, level: int) -> Values:
+        """The values in the middles of the pixels of a level (box.height, box.width)."""
+        rows, columns = (
+            np.minimum(np.arange(first, end) * 2**level + 2**level // 2, side - 1)
+            for first, end, side in (
+                (box.y, box.bottom, self._frame.height),
+                (box.x, box.right, self._frame.width),
+            )
+        )
+        picked: Values = self._values[np.ix_(rows, columns)]
+        return picked
+
+    def _mpp(self, mpp_level0: Mpp) -> Mpp:
+        return Mpp(mpp_level0.x * self._frame.scale_x, mpp_level0.y * self._frame.scale_y)
+
+
+class LabelCanvas(_Canvas):
+    """Labels uint8 of a whole slide in the work frame, 0 where nothing was placed.
+
+    Raises:
+        OutputError: there is no room for it.
+    """
+
+    def __init__(self, frame: WorkFrame) -> None:
+        super().__init__(frame, np.uint8)
+
     def place(self, labels: Labels, box: WorkBox) -> None:
         """Put the labels of a box where they belong."""
-        self._labels[box.within(self._frame.box)] = labels
-
-    def part(self, box: WorkBox) -> Labels:
-        """The labels of a box (box.height, box.width), to be drawn into."""
-        part: Labels = self._labels[box.within(self._frame.box)]
-        return part
+        self.part(box)[...] = labels
 
     def save(self, path: Path, table: LabelTable, mpp_level0: Mpp) -> None:
         """Write the canvas as a label map with smaller levels.
@@ -54,29 +94,45 @@ class LabelCanvas:
         Raises:
             OutputError: the disk is full or the folder cannot be written.
         """
-        frame = self._frame
         write_label_map(
             path,
             self._picked,
-            width=frame.width,
-            height=frame.height,
-            mpp=Mpp(mpp_level0.x * frame.scale_x, mpp_level0.y * frame.scale_y),
+            width=self._frame.width,
+            height=self._frame.height,
+            mpp=self._mpp(mpp_level0),
             table=table,
         )
 
-    def _picked(self, box: WorkBox, level: int) -> Labels:
-        """The labels in the middles of the pixels of a level, uint8 (box.height, box.width)."""
-        rows, columns = (
-            np.minimum(np.arange(first, end) * 2**level + 2**level // 2, side - 1)
-            for first, end, side in (
-                (box.y, box.bottom, self._frame.height),
-                (box.x, box.right, self._frame.width),
-            )
-        )
-        picked: Labels = self._labels[np.ix_(rows, columns)]
-        return picked
 
-    def close(self) -> None:
-        """Remove the work file."""
-        del self._labels
-        self._stack.close()
+class InstanceCanvas(_Canvas):
+    """Numbers of objects, uint32, of a whole slide in the work frame, 0 where there is none.
+
+    Raises:
+        OutputError: there is no room for it.
+    """
+
+    def __init__(self, frame: WorkFrame) -> None:
+        super().__init__(frame, np.uint32)
+
+    def save(
+        self, path: Path, table: InstanceTable, mpp_level0: Mpp, renumber: NDArray[np.uint32]
+    ) -> None:
+        """Write the canvas as a map of numbered objects with smaller levels.
+
+        Args:
+            path: where to.
+            table: which numbers are of which class.
+            mpp_level0: the slide's um per level-0 pixel.
+            renumber: uint32 (objects + 1,), the number to be written for each that was drawn.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        write_instance_map(
+            path,
+            lambda box, level: renumber[self._picked(box, level)],
+            width=self._frame.width,
+            height=self._frame.height,
+            mpp=self._mpp(mpp_level0),
+            table=table,
+        )

@@ -7,6 +7,8 @@ import cv2
 import keras
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 from scipy.io import loadmat
 
 from deeplab.annotations.files import read_annotations
@@ -80,13 +82,13 @@ def segmented(slide, model, tmp_path, monkeypatch):
         }
 
     fake = Predictor("a fake", maps, lambda of_tile: decode(CONFIG, of_tile), "objects")
-    monkeypatch.setattr(segment, "_predictor", lambda *_: fake)
+    monkeypatch.setattr(segment.Predictors, "of", lambda *_: fake)
 
-    def run(**files):
+    def run(*flags, **files):
         paths = {name: tmp_path / given for name, given in files.items()}
         words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
         options = ["--tissue", "off", "--simplify_um", "0", "--min_area_um2", "0"]
-        assert main(["segment", str(slide), "--model", str(model), *words, *options]) == 0
+        assert main(["segment", str(slide), "--model", str(model), *words, *options, *flags]) == 0
         return paths
 
     return run
@@ -173,3 +175,37 @@ def test_the_table_has_a_row_for_each_nucleus(segmented):
         assert float(row["type_prob"]) == pytest.approx(SHARES[row["class"]], abs=1e-4)
     found = {(float(row["x_level0"]) - 0.5, float(row["y_level0"]) - 0.5) for row in rows}
     assert found == {(x, y) for x, y, _ in PLACES}
+
+
+def test_a_mask_called_so_numbers_the_nuclei_as_the_table_does(segmented):
+    paths = segmented("--simplify_um", "2", mask="a.instances.tiff", table="a.csv")
+    with tifffile.TiffFile(paths["mask"]) as tiff:
+        (series,) = tiff.series
+        ids, smaller = (level.asarray() for level in series.levels[:2])
+        assert tiff.pages[0].is_tiled
+    assert ids.dtype == np.uint32
+    assert ids.shape == (HEIGHT, WIDTH)
+    assert set(np.unique(smaller)) == set(range(len(PLACES) + 1))  # picked, not averaged
+    assert (np.bincount(ids.ravel())[1:] == PIXELS).all()
+    with paths["table"].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    centres = [(round(float(row["x_level0"])), round(float(row["y_level0"]))) for row in rows]
+    assert [ids[y, x] for x, y in centres] == list(range(1, len(PLACES) + 1))
+    assert_each_nucleus_once(read_annotations(paths["mask"], Reading()).layers)
+
+
+def test_a_numbered_mask_leaves_out_what_is_dropped_as_too_small(segmented):
+    path = segmented("--min_area_um2", "80", mask="a.instances.tiff")["mask"]
+    assert not tifffile.imread(path).any()
+    assert [len(layer.shapes) for layer in read_annotations(path, Reading()).layers] == [0, 0]
+
+
+def test_dots_in_the_overlay_are_in_the_colours_of_the_types(segmented):
+    plain, dotted = (
+        np.asarray(Image.open(segmented(*flags, overlay=name)["overlay"]))
+        for name, flags in (("a.png", ()), ("b.png", ("--draw_dot",)))
+    )
+    for x, y, kind in PLACES:
+        assert tuple(dotted[y, x]) == COLOURS[kind]
+        assert tuple(plain[y, x]) == INKS[kind]
+        np.testing.assert_array_equal(dotted[y, x + 6], plain[y, x + 6])

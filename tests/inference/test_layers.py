@@ -59,7 +59,7 @@ def test_small_shapes_go_and_small_holes_are_filled_by_um():
         simplify_um=0.0,
     )
     found = [square(1, 4), square(1, 10, hole=2), square(1, 10, hole=3)]
-    cleaned = list(clean(found, request, FRAME, Mpp.square(0.5)))
+    cleaned = list(clean(found, request, FRAME))
     assert [shape.polygon.area for shape in cleaned] == [100, 91]
     assert [shape.area_px_work for shape in cleaned] == [100, 91]
 
