@@ -30,10 +30,11 @@ _LACKS_MEMORY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What a run of seconds takes; measured on two cores, and more where the run is larger.
+    """What a run of seconds takes, and more where the run is larger.
 
     Attributes:
-        address_gb: room for addresses, and what each core's threads add to it.
+        address_gb: room for addresses where OpenBLAS has one thread, and what each core's threads
+            of TensorFlow and OpenVINO add to it.
         data_gb: memory that is its own, whether it is used or not, likewise.
         resident_gb: memory that is used.
         threads: and as many for each core.
@@ -45,15 +46,17 @@ class Need:
     threads: int
 
 
-# VmPeak, VmData and VmHWM on two cores: segment 3.1, 1.2 and 1.0 GB; features 0.9, 0.5, 0.2 GB.
-NETWORK = Need(address_gb=(2.5, 0.2), data_gb=(0.9, 0.1), resident_gb=1.0, threads=8)
-TABLES = Need(address_gb=(0.7, 0.12), data_gb=(0.3, 0.1), resident_gb=0.15, threads=2)
+# VmPeak and VmData on 2, 16 and 64 cores, in GB: segment 2.9, 3.1, 3.9 and 0.7, 1.0, 1.8; train as
+# much and 1.1, 1.3, 2.1; features 1.0 and 0.3 on any. VmHWM: 1.0 and 0.2.
+NETWORK = Need(address_gb=(2.85, 0.03), data_gb=(1.05, 0.03), resident_gb=1.0, threads=8)
+TABLES = Need(address_gb=(1.0, 0.01), data_gb=(0.35, 0.01), resident_gb=0.15, threads=2)
 
 
 def check_machine(need: Need) -> None:
     """Raise MachineError where a limit leaves the process less than it needs.
 
-    As many files may be open at once as the system allows.
+    As many files may be open at once as the system allows. Under a limit on addresses OpenBLAS,
+    not loaded yet, is told to take one thread.
     """
     cores = len(os.sched_getaffinity(0))
     for kind, (whole, each), called in (
@@ -63,6 +66,9 @@ def check_machine(need: Need) -> None:
         limit, _ = resource.getrlimit(kind)
         if limit != resource.RLIM_INFINITY:
             _check_memory(limit, whole + each * cores, called)
+            # NumPy and SciPy bring one each, and each reserves some 100 MB for each core: 15 GB on
+            # 64. Where it gets less than it asks for it crashes, or asks again for ever.
+            os.environ["OPENBLAS_NUM_THREADS"] = "1"
     for limit in _cgroup_limits("memory.max", "memory/memory.limit_in_bytes"):
         _check_memory(limit, need.resident_gb, "the limit of its container or cgroup")
     _check_threads(need.threads * (1 + cores))

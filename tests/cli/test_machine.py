@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import types
@@ -15,6 +16,7 @@ from deeplab_cli import machine
 from deeplab_cli.machine import NETWORK, TABLES, as_lack, check_machine
 from deeplab_cli.main import main
 from tests.data.folders import square, write_slide
+from tests.small_runs import make_inputs, small_runs
 
 MAIN = [sys.executable, "-m", "deeplab_cli.entry"]
 SEGMENT = ["segment", "a.svs", "--model", "m.zip", "--annotation", "o.anot"]
@@ -30,14 +32,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_under(limits, words, folder):
+def run_under(limits, words, folder, environment=None):
     def limit():
         for kind, soft in limits.items():
             resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
 
     return subprocess.run(
         [*MAIN, *words], cwd=folder, preexec_fn=limit, capture_output=True, text=True,
-        timeout=60, check=False,
+        timeout=300, check=False, env=os.environ | (environment or {}),
     )  # fmt: skip
 
 
@@ -53,6 +55,84 @@ def test_too_little_room_for_addresses_is_one_sentence(folder, words, gigabytes)
     assert f"use {gigabytes} GB (ulimit -v), and at least " in answer.stderr
     assert answer.stderr.count("\n") == 1
     assert sorted(path.name for path in folder.iterdir()) == ["a.svs", "m.zip", "slides"]
+
+
+# Claims a number of cores to all libraries of a process.
+CORES = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static int cores(void) { return atoi(getenv("CLAIMED_CORES")); }
+static int fill(size_t bytes, cpu_set_t *set) {
+  memset(set, 0, bytes);
+  for (int i = 0; i < cores(); i++) CPU_SET_S(i, bytes, set);
+  return 0;
+}
+long sysconf(int name) {
+  long (*real)(int) = dlsym(RTLD_NEXT, "sysconf");
+  int asked = name == _SC_NPROCESSORS_ONLN || name == _SC_NPROCESSORS_CONF;
+  return asked ? cores() : real(name);
+}
+int get_nprocs(void) { return cores(); }
+int get_nprocs_conf(void) { return cores(); }
+int sched_getaffinity(pid_t p, size_t bytes, cpu_set_t *set) { return fill(bytes, set); }
+int sched_setaffinity(pid_t p, size_t bytes, const cpu_set_t *set) { return 0; }
+int pthread_getaffinity_np(pthread_t t, size_t bytes, cpu_set_t *set) { return fill(bytes, set); }
+int pthread_setaffinity_np(pthread_t t, size_t bytes, const cpu_set_t *set) { return 0; }
+"""
+
+
+@pytest.fixture(scope="module")
+def claimed(tmp_path_factory):
+    """The environment in which a process has some number of cores."""
+    folder = tmp_path_factory.mktemp("cores")
+    (folder / "cores.c").write_text(CORES)
+    compiler = shutil.which("gcc") or pytest.skip("there is no C compiler here")
+    words = [compiler, "-shared", "-fPIC", "-o", "cores.so", "cores.c", "-ldl"]
+    subprocess.run(words, cwd=folder, check=True)
+    return lambda cores: {"LD_PRELOAD": str(folder / "cores.so"), "CLAIMED_CORES": str(cores)}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    make_inputs(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "more", "need", "kinds"),
+    [
+        ("segment", (), NETWORK, [resource.RLIMIT_AS, resource.RLIMIT_DATA]),
+        ("train", ("--dry-run",), TABLES, [resource.RLIMIT_AS]),
+        ("convert", (), TABLES, [resource.RLIMIT_AS, resource.RLIMIT_DATA]),
+        ("features", (), TABLES, [resource.RLIMIT_AS, resource.RLIMIT_DATA]),
+        ("evaluate", (), TABLES, [resource.RLIMIT_AS]),
+    ],
+)
+def test_what_is_let_through_ends_well_on_64_cores(
+    inputs, tmp_path, claimed, name, more, need, kinds
+):
+    words = [*small_runs(inputs, tmp_path)[name].words, *more]
+    environment = claimed(64) | {"OPENBLAS_NUM_THREADS": "64"}
+    least = {
+        resource.RLIMIT_AS: need.address_gb[0] + 64 * need.address_gb[1],
+        resource.RLIMIT_DATA: need.data_gb[0] + 64 * need.data_gb[1],
+    }
+    for kind in kinds:
+        short = {kind: round(1e9 * (least[kind] - 0.01))}
+        assert (
+            "not enough memory: this process may use"
+            in run_under(short, words, tmp_path, environment).stderr
+        )
+    enough = {kind: round(1e9 * (least[kind] + 0.01)) for kind in kinds}
+    answer = run_under(enough, words, tmp_path, environment)
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_too_little_memory_of_its_own_is_one_sentence(folder):
