@@ -222,12 +222,12 @@ def test_an_error_for_want_of_means_is_told_from_a_defect(error, sentence):
 
 
 def test_the_edge_makes_one_line_of_it(folder, monkeypatch, capsys):
-    stub = types.ModuleType("deeplab.inference.segment")
+    stub = types.ModuleType("deeplab.inference.segment_each")
 
-    def segment_slide(request, progress):
+    def segment_each(request, progress):
         raise MemoryError
 
-    monkeypatch.setattr(stub, "segment_slide", segment_slide, raising=False)
+    monkeypatch.setattr(stub, "segment_each", segment_each, raising=False)
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
     monkeypatch.chdir(folder)
     assert main(SEGMENT) == 2
