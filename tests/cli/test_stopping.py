@@ -20,16 +20,14 @@ from deeplab.files import all_or_none, scratch_folder, whole_file
 from deeplab.interrupt import finishing, stop_if_asked
 from deeplab_cli.main import main
 from deeplab_cli.stopping import as_process
-stub = types.ModuleType("deeplab.inference.segment")
-class Result:
-    def summary(self): return "done"
+stub = types.ModuleType("deeplab.inference.segment_each")
 def ready():
     print("ready", flush=True)
-def segment_slide(request, progress):
+def segment_each(request, progress):
     path = request.output_annotation
 {work}
-    return Result()
-stub.segment_slide = segment_slide
+    return "done"
+stub.segment_each = segment_each
 sys.modules[stub.__name__] = stub
 as_process(main)
 """
