@@ -109,7 +109,7 @@ def prepare(data: Path, work: Path) -> Path:
             mpp = math.sqrt(MEDIAN_NUCLEUS_UM2 / median_px)
             Image.fromarray(rgb).save(work / f"{path.stem}.png")
             Image.fromarray(labels).save(work / f"{path.stem}.mask.png")
-            held = convert is outlines and _share(path.stem) < HELD_OUT
+            held = convert is outlines and share_of(path.stem) < HELD_OUT
             rows.append(
                 {
                     "slide": f"{path.stem}.png",
@@ -126,7 +126,8 @@ def prepare(data: Path, work: Path) -> Path:
     return listing
 
 
-def _share(name: str) -> float:
+def share_of(name: str) -> float:
+    """Return a number from 0 to 1 that depends on a name alone."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
 
 

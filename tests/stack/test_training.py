@@ -21,6 +21,19 @@ TINY = {
     "validation_fraction": 0.5,
     "work_mpp": 1,
 }
+NUCLEI = {
+    "classes": CLASSES,
+    "network": "hovernet",
+    "network_options": ["decoder_width=8"],
+    "depth_multiplier": 0.25,
+    "batch_size": 1,
+    "patch_size": 64,
+    "steps": 2,
+    "slow_start_step": 1,
+    "validate_every": 2,
+    "validation_fraction": 0.5,
+    "work_mpp": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +99,21 @@ def test_corrected_layers_train_the_next_model(site, slides):
     training = card(site, results, "mean.zip")["training"]
     assert training["model 1"].startswith("one.zip, share 0.750")
     assert site.leftovers() == []
+
+
+def test_nuclei_are_learnt_from_live_annotations(site, slides):
+    folder_id, _ = slides
+    results = site.folder("nuclei")
+    outputs = {"output_model": "nuclei.zip", "output_model_folder": results}
+    outputs |= {"output_report": "nuclei.html", "output_report_folder": results}
+    site.run("TrainNetwork", inputFolder=folder_id, **NUCLEI, **outputs)
+    assert names(site, results) == ["nuclei.html", "nuclei.zip"]
+    made = card(site, results, "nuclei.zip")
+    assert (made["family"], made["config"]["type_count"]) == ("hovernet", 2)
+    assert [each["name"] for each in made["classes"]] == CLASSES
+    assert "pq" in made["metrics"]
+    page = site.girder.get(f"item/{item(site, results, 'nuclei.html')}/download").decode()
+    assert "HoVer-Net (light) on mobilenet_v2, 2 types" in page
 
 
 def test_a_census_trains_and_writes_nothing(site, slides):
