@@ -37,7 +37,7 @@ _ALL_AS_POLYGON = ["-1", "-1", "-2", "-1", "-2", "-2", "-1", "-2"]
 def bind(
     spec: Spec, request: type[Request], fields: Mapping[str, str], given: Mapping[str, str]
 ) -> Request:
-    """The request that `given` describes; what is not given has the request's default.
+    """Return the request that `given` describes; what is not given has the request's default.
 
     Args:
         spec: the form.
@@ -80,7 +80,7 @@ def bind(
 
 
 def _readable(parameter: Parameter, text: str) -> str:
-    """A text as UTF-8 whatever the locale; one that names a file keeps that file's bytes."""
+    """Return a text as UTF-8 whatever the locale; one that names a file keeps that file's bytes."""
     return text if parameter.kind in _FILE_KINDS else without_surrogates(text)
 
 
@@ -144,7 +144,7 @@ def _is_there(text: str) -> bool:
 def texts_of(
     spec: Spec, fields: Mapping[str, str], settings: Mapping[str, object]
 ) -> dict[str, str]:
-    """The settings of a file as text by parameter, as a command line would give them.
+    """Return the settings of a file as text by parameter, as a command line would give them.
 
     A setting is called as the parameter or as the field of the request.
 
@@ -291,7 +291,7 @@ def _rectangle(text: str, x: float, y: float, width: float, height: float) -> Po
 
 
 def _opened(polygon: list[tuple[float, float]]) -> Points:
-    """The polygon without the corners at its end that only repeat its first."""
+    """Return the polygon without the corners at its end that only repeat its first."""
     end = len(polygon)
     while end > 1 and polygon[end - 1] == polygon[0]:
         end -= 1

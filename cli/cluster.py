@@ -30,7 +30,7 @@ class Place:
 
 
 def with_cluster(request: TrainRequest, environment: Mapping[str, str]) -> TrainRequest:
-    """The request with all workers, where a launcher has started several.
+    """Return the request with all workers, where a launcher has started several.
 
     TF_CONFIG goes before srun, and srun before mpirun. Workers that the request itself names are
     kept; which of them this process is, the launcher knows.
@@ -95,7 +95,7 @@ _MPI_JOB = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")  # the same for all of 
 
 
 def _of_mpi(environment: Mapping[str, str]) -> Place | None:
-    """The processes of mpirun; their hosts are known only where all are on this one."""
+    """Return the processes of mpirun; their hosts are known only where all are on this one."""
     for size_name, rank_name, here_name in _MPI:
         if size_name in environment and rank_name in environment:
             count, index = int(environment[size_name]), int(environment[rank_name])
@@ -107,12 +107,12 @@ def _of_mpi(environment: Mapping[str, str]) -> Place | None:
 
 
 def _first_port(job: str) -> int:
-    """A port for the first worker on a host; jobs that share a host hardly have the same."""
+    """Return a port for the first worker on a host; jobs that share a host hardly have the same."""
     return FIRST_PORT + zlib.crc32(job.encode()) % PORTS
 
 
 def hosts_of(hostlist: str) -> Iterator[str]:
-    """The hosts of a list as SLURM writes it: "node[01-03,07],login" are five.
+    """Yield the hosts of a list as SLURM writes it: "node[01-03,07],login" are five.
 
     Raises:
         ConfigError: it is not such a list.

@@ -39,7 +39,7 @@ class Command(Generic[Request]):
 
 
 def parser_of(command: Command[Request]) -> CommandParser:
-    """The parser of a command's words."""
+    """Return the parser of a command's words."""
     parser = CommandParser(
         prog=f"deeplab {command.name}", description=command.help, allow_abbrev=False
     )

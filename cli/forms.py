@@ -64,17 +64,17 @@ class Spec:
 
 
 def spec_text(name: str) -> str:
-    """The XML of the task `name`."""
+    """Return the XML of the task `name`."""
     return (FOLDER / f"{name}.xml").read_text(encoding="utf-8")
 
 
 def list_text() -> str:
-    """The JSON that tells slicer_cli_web which tasks there are."""
+    """Return the JSON that tells slicer_cli_web which tasks there are."""
     return (FOLDER / "slicer_cli_list.json").read_text(encoding="utf-8")
 
 
 def read_spec(name: str) -> Spec:
-    """The form of the task `name`."""
+    """Return the form of the task `name`."""
     module = CLIModule(stream=io.BytesIO(spec_text(name).encode()))
     return Spec(
         name=name,
@@ -105,7 +105,7 @@ def read_spec(name: str) -> Spec:
 
 
 def _as_text(default: object) -> str | None:
-    """A default as it would stand on the command line."""
+    """Return a default as it would stand on the command line."""
     if default is None:
         return None
     if isinstance(default, bool):

@@ -54,7 +54,7 @@ class Secrets:
                 self._learn(value)
 
     def hide(self, text: str) -> str:
-        """The text without any of them."""
+        """Return the text without any of them."""
         for secret in sorted(self._known, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         text = _IN_ADDRESS.sub(rf"\1{HIDDEN}@", text)
@@ -67,19 +67,19 @@ class Secrets:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a flag or setting of this name, misspelt as it may be, asks for a secret."""
+    """Return whether a flag or setting of this name, misspelt as it may be, asks for a secret."""
     bare = name.lower().replace("-", "").replace("_", "")
     return any(each in bare for each in _NAMES) or bool(get_close_matches(bare, _NAMES, 1, NEAR))
 
 
 def bare_flag(flag: str) -> str:
-    """A flag without the secret that is stuck to it, where it begins as that of one."""
+    """Return a flag without the secret that is stuck to it, where it begins as that of one."""
     begun = _NAME_IN_FLAG.match(flag)
     return begun.group() if begun else flag
 
 
 def is_harmless(word: str) -> bool:
-    """Whether a word without a flag is a file or could be the name of one, or an id."""
+    """Return whether a word without a flag is a file or could be the name of one, or an id."""
     if _is_like_a_token(word):
         return False
     return bool(_LIKE_A_FILE.fullmatch(word) or _GIRDER_ID.fullmatch(word)) or os.path.lexists(word)

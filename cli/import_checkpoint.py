@@ -17,7 +17,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """The whole numbers in a word, which commas may part; none in the word "none"."""
+    """Return the whole numbers in a word, which commas may part; none in the word "none"."""
     if text.lower() in NO_NUMBERS:
         return ()
     try:

@@ -101,7 +101,7 @@ def as_lack(error: BaseException) -> DeeplabError | None:
 
 
 def _full(error: BaseException) -> OutputError | None:
-    """The sentence for an error of a disk that takes no more; None: it is another."""
+    """Return the sentence for an error of a disk that takes no more; None: it is another."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return OutputError(error.filename or "a file", os.strerror(error.errno))
     # TensorFlow tells of a full disk as of full memory.
@@ -110,7 +110,7 @@ def _full(error: BaseException) -> OutputError | None:
 
 
 def _lack(error: BaseException) -> str:
-    """Which of a machine's means an error lacks, as a sentence; "": none."""
+    """Return which of a machine's means an error lacks, as a sentence; "": none."""
     if isinstance(error, DeeplabError):
         return ""
     number = error.errno if isinstance(error, OSError) else None
@@ -199,7 +199,7 @@ def _cgroup_files(*names: str) -> Iterator[tuple[Path, int]]:
 
 
 def _number_in(path: Path) -> int:
-    """The number in a file; 0 where there is none."""
+    """Return the number in a file; 0 where there is none."""
     try:
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):

@@ -24,20 +24,20 @@ class UsageError(DeeplabError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
+class CliAliases:
     """What people type besides the form's own names.
 
     Attributes:
         fields: field of the request by parameter, where they are called differently.
         flags: parameter by further flag that means the same.
-        gone: what to do instead, by flag of the program before this one that has no counterpart.
+        removed: what to do instead, by flag of the program before this one that has no counterpart.
         words: parameters that may also stand without their flags, after those of the form's places.
         more_words: parameter that takes the words left over, as if they stood with commas.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
-    gone: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     more_words: str = ""
 
@@ -46,7 +46,7 @@ class SentenceParser(argparse.ArgumentParser):
     """A parser that raises one sentence, and repeats no value in it that may be a secret."""
 
     def parsed(self, argv: Sequence[str]) -> argparse.Namespace:
-        """What the words give.
+        """Return what the words give.
 
         Raises:
             UsageError: they are not as they must be.
@@ -71,23 +71,23 @@ class TaskParser(SentenceParser):
     and were not given by theirs.
     """
 
-    def __init__(self, spec: Spec, habits: Habits, *, prog: str) -> None:
+    def __init__(self, spec: Spec, aliases: CliAliases, *, prog: str) -> None:
         super().__init__(
             prog=prog,
-            usage=" ".join([prog, *places_of(spec, habits), "[--setting value ...]"]),
+            usage=" ".join([prog, *places_of(spec, aliases), "[--setting value ...]"]),
             description=f"{spec.title}. {spec.help}",
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
-        self._habits, self._taking_value, self._switches = habits, set[str](), set[str]()
-        self._places = places_of(spec, habits)
+        self._aliases, self._taking_value, self._switches = aliases, set[str](), set[str]()
+        self._places = places_of(spec, aliases)
         self.add_argument("--version", action="version", version=f"{spec.name} {spec.version}")
         self.add_argument(
             "--xml", action=_PrintForm, nargs=0, const=spec.name, help="print the form and stop"
         )
         self.add_argument(f"--{CONFIG}", metavar="<file>", help="a TOML file of these settings")
         self._taking_value.add(f"--{CONFIG}")
-        flags = flags_of(spec.parameters, habits)
+        flags = flags_of(spec.parameters, aliases)
         for group in spec.groups:
             section = self.add_argument_group(group.label, _escaped(group.help))
             for parameter in group.parameters:
@@ -103,7 +103,7 @@ class TaskParser(SentenceParser):
                     self._switches.update(flags[parameter.name])
 
     def values(self, argv: Sequence[str]) -> dict[str, str]:
-        """What the command line gives, by parameter.
+        """Return what the command line gives, by parameter.
 
         Raises:
             UsageError: an option is unknown, without counterpart or lacks its value.
@@ -113,11 +113,11 @@ class TaskParser(SentenceParser):
         places = [name for name in self._places if name not in given]
         given |= zip(places, words, strict=False)
         left = words[len(places) :]
-        if left and not self._habits.more_words:
+        if left and not self._aliases.more_words:
             self.error(unknown_words(left, ()))
         if left:
-            before = given.get(self._habits.more_words)
-            given[self._habits.more_words] = ",".join([before, *left] if before else left)
+            before = given.get(self._aliases.more_words)
+            given[self._aliases.more_words] = ",".join([before, *left] if before else left)
         return given
 
     def _sorted(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -131,8 +131,8 @@ class TaskParser(SentenceParser):
             if word == "--":
                 places += words
                 words.clear()
-            elif flag in self._habits.gone:
-                self.error(f"{flag} has no counterpart: {self._habits.gone[flag]}")
+            elif flag in self._aliases.removed:
+                self.error(f"{flag} has no counterpart: {self._aliases.removed[flag]}")
             elif word in self._taking_value:
                 options.append(f"{word}={self._value(word, words)}")
             else:
@@ -140,7 +140,7 @@ class TaskParser(SentenceParser):
         return options, places
 
     def _value(self, flag: str, words: deque[str]) -> str:
-        """The value of an option, taken off the words after it."""
+        """Return the value of an option, taken off the words after it."""
         if flag in self._switches and (not words or words[0].startswith("-")):
             return "true"
         if not words or words[0] in self._taking_value:
@@ -194,14 +194,14 @@ def unknown_words(words: Sequence[str], flags: Iterable[str]) -> str:
     return f"unrecognized arguments: {' '.join(said)}"
 
 
-def places_of(spec: Spec, habits: Habits) -> list[str]:
-    """The parameters that may stand without a flag, in their order."""
+def places_of(spec: Spec, aliases: CliAliases) -> list[str]:
+    """Return the parameters that may stand without a flag, in their order."""
     placed = [parameter for parameter in spec.parameters if parameter.index is not None]
-    return [p.name for p in sorted(placed, key=lambda p: p.index or 0)] + list(habits.words)
+    return [p.name for p in sorted(placed, key=lambda p: p.index or 0)] + list(aliases.words)
 
 
-def flags_of(parameters: Sequence[Parameter], habits: Habits) -> dict[str, list[str]]:
-    """The flags of each parameter: the form's own, then the words people type.
+def flags_of(parameters: Sequence[Parameter], aliases: CliAliases) -> dict[str, list[str]]:
+    """Return the flags of each parameter: the form's own, then the words people type.
 
     A parameter is also called as its field of the request, with hyphens or without, and an output
     that has no place without "output": `--outputAnnotationFile`, `--output-annotation`,
@@ -210,14 +210,14 @@ def flags_of(parameters: Sequence[Parameter], habits: Habits) -> dict[str, list[
     flags = {parameter.name: [f"--{parameter.name}"] for parameter in parameters}
     taken = {"--help", "--xml", "--version", *(flag for own in flags.values() for flag in own)}
     for parameter in parameters:
-        name = habits.fields.get(parameter.name, parameter.name)
+        name = aliases.fields.get(parameter.name, parameter.name)
         words = (
             [name.replace("_", "-"), name] if name != parameter.name else [name.replace("_", "-")]
         )
-        if parameter.index is None and parameter.name not in habits.words:
+        if parameter.index is None and parameter.name not in aliases.words:
             words.append(words[0].removeprefix("output-"))
         further = [f"--{word}" for word in words]
-        further += [flag for flag, own in habits.flags.items() if own == parameter.name]
+        further += [flag for flag, own in aliases.flags.items() if own == parameter.name]
         for flag in further:
             if flag not in taken:
                 taken.add(flag)

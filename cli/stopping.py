@@ -63,7 +63,7 @@ def as_process(work: Callable[[], int]) -> NoReturn:
         _end(_told_to_stop[0], [])
     except SystemExit as done:  # of a parser that was asked for help or the version
         code = done.code if isinstance(done.code, int) else 0
-    _leave(code, folder)
+    _exit_process(code, folder)
 
 
 def obey_signals() -> None:
@@ -150,7 +150,7 @@ def _say(text: str) -> None:
             os.write(2, text.encode(errors="backslashreplace"))
 
 
-def _leave(code: int, folder: Path | None) -> NoReturn:
+def _exit_process(code: int, folder: Path | None) -> NoReturn:
     """End the process, without waiting for threads: one may ask a dead server again and again."""
     try:
         for stream in filter(None, (sys.stdout, sys.stderr)):
@@ -181,7 +181,7 @@ def _keep_streams_open() -> None:
 
 
 def _work_folder() -> Path | None:
-    """A folder for the temporary files of this process, those of its libraries, too."""
+    """Return a folder for the temporary files of this process, those of its libraries, too."""
     try:
         folder = drafts.begin_folder()
     except OSError:  # who needs one says it

@@ -66,7 +66,7 @@ class SafeStream(io.TextIOBase):
         """Leave the stream written to open: it is the process's."""
 
     def isatty(self) -> bool:
-        """Whether a person may be looking."""
+        """Return whether a person may be looking."""
         return self._stream is not None and self._stream.isatty()
 
     def fileno(self) -> int:

@@ -22,7 +22,7 @@ from deeplab_cli.binding import bind, check_is_readable, texts_of
 from deeplab_cli.forms import Spec, read_spec
 from deeplab_cli.hidden import Secrets
 from deeplab_cli.machine import TABLES, Need, as_lack, check_machine, check_place
-from deeplab_cli.parser import CONFIG, Habits, TaskParser
+from deeplab_cli.parser import CONFIG, CliAliases, TaskParser
 from deeplab_cli.stopping import leaves
 from deeplab_cli.streams import speaking
 
@@ -40,7 +40,7 @@ class Task(Generic[Request]):
         name: of the form, and of the task in the image.
         command: the word people type.
         request: what the engine is asked.
-        habits: what people type besides the form's own names, and what the request calls them.
+        aliases: what people type besides the form's own names, and what the request calls them.
         run: the engine; loads it when called; returns the lines to print.
         when_cancelled: what is left then.
         need: what a request takes of the machine.
@@ -49,7 +49,7 @@ class Task(Generic[Request]):
     name: str
     command: str
     request: type[Request]
-    habits: Habits
+    aliases: CliAliases
     run: Callable[[Request, Progress], str]
     when_cancelled: str
     need: Callable[[Request], Need] = field(default=lambda _: TABLES)
@@ -57,7 +57,7 @@ class Task(Generic[Request]):
     @property
     def fields(self) -> Mapping[str, str]:
         """Field of the request by parameter, where they are called differently."""
-        return self.habits.fields
+        return self.aliases.fields
 
 
 def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = None) -> int:
@@ -69,7 +69,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
 
     def work(secrets: Secrets) -> None:
         spec = read_spec(task.name)
-        given = TaskParser(spec, task.habits, prog=prog or task.name).values(argv)
+        given = TaskParser(spec, task.aliases, prog=prog or task.name).values(argv)
         settings = _with_config(spec, task, given)
         secrets.learn(settings)
         request = bind(spec, task.request, task.fields, settings)
@@ -113,7 +113,7 @@ def _run_and_report(work: Callable[[], None]) -> int:
 
 
 def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> dict[str, str]:
-    """What is given, over what the file named on the command line says."""
+    """Return what is given, over what the file named on the command line says."""
     if CONFIG not in given:
         return dict(given)
     names = {parameter.name for parameter in spec.parameters}
@@ -153,7 +153,7 @@ class _OnALog(logging.Formatter):
 
 
 def harmless(text: str) -> str:
-    """Lines of text with control characters as their numbers: a name may hold such."""
+    """Return lines of text with control characters as their numbers: a name may hold such."""
     return "\n".join(map(shown_name, text.split("\n")))
 
 

@@ -160,7 +160,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A name that comes from elsewhere as one that a file can have on any system.
+    """Return a name that comes from elsewhere as one that a file can have on any system.
 
     Letters of all languages, blanks, commas and emoji stay; what leads to another folder, is not
     printed or is refused by some system becomes `_`.

@@ -71,12 +71,12 @@ class LabelTable(MapPlace):
     rows: tuple[LabelRow, ...]
 
     def text(self) -> str:
-        """The table as JSON in ASCII, which is what a TIFF's description may hold."""
+        """Return the table as JSON in ASCII, which is what a TIFF's description may hold."""
         return _text("labels", self)
 
     @staticmethod
     def parse(text: str) -> LabelTable | None:
-        """The table that `text` made; None where it is anything else."""
+        """Return the table that `text` made; None where it is anything else."""
         return _parse(
             text, "labels", lambda rows, size: LabelTable(rows=tuple(map(_row, rows)), **size)
         )
@@ -234,7 +234,7 @@ def _instance_row(given: Any) -> InstanceRow:  # noqa: ANN401  # parsed JSON
 
 
 def _look(name: Any, colour: Any, description: Any) -> tuple[str, tuple[int, int, int], str]:  # noqa: ANN401  # parsed JSON
-    """The words and colour of a row; a name that is blank is ""."""
+    """Return the words and colour of a row; a name that is blank is ""."""
     red, green, blue = (int(part) for part in colour)
     if not (min(red, green, blue) >= 0 and max(red, green, blue) <= 255):
         raise ValueError("no such colour")

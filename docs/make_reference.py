@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from deeplab_cli.forms import Group, Parameter, read_spec, spec_text
 from deeplab_cli.main import TASKS
-from deeplab_cli.parser import Habits, flags_of, places_of
+from deeplab_cli.parser import CliAliases, flags_of, places_of
 
 PAGE = Path(__file__).parent / "reference" / "tasks.md"
 HEAD = """\
@@ -33,12 +33,12 @@ def reference() -> str:
     parts = [HEAD]
     for task in TASKS:
         spec = read_spec(task.name)
-        flags, places = flags_of(spec.parameters, task.habits), places_of(spec, task.habits)
+        flags, places = flags_of(spec.parameters, task.aliases), places_of(spec, task.aliases)
         bounds = dict(_bounds(task.name))
         parts.append(f"## {task.name}: `deeplab {task.command}`\n\n{spec.help}\n")
         parts.append(_usage(task.command, places))
         parts += [_table(group, flags, places, bounds) for group in spec.groups]
-        parts += [_gone(task.habits)] if task.habits.gone else []
+        parts += [_gone(task.aliases)] if task.aliases.removed else []
     return "\n".join(parts)
 
 
@@ -80,7 +80,7 @@ def _row(parameter: Parameter, flags: list[str], places: list[str], bounds: dict
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _gone(habits: Habits) -> str:
+def _gone(aliases: CliAliases) -> str:
     lines = [
         "### Without counterpart",
         "",
@@ -89,7 +89,7 @@ def _gone(habits: Habits) -> str:
         "| flag | instead |",
         "|---|---|",
     ]
-    lines += [f"| `{flag}` | {instead} |" for flag, instead in sorted(habits.gone.items())]
+    lines += [f"| `{flag}` | {instead} |" for flag, instead in sorted(aliases.removed.items())]
     return "\n".join([*lines, ""])
 
 

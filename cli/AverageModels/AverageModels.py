@@ -8,7 +8,7 @@ from deeplab.config.progress import Progress
 from deeplab.config.requests import AverageRequest
 from deeplab.native_log import remarks_left_out
 from deeplab_cli.machine import NETWORK
-from deeplab_cli.parser import Habits
+from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
 from deeplab_cli.task import Task, run_task
 
@@ -26,7 +26,7 @@ TASK = Task(
     name="AverageModels",
     command="average",
     request=AverageRequest,
-    habits=Habits(
+    aliases=CliAliases(
         fields={
             "inputFolder": "source",
             "girderApiUrl": "api_url",

@@ -6,7 +6,7 @@ import sys
 
 from deeplab.config.convert_request import ConvertRequest
 from deeplab.config.progress import Progress
-from deeplab_cli.parser import Habits
+from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
 from deeplab_cli.task import Task, run_task
 
@@ -23,7 +23,7 @@ TASK = Task(
     name="ConvertAnnotations",
     command="convert",
     request=ConvertRequest,
-    habits=Habits(
+    aliases=CliAliases(
         fields={"inputAnnotationFile": "source", "outputFile": "output"},
         flags={"--from": "source_format", "--to": "output_format"},
         # Girder would put what a task uploads on the input that has a place.

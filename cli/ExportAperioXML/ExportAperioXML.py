@@ -6,7 +6,7 @@ import sys
 
 from deeplab.config.export_annotations_request import ExportAnnotationsRequest
 from deeplab.config.progress import Progress
-from deeplab_cli.parser import Habits
+from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
 from deeplab_cli.task import Task, run_task
 
@@ -23,7 +23,7 @@ TASK = Task(
     name="ExportAperioXML",
     command="export-annotations",
     request=ExportAnnotationsRequest,
-    habits=Habits(
+    aliases=CliAliases(
         fields={
             "inputFolder": "source",
             "outputFile": "output",

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from deeplab.config.features_request import FeaturesRequest
 from deeplab.config.progress import Progress
 from deeplab.errors import DeviceError
-from deeplab_cli.parser import Habits
+from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
 from deeplab_cli.task import Task, run_task
 
@@ -27,7 +27,7 @@ TASK = Task(
     name="ExtractFeaturesFromAnnotations",
     command="features",
     request=FeaturesRequest,
-    habits=Habits(
+    aliases=CliAliases(
         fields={
             "inputImageFile": "source",
             "inputFolder": "folder",

@@ -6,7 +6,7 @@ import sys
 
 from deeplab.config.ingest_request import IngestRequest
 from deeplab.config.progress import Progress
-from deeplab_cli.parser import Habits
+from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
 from deeplab_cli.task import Task, run_task
 
@@ -23,7 +23,7 @@ TASK = Task(
     name="IngestAperioXML",
     command="ingest",
     request=IngestRequest,
-    habits=Habits(
+    aliases=CliAliases(
         fields={
             "inputFolder": "source",
             "girderApiUrl": "api_url",

@@ -7,7 +7,7 @@ import sys
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
 from deeplab_cli.machine import NETWORK
-from deeplab_cli.parser import Habits
+from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
 from deeplab_cli.task import Task, run_task
 
@@ -23,7 +23,7 @@ def run(request: SegmentRequest, progress: Progress) -> str:
 # Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that
 # REST calls of its users go on working; the further flags are those of its scripts, and of
 # HoVer-Net's `run_infer.py`.
-HABITS = Habits(
+ALIASES = CliAliases(
     fields={
         "inputImageFile": "slide",
         "inputModelFile": "model",
@@ -43,7 +43,7 @@ HABITS = Habits(
         "--vis_crop_size": "patch_size",
         "--vis_remove_border": "remove_border",
     },
-    gone={
+    removed={
         "--dataset_dir": "name the folder of the slides, or a list of them, as the first word",
         "--cache_path": "nothing is kept between runs; leave it away",
         "--heatmap_stride": "give --heatmap_um, the side of a heatmap cell in um",
@@ -68,7 +68,7 @@ TASK = Task(
     name="SegmentWSI",
     command="segment",
     request=SegmentRequest,
-    habits=HABITS,
+    aliases=ALIASES,
     run=run,
     when_cancelled="nothing was written",
     need=lambda _: NETWORK,

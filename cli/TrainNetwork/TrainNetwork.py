@@ -10,7 +10,7 @@ from deeplab.config.train_request import TrainRequest
 from deeplab.native_log import remarks_left_out
 from deeplab_cli.cluster import with_cluster
 from deeplab_cli.machine import NETWORK, TABLES
-from deeplab_cli.parser import Habits
+from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
 from deeplab_cli.task import Task, run_task
 
@@ -31,7 +31,7 @@ def run(request: TrainRequest, progress: Progress) -> str:
 
 # Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that
 # REST calls of its users go on working; the further flags are those of its scripts.
-HABITS = Habits(
+ALIASES = CliAliases(
     # Girder takes it for a failure when an output that has a place is not written, as in a census.
     words=("output_model",),
     fields={
@@ -56,7 +56,7 @@ HABITS = Habits(
         "--train_logdir": "work_folder",
         "--training_number_of_steps": "steps",
     },
-    gone={
+    removed={
         "--augment_prob": "give --augment, how strongly every patch is changed, from 0 to 1",
         "--decoder_output_stride": "the decoder works at 4, a quarter of the side; leave it away",
         "--num_replicas": "give --workers, the host:port of every machine",
@@ -67,7 +67,7 @@ TASK = Task(
     name="TrainNetwork",
     command="train",
     request=TrainRequest,
-    habits=HABITS,
+    aliases=ALIASES,
     run=run,
     when_cancelled="the model was not written; checkpoints so far are in the work folder",
     need=lambda request: TABLES if request.dry_run else NETWORK,

@@ -114,7 +114,7 @@ class _Head:
 
 
 def _read_heads(path: Path) -> tuple[str, list[_Head]]:
-    """The text of the scale, and of each layer all but the shapes."""
+    """Return the text of the scale, and of each layer all but the shapes."""
     scale = ""
     heads: list[_Head] = []
     number = owner = 0
@@ -239,7 +239,7 @@ def _vertices(region: Any, number: int, head: _Head, path: Path) -> Vertices:  #
 
 
 def _area(region: Any, vertices: Vertices) -> shapely.Polygon | None:  # noqa: ANN401  lxml
-    """What a region encloses, where it is of a type that does."""
+    """Return what a region encloses, where it is of a type that does."""
     outline = AREAS.get(_kind(region))
     return outline(vertices) if outline and len(vertices) >= 2 else None
 
@@ -249,14 +249,14 @@ def _polygon(vertices: Vertices) -> shapely.Polygon | None:
 
 
 def _rectangle(vertices: Vertices) -> shapely.Polygon | None:
-    """A rectangle may be given by two opposite corners."""
+    """Return a rectangle may be given by two opposite corners."""
     if len(vertices) > 2:
         return _polygon(vertices)
     return shapely.box(*vertices.min(axis=0), *vertices.max(axis=0))
 
 
 def _ellipse(vertices: Vertices) -> shapely.Polygon | None:
-    """An ellipse is given by corners of its bounds, or drawn with many vertices."""
+    """Return an ellipse is given by corners of its bounds, or drawn with many vertices."""
     if len(vertices) > 4:
         return _polygon(vertices)
     radius = np.ptp(vertices, axis=0) / 2
@@ -271,7 +271,7 @@ AREAS: Mapping[str, Callable[[Vertices], shapely.Polygon | None]] = {
 
 
 def _properties(region: Any, headers: Mapping[str, str]) -> dict[str, Property]:  # noqa: ANN401  lxml
-    """A region's text, and its attributes, called by name or by the number of a header."""
+    """Return a region's text, and its attributes, called by name or by the number of a header."""
     found: dict[str, Property] = {}
     for element in region.iterfind("Attributes/Attribute"):
         name, value = element.get("Name", ""), element.get("Value", "")
@@ -284,7 +284,7 @@ def _properties(region: Any, headers: Mapping[str, str]) -> dict[str, Property]:
 
 
 def _value(text: str) -> Property:
-    """The number that is written so, else the text."""
+    """Return the number that is written so, else the text."""
     for kind in (int, float):
         try:
             value: int | float = kind(text)
@@ -314,7 +314,7 @@ def _scale(text: str) -> tuple[Mpp | None, tuple[str, ...]]:
 
 
 def _layer_lines(layer: Layer, place: int, mpp: Mpp | None) -> Iterator[str]:
-    """The lines of one `Annotation` element."""
+    """Yield the lines of one `Annotation` element."""
     yield tag("Annotation", _annotation_fields(layer, place)) + "\n<Attributes>"
     yield tag("Attribute", {"Name": layer.name, "Id": "0", "Value": ""}, end="/>")
     if layer.description:
@@ -368,7 +368,7 @@ class _Region:
 
 
 def _regions(layer: Layer) -> Iterator[_Region]:
-    """The regions that stand for a layer's shapes, each before its holes, and marks."""
+    """Yield the regions that stand for a layer's shapes, each before its holes, and marks."""
     number = 1
     for shape in layer.shapes:
         for part in map(round_corners, shape.parts):
@@ -384,7 +384,7 @@ def _regions(layer: Layer) -> Iterator[_Region]:
 def _region_lines(
     region: _Region, number: int, headers: Mapping[str, str], mpp: Mpp | None
 ) -> Iterator[str]:
-    """The lines of one `Region` element."""
+    """Yield the lines of one `Region` element."""
     corners = shapely.get_coordinates(region.geometry)
     yield tag("Region", _region_fields(region, corners, number, mpp))
     own = {name: value for name, value in region.properties.items() if name != TEXT}

@@ -113,7 +113,7 @@ def _annotations(path: Path) -> Iterator[Any]:
 
 
 def _read_groups(path: Path) -> dict[str, _Group]:
-    """The groups that are listed, those that are only used, and what is cut out of them."""
+    """Return the groups that are listed, those that are only used, and what is cut out of them."""
     used: dict[str, _Group] = {}
     groups: dict[str, _Group] = {}
     for event, element in elements(path, TAGS):
@@ -211,7 +211,7 @@ def _take(found: _Found, name: str, exclusions: Exclusions, gatherer: LayerGathe
 
 
 def _corners(annotation: Any, number: int, path: Path) -> Points:  # noqa: ANN401  lxml
-    """The coordinates of an annotation in their order, which may not be that of the file."""
+    """Return the coordinates of an annotation in their order, which may not be that of the file."""
     corners = points((X(annotation), Y(annotation)), f"annotation {number}", path)
     try:
         order = np.array([float(text) for text in ORDER(annotation)])
@@ -228,7 +228,7 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401  lxml has no types
 
 
 def _area(annotation: Any, corners: Points) -> shapely.Polygon | None:  # noqa: ANN401  lxml
-    """What an annotation encloses, where it is of a type that does."""
+    """Return what an annotation encloses, where it is of a type that does."""
     outline = AREAS.get(_kind(annotation))
     outlined = outline(corners) if outline else corners[:0]
     return shapely.Polygon(outlined) if len(outlined) >= 3 else None
@@ -239,7 +239,7 @@ def _polygon(corners: Points) -> Points:
 
 
 def _rectangle(corners: Points) -> Points:
-    """A rectangle may be given by two opposite corners."""
+    """Return a rectangle may be given by two opposite corners."""
     if len(corners) != 2:
         return corners
     (left, top), (right, bottom) = corners
@@ -247,7 +247,7 @@ def _rectangle(corners: Points) -> Points:
 
 
 def _spline(corners: Points) -> Points:
-    """A closed curve through all points, each piece a cubic of Catmull and Rom (1974)."""
+    """Return a closed curve through all points, each piece a cubic of Catmull and Rom (1974)."""
     if len(corners) < 3:
         return corners
     before, here, there, after = (
@@ -303,7 +303,7 @@ class _Drawing:
 
 
 def _drawings(layer: Layer, hole_group: str, numbers: Iterator[int]) -> Iterator[_Drawing]:
-    """The annotations that stand for a layer's shapes, each before its holes, and marks."""
+    """Yield the annotations that stand for a layer's shapes, each before its holes, and marks."""
     group = _called(layer)
     for shape in layer.shapes:
         for part in map(round_corners, shape.parts):

@@ -112,7 +112,7 @@ def write_coco(path: Path, annotations: Annotations, writing: Writing = Writing(
 
 
 def _image(path: Path, reading: Reading, gatherer: LayerGatherer) -> Json:
-    """The picture that is read; {} where the file lists none."""
+    """Return the picture that is read; {} where the file lists none."""
     pictures = list(_pictures(path))
     names, images = [name for name, _ in pictures], [image for _, image in pictures]
     wanted = reading.image or reading.slide
@@ -186,7 +186,7 @@ def _is_byte(value: object) -> bool:
 
 
 def _polygons(found: Json, where: str, path: Path) -> list[shapely.Polygon]:
-    """The outlines of an object, whichever way they are given."""
+    """Return the outlines of an object, whichever way they are given."""
     segmentation = found.get("segmentation")
     if isinstance(segmentation, dict):
         return _of_runs(segmentation, where, path)
@@ -248,7 +248,7 @@ def _properties(found: Json) -> Mapping[str, Property]:
 
 
 def _categories(annotations: Annotations) -> dict[str, Json]:
-    """A category for each name, the one of the first layer that has it."""
+    """Return a category for each name, the one of the first layer that has it."""
     found: dict[str, Json] = {}
     for layer in annotations.layers:
         category = {

@@ -36,7 +36,7 @@ class Converted:
     lost: tuple[Trait, ...]
 
     def summary(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines for a person."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _writing(request: ConvertRequest) -> Writing:
 
 
 def _formats(request: ConvertRequest) -> tuple[Format | None, Format]:
-    """The format to read, where somebody said it, and the one to write."""
+    """Return the format to read, where somebody said it, and the one to write."""
     read, written = request.source_format, request.output_format
     output = format_to_write(request.output) if written == AUTO else named(written)
     return (None if read == AUTO else named(read)), output

@@ -76,7 +76,7 @@ class _Turns:
 
 
 def _find_turns(padded: Values) -> _Turns:
-    """The turns at all vertices between the pixels of `padded`."""
+    """Return the turns at all vertices between the pixels of `padded`."""
     across = padded[:, 1:] != padded[:, :-1]
     along = padded[1:] != padded[:-1]
     mixed = (across[1:] | across[:-1]) & (along[:, 1:] | along[:, :-1])
@@ -101,7 +101,7 @@ def _find_turns(padded: Values) -> _Turns:
 
 
 def _ports(padded: Values, *, open_right: bool, open_bottom: bool) -> list[Ports]:
-    """The ports by which paths enter and leave the tile."""
+    """Return the ports by which paths enter and leave the tile."""
     height, width = padded.shape[0] - 1, padded.shape[1] - 1
     sides = [(padded[:-1, 0], padded[1:, 0], 0, True), (padded[0, :-1], padded[0, 1:], 0, False)]
     if open_right:
@@ -203,7 +203,7 @@ def _walk(
 
 
 def find_outlines(padded: Values, *, open_right: bool, open_bottom: bool) -> Outlines:
-    """The outlines of all labels but 0 inside a tile.
+    """Return the outlines of all labels but 0 inside a tile.
 
     Args:
         padded: the tile's labels, or numbers of its objects, with one row above and one column left

@@ -63,7 +63,7 @@ class EdgeBands:
         return out
 
     def _band(self, y_level0: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The bands of some heights; the first and the last reach beyond the slide."""
+        """Return the bands of some heights; the first and the last reach beyond the slide."""
         return np.clip(y_level0 // self._rows, 0, self._last).astype(np.int64)
 
     def _path(self, band: int) -> Path:
@@ -85,7 +85,7 @@ class EdgeBands:
             raise OutputError(self._folder, error.strerror or str(error)) from error
 
     def _layers(self, band: int) -> list[DrawnLayer]:
-        """The layers of a band; those used last stay in memory."""
+        """Return the layers of a band; those used last stay in memory."""
         if self._held[0] != band:
             path = self._path(band)
             found = np.fromfile(path, EDGE) if path.exists() else np.zeros(0, EDGE)
@@ -94,7 +94,7 @@ class EdgeBands:
 
 
 def _chunks(shapes: Collection[Shape], value: int) -> Iterator[EdgeRows]:
-    """The edges of a layer, of some thousand shapes at a time."""
+    """Yield the edges of a layer, of some thousand shapes at a time."""
     left = iter(shapes)
     before = 0
     while polygons := [shape.polygon for shape in islice(left, AT_ONCE)]:
@@ -123,7 +123,7 @@ def _layer(rows: EdgeRows) -> DrawnLayer:
 
 
 def _runs(keys: NDArray[np.int64]) -> Iterator[slice]:
-    """Where equal keys stand side by side."""
+    """Yield where equal keys stand side by side."""
     ends = np.append(np.flatnonzero(np.diff(keys)) + 1, len(keys))
     start = 0
     for end in ends.tolist() if len(keys) else ():

@@ -133,7 +133,7 @@ class Format:
         return bool(self.json_keys or self.xml_root)
 
     def has_suffix(self, suffix: str) -> bool:
-        """Whether files of a suffix, in small letters, may be read as it."""
+        """Return whether files of a suffix, in small letters, may be read as it."""
         return suffix in (*self.suffixes, *self.read_only)
 
     def is_named(self, path: Path) -> bool:
@@ -142,7 +142,7 @@ class Format:
 
 
 def lost(annotations: Annotations, format_: Format) -> list[Trait]:
-    """What `annotations` have and a file of this format cannot carry."""
+    """Return what `annotations` have and a file of this format cannot carry."""
     layers = annotations.layers
     # Asked for those only that would be lost: shapes may lie on a disk, and be a million.
     has: dict[Trait, Callable[[], bool]] = {

@@ -32,7 +32,7 @@ INSTANCES = "instances"
 
 
 def _plain(write: Callable[[Path, Annotations], None]) -> Callable[..., None]:
-    """A writer that needs to know nothing but the annotations."""
+    """Return a writer that needs to know nothing but the annotations."""
 
     def written(path: Path, annotations: Annotations, _writing: Writing) -> None:
         write(path, annotations)
@@ -146,7 +146,7 @@ READ_SUFFIXES: tuple[str, ...] = tuple(
 
 
 def named(name: str) -> Format:
-    """The format that people call so.
+    """Return the format that people call so.
 
     Raises:
         ConfigError: there is none.
@@ -158,7 +158,7 @@ def named(name: str) -> Format:
 
 
 def format_to_write(path: Path) -> Format:
-    """The usual format of files of this suffix.
+    """Return the usual format of files of this suffix.
 
     Raises:
         AnnotationError: there is none.
@@ -176,7 +176,7 @@ def format_to_write(path: Path) -> Format:
 
 
 def format_of_result(name: str, path: Path | None, *others: str) -> Format:
-    """The format of a result of a task, by its suffix; HistomicsUI's where it has none.
+    """Return the format of a result of a task, by its suffix; HistomicsUI's where it has none.
 
     Args:
         name: of the setting, for sentences.
@@ -196,7 +196,7 @@ def format_of_result(name: str, path: Path | None, *others: str) -> Format:
 
 
 def format_of(path: Path) -> Format:
-    """The format a file is of, by its suffix and, where several have it, by its content.
+    """Return the format a file is of, by its suffix and, where several have it, by its content.
 
     Raises:
         AnnotationError: the file is missing, empty, damaged or of no format that is known.

@@ -36,7 +36,7 @@ CURVE_ERROR = 0.25  # level-0 pixels between an ellipse and the polygon that sta
 
 
 def check_is_file(path: Path) -> int:
-    """The bytes of a file that a user gave.
+    """Return the bytes of a file that a user gave.
 
     Raises:
         AnnotationError: it is missing, empty or a folder.
@@ -55,7 +55,7 @@ def check_is_file(path: Path) -> int:
 
 
 def number(value: object, what: str, source: str | Path) -> float:
-    """A finite number that can be a place or size on a slide, level-0 pixels.
+    """Return a finite number that can be a place or size on a slide, level-0 pixels.
 
     Raises:
         AnnotationError: it is not.
@@ -110,7 +110,7 @@ def browser_colour(value: object) -> Rgb | None:
 def ellipse(
     x: float, y: float, radius_x: float, radius_y: float, rotation: float = 0.0
 ) -> shapely.Polygon:
-    """An ellipse as a polygon.
+    """Return an ellipse as a polygon.
 
     Args:
         x: of the centre, like all lengths here in level-0 pixels.
@@ -130,7 +130,7 @@ def ellipse(
 def rectangle(
     x: float, y: float, width: float, height: float, rotation: float = 0.0
 ) -> shapely.Polygon:
-    """A rectangle round the centre (x, y), turned like an ellipse."""
+    """Return a rectangle round the centre (x, y), turned like an ellipse."""
     corner = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     return turned(corner * (width / 2, height / 2), x, y, rotation)
 
@@ -253,7 +253,7 @@ class LayerGatherer:
     def annotations(
         self, attributes: Mapping[str, object] | None = None, mpp: Mpp | None = None
     ) -> Annotations:
-        """All layers; what was mended or left out is counted in the remarks and the log.
+        """Return all layers; what was mended or left out is counted in the remarks and the log.
 
         Raises:
             AnnotationError: there is something, and none of it can be used.
@@ -295,7 +295,7 @@ class LayerGatherer:
 
 
 def shown(value: object) -> str:
-    """A value in a few characters, whatever its size."""
+    """Return a value in a few characters, whatever its size."""
     if value == {}:
         return "NaN or infinite"  # which stands for that
     if isinstance(value, list):

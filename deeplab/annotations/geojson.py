@@ -178,7 +178,7 @@ def _points(geometry: shapely.Geometry) -> list[list[float]]:
 def _parts(
     geometry: object, gatherer: LayerGatherer, where: str, source: str | Path
 ) -> Iterator[Part]:
-    """The polygons, points and lines of a geometry; what is none of these is counted."""
+    """Yield the polygons, points and lines of a geometry; what is none of these is counted."""
     if geometry is None:  # RFC 7946, section 3.2: a feature that is nowhere
         gatherer.skip("feature without a place")
         return

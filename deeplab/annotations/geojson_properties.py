@@ -52,14 +52,14 @@ class PropertyReader:
     _lost: Counter[str] = field(default_factory=Counter)
 
     def read(self, properties: Json) -> Meaning:
-        """The class, colour, numbers and words of a feature."""
+        """Return the class, colour, numbers and words of a feature."""
         key, name = self._class_of(properties)
         self._taken[key] += 1
         given = properties.get(key) if key else None
         return Meaning(name, _colour(given, properties), dict(self._words(properties, taken=key)))
 
     def remarks(self) -> Iterator[str]:
-        """What was taken for the class where it is not plain, and what was left out."""
+        """Yield what was taken for the class where it is not plain, and what was left out."""
         for key, count in sorted(self._taken.items()):
             if not key:
                 looked = ", ".join(CLASS_KEYS[:2]) + f", ... {CLASS_KEYS[-1]}"
@@ -75,7 +75,7 @@ class PropertyReader:
             yield f"properties that are neither numbers nor words were left out: {names}{more}"
 
     def _class_of(self, properties: Json) -> tuple[str, str]:
-        """The property that has the class, and the class; without one, "" and UNNAMED."""
+        """Return the property that has the class, and the class; without one, "" and UNNAMED."""
         by_fold: dict[str, str] = {}
         for each in properties:
             by_fold.setdefault(_folded(each), each)
@@ -86,7 +86,7 @@ class PropertyReader:
         return "", UNNAMED
 
     def _name(self, value: object, fold: str) -> str:
-        """The class that a value names; "": none."""
+        """Return the class that a value names; "": none."""
         if isinstance(value, dict):
             names = value.get("names")
             joined = ": ".join(map(str, names)) if isinstance(names, list) else ""

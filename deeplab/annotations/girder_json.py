@@ -135,7 +135,7 @@ def _parsed(documents: object, gatherer: LayerGatherer) -> Iterator[tuple[Json, 
 
 
 def _annotation(entry: object) -> Json | None:
-    """The annotation in an entry of a list; None where there is none."""
+    """Return the annotation in an entry of a list; None where there is none."""
     annotation = entry.get("annotation", entry) if isinstance(entry, dict) else entry
     if not isinstance(annotation, dict) or not isinstance(annotation.get("elements"), list):
         return None
@@ -163,7 +163,7 @@ class _Head:
 
 
 def _heads(path: Path, gatherer: LayerGatherer) -> list[_Head]:
-    """The annotations of a file, one or a list."""
+    """Return the annotations of a file, one or a list."""
     heads: list[_Head] = []
     number_ = 0
     stream = events(path)
@@ -229,7 +229,7 @@ def _write_layer(file: TextIO, layer: Layer, attributes: Mapping[str, object], p
 
 
 def _elements(layer: Layer, path: Path) -> Iterator[str]:
-    """The JSON of each shape and mark, those of one form together."""
+    """Yield the JSON of each shape and mark, those of one form together."""
     red, green, blue = layer.colour
     style = {
         "lineColor": _rgb(layer.colour),
@@ -268,7 +268,7 @@ class _Form:
 
 
 def _pieces(layer: Layer) -> Iterator[tuple[shapely.Polygon, Shape]]:
-    """The polygons of all shapes, each an element: a polyline is one outline."""
+    """Return the polygons of all shapes, each an element: a polyline is one outline."""
     return ((part, shape) for shape in layer.shapes for part in shape.parts)
 
 
@@ -284,7 +284,7 @@ def _mark(mark: Mark) -> Json:
 
 
 def _points(ring: shapely.LinearRing, path: Path) -> str:
-    """The corners of a ring as JSON [[x, y, 0], ...], the first not repeated."""
+    """Return the corners of a ring as JSON [[x, y, 0], ...], the first not repeated."""
     corners = shapely.get_coordinates(ring)[:-1]
     if len(corners) < 3 or not np.isfinite(corners).all():
         raise AnnotationError(path, "an outline has too few points or one that is not a number")
@@ -340,7 +340,7 @@ def _take(
 def _marked(
     element: Json, where: str, source: str | Path
 ) -> shapely.Point | shapely.LineString | None:
-    """The point or line that an element marks; None where it marks none."""
+    """Return the point or line that an element marks; None where it marks none."""
     kind = element.get("type")
     if kind == "point":
         (place,) = coordinates([element.get("center")], f"the centre of {where}", source)
@@ -356,7 +356,7 @@ def _rgb(colour: Rgb) -> str:
 
 
 def _polygon(element: Json, where: str, source: str | Path) -> shapely.Polygon | None:
-    """The area that an element encloses; None where its type encloses none."""
+    """Return the area that an element encloses; None where its type encloses none."""
     kind = element.get("type")
     if kind == "polyline":
         points = coordinates(element.get("points"), where, source)

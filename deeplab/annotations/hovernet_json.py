@@ -105,7 +105,7 @@ def write_hovernet_json(
 
 
 def _nuclei(path: Path) -> Iterator[tuple[str, Any]]:
-    """The nuclei and their keys, one by one."""
+    """Return the nuclei and their keys, one by one."""
     if next(events(path))[1] != "start_map":
         raise AnnotationError(path, "is not a JSON object, so it holds no nuclei of HoVer-Net")
     newer = pairs(path, "nuc")
@@ -117,7 +117,7 @@ def _nuclei(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _types(path: Path, reading: Reading, gatherer: LayerGatherer) -> Types:
-    """Names and colours of the types that are known beforehand."""
+    """Return names and colours of the types that are known beforehand."""
     if reading.classes:
         return named_types(reading.classes)
     found = next(values(path, "type_info"), None)

@@ -210,7 +210,7 @@ class _Layers:
 
 
 def _types_file(path: Path) -> Path | None:
-    """The picture of types beside one of objects."""
+    """Return the picture of types beside one of objects."""
     stem = path.stem[: -len(NAMED)] if path.stem.lower().endswith(NAMED) else path.stem
     there = (path.with_name(stem + TYPES + suffix) for suffix in SUFFIXES)
     return next((each for each in there if each.is_file()), None)
@@ -219,7 +219,7 @@ def _types_file(path: Path) -> Path | None:
 def _load_types(
     path: Path, size: WorkBox, reading: Reading, gatherer: LayerGatherer
 ) -> tuple[Types, TypeNames]:
-    """The type of each pixel, uint8 (height, width), and what types are called."""
+    """Return the type of each pixel, uint8 (height, width), and what types are called."""
     with open_mask(path) as picture:
         if picture.size != size:
             raise AnnotationError(

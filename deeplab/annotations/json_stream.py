@@ -48,7 +48,7 @@ class Bytes(Protocol):
     """What a parser reads from."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes; none at the end."""
+        """Return the next bytes; none at the end."""
 
 
 class _NotJsonError(AnnotationError):
@@ -59,7 +59,7 @@ Event = tuple[str, str, Any]  # prefix, event and value, as ijson has them
 
 
 def values(path: Path, prefix: str) -> Iterator[Any]:
-    """The values under a prefix, as in `features.item`, one by one; numbers as int or float.
+    """Yield the values under a prefix, as in `features.item`, one by one; numbers as int or float.
 
     What stands for a number and is none, as NaN, is an empty object.
 
@@ -70,7 +70,7 @@ def values(path: Path, prefix: str) -> Iterator[Any]:
 
 
 def pairs(path: Path, prefix: str) -> Iterator[tuple[str, Any]]:
-    """The keys of an object under a prefix and their values, one by one.
+    """Yield the keys of an object under a prefix and their values, one by one.
 
     Raises:
         AnnotationError: the file is missing or empty, or is not JSON.
@@ -79,7 +79,7 @@ def pairs(path: Path, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def events(path: Path) -> Iterator[Event]:
-    """What a parser meets, in order.
+    """Yield what a parser meets, in order.
 
     Raises:
         AnnotationError: the file is missing or empty, or is not JSON.
@@ -88,7 +88,7 @@ def events(path: Path) -> Iterator[Event]:
 
 
 def _parsed(path: Path, parse: Callable[[Bytes], Iterator[Any]]) -> Iterator[Any]:
-    """What a parser makes of a file; where it stops, from there on of the mended text."""
+    """Yield what a parser makes of a file; where it stops, from there on of the mended text."""
     done = 0
     try:
         with _opened(path) as file:
@@ -105,7 +105,7 @@ def _parsed(path: Path, parse: Callable[[Bytes], Iterator[Any]]) -> Iterator[Any
 
 
 def keys(path: Path) -> Iterator[str]:
-    """The keys of a document, or of the first entry of its list.
+    """Yield the keys of a document, or of the first entry of its list.
 
     Raises:
         AnnotationError: the file is missing or empty, or is not JSON.
@@ -133,7 +133,7 @@ class _Bounded:
         self._unread = b""  # a backslash whose partner is still to come
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes.
+        """Return the next bytes.
 
         Raises:
             AnnotationError: they open more than may be, or a text has no end.
@@ -170,7 +170,7 @@ class _Mended:
         self._held = b""  # a word or a backslash whose end is still to come
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; none at the end of the file.
+        """Return the next bytes; none at the end of the file.
 
         Raises:
             AnnotationError: a number has no end.
@@ -238,7 +238,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _sentence(error: Exception) -> str:
-    """What is wrong, without the drawing of the place in the text that the parser adds."""
+    """Return what is wrong, without the drawing of the place in the text that the parser adds."""
     told = error.args[0] if error.args else ""
     text = told.decode("ascii", "replace") if isinstance(told, bytes) else str(told)
     problem = text.partition(chr(10))[0]

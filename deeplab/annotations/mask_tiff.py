@@ -52,7 +52,7 @@ class MaskTiff:
         return WorkBox(0, 0, int(self.page.imagewidth), int(self.page.imagelength))
 
     def mpp(self) -> Mpp | None:
-        """The um per pixel that its resolution tells, if it tells any."""
+        """Return the um per pixel that its resolution tells, if it tells any."""
         try:
             unit = UM_PER_UNIT.get(int(self.page.resolutionunit))
             x, y = self.page.resolution
@@ -225,14 +225,14 @@ class _Grid:
                 yield WorkBox(x, y, width, height).intersection(self.size)
 
     def segments(self, box: WorkBox) -> Iterator[int]:
-        """The numbers of the tiles or strips of a piece."""
+        """Yield the numbers of the tiles or strips of a piece."""
         for row in range(box.y // self.height, math.ceil(box.bottom / self.height)):
             for column in range(box.x // self.width, math.ceil(box.right / self.width)):
                 yield row * self.columns + column
 
 
 def _mapped(path: Path, page: tifffile.TiffPage) -> Pixels:
-    """The pixels in the file, paged in by the system as they are looked at."""
+    """Return the pixels in the file, paged in by the system as they are looked at."""
     shape = (int(page.imagelength), int(page.imagewidth), int(page.samplesperpixel))
     kind = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
     return np.memmap(path, kind, "r", page.dataoffsets[0], shape)

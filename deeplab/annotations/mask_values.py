@@ -81,7 +81,7 @@ class Meanings:
 def meanings_of(
     table: LabelTable | None, present: set[int], reading: Reading, path: Path, *, white: int = 0
 ) -> Meanings:
-    """A row for each value that is there or named, those of the table first.
+    """Return a row for each value that is there or named, those of the table first.
 
     Without a table a mask of 0 and one other value is one class, whatever the value. 255 is what is
     ignored beside other values, where several classes are named, or where the layer to be ignored
@@ -118,7 +118,7 @@ def meanings_of(
 
 
 def _name_alone(values: Sequence[int], reading: Reading) -> str:
-    """What the only value of a mask is called; "": as numbers are."""
+    """Return what the only value of a mask is called; "": as numbers are."""
     classes = reading.classes
     if len(values) != 1 or values[0] <= len(classes) or len(classes) > 1:
         return ""
@@ -174,7 +174,7 @@ def _check_are_labels(values: Sequence[int], named: range, path: Path) -> None:
 
 
 def grey(pixels: Pixels, path: Path) -> Pixels:
-    """One value a pixel (height, width) of grey or equal colours; where it is clear, 0."""
+    """Return one value a pixel (height, width) of grey or equal colours; where it is clear, 0."""
     channels = pixels.shape[2]
     colours = pixels[:, :, : channels - 1] if channels in (2, 4) else pixels
     values = colours[:, :, 0]

@@ -130,7 +130,7 @@ class _Head:
 
     @classmethod
     def read(cls, source: _Source, order: str) -> _Head | None:
-        """The head of an array; None of an element that is none."""
+        """Return the head of an array; None of an element that is none."""
         kind, count = struct.unpack(f"{order}II", source.read(8))
         if kind != MATRIX or not count:
             return None
@@ -184,7 +184,7 @@ def _order(head: bytes, path: Path) -> str:
 
 
 def _elements(file: BinaryIO, order: str, size: int) -> Iterator[_Source]:
-    """The elements of a file, each to be read before the next is asked for."""
+    """Yield the elements of a file, each to be read before the next is asked for."""
     place = HEAD_BYTES
     for _ in range(MOST_ELEMENTS):
         if place >= size:
@@ -212,7 +212,7 @@ def _tag(source: _Source, order: str) -> tuple[int, int, bytes]:
 
 
 def _part(source: _Source, order: str, most: int) -> bytes:
-    """The bytes of a part, and what fills them up to eight is passed over."""
+    """Return the bytes of a part, and what fills them up to eight is passed over."""
     _, count, here = _tag(source, order)
     if count > most:
         raise ValueError("a part of a head is too long")

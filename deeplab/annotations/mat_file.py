@@ -119,7 +119,7 @@ def write_mat(path: Path, annotations: Annotations, writing: Writing = Writing()
 
 
 def _load(path: Path) -> tuple[Arrays, str]:
-    """The arrays that are looked at, and what is told of the types."""
+    """Return the arrays that are looked at, and what is told of the types."""
     limits = dict.fromkeys(("inst_map", "type_map", "inst_type", "inst_uid"), MAX_PIXELS)
     found, there = read_arrays(path, limits | {NAMES: MAX_LETTERS})
     if "inst_map" not in found:
@@ -151,7 +151,7 @@ def _names(path: Path, told: str, reading: Reading, gatherer: LayerGatherer) -> 
 
 
 def _type_map(arrays: Arrays, ids: Ids, path: Path) -> Types | None:
-    """The types of pixels; None where types are told otherwise or not at all."""
+    """Return the types of pixels; None where types are told otherwise or not at all."""
     if "type_map" not in arrays:
         return None
     kinds = as_ids(arrays["type_map"], "type_map", path)
@@ -163,7 +163,7 @@ def _type_map(arrays: Arrays, ids: Ids, path: Path) -> Types | None:
 
 
 def _listed_types(arrays: Arrays, tracer: InstanceTracer, path: Path) -> dict[int, int]:
-    """The types of nuclei that have a row each."""
+    """Return the types of nuclei that have a row each."""
     if "inst_type" not in arrays:
         return {}
     kinds = _few(as_ids(arrays["inst_type"].reshape(1, -1), "inst_type", path), "inst_type", path)

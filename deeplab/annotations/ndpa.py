@@ -164,7 +164,7 @@ Drawn: TypeAlias = shapely.Polygon | shapely.LineString | shapely.Point | None
 
 
 def _freehand(drawn: Any, glass: Glass, where: str, path: Path) -> Drawn:  # noqa: ANN401  lxml
-    """An outline or, where it is open, a line."""
+    """Return an outline or, where it is open, a line."""
     corners = glass.pixels(points((X(drawn), Y(drawn)), where, path, farthest=FARTHEST_NM))
     if (drawn.findtext("closed") or "1").strip() == "1" and len(corners) > 2:
         return shapely.Polygon(corners)

@@ -88,7 +88,7 @@ class ObjectTable:
         return roots
 
     def labels(self) -> Values:
-        """The label of each number, uint8 or uint32 (numbers,)."""
+        """Return the label of each number, uint8 or uint32 (numbers,)."""
         return np.concatenate([np.zeros(0, np.uint8), *self._labels])
 
     def confidence(self, roots: Integers) -> NDArray[np.float64]:

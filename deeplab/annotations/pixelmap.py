@@ -55,7 +55,7 @@ class Pixelmap:
 
     @classmethod
     def parse(cls, element: Json, where: str, source: str | Path) -> Self:
-        """What an element holds.
+        """Return what an element holds.
 
         Raises:
             AnnotationError: it is no pixelmap.
@@ -84,7 +84,7 @@ class Pixelmap:
     def layers(
         self, path: Path, spill: Path | None = None
     ) -> Iterator[tuple[Category, shapely.Polygon]]:
-        """The outlines in a label image, in level-0 pixels.
+        """Yield the outlines in a label image, in level-0 pixels.
 
         Args:
             path: a TIFF of one channel, or of three: red + 256 green + 65,536 blue is the number.

@@ -50,7 +50,7 @@ class Edges:
 
     @classmethod
     def of(cls, polygons: Sequence[Area]) -> Self:
-        """Those of `polygons`; what is of several parts is drawn as one."""
+        """Return those of `polygons`; what is of several parts is drawn as one."""
         parts, polygon_of_part = shapely.get_parts(np.asarray(polygons, object), return_index=True)
         rings, part_of_ring = shapely.get_rings(parts, return_index=True)
         polygon_of_ring = polygon_of_part[part_of_ring]
@@ -98,7 +98,7 @@ class _Spans:
 def _spans(
     edges: Edges, polygons: NDArray[np.int64], box: WorkBox, scale_x: float, scale_y: float
 ) -> _Spans:
-    """The pixels of `box` whose centres lie in each of some polygons."""
+    """Return the pixels of `box` whose centres lie in each of some polygons."""
     edge, owner = edges.select(polygons)
     y_top, y_bottom = edges.y_top[edge] / scale_y, edges.y_bottom[edge] / scale_y
     first = np.maximum(np.ceil(y_top - 0.5), box.y)
@@ -181,7 +181,7 @@ def fill_polygon(
 
 
 def _bands(box: WorkBox) -> list[WorkBox]:
-    """The box in pieces of whole rows, small enough to be counted in."""
+    """Return the box in pieces of whole rows, small enough to be counted in."""
     if box.is_empty:
         return []
     rows = max(1, BAND // box.width)

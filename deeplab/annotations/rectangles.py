@@ -36,7 +36,7 @@ def rectangle_annotation(
     description: str,
     attributes: Mapping[str, object],
 ) -> dict[str, Any]:
-    """One annotation of HistomicsUI: frames that can be seen through, each with its text."""
+    """Return one annotation of HistomicsUI: frames that can be seen through, each with its text."""
     red, green, blue = colour
     return {
         "name": name,

@@ -123,7 +123,7 @@ class RingStore:
             )
 
     def finish(self) -> Rings:
-        """All rings; the chains of all tiles are joined."""
+        """Return all rings; the chains of all tiles are joined."""
         while self._chains:
             self._keep(self._join())
         parts = self._rings
@@ -142,7 +142,7 @@ class RingStore:
         self._rings.append(rings)
 
     def _keys(self, ports: Ports, box: WorkBox) -> list[int]:
-        """A number for each port that is the same seen from both of its tiles."""
+        """Return a number for each port that is the same seen from both of its tiles."""
         row = ports.vertex[:, 0] + (box.y - self._area.y)
         column = ports.vertex[:, 1] + (box.x - self._area.x)
         keys: list[int] = ((row * (self._area.width + 1) + column) * 4 + ports.way).tolist()
@@ -166,7 +166,7 @@ class RingStore:
 
 
 def whole_rings(rings: Rings, chosen: Integers) -> list[Corners]:
-    """All corners of some rings, each int32 (corners, 2) in work pixels, not closed."""
+    """Return all corners of some rings, each int32 (corners, 2) in work pixels, not closed."""
     stop = np.cumsum(rings.length)[chosen]
     length = rings.length[chosen]
     end = np.cumsum(length)

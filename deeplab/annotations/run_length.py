@@ -26,7 +26,7 @@ SWAP = (0, 1, 1, 0, 0, 0)  # x becomes y
 
 
 def counts_of_text(text: str) -> list[int]:
-    """The counts of a compressed text.
+    """Return the counts of a compressed text.
 
     Raises:
         ValueError: it is no such text.
@@ -51,7 +51,7 @@ def counts_of_text(text: str) -> list[int]:
 
 
 def polygons_of_counts(counts: Sequence[int], width: int, height: int) -> list[shapely.Polygon]:
-    """The outlines of the pixels, which hang together by sides; no canvas is made.
+    """Return the outlines of the pixels, which hang together by sides; no canvas is made.
 
     Args:
         counts: of pixels, background first.
@@ -84,14 +84,14 @@ def polygons_of_counts(counts: Sequence[int], width: int, height: int) -> list[s
 
 
 def _rows(start: Integers, end: Integers, height: int) -> tuple[int, int]:
-    """The first row of all runs and the one after the last."""
+    """Return the first row of all runs and the one after the last."""
     if (start // height != (end - 1) // height).any():
         return 0, height
     return int((start % height).min()), int(((end - 1) % height).max()) + 1
 
 
 def _filled(start: Integers, end: Integers, box: WorkBox, height: int) -> NDArray[np.uint8]:
-    """The pixels of runs, uint8 (columns, rows) of a box of exchanged x and y."""
+    """Return the pixels of runs, uint8 (columns, rows) of a box of exchanged x and y."""
     low, high = box.y * height, box.bottom * height
     there = (end > low) & (start < high)
     marks = np.zeros(box.height * box.width + 1, np.int8)

@@ -96,7 +96,7 @@ class Annotations:
         return sum(len(layer.shapes) for layer in self.layers)
 
     def layer(self, name: str) -> Layer:
-        """The layer of a name; layers that share it are seen as one.
+        """Return the layer of a name; layers that share it are seen as one.
 
         Raises:
             AnnotationError: there is none of that name.
@@ -119,14 +119,14 @@ class Annotations:
 
 
 def one_area(polygons: Sequence[shapely.Polygon]) -> Area | None:
-    """The polygons of one object as they are, valid or not; None of none."""
+    """Return the polygons of one object as they are, valid or not; None of none."""
     if len(polygons) < 2:
         return polygons[0] if polygons else None
     return shapely.MultiPolygon(list(polygons))
 
 
 def polygon_parts(geometry: shapely.Geometry) -> list[shapely.Polygon]:
-    """The polygons in a geometry of any kind; points and lines are left out."""
+    """Return the polygons in a geometry of any kind; points and lines are left out."""
     parts = shapely.get_parts(geometry, return_index=False)
     found: list[shapely.Polygon] = []
     for part in parts:

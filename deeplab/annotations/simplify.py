@@ -17,7 +17,7 @@ CHUNK = 2048  # shapes at a time
 
 
 def simplify(shapes: Iterable[TracedShape], tolerance_um: float, mpp: Mpp) -> Iterator[TracedShape]:
-    """The shapes with fewer corners; outlines move by at most `tolerance_um`.
+    """Yield the shapes with fewer corners; outlines move by at most `tolerance_um`.
 
     Holes stay holes and polygons valid. `area_px_work` remains the count of pixels.
 

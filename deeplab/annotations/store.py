@@ -27,14 +27,14 @@ class Store(Protocol[Kept]):
         """Keep one more."""
 
     def whole(self) -> Collection[Kept]:
-        """All that were kept, in their order."""
+        """Return all that were kept, in their order."""
 
     def __len__(self) -> int:
         """How many were kept."""
 
 
 def store(kind: Callable[[Any, Mapping[str, Property]], Kept], spill: Path | None) -> Store[Kept]:
-    """A store in memory, or in a file of the folder `spill`."""
+    """Return a store in memory, or in a file of the folder `spill`."""
     return _Memory() if spill is None else Spilled(kind, spill)
 
 
@@ -76,7 +76,7 @@ class Spilled(Collection[Kept]):
             self._flush()
 
     def whole(self) -> Collection[Kept]:
-        """All that were kept, read again from the file whenever they are gone through."""
+        """Return all that were kept, read again from the file whenever they are gone through."""
         if self._buffer:
             self._flush()
         return self

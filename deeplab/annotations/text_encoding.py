@@ -36,7 +36,7 @@ def text_encoding(path: Path) -> str:
 
 
 def encoding_remark(path: Path) -> str:
-    """What is to be said of a file whose encoding is not said by itself; "": nothing.
+    """Return what is to be said of a file whose encoding is not said by itself; "": nothing.
 
     Raises:
         OSError: it cannot be read.
@@ -58,7 +58,7 @@ class Utf8Bytes:
         self._decoder = codecs.getincrementaldecoder(encoding)()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; none at the end.
+        """Return the next bytes; none at the end.
 
         Raises:
             UnicodeDecodeError: they are not in that encoding.

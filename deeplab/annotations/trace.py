@@ -45,7 +45,7 @@ class TracedShape:
 
 
 def trace(labels: Labels, frame: WorkFrame | None = None) -> list[TracedShape]:
-    """The objects of a whole label array, from the top, each row from the left.
+    """Return the objects of a whole label array, from the top, each row from the left.
 
     Args:
         labels: uint8 (height_work, width_work); 0 is background.
@@ -178,7 +178,7 @@ class SeamTracer:
             self._above, self._below = self._below, self._above
 
     def finish(self) -> Iterator[TracedShape]:
-        """The objects, ordered by their first pixel: from the top, each row from the left.
+        """Yield the objects, ordered by their first pixel: from the top, each row from the left.
 
         May be called again: polygons take many times the memory of the outlines kept here.
 
@@ -222,7 +222,7 @@ class SeamTracer:
         return slice(box.x - self._area.x + 1, box.right - self._area.x + 1)
 
     def _pad(self, labels: Values, box: WorkBox) -> Values:
-        """The tile with what lies above and left of it, and zeros round the area."""
+        """Return the tile with what lies above and left of it, and zeros round the area."""
         last_column, last_row = box.right == self._area.right, box.bottom == self._area.bottom
         padded = np.zeros((box.height + 1 + last_row, box.width + 1 + last_column), self._kind)
         columns = self._columns(box)
@@ -240,7 +240,7 @@ class SeamTracer:
 
 
 def _polygons(rings: Rings, chosen: list[Integers], frame: WorkFrame) -> NDArray[np.object_]:
-    """The polygon of each object, given its rings, in level-0 pixels."""
+    """Return the polygon of each object, given its rings, in level-0 pixels."""
     touches = rings.touches[np.concatenate(chosen)]
     whole = iter(zip(whole_rings(rings, np.concatenate(chosen)), touches, strict=True))
     parts: list[Corners] = []

@@ -87,7 +87,7 @@ def slide_of_member(name: str) -> str:
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file is called as packed ones are."""
+    """Return whether a file is called as packed ones are."""
     return path.suffix.lower() in PACKED
 
 
@@ -142,7 +142,7 @@ def _chosen(
 def _annotations_in(
     archive: zipfile.ZipFile, path: Path, suffixes: Sequence[str]
 ) -> dict[str, zipfile.ZipInfo]:
-    """The files of annotations in a zip, by name."""
+    """Return the files of annotations in a zip, by name."""
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
         raise AnnotationError(path, f"has {len(members):,} files inside; give the one file alone")
@@ -187,7 +187,7 @@ def _written(to: Path) -> Iterator[IO[bytes]]:
 
 
 def _guess(path: Path) -> str:
-    """The suffix of what is JSON or XML, by its first letter."""
+    """Return the suffix of what is JSON or XML, by its first letter."""
     with path.open("rb") as file:
         first = file.read(64).lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]
     return {b"<": ".xml", b"{": ".json", b"[": ".json"}.get(first, "")

@@ -28,7 +28,7 @@ KEPT_CONTROLS = {"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 
 
 def root_of(path: Path) -> str:
-    """The tag of the element that all others are in; nothing behind it is looked at.
+    """Return the tag of the element that all others are in; nothing behind it is looked at.
 
     Without its namespace: what serialises XML may add one, and no format here is known by it.
 
@@ -39,7 +39,7 @@ def root_of(path: Path) -> str:
 
 
 def _root_as_written(path: Path) -> str:
-    """The tag of the root, with its namespace in braces where it has one."""
+    """Return the tag of the root, with its namespace in braces where it has one."""
     prolog = _Prolog(path)
     with _opened(path) as file, _sentences(path):
         parser = etree.XMLParser(
@@ -60,7 +60,7 @@ def _root_as_written(path: Path) -> str:
 
 
 def elements(path: Path, tags: Sequence[str]) -> Iterator[tuple[Event, Any]]:
-    """The elements of some tags, when they begin and when they end.
+    """Yield the elements of some tags, when they begin and when they end.
 
     What ends is forgotten as soon as the next is asked for, with all that stood before it in the
     same element, so memory does not grow with the file.
@@ -128,7 +128,7 @@ def points(
 
 
 def written_number(text: str) -> float:
-    """A number as any country writes it: with a decimal point or, alone, a decimal comma.
+    """Return a number as any country writes it: with a decimal point or, alone, a decimal comma.
 
     Raises:
         ValueError: it is none.
@@ -144,7 +144,7 @@ def _numbers(texts: tuple[Sequence[str], Sequence[str]]) -> NDArray[np.float64]:
 
 
 def tag(name: str, attributes: Mapping[str, str], end: str = ">") -> str:
-    """A tag that begins an element, or is all of it where `end` is "/>"."""
+    """Return a tag that begins an element, or is all of it where `end` is "/>"."""
     fields = (f' {key}="{_escape(value)}"' for key, value in attributes.items())
     return f"<{name}{''.join(fields)}{end}"
 
@@ -203,12 +203,12 @@ def _sentences(path: Path) -> Iterator[None]:
 
 
 def _local(tag: str) -> str:
-    """The name of a tag, written as `{namespace}name` where it has a namespace."""
+    """Return the name of a tag, written as `{namespace}name` where it has a namespace."""
     return tag.rpartition("}")[2]
 
 
 def _encoding(path: Path) -> str | None:
-    """What a parser must be told of the encoding; None where it sees it by itself."""
+    """Return what a parser must be told of the encoding; None where it sees it by itself."""
     found = text_encoding(path)
     return None if found in BY_ITSELF else found
 

@@ -182,7 +182,7 @@ def _zip(path: Path, archive: zipfile.ZipFile) -> Archive:
 
 
 def _packing_problem(member: zipfile.ZipInfo) -> str:
-    """What is wrong with how a member of a zip is packed, or nothing."""
+    """Return what is wrong with how a member of a zip is packed, or nothing."""
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if member.flag_bits & 1:
@@ -193,7 +193,7 @@ def _packing_problem(member: zipfile.ZipInfo) -> str:
 
 
 def _tar(path: Path, packed: IO[bytes]) -> Archive:
-    """The files of a tar; its headers are read to the end of it once."""
+    """Return the files of a tar; its headers are read to the end of it once."""
     size = path.stat().st_size
     with damage_said(path):
         stream = _Bounded(packed, _most_bytes(size))
@@ -264,12 +264,12 @@ class _Bounded(io.RawIOBase):
 
 
 def _most_bytes(packed: int) -> int:
-    """How many bytes an archive of `packed` bytes may have unpacked."""
+    """Return how many bytes an archive of `packed` bytes may have unpacked."""
     return min(MAX_BYTES, SMALL_TOTAL_BYTES + MAX_RATIO * packed)
 
 
 def _checked(path: Path, sizes: Iterable[tuple[str, int]], packed: int) -> dict[str, int]:
-    """The sizes of the files by name, without the folders.
+    """Return the sizes of the files by name, without the folders.
 
     Raises:
         BundleError: they are too many or too large, or two would take one place.
@@ -294,7 +294,7 @@ def _refusal(path: Path, name: str, problem: str) -> BundleError:
 
 
 def _problem(name: str) -> str:
-    """What is wrong with the name of a member, or nothing."""
+    """Return what is wrong with the name of a member, or nothing."""
     parts = PurePosixPath(name).parts
     if not parts or not name.isprintable():
         return "has no name that a file can have"

@@ -16,7 +16,7 @@ from deeplab.errors import BundleError
 
 
 def average_bundles(paths: Sequence[Path], shares: Sequence[float]) -> Bundle:
-    """The weighted mean of models, statistics of the batch normalisations included.
+    """Return the weighted mean of models, statistics of the batch normalisations included.
 
     Args:
         paths: bundles or ancestor's models, two or more.
@@ -61,7 +61,7 @@ def check_alike(first_path: Path, first: Card, path: Path, card: Card) -> None:
 
 
 def _compared(first: Card, card: Card) -> list[tuple[str, object, object]]:
-    """What must be the same, in words, and what it is in each."""
+    """Return what must be the same, in words, and what it is in each."""
     rows: list[tuple[str, object, object]] = [
         ("family", first.family, card.family),
         ("list of classes", ", ".join(first.classes.names), ", ".join(card.classes.names)),

@@ -91,7 +91,7 @@ class Card:
 
 
 def card_to_json(card: Card) -> str:
-    """The card as text."""
+    """Return the card as text."""
     plain = ("work_mpp", "tile", "halo", "trained_on", "demonstration", "notice")
     value = {
         "format": FORMAT,
@@ -110,7 +110,7 @@ def card_to_json(card: Card) -> str:
 
 
 def card_from_json(text: str | bytes, bundle: str | Path) -> Card:
-    """The card that `card_to_json` wrote, checked; `bundle` is what errors call it.
+    """Return the card that `card_to_json` wrote, checked; `bundle` is what errors call it.
 
     Raises:
         BundleError: it is not a card of this format, or one of its values is not possible.

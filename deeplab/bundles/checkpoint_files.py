@@ -63,7 +63,7 @@ class _Names:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path is a folder, or a checkpoint by its prefix or by one of its files."""
+    """Return whether a path is a folder, or a checkpoint by its prefix or by one of its files."""
     return path.is_dir() or _prefix_of(path) is not None
 
 
@@ -111,7 +111,7 @@ def check_whole(path: Path) -> None:
 
 
 def _on_disk(path: Path) -> CheckpointFiles | None:
-    """The files of a checkpoint that is not packed; None where `path` must be an archive."""
+    """Return the files of a checkpoint that is not packed; None where `path` must be an archive."""
     if path.is_dir() or (path.name == SAVED_MODEL_NAME and path.is_file()):
         folder = path if path.is_dir() else path.parent
         names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*"))]
@@ -153,7 +153,7 @@ def _named_in(path: Path) -> str | None:
 
 
 def _newest(names: Collection[str], path: Path) -> _Names:
-    """The checkpoint whose step is the highest, of those that are whole if any is."""
+    """Return the checkpoint whose step is the highest, of those that are whole if any is."""
     kept = [name for name in names if not PurePosixPath(name).name.startswith("._")]  # macOS' own
     prefixes = [name.removesuffix(INDEX) for name in kept if name.endswith(INDEX)]
     if not prefixes:
@@ -166,7 +166,7 @@ def _newest(names: Collection[str], path: Path) -> _Names:
 
 
 def _nothing(names: Collection[str]) -> str:
-    """What to say of a folder or an archive without a checkpoint."""
+    """Return what to say of a folder or an archive without a checkpoint."""
     cards = [name for name in names if PurePosixPath(name).name == CARD_NAME]
     if cards:
         folder = PurePosixPath(cards[0]).parent
@@ -187,7 +187,7 @@ def _nothing(names: Collection[str]) -> str:
 
 
 def _of_prefix(prefix: str, names: Collection[str]) -> _Names:
-    """What there is of the checkpoint of this prefix."""
+    """Return what there is of the checkpoint of this prefix."""
     parts = {
         name: match
         for name in names
@@ -233,5 +233,5 @@ def _unpack(archive: Archive, names: _Names, folder: Path) -> CheckpointFiles:
 
 
 def _literal(text: str) -> str:
-    """A text as a pattern of `glob` that stands for itself."""
+    """Return a text as a pattern of `glob` that stands for itself."""
     return re.sub(r"([*?\[])", r"[\1]", text)

@@ -34,7 +34,7 @@ class ExportResult:
     sides: str
 
     def summary(self) -> str:
-        """The result in lines for people."""
+        """Return the result in lines for people."""
         return (
             f"written to {self.request.output}: takes rgb uint8 (n, h, w, {len(self.channels)}), "
             f"sides {self.sides}; gives labels uint8 (n, h, w) and logits float32"

@@ -44,7 +44,7 @@ OTHERS: Mapping[str, str] = MappingProxyType(
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a path is a file of HDF5."""
+    """Return whether a path is a file of HDF5."""
     if not path.is_file():
         return False
     with damage_said(path), path.open("rb") as file:

@@ -57,7 +57,7 @@ class ImportResult:
     skipped: tuple[str, ...]
 
     def summary(self) -> str:
-        """The result in lines for people."""
+        """Return the result in lines for people."""
         config, names = self.card.config, self.card.classes.names
         lines = [
             f"imported {config.describe()}, crop {config.crop_size}, of {self.request.source}: "
@@ -115,14 +115,14 @@ class _Trained(Protocol):
 
 
 def _of_tensors(request: ImportRequest) -> tuple[_Trained, Card]:
-    """The network in a file of tensors."""
+    """Return the network in a file of tensors."""
     model = read_tensor_model(request)
     card = _card(request, model.config, model.classes)
     return model, replace(card, work_mpp=model.work_mpp, tile=model.tile)
 
 
 def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:
-    """The DeepLab in a checkpoint or frozen graph of TensorFlow 1."""
+    """Return the DeepLab in a checkpoint or frozen graph of TensorFlow 1."""
     if request.nr_types is not None or request.type_info is not None:
         raise CheckpointError(
             request.source,

@@ -36,7 +36,7 @@ class Bundle:
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """The model in a bundle, or in an ancestor's zip, folder or checkpoint.
+    """Return the model in a bundle, or in an ancestor's zip, folder or checkpoint.
 
     An ancestor's model says no um per pixel: its card's `work_mpp` is None.
 

@@ -67,7 +67,7 @@ def check_held(config: NetworkConfig, held_bytes: int, path: Path) -> None:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a path is a zip with a card, and not the model of another program.
+    """Return whether a path is a zip with a card, and not the model of another program.
 
     Raises:
         BundleError: it does not exist, is damaged or not safe, or is nothing that can be used as it

@@ -49,7 +49,7 @@ class LoadedWeights:
     fresh_classes: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """A line for the log."""
+        """Return a line for the log."""
         parts = [f"{len(self.taken)} weights taken from {self.path}"]
         if self.classes:
             parts.append(f"logits taken of {', '.join(self.classes)}")
@@ -205,7 +205,7 @@ def _with_classes_in_order(
     names: tuple[str, ...],
     logit_layers: tuple[str, ...],
 ) -> tuple[Weights, tuple[str, ...]]:
-    """The weights, logits in the order of `names`, and the classes for which there are any.
+    """Return the weights, logits in the order of `names`, and the classes for which there are any.
 
     Logits of a class that the model has not are those that the network has now. Without names in
     the model, or with the same ones, all is as it was, and no classes are told apart.
@@ -239,5 +239,5 @@ def _check_backbone(unfit: Mapping[str, str], path: Path) -> None:
 
 
 def _layers_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The layers of weights, each once, in order."""
+    """Return the layers of weights, each once, in order."""
     return tuple(dict.fromkeys(name.partition("/")[0] for name in names))

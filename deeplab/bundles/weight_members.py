@@ -16,12 +16,12 @@ FLOATS = (np.dtype("<f4"), np.dtype("<f2"))
 
 
 def weight_member(name: str) -> str:
-    """The name in the zip of a weight's array."""
+    """Return the name in the zip of a weight's array."""
     return f"weights/{name}.npy"
 
 
 def read_weight(archive: Archive, name: str, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
-    """One array of numbers, of the shape that is expected (None for any).
+    """Return one array of numbers, of the shape that is expected (None for any).
 
     Raises:
         BundleError: it is anything else.

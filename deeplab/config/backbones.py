@@ -60,7 +60,7 @@ class BackboneFacts:
 
 
 def _always(channels: int) -> Mapping[int, int]:
-    """The same channels at every output stride."""
+    """Return the same channels at every output stride."""
     return MappingProxyType(dict.fromkeys((8, 16, 32), channels))
 
 
@@ -76,7 +76,7 @@ def _mobilenet(channels: int, *, taps: tuple[int, int, int], paper: str) -> Back
 def _resnet_v1(
     expansion: int, *, units: int, stem: int = 64, normalisation: Normalisation
 ) -> BackboneFacts:
-    """A resnet of DeepLab's: `units` in the last block, channels times `expansion`."""
+    """Return a resnet of DeepLab's: `units` in the last block, channels times `expansion`."""
     return BackboneFacts(
         channels=_always(512 * expansion),
         taps={2: stem, 4: 64 * expansion, 8: 128 * expansion},
@@ -87,7 +87,7 @@ def _resnet_v1(
 
 
 def _resnet(expansion: int) -> BackboneFacts:
-    """A resnet in ImageNet's layout, channels times `expansion`."""
+    """Return a resnet in ImageNet's layout, channels times `expansion`."""
     return _resnet_v1(expansion, units=0, normalisation=STANDARDISED)
 
 

@@ -29,7 +29,7 @@ class Checked:
 
 
 def is_girder_id(text: str) -> bool:
-    """Whether `text` has the form of an id of a Girder server."""
+    """Return whether `text` has the form of an id of a Girder server."""
     return _GIRDER_ID.fullmatch(text) is not None
 
 

@@ -44,7 +44,7 @@ def parse_colour(text: str) -> Rgb:
 
 
 def hex_colour(colour: Rgb) -> str:
-    """A colour as #rrggbb."""
+    """Return a colour as #rrggbb."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
@@ -96,7 +96,7 @@ class ClassList:
         return len(self.classes) + 1
 
     def label(self, name: str) -> int:
-        """The label value of a class.
+        """Return the label value of a class.
 
         Raises:
             ConfigError: there is no such class.
@@ -106,7 +106,7 @@ class ClassList:
         return self.names.index(name) + 1
 
     def of_label(self, label: int) -> SlideClass:
-        """The class of a label value from 1 on."""
+        """Return the class of a label value from 1 on."""
         return self.classes[label - 1]
 
     def __iter__(self) -> Iterator[SlideClass]:

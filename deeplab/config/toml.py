@@ -12,7 +12,7 @@ MAX_BYTES = 1 << 20
 
 
 def read_settings(path: Path, known: Collection[str]) -> dict[str, object]:
-    """The settings of a flat TOML file; all of them must be `known`.
+    """Return the settings of a flat TOML file; all of them must be `known`.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has a setting of another name.

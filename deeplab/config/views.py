@@ -28,7 +28,7 @@ class View:
 
 
 def views_of(scales: Sequence[float], *, mirrored: Sequence[bool]) -> tuple[View, ...]:
-    """A view at each scale, in each way.
+    """Return a view at each scale, in each way.
 
     Raises:
         ConfigError: a scale is not a quarter from 0.5 to 2, or is there twice, or there is none.
@@ -50,5 +50,5 @@ def cell_multiple(views: Sequence[View]) -> int:
 
 
 def reach_factor(views: Sequence[View]) -> float:
-    """How many times farther than at scale 1 the farthest looking view sees on the slide."""
+    """Return how many times farther than at scale 1 the farthest looking view sees on the slide."""
     return max(1.0, *(QUARTERS / view.quarters for view in views))

@@ -50,7 +50,7 @@ class Augmentation:
     settings: AugmentSettings
 
     def warp(self, side: int, random: np.random.Generator) -> Warp:
-        """How a patch of `side` pixels is turned, scaled and bent."""
+        """Return how a patch of `side` pixels is turned, scaled and bent."""
         orientation = int(random.integers(8)) if self.settings.augment_flip else 0
         turn, scale, bend = map(self.settings.strength, ("rotation", "scale", "elastic"))
         if not (turn or scale or bend) or random.random() >= WARPED:
@@ -63,7 +63,7 @@ class Augmentation:
         )
 
     def recolour(self, rgb: Rgb, random: np.random.Generator) -> Rgb:
-        """The same patch, (side, side, 3), as stained, lit and taken differently."""
+        """Return the same patch, (side, side, 3), as stained, lit and taken differently."""
         for kinds, chance, change in _CHANGES:
             strengths = [self.settings.strength(kind) for kind in kinds]
             if any(strengths) and random.random() < chance:
@@ -72,7 +72,7 @@ class Augmentation:
 
 
 def _bend(side: int, strength: float, random: np.random.Generator) -> NDArray[np.float32]:
-    """How far the nodes of a grid over the patch are moved, (2, nodes, nodes)."""
+    """Return how far the nodes of a grid over the patch are moved, (2, nodes, nodes)."""
     nodes = math.ceil(side / NODE_DISTANCE) + 3
     # Nodes of a patch smaller than their distance lie nearer to each other: they move less.
     shift = strength * NODE_SHIFT * min(1.0, side / (nodes * NODE_DISTANCE) * 2)
@@ -112,7 +112,7 @@ def _blurred(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
 
 
 def _disc(radius: float) -> NDArray[np.float32]:
-    """What a lens out of focus makes of a point; its edge is soft by a pixel."""
+    """Return what a lens out of focus makes of a point; its edge is soft by a pixel."""
     reach = math.ceil(radius)
     along = np.arange(-reach, reach + 1)
     far = np.hypot(along, along[:, None])

@@ -49,7 +49,7 @@ class SlideCount:
 
     @classmethod
     def of(cls, slide: AnnotatedSlide, side: Side, rules: Labelling) -> SlideCount:
-        """What is on a slide."""
+        """Return what is on a slide."""
         amounts = dict.fromkeys(rules.asked, Amount())
         for layer in slide.layers:
             if layer.meaning:
@@ -86,7 +86,7 @@ class OddName:
     objects: int
 
     def sentence(self) -> str:
-        """What is done with it and what to do, for a person."""
+        """Return what is done with it and what to do, for a person."""
         objects, slides = counted(self.objects, "object"), counted(self.slides, "slide")
         where = f"layer {self.drawn!r} ({objects} on {slides})"
         if self.taken_for:
@@ -136,11 +136,11 @@ class Census:
         return (*meant, *(o.drawn for o in self.odd_names if o.objects and not o.taken_for))
 
     def on(self, side: Side) -> tuple[SlideCount, ...]:
-        """The slides of one side of the split."""
+        """Return the slides of one side of the split."""
         return tuple(slide for slide in self.slides if slide.side == side)
 
     def total(self, name: str, side: Side | None = None) -> Amount:
-        """All objects of a name, on all slides or on those of one side."""
+        """Return all objects of a name, on all slides or on those of one side."""
         slides = self.slides if side is None else self.on(side)
         return sum((slide.amounts.get(name, Amount()) for slide in slides), Amount())
 
@@ -162,7 +162,7 @@ class Census:
         return lines
 
     def remarks(self) -> list[str]:
-        """What a person should look at before a training: left out, odd or missing."""
+        """Return what a person should look at before a training: left out, odd or missing."""
         return [
             *(f"left out: {entry.name} {entry.why}" for entry in self.left_out),
             *(f"{slide.name}: {remark}" for slide in self.slides for remark in slide.remarks),
@@ -173,11 +173,11 @@ class Census:
         ]
 
     def reading_remarks(self) -> list[str]:
-        """What reading the annotations of each slide had to mend or leave out."""
+        """Return what reading the annotations of each slide had to mend or leave out."""
         return [f"{slide.name}: {remark}" for slide in self.slides for remark in slide.remarks]
 
     def text(self) -> str:
-        """All of it as a table and remarks, in characters of one width."""
+        """Return all of it as a table and remarks, in characters of one width."""
         drawn = [name for name in self.asked if self.total(name).objects]
         head = ["slide", "pixels", "um/px", "kind", "patient", "side"]
         head += [f"{name} {unit}" for name in drawn for unit in ("n", "mm2")]
@@ -199,7 +199,7 @@ def take_census(
     *,
     smaller_than_patch: Sequence[str] = (),
 ) -> Census:
-    """The census of opened slides and their sides, and of those that are not learnt from."""
+    """Return the census of opened slides and their sides, and of those that are not learnt from."""
     drawn = [
         *({layer.name: layer.objects for layer in slide.layers} for slide, _ in slides),
         *(entry.drawn for entry in left_out),
@@ -216,12 +216,12 @@ def take_census(
 
 
 def counted(count: int, thing: str) -> str:
-    """A count with its noun: "1 slide", "2 slides"."""
+    """Return a count with its noun: "1 slide", "2 slides"."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def _odd_names(rules: Labelling, drawn: Sequence[Mapping[str, int]]) -> tuple[OddName, ...]:
-    """The layers of slides, each objects by name, that are not called as asked for."""
+    """Return the layers of slides, each objects by name, that are not called as asked for."""
     on, objects = Counter[str](), Counter[str]()
     for layers in drawn:
         on.update(layers.keys())

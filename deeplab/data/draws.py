@@ -33,7 +33,7 @@ class CategoricalSampler:
         return not self._ends.size or self._ends[-1] <= 0
 
     def draw(self, random: np.random.Generator) -> int:
-        """A number that has a share."""
+        """Return a number that has a share."""
         return int(np.searchsorted(self._ends, random.random() * self._ends[-1], side="right"))
 
 
@@ -85,11 +85,11 @@ class SlidePlaces:
                 )
 
     def object_point(self, label: int, random: np.random.Generator) -> tuple[float, float]:
-        """A point in an object of a class, (x, y) in level-0 pixels."""
+        """Return a point in an object of a class, (x, y) in level-0 pixels."""
         return point_in(self._polygons[label][self._objects[label].draw(random)], random)
 
     def background_point(self, anywhere: float, random: np.random.Generator) -> tuple[float, float]:
-        """A point in a cell whose middle is background, (x, y) in level-0 pixels.
+        """Return a point in a cell whose middle is background, (x, y) in level-0 pixels.
 
         It is on tissue where there is such, or with the probability `anywhere` on tissue or glass.
         """
@@ -138,7 +138,7 @@ class PlaceSampler:
             raise ConfigError("class_shares", wanted, "above 0 for a class that some slide has")
 
     def place(self, random: np.random.Generator) -> Place:
-        """A place where something lies that was drawn by lot."""
+        """Return a place where something lies that was drawn by lot."""
         label = self._labels.draw(random)
         number = int(self._holders[label][self._urns[label].draw(random)])
         slide = self._slides[number]
@@ -148,7 +148,7 @@ class PlaceSampler:
 
 
 def point_in(polygon: Area, random: np.random.Generator) -> tuple[float, float]:
-    """A random point inside a polygon, (x, y)."""
+    """Return a random point inside a polygon, (x, y)."""
     left, top, right, bottom = polygon.bounds
     x = left + (right - left) * random.random(TRIES)
     y = top + (bottom - top) * random.random(TRIES)

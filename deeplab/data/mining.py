@@ -84,7 +84,7 @@ class HardPlaces:
         return rows
 
     def state(self) -> dict[str, Any]:
-        """All that was noted and may still be drawn, for JSON."""
+        """Return all that was noted and may still be drawn, for JSON."""
         return {
             "patches_a_block": self._block,
             "noted": {str(block): rows.tolist() for block, rows in self._noted.items()},
@@ -100,7 +100,7 @@ class HardPlaces:
         self._pool = (-1, np.zeros((0, 5)))
 
     def noted_in(self, state: Mapping[str, Any]) -> dict[int, NDArray[np.float64]]:
-        """What a state holds: by block rows of number, loss, slide, x0 and y0.
+        """Return what a state holds: by block rows of number, loss, slide, x0 and y0.
 
         Raises:
             TrainingError: it was taken with another batch size, or is no such state.

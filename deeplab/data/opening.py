@@ -84,7 +84,7 @@ def open_slides(request: TrainRequest, progress: Progress) -> OpenedSlides:
 
 
 def count_slides(request: TrainRequest, progress: Progress) -> Census:
-    """What there is to learn from; the slides are opened and closed again.
+    """Return what there is to learn from; the slides are opened and closed again.
 
     Raises:
         TrainingError: there is nothing to learn from.
@@ -99,7 +99,7 @@ def count_slides(request: TrainRequest, progress: Progress) -> Census:
 def _survey(
     request: TrainRequest, progress: Progress
 ) -> tuple[list[tuple[AnnotatedSlide, Side]], Census]:
-    """All slides that can be learnt from with their sides, and the census of all.
+    """Return all slides that can be learnt from with their sides, and the census of all.
 
     No result may take the place of a slide or of its annotations.
     """
@@ -167,7 +167,7 @@ class _Opener:
 def _open_all(
     samples: Sequence[Sample], opener: _Opener, progress: Progress
 ) -> tuple[list[tuple[AnnotatedSlide, Sample]], list[_Fault]]:
-    """The slides that can be opened, and the others, both in the order of `samples`."""
+    """Return the slides that can be opened, and the others, both in the order of `samples`."""
     pool = ThreadPoolExecutor(OPENED_AT_ONCE, thread_name_prefix="open")
     futures = [pool.submit(opener, sample) for sample in samples]
     try:
@@ -183,7 +183,7 @@ def _open_all(
 
 
 def _unasked(name: str, annotations: Annotations) -> LeftOut:
-    """A slide none of whose layers is asked for: it may be misspelt, or not looked at."""
+    """Return a slide none of whose layers is asked for: it may be misspelt, or not looked at."""
     counts = Counter({each: len(annotations.layer(each).shapes) for each in annotations.names})
     told = ", ".join(annotations.names) or "none"
     why = f"has no layer that is asked for (it has: {told})"
@@ -206,7 +206,7 @@ def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainReques
 
 
 def _smaller(request: TrainRequest, slides: Sequence[tuple[AnnotatedSlide, Side]]) -> list[str]:
-    """The slides that are smaller than a patch both ways, where it is the smallest.
+    """Return the slides that are smaller than a patch both ways, where it is the smallest.
 
     Raises:
         TrainingError: all slides to learn from are.
@@ -243,7 +243,7 @@ def _nothing_left(rules: Labelling, faults: Sequence[_Fault]) -> DeeplabError:
 
 
 def _undrawn(names: Sequence[str], drawn: Iterable[str], where: str) -> str:
-    """The sentence on classes that nobody drew."""
+    """Return the sentence on classes that nobody drew."""
     layers = tuple(sorted(drawn))
     near = next((found for name in names if (found := nearest(name, layers))), "")
     return (
@@ -254,7 +254,7 @@ def _undrawn(names: Sequence[str], drawn: Iterable[str], where: str) -> str:
 
 
 def _classes(request: TrainRequest, learn: Sequence[AnnotatedSlide], census: Census) -> ClassList:
-    """The classes in the colours asked for, or in which they were drawn.
+    """Return the classes in the colours asked for, or in which they were drawn.
 
     Raises:
         TrainingError: a class is on no slide to learn from.

@@ -78,7 +78,7 @@ class Scales:
     downsamples: tuple[float, ...] = ()
 
     def draw(self, slide: AnnotatedSlide, random: np.random.Generator) -> float:
-        """The um per pixel of one patch of `slide`."""
+        """Return the um per pixel of one patch of `slide`."""
         if not self.downsamples:
             return self.work_mpp
         return slide.slide.mpp.mean * self.downsamples[int(random.integers(len(self.downsamples)))]
@@ -131,7 +131,7 @@ class PatchSampler:
         return list(self._aside.values())
 
     def patch(self, number: int) -> Patch:
-        """The patch of this number, the same in every run with this seed.
+        """Return the patch of this number, the same in every run with this seed.
 
         Raises:
             TrainingError: no slide can be read any longer.

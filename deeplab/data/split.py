@@ -39,7 +39,7 @@ class Claim:
 
 
 def sides(claims: Sequence[Claim], fraction: float, seed: int) -> list[Side]:
-    """The side of each claim: what the user chose, else drawn.
+    """Return the side of each claim: what the user chose, else drawn.
 
     Where the user named slides for validation none is added. Else the groups that stay together
     are taken for it in the order of a hash of patient and seed, so that a slide that is added
@@ -74,7 +74,7 @@ def sides(claims: Sequence[Claim], fraction: float, seed: int) -> list[Side]:
 
 
 def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
-    """The claims that stay together, each group in its order."""
+    """Return the claims that stay together, each group in its order."""
     group_of: dict[Hashable, list[Claim]] = {}
     for claim in claims:
         known = {id(group_of[key]): group_of[key] for key in claim.keys if key in group_of}

@@ -33,7 +33,7 @@ def restain(
     grounds: NDArray[np.float64],
     stains: NDArray[np.float64] = STAINS,
 ) -> Rgb:
-    """The patch as it were with other stains.
+    """Return the patch as it were with other stains.
 
     Args:
         rgb: (height, width, 3).

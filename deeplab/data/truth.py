@@ -113,7 +113,7 @@ class AnnotatedSlide:
         )
 
     def shapes_of(self, label: int) -> Polygons:
-        """All shapes of a class, level-0 pixels; of label 0, the finished regions."""
+        """Return all shapes of a class, level-0 pixels; of label 0, the finished regions."""
         return self.shapes.get(label, ())
 
     def labels(self, frame: WorkFrame, box: WorkBox) -> Labels:
@@ -174,7 +174,7 @@ class AnnotatedSlide:
         return Level0Box(left, top, max(right - left, 1), max(bottom - top, 1))
 
     def _ground(self, frame: WorkFrame, box: WorkBox) -> Labels | int:
-        """The labels where nothing is drawn."""
+        """Return the labels where nothing is drawn."""
         if self.unjudged != "on tissue":
             return 0 if self.unjudged == "nowhere" else IGNORE
         seen = self.tissue.frame
@@ -223,7 +223,7 @@ def _check_size(annotations: Annotations, slide: Slide, name: str) -> None:
 
 
 def _on_slide(layer: Layer, slide: Slide, name: str) -> Layer:
-    """The layer without the shapes that lie beyond the slide whole."""
+    """Return the layer without the shapes that lie beyond the slide whole."""
     polygons = [shape.polygon for shape in layer.shapes]
     left, top, right, bottom = shapely.bounds(np.asarray(polygons, object)).reshape(-1, 4).T
     on = (right > 0) & (bottom > 0) & (left < slide.width_level0) & (top < slide.height_level0)
@@ -245,7 +245,7 @@ def _by_label(meant: Annotations, rules: Labelling) -> dict[int, Polygons]:
 
 
 def _by_meaning(layers: tuple[Layer, ...], rules: Labelling) -> Annotations:
-    """The layers that are asked for, under the names of what they stand for."""
+    """Return the layers that are asked for, under the names of what they stand for."""
     return Annotations(
         tuple(
             Layer(meaning, layer.colour, layer.shapes)

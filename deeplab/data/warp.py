@@ -89,7 +89,7 @@ class Warp:
         return orient(rgb, truth, self.orientation)
 
     def _grid(self, side: int, step: float, read: int) -> NDArray[np.float32]:
-        """Where in what was read each pixel lies, (2, side, side) x and y."""
+        """Return where in what was read each pixel lies, (2, side, side) x and y."""
         along = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
         cos, sin = step * math.cos(self.angle), step * math.sin(self.angle)
         middle = (read - 1) / 2

@@ -30,7 +30,7 @@ class Interval:
 
 
 def mean_over_rows(values: Values) -> Values:
-    """The mean of each row."""
+    """Return the mean of each row."""
     return np.asarray(values.mean(axis=1))
 
 

@@ -33,7 +33,7 @@ class BorderDistances:
 
     @classmethod
     def between(cls, truth: Mask, prediction: Mask, mpp: Mpp) -> Self:
-        """The distances between two masks of one shape, whose pixels are of `mpp`.
+        """Return the distances between two masks of one shape, whose pixels are of `mpp`.
 
         Raises:
             ValueError: the shapes differ.
@@ -44,7 +44,7 @@ class BorderDistances:
 
     @classmethod
     def of_points(cls, true_um: Points, predicted_um: Points) -> Self:
-        """The distances between the border pixels of two masks, known by their middles."""
+        """Return the distances between the border pixels of two masks, known by their middles."""
         return cls(_to_nearest(true_um, predicted_um), _to_nearest(predicted_um, true_um))
 
     def precision(self, tolerance_um: float) -> float:
@@ -88,13 +88,13 @@ class BorderDistances:
 
 
 def border_um(mask: Mask, mpp: Mpp) -> Points:
-    """The middles of a mask's border pixels."""
+    """Return the middles of a mask's border pixels."""
     y, x = np.nonzero(border(mask))
     return np.column_stack([(x + 0.5) * mpp.x, (y + 0.5) * mpp.y])
 
 
 def border(mask: Mask) -> Mask:
-    """The border pixels of a mask; beyond the map's edge nothing is of it."""
+    """Return the border pixels of a mask; beyond the map's edge nothing is of it."""
     if not mask.any():
         return mask
     filled = np.ascontiguousarray(mask).view(np.uint8)

@@ -66,7 +66,7 @@ class Reader:
         return self._rules.classes
 
     def read(self, pair: Pair) -> tuple[Case, str]:
-        """A slide made ready, and the model that its prediction says it is of.
+        """Return a slide made ready, and the model that its prediction says it is of.
 
         Raises:
             SlideError: its scale is not known or its slide cannot be read.
@@ -159,7 +159,7 @@ class Reader:
         )
 
     def _meant(self, side: Annotations) -> Annotations:
-        """The layers that mean something, under the names of what they mean."""
+        """Return the layers that mean something, under the names of what they mean."""
         meant = [(self._rules.meaning(layer.name), layer) for layer in side.layers]
         layers = tuple(Layer(name, layer.colour, layer.shapes) for name, layer in meant if name)
         marks = sum(len(layer.marks) for name, layer in meant if name)
@@ -192,7 +192,7 @@ def _polygons(side: Annotations, name: str) -> tuple[Area, ...]:
 
 
 def _place(pair: Pair, request: EvaluateRequest, login: ServerLogin | None) -> _Place:
-    """What the slide itself says, where there is one."""
+    """Return what the slide itself says, where there is one."""
     given = Mpp.square(request.slide_mpp) if request.slide_mpp else None
     if not pair.slide:
         return _Place(mpp=given)
@@ -207,7 +207,7 @@ def _place(pair: Pair, request: EvaluateRequest, login: ServerLogin | None) -> _
 
 
 def _checked(place: _Place, sides: Sides, name: str, request: EvaluateRequest) -> _Place:
-    """The place with a scale, which all that state one agree on.
+    """Return the place with a scale, which all that state one agree on.
 
     Raises:
         ScaleError: nothing states it, or two statements differ.

@@ -43,7 +43,7 @@ class Compared:
 
 
 def limits(figures: Figures, compared: Compared) -> list[str]:
-    """What a reader must know before trusting the figures, the gravest first."""
+    """Return what a reader must know before trusting the figures, the gravest first."""
     return [
         *remarks_on_names(compared),
         *_of_the_layers(compared),

@@ -27,13 +27,13 @@ class DistanceTally:
 
     @classmethod
     def of(cls, distances_um: Distances) -> Self:
-        """The tally of distances as they come."""
+        """Return the tally of distances as they come."""
         values, counts = np.unique(distances_um, return_counts=True)
         return cls(values, counts.astype(np.float64))
 
     @classmethod
     def nothing(cls) -> Self:
-        """The tally of no border."""
+        """Return the tally of no border."""
         return cls(np.empty(0), np.empty(0))
 
     def __add__(self, other: Self) -> Self:
@@ -56,7 +56,7 @@ class DistanceTally:
         return float(self.counts[self.values_um <= tolerance_um * (1 + 1e-9)].sum())
 
     def percentile(self, percent: float) -> float:
-        """A percentile, linearly interpolated; NaN where there is no border."""
+        """Return a percentile, linearly interpolated; NaN where there is no border."""
         return percentile_of(self.values_um, self.counts, percent)
 
     @property

@@ -78,7 +78,7 @@ class ErrorMap:
             self._counts[place, rows.cells, columns.cells] += sums
 
     def picture(self, work_mpp: float) -> ErrorPicture:
-        """What was counted: each cell in the mixture of the colours of its pixels."""
+        """Return what was counted: each cell in the mixture of the colours of its pixels."""
         shares = np.minimum(self._counts / self._cell**2, 1)
         colours = np.array([kind.colour for kind in KINDS], np.float64) - WHITE
         mixed = np.clip(np.tensordot(shares, colours, axes=(0, 0)) + WHITE, 0, 255)
@@ -90,6 +90,6 @@ class ErrorMap:
 def _kinds(
     truth: Labels, prediction: Labels, judged: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], ...]:
-    """Where each of KINDS is."""
+    """Return where each of KINDS is."""
     drawn, found, same = truth > 0, prediction > 0, truth == prediction
     return drawn & same, drawn & ~found, found & ~drawn, drawn & found & ~same, ~judged

@@ -51,7 +51,7 @@ class Evaluated:
     compared: Compared
 
     def summary(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines for a person."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -156,7 +156,7 @@ class _Run:
             log.warning("%s: %s", slide, self._reader.mismatch)
 
     def evaluated(self) -> Evaluated:
-        """All figures.
+        """Return all figures.
 
         Raises:
             ConfigError: a class is asked for that is nowhere, or there is none.
@@ -228,7 +228,7 @@ def _check_annotation(request: EvaluateRequest, found: Pairs) -> None:
 def _writers(
     request: EvaluateRequest, evaluated: Evaluated, marked: list[_Marked]
 ) -> Mapping[Path, Callable[[Path], None]]:
-    """What is to be written where."""
+    """Return what is to be written where."""
     writers: dict[Path, Callable[[Path], None]] = {}
     if request.output_report:
         writers[request.output_report] = lambda path: write_report(

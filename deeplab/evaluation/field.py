@@ -87,14 +87,14 @@ class Field:
         self._regions = None if regions is None else _index(regions)
 
     def blocks(self, margin: int, side: int = BLOCK) -> Iterator[Block]:
-        """All blocks in reading order, each with a margin of so many work pixels about it."""
+        """Yield all blocks in reading order, each with a margin of so many work pixels about it."""
         for y in range(self.area.y, self.area.bottom, side):
             for x in range(self.area.x, self.area.right, side):
                 core = WorkBox(x, y, side, side).intersection(self.area)
                 yield self._block(core, margin)
 
     def block_count(self, side: int = BLOCK) -> int:
-        """How many blocks there are."""
+        """Return how many blocks there are."""
         return -(-self.area.width // side) * -(-self.area.height // side)
 
     def _block(self, core: WorkBox, margin: int) -> Block:
@@ -116,14 +116,14 @@ class Field:
 
 
 def classes_in(labels: Labels) -> list[int]:
-    """The labels from 1 on that are in a map."""
+    """Return the labels from 1 on that are in a map."""
     # Some times faster than NumPy's own counting of bytes.
     counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256]).ravel()
     return [int(label) for label in np.flatnonzero(counts) if label]
 
 
 def _area(name: str, frame: WorkFrame, regions: Sequence[Area] | None) -> WorkBox:
-    """The work pixels that hold all regions on the slide."""
+    """Return the work pixels that hold all regions on the slide."""
     if regions is None:
         return frame.box
     whole = shapely.GeometryCollection(list(regions))  # none where those asked for do not meet

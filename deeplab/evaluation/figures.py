@@ -103,15 +103,15 @@ class Figures:
         return np.asarray(np.sum([score.mm2 for score in self.scores], axis=0))
 
     def pooled(self, metric: str, class_name: str = "") -> Interval:
-        """The figure of all slides together; `class_name` "" is of all classes."""
+        """Return the figure of all slides together; `class_name` "" is of all classes."""
         return self._found[POOLED, metric, class_name, ""]
 
     def mean(self, metric: str, class_name: str = "") -> Interval:
-        """The mean over slides."""
+        """Return the mean over slides."""
         return self._found[MEAN, metric, class_name, ""]
 
     def of_slide(self, slide: str, metric: str, class_name: str = "") -> float:
-        """The figure of one slide."""
+        """Return the figure of one slide."""
         return self._found[SLIDE, metric, class_name, slide].value
 
 
@@ -224,7 +224,7 @@ def _of_nuclei(nuclei: Sequence[UntypedObjects], classes: Sequence[str]) -> Iter
 
 
 def _of_pixels(scores: Sequence[SlideScore]) -> _Part:
-    """Pixels of slides that were judged at different scales count by their area."""
+    """Return pixels of slides that were judged at different scales count by their area."""
     names, finest = (BACKGROUND, *scores[0].classes), min(score.work_mpp for score in scores)
     rows = [np.rint(score.confusion.counts * (score.work_mpp / finest) ** 2) for score in scores]
     keys = [(name, metric) for metric in OF_LABELS for name in names]

@@ -113,13 +113,13 @@ def called(slide: str, path: Path) -> str:
 
 
 def _stem(name: str) -> str:
-    """The name of a file of annotations without what says that it is one."""
+    """Return the name of a file of annotations without what says that it is one."""
     stem, _ = split_name(name)
     return without_infix(stem) if is_mask(name) else stem
 
 
 def _annotations_in(folder: Path) -> list[Path]:
-    """The files of annotations in a folder, by name."""
+    """Return the files of annotations in a folder, by name."""
     found = [path for path in files_in(folder) if split_name(path.name)[1] in SUFFIXES]
     if not found:
         raise SourceError(
@@ -132,7 +132,7 @@ def _annotations_in(folder: Path) -> list[Path]:
 def _by_slide(
     files: Sequence[Path], about: Mapping[str, list[str]], left_out: dict[str, str]
 ) -> dict[str, Path]:
-    """The file about each slide, of several the preferred; what is unclear is left out."""
+    """Return the file about each slide, of several the preferred; what is unclear is left out."""
     by_name = {plain_name(path.name): path for path in reversed(files)}
     for name, path in by_name.items():
         if len(about.get(name, ())) > 1:

@@ -36,7 +36,7 @@ class Overlaps:
 
     @classmethod
     def of_maps(cls, truth: Labels, prediction: Labels) -> Self:
-        """The overlaps of two maps of one shape, objects in the order of their numbers.
+        """Return the overlaps of two maps of one shape, objects in the order of their numbers.
 
         Raises:
             ValueError: the shapes differ or a number is below 0.
@@ -64,7 +64,7 @@ class Overlaps:
     def of_polygons(
         cls, truth: Sequence[shapely.Geometry], prediction: Sequence[shapely.Geometry]
     ) -> Self:
-        """The overlaps of valid polygons, objects in their order; no map is drawn."""
+        """Return the overlaps of valid polygons, objects in their order; no map is drawn."""
         true, predicted = np.asarray(truth, object), np.asarray(prediction, object)
         first, second = shapely.STRtree(predicted).query(true, predicate="intersects")
         shared = shapely.area(shapely.intersection(true[first], predicted[second]))
@@ -142,7 +142,7 @@ class Detection:
 
     @classmethod
     def of_row(cls, row: Areas) -> Self:
-        """What such a row, or a sum of rows, stands for."""
+        """Return what such a row, or a sum of rows, stands for."""
         return cls(*row.tolist())
 
     @property
@@ -224,7 +224,7 @@ class Agreement(PanopticSums):
 
 
 def compare_objects(overlaps: Overlaps, min_iou: float = 0.5) -> Agreement:
-    """The agreement of the objects of one slide; a match is a pair above `min_iou`."""
+    """Return the agreement of the objects of one slide; a match is a pair above `min_iou`."""
     matched = overlaps.match(min_iou)
     true_area, predicted_area = overlaps.true_areas.sum(), overlaps.predicted_areas.sum()
     aji_shared, aji_union = _aji(overlaps)
@@ -255,7 +255,7 @@ def mean_quality(by_class: Sequence[Agreement]) -> float:
 
 
 def centroids_um(labels: Labels, mpp: Mpp) -> Points:
-    """The middle of each object of a map, in the order of their numbers."""
+    """Return the middle of each object of a map, in the order of their numbers."""
     y, x = np.nonzero(labels)
     _, rank, pixels = np.unique(labels[y, x], return_inverse=True, return_counts=True)
     sums = [np.bincount(rank, at + 0.5, minlength=len(pixels)) for at in (x, y)]

@@ -54,7 +54,7 @@ class AreaErrors:
                 yield Layer(f"{words} {name}", colour, shapes, _areas_said(words, name, shapes))
 
     def _wide(self, labels: Labels) -> Labels:
-        """The labels where they are wide enough to be seen."""
+        """Return the labels where they are wide enough to be seen."""
         if not self.reach:
             return labels
         kept = np.zeros_like(labels)
@@ -73,7 +73,7 @@ class Unmatched:
 
 
 def object_layers(name: str, unmatched: Unmatched, mpp: Mpp) -> Iterator[Layer]:
-    """The objects of a class without a partner: drawn and not found, found and not drawn."""
+    """Yield the objects of a class without a partner: drawn and not found, found and not drawn."""
     sides = (
         ("missed", MISSED_OBJECT, unmatched.missed, "drawn, and not predicted"),
         ("false", FALSE_OBJECT, unmatched.false, "predicted, and not drawn"),

@@ -234,7 +234,7 @@ def _sums(
         return np.asarray(np.bincount(places + 1, weights, parts + 1)[1:], np.float64)
 
     def with_partners(pairs: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Where predicted objects count: with their true partner, or where they lie."""
+        """Return where predicted objects count: with their true partner, or where they lie."""
         places = predicted_places.copy()
         places[overlaps.predicted_of_pair[pairs]] = true_places[overlaps.true_of_pair[pairs]]
         return places

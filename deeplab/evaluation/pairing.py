@@ -32,7 +32,7 @@ def _is_single(numbers: Numbers) -> NDArray[np.bool_]:
 
 
 def _groups(first: Numbers, second: Numbers, pairs: Numbers) -> list[Numbers]:
-    """The pairs in lots that share no object with one another."""
+    """Return the pairs in lots that share no object with one another."""
     if not pairs.size:
         return []
     rows, row = np.unique(first[pairs], return_inverse=True)

@@ -19,7 +19,7 @@ from deeplab.evaluation.error_map import KINDS
 from deeplab.evaluation.figures import DISTANCES, Figures
 from deeplab.evaluation.semantic import Confusion
 from deeplab.evaluation.slide_score import SlideScore
-from deeplab.report.page import Inside, image, joined, mind, page, table, tag, write_page
+from deeplab.report.page import Inside, caveats, image, joined, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (
     NOTHING,
@@ -62,7 +62,7 @@ def write_report(path: Path, figures: Figures, compared: Compared) -> None:
 
 
 def report(figures: Figures, compared: Compared) -> str:
-    """The page as text."""
+    """Return the page as text."""
     sections = [
         _opening(figures, compared),
         _areas(figures),
@@ -77,14 +77,14 @@ def report(figures: Figures, compared: Compared) -> str:
 
 
 def as_interval(of: Interval) -> str:
-    """A figure from 0 to 1 with its interval, where it has one."""
+    """Return a figure from 0 to 1 with its interval, where it has one."""
     if math.isnan(of.low):
         return as_score(of.value)
     return f"{as_score(of.value)} ({as_score(of.low)} to {as_score(of.high)})"
 
 
 def as_um(length_um: float) -> str:
-    """A length in um, without its unit."""
+    """Return a length in um, without its unit."""
     if math.isnan(length_um):
         return NOTHING
     return "∞" if math.isinf(length_um) else f"{length_um:.1f}"
@@ -114,7 +114,7 @@ def _opening(figures: Figures, compared: Compared) -> Iterator[Markup]:
         for each in list(_classes(figures))[:MOST_CARDS]
     ]
     yield tag("div", cards, class_="cards")
-    yield mind("What limits these figures", limits(figures, compared))
+    yield caveats("What limits these figures", limits(figures, compared))
 
 
 def _card(words: str, of: Interval, each: SlideClass | None) -> Markup:
@@ -327,7 +327,7 @@ def _slides(figures: Figures) -> Iterator[Markup]:
 
 
 def _of_slides(figures: Figures) -> list[str]:
-    """What is shown of each class on each slide: a page has room for so many columns."""
+    """Return what is shown of each class on each slide: a page has room for so many columns."""
     shown = ["dice", "hausdorff_95_um", "object_f1"]
     return shown if len(figures.classes) <= MOST_CLASSES else shown[:1]
 

@@ -53,7 +53,7 @@ class Confusion:
 
     @classmethod
     def of(cls, counts: ArrayLike) -> Self:
-        """The confusion of counts (true label, predicted label) that are known already.
+        """Return the confusion of counts (true label, predicted label) that are known already.
 
         Raises:
             ValueError: they are not a square of counts.

@@ -23,7 +23,7 @@ class DrawnNames:
     def of(
         cls, reference: Iterable[str], prediction: Iterable[str], rules: Labelling
     ) -> DrawnNames:
-        """The names without those of what is ignored, of regions and of the background."""
+        """Return the names without those of what is ignored, of regions and of the background."""
         others = {rules.ignore_class, rules.exhaustive_layer}
 
         def kept(names: Iterable[str]) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ class DrawnNames:
         return cls(reference=kept(reference), prediction=kept(prediction))
 
     def with_more(self, other: DrawnNames) -> DrawnNames:
-        """The names of both."""
+        """Return the names of both."""
         return DrawnNames(
             reference=tuple(dict.fromkeys((*self.reference, *other.reference))),
             prediction=tuple(dict.fromkeys((*self.prediction, *other.prediction))),
@@ -65,7 +65,7 @@ class DrawnNames:
         )
 
     def _alias(self, rules: Labelling, asked: Sequence[str]) -> str:
-        """The alias that would make the likeliest pair of names one."""
+        """Return the alias that would make the likeliest pair of names one."""
         own, others = self.reference, self.prediction
         if asked and not any(rules.meaning(name) in asked for name in own):
             own, others = others, own

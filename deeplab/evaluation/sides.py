@@ -91,7 +91,7 @@ def sides_of_documents(documents: object, request: EvaluateRequest, source: str)
 
 
 def reference_of_documents(documents: object, request: EvaluateRequest, source: str) -> Annotations:
-    """The reference alone, where the prediction comes from elsewhere.
+    """Return the reference alone, where the prediction comes from elsewhere.
 
     Raises:
         SourceError: there is no such layer.
@@ -106,7 +106,7 @@ def reference_of_documents(documents: object, request: EvaluateRequest, source: 
 
 
 def only(annotations: Annotations, names: Sequence[str], source: str) -> Annotations:
-    """The layers of these names, all where none is named.
+    """Return the layers of these names, all where none is named.
 
     Raises:
         SourceError: there is none of a name.
@@ -133,7 +133,7 @@ def _entries(documents: object) -> Iterable[_Entry]:
 
 
 def _is_compared(entry: _Entry) -> bool:
-    """Whether it outlines something, and does not only say how good other layers are."""
+    """Return whether it outlines something, and does not only say how good other layers are."""
     if is_remark(entry.attributes):
         return False
     elements = entry.document.get("elements")
@@ -161,7 +161,7 @@ def _missing(asked: Sequence[str], side: str, kind: str) -> str:
 
 
 def _repeated(entries: Iterable[_Entry]) -> Iterator[str]:
-    """Names that several predicted layers have: of several regions, or of several runs."""
+    """Yield names that several predicted layers have: of several regions, or of several runs."""
     for name, count in Counter(entry.name for entry in entries).items():
         if count > 1:
             yield (

@@ -79,7 +79,7 @@ class SlideScore:
         return np.asarray(self.confusion.counts * self.work_mpp**2 / 1e6)
 
     def among(self, classes: tuple[str, ...]) -> SlideScore:
-        """The same with the classes of further slides, which it has nothing of."""
+        """Return the same with the classes of further slides, which it has nothing of."""
         more = len(classes) - len(self.classes)
         if not more:
             return self
@@ -221,7 +221,7 @@ class _Pixels:
                 points[label - 1].append(places.astype(np.int32))  # the most that is kept of pixels
 
     def borders(self, work_mpp: float) -> list[BorderTally]:
-        """The distances between the borders of each class."""
+        """Return the distances between the borders of each class."""
         tallies = []
         for sides in zip(self._true, self._predicted, strict=True):
             true_um, predicted_um = (
@@ -294,7 +294,7 @@ def _polygons(side: Annotations, name: str) -> Polygons:
 
 
 def _judged_objects(polygons: Polygons, case: Case) -> Polygons:
-    """The objects whose centroid lies where is judged: each is in or out as a whole."""
+    """Return the objects whose centroid lies where is judged: each is in or out as a whole."""
     middles = shapely.centroid(polygons)
     area = case.field.frame.to_level0(case.field.area)
     x, y = shapely.get_x(middles) - area.x0, shapely.get_y(middles) - area.y0
@@ -318,7 +318,7 @@ def _array(polygons: Sequence[Area]) -> Polygons:
 
 
 def _in_um2(overlaps: Overlaps, mpp: Mpp) -> Overlaps:
-    """The overlaps with areas in um2, so that those of slides of several scales add up."""
+    """Return the overlaps with areas in um2, so that those of slides of several scales add up."""
     um2 = mpp.x * mpp.y
     return replace(
         overlaps,

@@ -65,7 +65,7 @@ class Pairs:
 
 
 def find_pairs(request: EvaluateRequest, login: ServerLogin | None) -> Pairs:
-    """All that `request` names; nothing is read of the layers yet.
+    """Return all that `request` names; nothing is read of the layers yet.
 
     Raises:
         SourceError: there is nothing of that name, or nothing that belongs together.
@@ -238,7 +238,7 @@ def _of_one_file(path: Path, request: EvaluateRequest) -> Callable[[Reading], Si
 
 
 def _documents(path: Path) -> list[object]:
-    """The annotations of HistomicsUI in a file, as they are written."""
+    """Return the annotations of HistomicsUI in a file, as they are written."""
     found = list(values(path, ""))
     return found[0] if found and isinstance(found[0], list) else found
 
@@ -277,7 +277,7 @@ def _slides(reference: FilesOfSide, request: EvaluateRequest) -> dict[str, Path]
 
 
 def _slide_beside(annotation: Path) -> str:
-    """The slide of an annotation's name beside it; "": there is none.
+    """Return the slide of an annotation's name beside it; "": there is none.
 
     Raises:
         ConfigError: there are several.
@@ -294,5 +294,5 @@ def _slide_beside(annotation: Path) -> str:
 
 
 def reading_of(request: EvaluateRequest) -> Reading:
-    """How files are read: numbers of masks have the names of the classes."""
+    """Return how files are read: numbers of masks have the names of the classes."""
     return Reading(classes=request.classes, ignore=request.ignore_class or IGNORE_LAYER)

@@ -31,7 +31,7 @@ KINDS_BESIDE = (
 
 
 def plain_name(name: str) -> str:
-    """A name whose suffix is in small letters; the rest of it is taken to the letter.
+    """Return a name whose suffix is in small letters; the rest of it is taken to the letter.
 
     Letters with accents are of one character each, as macOS does not write them.
     """
@@ -40,7 +40,7 @@ def plain_name(name: str) -> str:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """What stands before the suffix of a name, and the suffix in small letters.
+    """Return what stands before the suffix of a name, and the suffix in small letters.
 
     The suffix is what stands behind the last dot, and before that what is packed: `.xml.gz`, and
     `.zarr.zip`, which is a slide.
@@ -60,7 +60,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def is_mask(name: str) -> bool:
-    """Whether a file of this name holds labels or numbers of objects, and is no slide."""
+    """Return whether a file of this name holds labels or numbers of objects, and is no slide."""
     stem, suffix = split_name(name)
     return stem.endswith((MASK, INSTANCES, TYPES)) and suffix in MASKS
 
@@ -73,7 +73,7 @@ def without_infix(stem: str) -> str:
 
 
 def names_beside(slide: str, suffixes: Sequence[str]) -> list[str]:
-    """The plain names that files of annotations of a slide can have, the preferred first.
+    """Return the plain names that files of annotations of a slide can have, the preferred first.
 
     Args:
         slide: its name; dots in it are part of it.

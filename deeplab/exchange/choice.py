@@ -15,14 +15,14 @@ class Choice:
         self._met: dict[str, None] = {}
 
     def of(self, names: Iterable[str]) -> frozenset[str]:
-        """The names asked for, as they are and as these layers write them; none: all are."""
+        """Return the names asked for, as they are and as these layers write them; none: all are."""
         names = tuple(names)
         self._met |= dict.fromkeys(names)
         folds = {folded(name) for name in self._asked}
         return frozenset(self._asked) | {name for name in names if folded(name) in folds}
 
     def unknown(self) -> Iterator[str]:
-        """A sentence for each name that no layer had."""
+        """Yield a sentence for each name that no layer had."""
         met = {folded(name) for name in self._met}
         for name in self._asked:
             if folded(name) not in met:

@@ -73,7 +73,7 @@ class Exported:
     unknown: tuple[str, ...]
 
     def summary(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines for a person."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -143,7 +143,7 @@ class _Export:
             raise SourceError(("nothing was written: " if failed else "") + "; ".join(said))
 
     def done(self, found: Found) -> Exported:
-        """What was done.
+        """Return what was done.
 
         Raises:
             SourceError: some slides could not be written, after all others were.
@@ -191,14 +191,14 @@ class _Export:
             )
 
     def _chosen(self, annotations: Annotations) -> Annotations:
-        """The layers asked for, without the marks by which we know our own on the server."""
+        """Return the layers asked for, without the marks by which we know our own on the server."""
         only = self._choice.of(annotations.names)
         attributes = {key: each for key, each in annotations.attributes.items() if key != ORIGIN}
         layers = tuple(each for each in annotations.layers if not only or each.name in only)
         return replace(annotations, layers=layers, attributes=attributes)
 
     def _name(self, slide: str) -> str:
-        """A name of a file that no other slide of this run has, on no system."""
+        """Return a name of a file that no other slide of this run has, on no system."""
         suffix = _suffix(self._format, self._request.output)
         name, number = safe_name(slide), 1
         while f"{name}{suffix}".casefold() in self._names:

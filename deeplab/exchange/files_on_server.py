@@ -64,7 +64,7 @@ class FilesFound:
 
 
 def find_files(session: Session, any_id: str, folder: Path) -> FilesFound:
-    """The files of annotations of a slide or of all slides of a folder.
+    """Return the files of annotations of a slide or of all slides of a folder.
 
     They lie in the same folder under the name of the slide, with its suffix or without, or in the
     slide's own item; or a file there that is called after no slide lists it.
@@ -161,7 +161,7 @@ def _is_slide(item: Item) -> bool:
 
 
 def _fitting(slides: Sequence[Item]) -> dict[str, list[Item]]:
-    """The slides that a file may be about, by its plain name."""
+    """Return the slides that a file may be about, by its plain name."""
     called: dict[str, list[Item]] = defaultdict(list)
     for slide in slides:
         called[slide.name].append(slide)

@@ -56,7 +56,7 @@ class TakenIn:
     remarks: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """What a person is told."""
+        """Yield what a person is told."""
         yield f"{self.source.slide.name}, from {self.source.name} ({self.title}):"
         done = self.replaced
         for name, called in done.posted.items():
@@ -90,7 +90,7 @@ class Ingested:
     unknown: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines for a person."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -253,7 +253,7 @@ def _nothing(slide: str) -> str:
 
 
 def _format(path: Path, asked: str) -> Format | None:
-    """The format to read a file as; None where it is of another one than is asked for."""
+    """Return the format to read a file as; None where it is of another one than is asked for."""
     if asked == AUTO:
         return format_of(path)
     wanted = named(asked)
@@ -271,14 +271,14 @@ def _place(source: FileOfSlide) -> str:
 
 
 def _lost(annotations: Annotations) -> Iterator[str]:
-    """What layers of HistomicsUI cannot say of `annotations`."""
+    """Yield what layers of HistomicsUI cannot say of `annotations`."""
     format_ = named("histomicsui")
     if missing := lost(annotations, format_):
         yield f"not in the layers, as {format_.title} cannot carry them: {', '.join(missing)}"
 
 
 def _facts(source: FileOfSlide) -> dict[str, Fact]:
-    """What Girder says of a file; other content is never of the same time."""
+    """Return what Girder says of a file; other content is never of the same time."""
     return {
         "file": source.file.name,
         "file_id": source.file.id,

@@ -38,7 +38,7 @@ class Labelling:
 
     @classmethod
     def of(cls, request: SourceSettings) -> Self:
-        """The rules that a request states."""
+        """Return the rules that a request states."""
         aliases = (alias.partition("=") for alias in request.aliases)
         return cls(
             classes=request.classes,
@@ -71,7 +71,7 @@ class Labelling:
         return "on tissue" if self.unannotated == "ignore" else "nowhere"
 
     def meaning(self, drawn: str) -> str:
-        """Which of the names asked for the name of a layer stands for; "": none.
+        """Return which of the names asked for the name of a layer stands for; "": none.
 
         The name itself goes before an alias, and that before a name that differs in no more than
         case and blanks.
@@ -92,12 +92,12 @@ class Labelling:
         )
 
     def near(self, drawn: str) -> str:
-        """The name asked for that the name of a layer may be a misspelling of; "": none."""
+        """Return the name asked for that the name of a layer may be a misspelling of; "": none."""
         return nearest(drawn, self.asked)
 
 
 def folded(name: str) -> str:
-    """A name without what people vary: case, blanks around and doubled, composed letters."""
+    """Return a name without what people vary: case, blanks around and doubled, composed letters."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 

@@ -109,7 +109,7 @@ def tell_what_is_there(done: Sequence[str]) -> Iterator[None]:
 
 
 def layers_in_place(session: Session, item_id: str, origin: Origin) -> Sequence[Mapping[str, Any]]:
-    """What the layers say that a task made of a source on a slide.
+    """Return what the layers say that a task made of a source on a slide.
 
     None is told where some of them say other facts than `origin`: then there is something to do.
 
@@ -204,7 +204,7 @@ def _own(heads: Iterable[AnnotationHead], item_id: str, origin: Origin) -> Itera
 
 
 def _marked(origin: Origin, item_id: str, layer: str, name: str) -> dict[str, Fact]:
-    """What a layer says of its making."""
+    """Return what a layer says of its making."""
     return {
         **origin.facts,
         "task": origin.task,

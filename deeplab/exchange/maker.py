@@ -9,7 +9,7 @@ REMARKING = frozenset({"EvaluateSegmentation", "ExtractFeaturesFromAnnotations",
 
 
 def maker(attributes: object) -> str:
-    """The task that outlined a layer, told by its attributes as HistomicsTK's tasks do.
+    """Return the task that outlined a layer, told by its attributes as HistomicsTK's tasks do.
 
     It is "" where a person did, also when the layer came to the server in a file.
     """
@@ -18,5 +18,5 @@ def maker(attributes: object) -> str:
 
 
 def is_remark(attributes: object) -> bool:
-    """Whether a layer of these attributes only says something of other layers."""
+    """Return whether a layer of these attributes only says something of other layers."""
     return maker(attributes) in REMARKING

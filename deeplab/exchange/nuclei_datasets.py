@@ -250,7 +250,7 @@ def _pixels_of(images: Stack, place: int, path: Path) -> Callable[[], NDArray[np
 
 
 def _channels_of(masks: Stack, place: int, path: Path) -> Callable[[Sequence[str]], Annotations]:
-    """A channel for each type, the last for the background."""
+    """Return a channel for each type, the last for the background."""
 
     def load(classes: Sequence[str]) -> Annotations:
         found = [
@@ -289,7 +289,7 @@ def _mat_of(path: Path) -> Callable[[Sequence[str]], Annotations]:
 
 
 def _xml_of(path: Path) -> Callable[[Sequence[str]], Annotations]:
-    """All that is drawn is nuclei, whatever the layers are called."""
+    """Return all that is drawn is nuclei, whatever the layers are called."""
 
     def load(classes: Sequence[str]) -> Annotations:
         drawn = read_aperio_xml(path)

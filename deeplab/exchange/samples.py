@@ -143,7 +143,7 @@ def find_samples(
     ignore: str = IGNORE_LAYER,
     login: ServerLogin | None = None,
 ) -> Found:
-    """All slides of a source; no slide is opened and no annotation read yet.
+    """Return all slides of a source; no slide is opened and no annotation read yet.
 
     Args:
         source: folder, slide, list file (CSV) or, with a login, id in Girder of a folder, an
@@ -197,7 +197,7 @@ def _entries(source: str, names: _MaskNames, login: ServerLogin | None) -> list[
 
 
 def _called(path: Path, names: _MaskNames) -> list[Sample | LeftOut]:
-    """The slide at a path, as it stands in its folder."""
+    """Return the slide at a path, as it stands in its folder."""
     there = _in_folder(path.parent, names, wanted=path)
     return [each for each in there if each.name == shown_name(path.name)]
 
@@ -403,14 +403,14 @@ def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
 
 
 def _with_own_name(names: set[str], item: Item) -> Item:
-    """The item, called by its id as well where another one of `names` is called as it is."""
+    """Return the item, called by its id as well where another one of `names` is called as it is."""
     name = item.name if item.name not in names else f"{item.name} ({item.id})"
     names.add(name)
     return replace(item, name=name)
 
 
 def _slide_items(session: Session, any_id: str) -> list[Item]:
-    """The slides of the folder of this id, or the one item of it or of its file."""
+    """Return the slides of the folder of this id, or the one item of it or of its file."""
     try:
         return [item for item in large_image_items(session, any_id) if not is_mask(item.name)]
     except UnknownIdError:

@@ -27,7 +27,7 @@ MOST_POINTS = 5000  # of a scatter plot, drawn at even steps
 
 @chart_style()
 def histograms_png(values: Mapping[Figure, Floats], colour: Rgb) -> bytes:
-    """How the values of each figure are spread, with a line at the median."""
+    """Return how the values of each figure are spread, with a line at the median."""
     rows = math.ceil(len(values) / ACROSS)
     figure = plots.Figure(figsize=(9, 2.5 * rows), dpi=DPI, layout="constrained")
     all_axes = figure.subplots(rows, ACROSS, squeeze=False).ravel()

@@ -42,7 +42,7 @@ def write_objects(
 
 
 def joined(labels: SlideLabels, columns: Iterable[str]) -> list[str]:
-    """The columns of the slides' labels, told apart from those measured."""
+    """Return the columns of the slides' labels, told apart from those measured."""
     taken = {*FIRST, *columns}
     return [f"{name} (label)" if name in taken else name for name in labels.columns]
 

@@ -62,7 +62,7 @@ class FeaturesResult:
     remarks: Sequence[str]
 
     def summary(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines for a person."""
         lines = [f"{counted(len(self.slides), 'slide')} measured"]
         for name in class_names(self.slides):
             some = [s for slide in self.slides for s in slide.summaries if s.class_name == name]
@@ -128,7 +128,7 @@ def _measure_all(
     folder: Path,
     progress: Progress,
 ) -> tuple[list[SlideMeasures], list[LeftOut]]:
-    """The slides that can be measured, and the others."""
+    """Return the slides that can be measured, and the others."""
     slides: list[SlideMeasures] = []
     faults: list[tuple[LeftOut, DeeplabError]] = []
     for number, sample in enumerate(samples):
@@ -199,7 +199,7 @@ def _too_many(slides: Sequence[SlideMeasures]) -> Iterator[str]:
 def _writers(
     request: FeaturesRequest, result: FeaturesResult, labels: SlideLabels
 ) -> dict[Path, Callable[[Path], None]]:
-    """What is to be written where."""
+    """Return what is to be written where."""
     writers: dict[Path, Callable[[Path], None]] = {}
     slides, pixels = result.slides, request.pixels
     if request.output_workbook:
@@ -229,7 +229,7 @@ def _writers(
 
 
 def _plotted(annotations: Annotations) -> Annotations:
-    """The layers that HistomicsUI plots."""
+    """Return the layers that HistomicsUI plots."""
     few = tuple(each for each in annotations.layers if len(each.shapes) <= MOST_OBJECTS)
     return replace(annotations, layers=few)
 

@@ -30,12 +30,12 @@ MEDIANS = (
 
 
 def layer_name(class_name: str) -> str:
-    """What the layer of a class's features is called, beside the one that people draw in."""
+    """Return what the layer of a class's features is called, beside the one that people draw in."""
     return f"{class_name} features"
 
 
 def feature_layers(annotations: Annotations, tables: Mapping[str, ObjectTable]) -> Annotations:
-    """A layer for each class: its shapes with the number of the object and its features.
+    """Return a layer for each class: its shapes with the number of the object and its features.
 
     What a shape said of itself before stays, unless a feature has its name.
     """
@@ -62,7 +62,7 @@ def _shapes(layer: Layer, table: ObjectTable) -> Iterator[Shape]:
 
 
 def slide_metadata(slide: SlideMeasures) -> dict[str, float]:
-    """The slide's numbers, flat, so that HistomicsUI plots each: counts, areas, medians."""
+    """Return the slide's numbers, flat, so that HistomicsUI plots each: counts, areas, medians."""
     told: dict[str, float] = {}
     for summary in slide.summaries:
         told["tissue_area_mm2"] = summary.tissue_area_mm2
@@ -91,6 +91,6 @@ def _rounded(value: float) -> float:
 
 
 def _key(name: str) -> str:
-    """A name as MongoDB stores it: without dots, and no dollar sign in front."""
+    """Return a name as MongoDB stores it: without dots, and no dollar sign in front."""
     clean = "".join(each if each.isprintable() else " " for each in name)
     return clean.replace(".", "_").lstrip("$ ") or "_"

@@ -65,13 +65,13 @@ class Spread:
 
 
 def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Those that were measured."""
+    """Return those that were measured."""
     return values[np.isfinite(values)]
 
 
 def measured_figures(
     slides: Sequence[SlideMeasures], class_name: str
 ) -> dict[Figure, NDArray[np.float64]]:
-    """The figures of a class that any object has, with their values on all slides, (n,)."""
+    """Return the figures of a class that any object has, with their values on all slides, (n,)."""
     found = {each: finite(pooled(slides, class_name, each.column)) for each in FIGURES}
     return {figure: values for figure, values in found.items() if values.size}

@@ -41,7 +41,7 @@ class Picture:
 def take_pictures(
     slide: Slide, polygons: NDArray[np.object_], area_um2: NDArray[np.float64], colour: Rgb
 ) -> list[Picture]:
-    """The smallest, the middle one and the largest object, each once.
+    """Return the smallest, the middle one and the largest object, each once.
 
     Args:
         slide: what they are outlined on.

@@ -40,7 +40,7 @@ class SlideMeasurer:
     tick: Callable[[int, int], None]
 
     def measure(self, sample: Sample, layers: Path) -> SlideMeasures:
-        """All that is asked for of one slide.
+        """Return all that is asked for of one slide.
 
         Args:
             sample: the slide and its annotations.

@@ -28,7 +28,7 @@ class Ellipses:
 
 
 def equal_ellipses(polygons: NDArray[np.object_]) -> Ellipses:
-    """The ellipse of each polygon's second moments, by Green's theorem along its rings.
+    """Return the ellipse of each polygon's second moments, by Green's theorem along its rings.
 
     Source: Steger 1996, On the calculation of arbitrary moments of polygons, FGBV-96-05.
     """

@@ -18,7 +18,7 @@ COLUMNS = ("nearest_same_centroid_um", "nearest_same_edge_um", "density_near_per
 
 
 def distance_column(name: str) -> str:
-    """The column of the distances to another class."""
+    """Return the column of the distances to another class."""
     return f"to_{name}_um"
 
 

@@ -50,7 +50,7 @@ def measure_nuclei(
 def segment_nuclei(
     haematoxylin: Floats, mask: NDArray[np.bool_], work_mpp: float
 ) -> NDArray[np.int64]:
-    """The number of the nucleus that each pixel belongs to, 0 for none, (height, width).
+    """Return the number of the nucleus that each pixel belongs to, 0 for none, (height, width).
 
     Otsu's threshold of the object's stained pixels, then seeds and watersheds of their own by
     Al-Kofahi et al. 2010, IEEE Trans Biomed Eng 57:841.

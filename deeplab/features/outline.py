@@ -44,7 +44,7 @@ COLUMNS = (
 
 
 def polygons_um(shapes: Collection[Shape], mpp: Mpp) -> NDArray[np.object_]:
-    """The shapes' polygons in um from the slide's top left corner, (n,).
+    """Return the shapes' polygons in um from the slide's top left corner, (n,).
 
     One whose corners are not all finite numbers becomes empty.
     """
@@ -56,7 +56,7 @@ def polygons_um(shapes: Collection[Shape], mpp: Mpp) -> NDArray[np.object_]:
 
 
 def measure_outlines(polygons: NDArray[np.object_], mpp: Mpp) -> dict[str, Floats]:
-    """Every one of `COLUMNS`, (n,) each, of polygons in um.
+    """Return every one of `COLUMNS`, (n,) each, of polygons in um.
 
     What a shape does not have is NaN: all of an empty one's; axes and ratios where the area is 0.
     """
@@ -133,7 +133,7 @@ def _outline_area(parts: NDArray[np.object_]) -> Floats:
 def _over_parts(
     polygons: NDArray[np.object_], measure: Callable[[NDArray[np.object_]], Floats]
 ) -> Floats:
-    """The sum over the parts of each object, most often one."""
+    """Return the sum over the parts of each object, most often one."""
     parts, owner = shapely.get_parts(polygons, return_index=True)
     return np.bincount(owner, measure(parts), len(polygons)).astype(float)
 

@@ -32,7 +32,7 @@ MAGENTA = Parameters(
 def measure_pixels(
     rgb: Rgb, mask: NDArray[np.bool_], *, work_mpp: float, staining: Staining
 ) -> dict[str, float]:
-    """Every one of `COLUMNS` of the pixels in the mask; NaN where there is none.
+    """Return every one of `COLUMNS` of the pixels in the mask; NaN where there is none.
 
     Args:
         rgb: (height, width, 3), a window around the object.

@@ -21,7 +21,7 @@ from deeplab.features.gallery import Picture, chosen
 from deeplab.features.slide_labels import SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, pooled
 from deeplab.features.windows import MAX_PIXELS
-from deeplab.report.page import Inside, image, mind, page, table, tag, write_page
+from deeplab.report.page import Inside, caveats, image, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import NOTHING, as_mm2, as_percent, counted, described, listed, swatch
 
@@ -54,7 +54,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
 
 
 def report(facts: ReportFacts) -> str:
-    """The page as text."""
+    """Return the page as text."""
     names = class_names(facts.slides)
     sections = [
         _opening(facts, names),
@@ -83,7 +83,7 @@ def _opening(facts: ReportFacts, names: Sequence[str]) -> Iterator[Markup]:
     yield tag("p", f"Outlined objects that were measured on {on}: {said}.", class_="lead")
     yield tag("div", [_card(facts, name) for name in names[:6]], class_="cards")
     left_out = [f"{each.name} is left out: {each.why}." for each in facts.left_out]
-    yield mind("Mind", [*left_out, *(f"{remark}." for remark in facts.remarks)])
+    yield caveats("Mind", [*left_out, *(f"{remark}." for remark in facts.remarks)])
 
 
 def _card(facts: ReportFacts, name: str) -> Markup:
@@ -161,7 +161,7 @@ def _groups(facts: ReportFacts, name: str, colour: Rgb) -> Iterator[Markup]:
 
 
 def _grouped(facts: ReportFacts, name: str) -> tuple[str, dict[str, list[SlideMeasures]]]:
-    """What the objects are grouped by, and the slides of each group that have the class."""
+    """Return what the objects are grouped by, and the slides of each group that have the class."""
     slides = [slide for slide in facts.slides if slide.count(name)]
     for place, column in enumerate(facts.labels.columns):
         groups: dict[str, list[SlideMeasures]] = {}
@@ -293,7 +293,7 @@ def _colour(facts: ReportFacts, name: str) -> Rgb:
 
 
 def shown(value: float) -> str:
-    """A number with three digits that say something."""
+    """Return a number with three digits that say something."""
     if math.isnan(value):
         return NOTHING
     if abs(value) >= 1000:

@@ -118,7 +118,7 @@ def _limited(rows: Iterable[list[Cell]], path: Path) -> Iterator[list[Cell]]:
 
 
 def _cell(value: object) -> Cell:
-    """A cell of a spreadsheet."""
+    """Return a cell of a spreadsheet."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -136,12 +136,12 @@ def _of_text(text: str) -> Cell:
 
 
 def _text(cell: Cell) -> str:
-    """A cell as a name: a slide may be called 1024."""
+    """Return a cell as a name: a slide may be called 1024."""
     return f"{cell:.15g}" if isinstance(cell, float) else cell or ""
 
 
 def _bare(name: str) -> str:
-    """A folded name without the suffix of a slide."""
+    """Return a folded name without the suffix of a slide."""
     stem, dot, suffix = name.rpartition(".")
     return stem if stem and dot + suffix in SLIDES else name
 

@@ -60,30 +60,30 @@ class SlideMeasures:
         return len(self.tables[name].columns["area_um2"]) if name in self.tables else 0
 
     def column(self, class_name: str, column: str) -> Floats:
-        """A column of a class, (n,); NaN where it was not measured."""
+        """Return a column of a class, (n,); NaN where it was not measured."""
         if class_name not in self.tables:
             return np.zeros(0)
         nothing = np.full(self.count(class_name), np.nan)
         return self.tables[class_name].columns.get(column, nothing)
 
     def rows(self, class_name: str, columns: Sequence[str]) -> Iterator[list[float]]:
-        """The objects of a class, one after the other."""
+        """Return the objects of a class, one after the other."""
         values = np.array([self.column(class_name, column) for column in columns])
         return iter(values.T.tolist())
 
 
 def class_names(slides: Iterable[SlideMeasures]) -> list[str]:
-    """The classes of all slides, each once, in the order in which they come."""
+    """Return the classes of all slides, each once, in the order in which they come."""
     return list(dict.fromkeys(name for slide in slides for name in slide.tables))
 
 
 def pooled(slides: Iterable[SlideMeasures], class_name: str, column: str) -> Floats:
-    """A column of a class over all slides, (n,)."""
+    """Return a column of a class over all slides, (n,)."""
     return np.concatenate([np.zeros(0), *(slide.column(class_name, column) for slide in slides)])
 
 
 def columns_of(class_name: str | None, classes: Sequence[str], *, pixels: Pixels) -> list[str]:
-    """The columns of a class, or of all classes together, the same whatever the slides hold.
+    """Return the columns of a class, or of all classes together, the same whatever the slides hold.
 
     Args:
         class_name: None for all: every class has a column of distances to it.

@@ -31,7 +31,7 @@ class ClassSummary:
 def summarise(
     class_name: str, area_um2: NDArray[np.float64], tissue_area_um2: float
 ) -> ClassSummary:
-    """The summary of objects of these areas, (n,); a NaN area is that of no object.
+    """Return the summary of objects of these areas, (n,); a NaN area is that of no object.
 
     `tissue_area_um2` is NaN or 0 where it is not known; share and density are then NaN.
     """

@@ -28,7 +28,7 @@ STAININGS: dict[Staining, tuple[tuple[str, str], NDArray[np.float64]]] = {
 
 
 def stain_darkness(rgb: Rgb, staining: Staining) -> dict[str, NDArray[np.float64]]:
-    """The two stains' darkness in each pixel, (height, width), by their names.
+    """Return the two stains' darkness in each pixel, (height, width), by their names.
 
     HistomicsTK's scale, in proportion to the amount of stain: 0 is none, 255 black; below 0 where
     a colour is less than none of a stain. Source: Ruifrok and Johnston 2001.

@@ -22,7 +22,7 @@ class ObjectTable:
     columns: dict[str, NDArray[np.float64]]
 
     def rows(self) -> Iterator[dict[str, float]]:
-        """One object after the other, the columns in order."""
+        """Return one object after the other, the columns in order."""
         values = np.array(list(self.columns.values())).T.tolist()
         return (dict(zip(self.columns, row, strict=True)) for row in values)
 

@@ -29,7 +29,7 @@ COLUMNS = tuple(f"haralick_{name}_{of}" for name in FEATURES for of in ("mean", 
 
 
 def measure_texture(grey: NDArray[np.uint8], mask: NDArray[np.bool_]) -> dict[str, float]:
-    """Every one of `COLUMNS`: mean and range over the four directions to the next pixel.
+    """Return every one of `COLUMNS`: mean and range over the four directions to the next pixel.
 
     As HistomicsTK's `compute_haralick_features`, but only pairs of pixels that both lie in the
     object count; that one takes the whole bounding box. NaN where a direction has no pair.
@@ -81,7 +81,7 @@ def _by(index: NDArray[np.intp], pairs: Floats) -> Floats:
 
 
 def _information(pairs: Floats, single: Floats) -> tuple[float, float]:
-    """How much one pixel of a pair says about the other: both measures of correlation."""
+    """Return how much one pixel of a pair says about the other: both measures of correlation."""
     chance = np.outer(single, single)
     joint = _entropy(pairs, pairs)
     first = (joint - _entropy(pairs, chance)) / _entropy(single, single)

@@ -24,7 +24,7 @@ HEATMAP = "-heatmap"  # end of the names of layers in which SegmentWSI outlines 
 def load_layers(
     sample: Sample, classes: Sequence[str], login: ServerLogin | None
 ) -> tuple[Annotations, list[str]]:
-    """The layers of a slide, and what is odd about them.
+    """Return the layers of a slide, and what is odd about them.
 
     On a server those that a task made to say something of other layers are left out unless they
     are asked for by name: what was measured once is not measured again.
@@ -56,7 +56,7 @@ def _outlines(annotation: Mapping[str, Any], asked: Collection[str]) -> bool:
 
 
 def wanted_layers(annotations: Annotations, classes: Sequence[str]) -> Annotations:
-    """The layers to measure, one for each class, called as the user calls it."""
+    """Return the layers to measure, one for each class, called as the user calls it."""
     asked = {folded(name): name for name in classes}
     by_class: dict[str, list[Layer]] = {}
     called: dict[str, list[str]] = {}
@@ -80,5 +80,5 @@ def wanted_layers(annotations: Annotations, classes: Sequence[str]) -> Annotatio
 
 
 def _own_name(layer: Layer) -> str:
-    """The name of a layer; empty where it is only a heatmap of another."""
+    """Return the name of a layer; empty where it is only a heatmap of another."""
     return "" if layer.name.endswith(HEATMAP) and not layer.shapes else layer.name

@@ -42,7 +42,7 @@ def measure_windows(
     reading: PixelReading,
     tick: Callable[[], None],
 ) -> dict[str, Floats]:
-    """Every one of `COLUMNS`, (n,) each, of polygons in level-0 pixels.
+    """Return every one of `COLUMNS`, (n,) each, of polygons in level-0 pixels.
 
     `read_mpp` is the um per pixel at which an object was read: an object too large for a window of
     `MAX_PIXELS` is read at two, four, ... times `reading.work_mpp`. NaN where no pixel's centre

@@ -63,7 +63,7 @@ def sheets_of(slides: Sequence[SlideMeasures]) -> list[Sheet]:
 
 
 def sheet_names(names: Iterable[str]) -> Iterator[str]:
-    """Names that Excel takes, all different, in small and capital letters too."""
+    """Yield names that Excel takes, all different, in small and capital letters too."""
     taken = set(RESERVED)
     for name in names:
         clean = FORBIDDEN.sub("_", name)[:MAX_NAME].strip(" '") or "class"

@@ -30,7 +30,7 @@ class Mpp:
 
     @classmethod
     def square(cls, mpp: float) -> Self:
-        """The same scale along both axes."""
+        """Return the same scale along both axes."""
         return cls(mpp, mpp)
 
     @property
@@ -84,7 +84,7 @@ class WorkBox:
         return self.width <= 0 or self.height <= 0
 
     def intersection(self, other: WorkBox) -> WorkBox:
-        """The common part; width or height is 0 where there is none."""
+        """Return the common part; width or height is 0 where there is none."""
         x, y = max(self.x, other.x), max(self.y, other.y)
         return WorkBox(
             x,
@@ -121,7 +121,7 @@ class WorkFrame:
 
     @classmethod
     def over(cls, width_level0: int, height_level0: int, mpp: Mpp, work_mpp: float) -> Self:
-        """The frame of `work_mpp` um per pixel over a slide of the given size and scale.
+        """Return the frame of `work_mpp` um per pixel over a slide of the given size and scale.
 
         A scale within 5 % of a power of two of level 0 is taken as that power of two, `work_mpp`
         changing accordingly: scanners differ by as much, and pixels are then read as they are.
@@ -154,7 +154,7 @@ class WorkFrame:
         return self.work_mpp**2 / (self.scale_x * self.scale_y)
 
     def to_level0(self, box: WorkBox) -> Level0Box:
-        """The part of level 0 that the work pixels of `box` cover."""
+        """Return the part of level 0 that the work pixels of `box` cover."""
         return Level0Box(
             box.x * self.scale_x,
             box.y * self.scale_y,
@@ -163,7 +163,7 @@ class WorkFrame:
         )
 
     def to_work(self, box: Level0Box) -> WorkBox:
-        """The work pixels that touch a part of level 0."""
+        """Return the work pixels that touch a part of level 0."""
         x, y = math.floor(box.x0 / self.scale_x + 1e-9), math.floor(box.y0 / self.scale_y + 1e-9)
         right = math.ceil((box.x0 + box.width) / self.scale_x - 1e-9)
         bottom = math.ceil((box.y0 + box.height) / self.scale_y - 1e-9)

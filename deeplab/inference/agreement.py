@@ -85,7 +85,7 @@ def _painted(answer: ObjectAnswer) -> NDArray[np.uint8]:
 
 
 def _count_alike(one: ObjectAnswer, other: ObjectAnswer) -> int:
-    """The number of objects of two answers for a tile that are outlined alike in both."""
+    """Return the number of objects of two answers for a tile that are outlined alike in both."""
     pairs = Overlaps.of_maps(one.instances, other.instances)
     return int(np.count_nonzero(pairs.shared_areas >= ALIKE * pairs.union_areas))
 

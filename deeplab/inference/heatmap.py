@@ -41,7 +41,7 @@ class HeatmapGrid:
         np.add.at(self._counts, place, 1)
 
     def heatmaps(self) -> list[Heatmap]:
-        """One heatmap a class, its points in the middle of the cells, level-0 pixels."""
+        """Return one heatmap a class, its points in the middle of the cells, level-0 pixels."""
         mean = self._sums / np.maximum(self._counts, 1)[..., None]
         radius = self._cell_work * (self._frame.scale_x + self._frame.scale_y) / 2
         found = []

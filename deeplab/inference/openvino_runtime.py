@@ -17,7 +17,7 @@ TELEMETRY = "openvino_telemetry"
 
 
 def load_openvino() -> ModuleType:
-    """The package `openvino`, which from here on asks no server and writes no id.
+    """Return the package `openvino`, which from here on asks no server and writes no id.
 
     It imports `openvino_telemetry`, which it requires, and with that tells an analytics server of
     every import and conversion. Where that package is absent, OpenVINO takes a stub of its own:
@@ -52,7 +52,7 @@ class OpenVino:
         self._names = [next(iter(output.names)) for output in self._model.outputs]
 
     def compiled(self, side: int, precision: str) -> _Compiled:
-        """The graph for tiles of `side`; `precision` is "bf16" or "f32"."""
+        """Return the graph for tiles of `side`; `precision` is "bf16" or "f32"."""
         model = self._model.clone()  # a shape once set cannot be set anew
         model.reshape([1, side, side, self._channels])
         settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}

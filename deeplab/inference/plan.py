@@ -25,7 +25,7 @@ FINEST_UPSAMPLING = 1.5  # a slide may be this much coarser than the network wan
 
 
 def work_frame(request: SegmentRequest, card: Card, slide: Slide) -> WorkFrame:
-    """The frame in which the network sees the slide.
+    """Return the frame in which the network sees the slide.
 
     Raises:
         ScaleError: the model's scale is not known, or the slide or the scale asked for is not one
@@ -65,7 +65,7 @@ class Area:
 
     @classmethod
     def of(cls, regions: Sequence[Points], frame: WorkFrame) -> Area:
-        """The area of regions in level-0 pixels, all of the slide where there is none.
+        """Return the area of regions in level-0 pixels, all of the slide where there is none.
 
         Raises:
             ConfigError: the regions enclose nothing, or nothing on the slide.
@@ -85,13 +85,13 @@ class Area:
         return cls(box=box, polygons=parts, frame=frame)
 
     def touches(self, box: WorkBox) -> bool:
-        """Whether any of the area lies in a box of work pixels."""
+        """Return whether any of the area lies in a box of work pixels."""
         part = self.frame.to_level0(box)
         window = shapely.box(part.x0, part.y0, part.x0 + part.width, part.y0 + part.height)
         return not self.polygons or any(p.intersects(window) for p in self.polygons)
 
     def holds(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether points (n,), work pixels, lie in the area, (n,)."""
+        """Return whether points (n,), work pixels, lie in the area, (n,)."""
         box = self.box
         inside = (box.x <= x) & (x < box.right) & (box.y <= y) & (y < box.bottom)
         if not self.polygons:
@@ -141,7 +141,7 @@ def tile_plan(request: SegmentRequest, card: Card, area: Area) -> TilePlan:
 def plan_tiles(
     card: Card, area: Area, *, tile: int, halo: int, views: Sequence[View] = (View(),)
 ) -> TilePlan:
-    """The grid of tiles of about this side over an area, work pixels.
+    """Return the grid of tiles of about this side over an area, work pixels.
 
     The card's halo reaches as far as the network looks, so that the answer does not depend on the
     tile size; at every size of several views tiles have whole cells, on the same places of the
@@ -161,7 +161,7 @@ def plan_tiles(
 def wanted_slots(
     plan: TilePlan, area: Area, tissue: TissueMask | None
 ) -> list[tuple[TileSlot, bool]]:
-    """The tiles of a plan, and whether the kept part of each touches the area and tissue."""
+    """Return the tiles of a plan, and whether the kept part of each touches the area and tissue."""
     return [
         (slot, area.touches(slot.write) and (not tissue or tissue.touches(area.frame, slot.write)))
         for slot in plan

@@ -97,7 +97,7 @@ def make_predictor(
     trial_side: int,
     views: Sequence[View],
 ) -> Predictor:
-    """The fastest runtime that is allowed and agrees with TensorFlow.
+    """Return the fastest runtime that is allowed and agrees with TensorFlow.
 
     Args:
         bundle: the network and how it is read.
@@ -152,7 +152,7 @@ def _find_precision(
 
 
 def _precisions(labels: NDArray[np.uint8]) -> tuple[str, ...]:
-    """What to try, the faster first; `labels` are those of the trial.
+    """Return what to try, the faster first; `labels` are those of the trial.
 
     Where a network finds next to nothing in the trial's pictures they say nothing of how well a
     coarser precision does on what it does find.
@@ -164,7 +164,7 @@ def _precisions(labels: NDArray[np.uint8]) -> tuple[str, ...]:
 
 
 def tensorflow_predict(graph: keras.Model) -> Predict:
-    """What TensorFlow makes of a predictor's graph.
+    """Return what TensorFlow makes of a predictor's graph.
 
     It is traced at its first call and again for a second tile size, and follows the network's
     weights as they change.

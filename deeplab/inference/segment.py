@@ -63,7 +63,7 @@ class SegmentResult:
     runtime: str
 
     def summary(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines for a person."""
         lines = [f"{self.slide}: {self.tiles} tiles by {self.runtime} in {self.seconds:.1f} s"]
         lines += [f"  {layer.name}: {layer.description}" for layer in self.annotations.layers]
         return "\n".join(lines)
@@ -84,7 +84,7 @@ class Predictors:
         self._last: tuple[object, Predictor] | None = None
 
     def of(self, request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor:
-        """What computes a run of a request."""
+        """Return what computes a run of a request."""
         # Here TensorFlow starts, which takes seconds: all that can be refused has been looked at.
         with remarks_left_out():
             from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
@@ -209,7 +209,7 @@ def _write_annotation(path: Path, request: SegmentRequest, results: _Results, sl
 def _writers(
     request: SegmentRequest, results: _Results, slide: Slide, area: Area
 ) -> dict[Path, Callable[[Path], None]]:
-    """What is to be written where."""
+    """Return what is to be written where."""
     annotations = results.annotations
     writers: dict[Path, Callable[[Path], None]] = {}
     if request.output_annotation:

@@ -115,7 +115,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _in_list(path: Path) -> Iterator[SlideToSegment]:
-    """The slides that a list names, by paths from its own folder."""
+    """Yield the slides that a list names, by paths from its own folder."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         head = text.partition("\n")[0].lower()
@@ -152,7 +152,7 @@ def _mpp(text: str, where: str) -> float:
 def _requests(
     request: SegmentRequest, slides: Sequence[SlideToSegment]
 ) -> Iterator[tuple[str, SegmentRequest]]:
-    """What is asked of each slide, by what messages call it.
+    """Yield what is asked of each slide, by what messages call it.
 
     Raises:
         ConfigError: a result has not the name of its slide in its own.
@@ -182,7 +182,7 @@ def _with_name(request: SegmentRequest, name: str) -> SegmentRequest:
 
 
 def _part(progress: Progress, index: int, count: int) -> Progress:
-    """What tells of one slide as a part of all."""
+    """Return what tells of one slide as a part of all."""
 
     def tell(stage: str, done: int, total: int) -> None:
         if stage == "segment" and total:

@@ -19,7 +19,7 @@ def trial_tiles(side: int) -> NDArray[np.uint8]:
     """H&E-like pictures that ask a network all it can be asked, uint8 RGB (n, side, side, 3).
 
     Nuclei of four sizes lie in pink stroma, from hardly to darkly stained, with soft edges: where
-    labels change, runtimes differ. They hang on `side` and nothing else.
+    labels change, runtimes differ. They depend on `side` and nothing else.
     """
     count = min(MOST, -(-PIXELS // side**2))
     return np.stack([_picture(side, number) for number in range(count)])

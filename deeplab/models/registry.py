@@ -47,7 +47,7 @@ FAMILIES: tuple[Family, ...] = (
 
 
 def family_of(config: NetworkConfig) -> Family:
-    """The family that a config belongs to.
+    """Return the family that a config belongs to.
 
     Raises:
         ConfigError: none does.
@@ -59,7 +59,7 @@ def family_of(config: NetworkConfig) -> Family:
 
 
 def family_named(name: str) -> Family:
-    """The family of a name, as a bundle's card gives it.
+    """Return the family of a name, as a bundle's card gives it.
 
     Raises:
         ConfigError: there is no such family.

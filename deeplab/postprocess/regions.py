@@ -12,21 +12,21 @@ from deeplab.geometry.frames import WorkFrame
 
 
 def area_um2(shape: TracedShape, frame: WorkFrame) -> float:
-    """What the pixels of a shape cover, um2."""
+    """Return what the pixels of a shape cover, um2."""
     return shape.area_px_work * frame.work_mpp**2
 
 
 def drop_small(
     shapes: Iterable[TracedShape], min_area_um2: float, frame: WorkFrame
 ) -> Iterator[TracedShape]:
-    """The shapes of at least `min_area_um2`."""
+    """Return the shapes of at least `min_area_um2`."""
     return (shape for shape in shapes if area_um2(shape, frame) >= min_area_um2)
 
 
 def fill_holes(
     shapes: Iterable[TracedShape], max_area_um2: float, frame: WorkFrame
 ) -> Iterator[TracedShape]:
-    """The shapes without their holes of up to `max_area_um2`.
+    """Yield the shapes without their holes of up to `max_area_um2`.
 
     An object that lies in such a hole stays, and is then over the shape that had it.
     """

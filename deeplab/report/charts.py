@@ -42,7 +42,7 @@ def plain(axes: Axes) -> None:
 
 
 def short(name: str) -> str:
-    """A name that fits beside a tick."""
+    """Return a name that fits beside a tick."""
     return drawable(name if len(name) <= 18 else name[:17] + "…")
 
 
@@ -53,7 +53,7 @@ def drawable(text: str) -> str:
 
 @cache
 def _letters() -> frozenset[int]:
-    """The code points that the font has."""
+    """Return the code points that the font has."""
     return frozenset(get_font(findfont(FontProperties(family=FAMILY))).get_charmap())
 
 
@@ -66,7 +66,7 @@ def percent(share: float) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The picture of a figure, which belongs to nobody else."""
+    """Return the picture of a figure, which belongs to nobody else."""
     FigureCanvasAgg(figure)  # a figure of our own: none of the state that pyplot keeps
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi="figure")

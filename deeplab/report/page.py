@@ -39,7 +39,7 @@ def _shown(text: str) -> str:
 
 
 def table(head: Sequence[Inside], rows: Iterable[Sequence[Inside]], *, words: int = 1) -> Markup:
-    """A table whose first `words` columns are words and whose others are numbers."""
+    """Return a table whose first `words` columns are words and whose others are numbers."""
 
     def cells(kind: str, row: Sequence[Inside]) -> list[Markup]:
         return [
@@ -53,12 +53,12 @@ def table(head: Sequence[Inside], rows: Iterable[Sequence[Inside]], *, words: in
 
 
 def image(content: bytes, kind: str, words: str) -> Markup:
-    """A picture inside the page; `words` say what it shows to who does not see it."""
+    """Return a picture inside the page; `words` say what it shows to who does not see it."""
     data = base64.b64encode(content).decode("ascii")
     return tag("img", src=f"data:image/{kind};base64,{data}", alt=words)
 
 
-def mind(title: str, sentences: Sequence[Inside]) -> Markup:
+def caveats(title: str, sentences: Sequence[Inside]) -> Markup:
     """A box of what a reader must know before trusting the figures; nothing where that is none."""
     if not sentences:
         return Markup()
@@ -77,7 +77,7 @@ def write_page(path: Path, text: str) -> None:
 
 
 def page(title: str, style: str, *inside: Inside) -> str:
-    """A whole page that loads nothing from elsewhere, and may not."""
+    """Return a whole page that loads nothing from elsewhere, and may not."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     head = tag(
         "head",

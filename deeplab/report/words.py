@@ -14,39 +14,39 @@ NOTHING = "–"
 
 
 def counted(count: int, thing: str) -> str:
-    """A count with its noun: "1 slide", "2 slides"."""
+    """Return a count with its noun: "1 slide", "2 slides"."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names, at least one, with an "and" before the last."""
+    """Return names, at least one, with an "and" before the last."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def as_score(value: float) -> str:
-    """A figure from 0 to 1."""
+    """Return a figure from 0 to 1."""
     return NOTHING if math.isnan(value) else f"{value:.3f}"
 
 
 def as_percent(share: float) -> str:
-    """A share of 1."""
+    """Return a share of 1."""
     return NOTHING if math.isnan(share) else f"{100 * share:.1f} %"
 
 
 def as_mm2(area_mm2: float) -> str:
-    """An area in mm2, without its unit."""
+    """Return an area in mm2, without its unit."""
     if math.isnan(area_mm2):
         return NOTHING
     return f"{area_mm2:.3g}" if area_mm2 < 100 else f"{area_mm2:,.0f}"
 
 
 def described(words: Mapping[str, str]) -> Markup:
-    """A list of names and what they are."""
+    """Return a list of names and what they are."""
     return tag("dl", [(tag("dt", name), tag("dd", text)) for name, text in words.items()])
 
 
 def swatch(of: SlideClass) -> Markup:
-    """The name of a class behind a spot of its colour."""
+    """Return the name of a class behind a spot of its colour."""
     return joined(
         tag("span", class_="swatch", style=f"background: {hex_colour(of.colour)}"), of.name
     )

@@ -39,7 +39,7 @@ class AnnotationHead:
 
 
 def annotation_heads(session: Session, item_id: str) -> list[AnnotationHead]:
-    """The annotations of an item without their elements.
+    """Return the annotations of an item without their elements.
 
     Raises:
         AccessDeniedError: the token may not read them.
@@ -52,7 +52,7 @@ def annotation_heads(session: Session, item_id: str) -> list[AnnotationHead]:
 
 
 def item_annotations(session: Session, item_id: str) -> list[dict[str, Any]]:
-    """All annotations of an item with their elements, as HistomicsUI keeps them in a file.
+    """Return all annotations of an item with their elements, as HistomicsUI keeps them in a file.
 
     Raises:
         AccessDeniedError: the token may not read them.

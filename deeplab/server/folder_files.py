@@ -42,7 +42,7 @@ def check_folder_writable(session: Session, folder_id: str) -> None:
 
 
 def named_items(session: Session, folder_id: str, prefix: str) -> list[Item]:
-    """The items of a folder whose names begin with `prefix`, by name.
+    """Return the items of a folder whose names begin with `prefix`, by name.
 
     Raises:
         AccessDeniedError: the token may not read the folder.
@@ -114,7 +114,7 @@ def _send(
 
 
 def _uploaded(session: Session, folder_id: str, told: Told, name: str, size_bytes: int) -> str:
-    """The item of a finished upload: the answer to its last piece says it, if it arrived."""
+    """Return the item of a finished upload: the answer to its last piece says it, if it arrived."""
     if "itemId" in told.parts:
         return told.id("itemId")
     for item in named_items(session, folder_id, name):
@@ -157,7 +157,7 @@ def download_file(session: Session, file: ItemFile, to: Path, *, limit_bytes: in
 
 
 def _is_sent_in_a_zip_only(name: str) -> bool:
-    """Whether Girder 3 fails to send a file of this name, for a letter such as ß or ø in it.
+    """Return whether Girder 3 fails to send a file of this name, for a letter such as ß or ø in it.
 
     It puts such into a header as Latin-1 and reads that as UTF-8 (girder.api.rest, 3.2).
     """

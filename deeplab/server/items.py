@@ -43,7 +43,7 @@ class ItemFile:
 
 
 def get_item(session: Session, item_id: str) -> Item:
-    """One item.
+    """Return one item.
 
     Raises:
         AccessDeniedError: the token may not read it.
@@ -54,7 +54,7 @@ def get_item(session: Session, item_id: str) -> Item:
 
 
 def item_with(session: Session, any_id: str) -> Item:
-    """The item of this id, or the item that the file of this id belongs to.
+    """Return the item of this id, or the item that the file of this id belongs to.
 
     HistomicsUI hands over the id of the open slide's file, people that of the item.
 
@@ -71,7 +71,7 @@ def item_with(session: Session, any_id: str) -> Item:
 
 
 def folder_items(session: Session, folder_id: str) -> Iterator[Item]:
-    """The items of a folder by name; those of folders in it are not among them.
+    """Yield the items of a folder by name; those of folders in it are not among them.
 
     Raises:
         AccessDeniedError: the token may not read the folder.
@@ -84,7 +84,7 @@ def folder_items(session: Session, folder_id: str) -> Iterator[Item]:
 
 
 def large_image_items(session: Session, folder_id: str) -> list[Item]:
-    """The items of a folder that are slides, by name.
+    """Return the items of a folder that are slides, by name.
 
     Raises:
         AccessDeniedError: the token may not read the folder.
@@ -94,7 +94,7 @@ def large_image_items(session: Session, folder_id: str) -> list[Item]:
 
 
 def item_files(session: Session, item_id: str) -> list[ItemFile]:
-    """The files of an item.
+    """Return the files of an item.
 
     Raises:
         AccessDeniedError: the token may not read it.

@@ -81,7 +81,7 @@ def _asked_s(asked: str) -> float:
 
 
 def _message(response: requests.Response) -> str:
-    """The sentence that Girder sends with a refusal, made safe for a log."""
+    """Return the sentence that Girder sends with a refusal, made safe for a log."""
     try:
         told = parse_json(read_reply(response, MESSAGE_BYTES))
     except (ValueError, requests.exceptions.RequestException):

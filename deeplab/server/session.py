@@ -280,7 +280,7 @@ class Session:
             time.sleep(wait_s)
 
     def _is_well(self) -> bool:
-        """Whether the server answers to something else, for which it asks its database."""
+        """Return whether the server answers to something else, for which it asks its database."""
         try:
             with self._transport.request("GET", "user/me") as response:
                 return response.status_code < 500
@@ -315,7 +315,7 @@ def girder_id(name: str, value: str) -> str:
 
 
 def _is_address(api_url: str) -> bool:
-    """Whether it is the address of a server and nothing more."""
+    """Return whether it is the address of a server and nothing more."""
     try:
         parts = urlsplit(api_url)
         has_port = parts.port != 0

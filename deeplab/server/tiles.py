@@ -62,7 +62,7 @@ class TilesInfo:
 
 
 def tiles_info(session: Session, item_id: str) -> TilesInfo:
-    """The size, the tiles and the scale of the image of an item.
+    """Return the size, the tiles and the scale of the image of an item.
 
     Raises:
         AccessDeniedError: the token may not read the item.
@@ -79,7 +79,7 @@ def tiles_info(session: Session, item_id: str) -> TilesInfo:
 
 
 def full_levels(session: Session, item_id: str, info: TilesInfo) -> tuple[int, ...] | None:
-    """The levels that the file has, ascending, or None where the server does not know them.
+    """Return the levels that the file has, ascending, or None where the server does not know them.
 
     Only a server that reads the file through OpenSlide says which they are.
 
@@ -132,7 +132,7 @@ def _openslide_properties(session: Session, item_id: str) -> dict[str, Any] | No
 def fetch_tile(
     session: Session, item_id: str, info: TilesInfo, *, z: int, x: int, y: int, encoding: Encoding
 ) -> NDArray[Any]:
-    """The pixels of a tile, (height, width[, bands]), never larger than `info` says.
+    """Return the pixels of a tile, (height, width[, bands]), never larger than `info` says.
 
     `encoding` JPEG passes on the bytes of the slide's file where the server can, and loses detail
     where it cannot; PNG is exact.

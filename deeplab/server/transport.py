@@ -207,7 +207,7 @@ def _sent_on(method: str, url: str, location: str) -> str:
 
 
 def _is_as_safe(there: SplitResult, here: SplitResult) -> bool:
-    """Whether an address of the same host is the same door, or the one with encryption."""
+    """Return whether an address of the same host is the same door, or the one with encryption."""
     upgraded = (here.scheme, there.scheme) == ("http", "https")
     return upgraded or (there.scheme, there.port) == (here.scheme, here.port)
 

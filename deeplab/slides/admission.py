@@ -165,7 +165,7 @@ def _hamamatsu_parts(path: Path) -> tuple[Path, ...]:
 
 
 def _named(path: Path, index: Path, names: re.Pattern[bytes]) -> list[str]:
-    """The files that the slide at `path` names in the lines of its `index`."""
+    """Return the files that the slide at `path` names in the lines of its `index`."""
     try:
         if index.stat().st_size > MAX_INI_BYTES:
             raise UnreadableSlideError(path.name, f"is damaged: {index.name} is too large")

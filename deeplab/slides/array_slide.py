@@ -40,7 +40,7 @@ class _OneTile:
         )
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """The array, once for each tile asked for."""
+        """Return the array, once for each tile asked for."""
         return [self._rgb for _ in tiles]
 
     def close(self) -> None:

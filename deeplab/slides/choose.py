@@ -109,7 +109,7 @@ def _open_picture(path: Path) -> UntiledTiles:
 
 
 def _open_dicom(path: Path, admitted: Admitted) -> LargeImageTiles:
-    """A series through any of its files: a reader looks for the others beside it."""
+    """Return a series through any of its files: a reader looks for the others beside it."""
     files = files_of_one_series(path, admitted.parts) if path.is_dir() else [path]
     for file in files:
         tiles = try_source(OpenslideFileTileSource, file)
@@ -222,7 +222,7 @@ def _shown(path: Path, pages: list[tifffile.TiffPage], *, follow: bool) -> Large
 def _tiff_tiles(
     path: Path, shown: LargeImageTiles | None, picture: Picture | None, *, has_empty_tiles: bool
 ) -> LargeImageTiles | PageTiles | UntiledTiles:
-    """The reader of the picture that is `shown`."""
+    """Return the reader of the picture that is `shown`."""
     if picture is None:
         if shown is None:
             raise _unreadable(path)
@@ -254,7 +254,7 @@ def _is_put_together(shown: LargeImageTiles) -> bool:
 
 
 def _faster(path: Path, shown: LargeImageTiles) -> LargeImageTiles:
-    """What is `shown`, through the tiff source where that gives the same as OpenSlide."""
+    """Return what is `shown`, through the tiff source where that gives the same as OpenSlide."""
     if shown.source == "openslide":
         tiff = try_source(TiffSource, path)
         if tiff is not None and is_same(tiff, shown):
@@ -268,7 +268,7 @@ def _faster(path: Path, shown: LargeImageTiles) -> LargeImageTiles:
 def _turned(
     path: Path, shown: LargeImageTiles | None, orientation: int, *, plain: bool
 ) -> LargeImageTiles:
-    """A picture that is to be turned, where HistomicsUI does that right."""
+    """Return a picture that is to be turned, where HistomicsUI does that right."""
     if shown and plain and shown.source == "tiff" and orientation in TURNED_RIGHT:
         return _looked(shown)
     raise UnreadableSlideError(

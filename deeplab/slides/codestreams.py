@@ -90,7 +90,7 @@ def _jpeg2000(raw: bytes) -> Claim | None:
 
 
 def _behind_boxes(raw: bytes, wanted: Collection[bytes]) -> int:
-    """The place of the content of the first of some boxes: ISO 14496-12, 4.2.
+    """Return the place of the content of the first of some boxes: ISO 14496-12, 4.2.
 
     Raises:
         ValueError: there is none.

@@ -104,7 +104,7 @@ def _named(uid: str) -> str:
 
 
 def _read(path: Path, tags: list[str]) -> Mapping[str, str]:
-    """What a file states of itself as texts; nothing where it is too damaged to tell."""
+    """Return what a file states of itself as texts; nothing where it is too damaged to tell."""
     import pydicom  # noqa: PLC0415  0.3 s, and only DICOM needs it
 
     try:

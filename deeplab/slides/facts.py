@@ -24,7 +24,7 @@ class SlideFacts:
 
 
 def slide_facts(source: str | os.PathLike[str], *, server: ServerLogin | None = None) -> SlideFacts:
-    """The facts of the slide in a file or, with `server`, in a Girder item.
+    """Return the facts of the slide in a file or, with `server`, in a Girder item.
 
     Raises:
         SlideNotFoundError: there is no such file.
@@ -45,7 +45,7 @@ def slide_facts(source: str | os.PathLike[str], *, server: ServerLogin | None = 
 
 
 def item_facts(session: Session, item_id: str) -> SlideFacts:
-    """The facts of the slide in a Girder item.
+    """Return the facts of the slide in a Girder item.
 
     Raises:
         AccessDeniedError: the token may not read the item.

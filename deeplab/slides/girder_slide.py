@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def _kind(info: TilesInfo) -> str:
-    """What the file's pixels are, as far as the server tells; its tiles are RGB bytes."""
+    """Return what the file's pixels are, as far as the server tells; its tiles are RGB bytes."""
     try:
         dtype = np.dtype(info.dtype)
     except TypeError:
@@ -104,7 +104,7 @@ class GirderTiles:
             )
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """The pixels of `tiles`, fetched together.
+        """Return the pixels of `tiles`, fetched together.
 
         Raises:
             AccessDeniedError: the token may not read the item.

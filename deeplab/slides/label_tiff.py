@@ -44,7 +44,7 @@ class _Canvas:
             raise OutputError(folder, error.strerror or str(error)) from error
 
     def part(self, box: WorkBox) -> Values:
-        """The values of a box (box.height, box.width), to be drawn into."""
+        """Return the values of a box (box.height, box.width), to be drawn into."""
         part: Values = self._values[box.within(self._frame.box)]
         return part
 
@@ -54,7 +54,7 @@ class _Canvas:
         self._stack.close()
 
     def _picked(self, box: WorkBox, level: int) -> Values:
-        """The values in the middles of the pixels of a level (box.height, box.width)."""
+        """Return the values in the middles of the pixels of a level (box.height, box.width)."""
         rows, columns = (
             np.minimum(np.arange(first, end) * 2**level + 2**level // 2, side - 1)
             for first, end, side in (

@@ -52,7 +52,7 @@ class LargeImageTiles:
         )
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """The pixels of `tiles`, one after the other.
+        """Return the pixels of `tiles`, one after the other.
 
         Raises:
             UnreadableSlideError: a tile is missing or damaged.
@@ -92,7 +92,7 @@ class LargeImageTiles:
         return to_rgb(self._raw(tile), top=self._top)
 
     def _raw(self, tile: Tile) -> NDArray[Any]:
-        """The pixels as the file has them, (height, width, bands)."""
+        """Return the pixels as the file has them, (height, width, bands)."""
         try:
             frames = [
                 np.atleast_3d(
@@ -117,7 +117,7 @@ class LargeImageTiles:
         self.shape = replace(self.shape, usable=levels)
 
     def stated_mpp(self) -> Mpp | None:
-        """The um per pixel that the file states."""
+        """Return the um per pixel that the file states."""
         stated = self._source.getNativeMagnification()
         if not stated.get("mm_x") or not stated.get("mm_y"):
             return None
@@ -127,7 +127,7 @@ class LargeImageTiles:
             return None
 
     def stated_magnification(self) -> float | None:
-        """The magnification that the file states."""
+        """Return the magnification that the file states."""
         stated = self._source.getNativeMagnification().get("magnification")
         return float(stated) if stated else None
 

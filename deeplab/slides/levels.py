@@ -64,7 +64,7 @@ def levels_of_one_picture(
 
 
 def _difference(reader: TileReader, level: int, finer: int) -> float:
-    """The mean difference between two levels, in byte steps, in some places."""
+    """Return the mean difference between two levels, in byte steps, in some places."""
     by = reader.shape.downsample(level)
     pictures = []
     for used in (level, finer):

@@ -62,12 +62,12 @@ def page_of_last(text: str | None) -> int:
 
 
 def _likeness(pixels: Any) -> tuple[str, str, int]:  # noqa: ANN401  lxml has no types
-    """The size of an image, and how many elements tell where its planes lie."""
+    """Return the size of an image, and how many elements tell where its planes lie."""
     return pixels.get("SizeX"), pixels.get("SizeY"), len(pixels.findall("{*}TiffData"))
 
 
 def _first_page(pixels: Any) -> int:  # noqa: ANN401  lxml has no types
-    """The index of the page that an image begins at; 0 where none is stated."""
+    """Return the index of the page that an image begins at; 0 where none is stated."""
     data = pixels.find("{*}TiffData")
     stated = "" if data is None else data.get("IFD", "")
     return int(stated) if stated.isdecimal() else 0

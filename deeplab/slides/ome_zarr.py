@@ -72,7 +72,7 @@ def is_zarr(path: Path) -> bool:
 
 
 def _root_in(path: Path) -> str | None:
-    """The folder of a zip that is a Zarr, "" for all of it; None where none is.
+    """Return the folder of a zip that is a Zarr, "" for all of it; None where none is.
 
     Raises:
         UnreadableSlideError: a part of it claims more than any chunk can need.
@@ -165,7 +165,7 @@ class ZarrTiles:
             yield from self.shape.samples(level)
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """The pixels of `tiles`, one after the other.
+        """Return the pixels of `tiles`, one after the other.
 
         Raises:
             UnreadableSlideError: a tile is damaged, or its pixels cannot be told.
@@ -182,7 +182,7 @@ class ZarrTiles:
         return channels_to_rgb(samples, top=self._top)
 
     def _samples(self, tile: Tile) -> NDArray[Any]:
-        """The samples of a tile, (height, width, channels)."""
+        """Return the samples of a tile, (height, width, channels)."""
         image, shape = self._image, self.shape
         array = image.arrays[shape.levels - 1 - tile.level]
         wide, high = shape.tile_width, shape.tile_height
@@ -264,7 +264,7 @@ def _image(name: str, group: Any, scales: Mapping[str, Any]) -> _Image | None:  
 
 
 def _axes(stated: object) -> tuple[tuple[str, ...], Mapping[str, object]]:
-    """The names of axes in small letters, and their units."""
+    """Return the names of axes in small letters, and their units."""
     if not isinstance(stated, list):
         return OLDEST_AXES, {}
     named = [each if isinstance(each, dict) else {"name": each} for each in stated]
@@ -273,7 +273,7 @@ def _axes(stated: object) -> tuple[tuple[str, ...], Mapping[str, object]]:
 
 
 def _inside(name: str, path: object) -> str:
-    """A path of an array, which must lie in its group.
+    """Return a path of an array, which must lie in its group.
 
     Raises:
         UnreadableSlideError: it does not.
@@ -308,7 +308,7 @@ def _mpp(
 
 
 def _factors(holder: Mapping[str, Any], count: int) -> Sequence[Any] | None:
-    """The scales of the axes that a dataset or all of them state."""
+    """Return the scales of the axes that a dataset or all of them state."""
     stated = holder.get("coordinateTransformations")
     for each in stated if isinstance(stated, list) else ():
         if isinstance(each, dict) and each.get("type") == "scale":

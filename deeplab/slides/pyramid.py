@@ -62,7 +62,7 @@ class PyramidShape:
         return next((z for z in self.usable if self.downsample(z) <= scale), self.levels - 1)
 
     def samples(self, level: int) -> list[Tile]:
-        """The first, the middle and the last tile of `level`."""
+        """Return the first, the middle and the last tile of `level`."""
         width, height = self.size(level)
         x, y = (width - 1) // self.tile_width, (height - 1) // self.tile_height
         places = dict.fromkeys([(0, 0), (x // 2, y // 2), (x, y)])
@@ -105,7 +105,7 @@ class TileReader(Protocol):
         """The tiles there are."""
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """The pixels of `tiles`, whole or cut at the slide's edge, in the order asked.
+        """Return the pixels of `tiles`, whole or cut at the slide's edge, in the order asked.
 
         Raises:
             SlideError: a tile cannot be read.
@@ -125,7 +125,7 @@ class TileCache:
         self._lock = threading.Lock()
 
     def get(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """The pixels of `tiles`; those that are not at hand are read together."""
+        """Return the pixels of `tiles`; those that are not at hand are read together."""
         futures: list[Future[Rgb]] = []
         mine: list[tuple[Tile, Future[Rgb]]] = []
         with self._lock:
@@ -189,7 +189,7 @@ class PyramidSlide:
         return self._reader.kind
 
     def frame(self, work_mpp: float) -> WorkFrame:
-        """The grid of pixels of `work_mpp` um over this slide.
+        """Return the grid of pixels of `work_mpp` um over this slide.
 
         Raises:
             ConfigError: `work_mpp` is not a number above 0.
@@ -197,7 +197,7 @@ class PyramidSlide:
         return WorkFrame.over(self.width_level0, self.height_level0, self.mpp, work_mpp)
 
     def read(self, frame: WorkFrame, box: WorkBox) -> Rgb:
-        """The pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.
+        """Return the pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.
 
         A work pixel has the same value whichever box it is read through.
 
@@ -242,7 +242,7 @@ class PyramidSlide:
         return resample(self._window(level, window), columns, rows)
 
     def _window(self, level: int, window: WorkBox) -> Rgb:
-        """Pixels of `level`; `window` counts that level's pixels and lies inside it."""
+        """Return pixels of `level`; `window` counts that level's pixels and lies inside it."""
         wide, high = self._shape.tile_width, self._shape.tile_height
         tiles = [
             Tile(level, x, y)

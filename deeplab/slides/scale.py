@@ -102,7 +102,7 @@ def _of_tags(page: tifffile.TiffPage) -> Mpp | None:
 
 
 def _imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Mpp | None:
-    """The scale of ImageJ: pixels per unit in the tags, the unit in the description."""
+    """Return the scale of ImageJ: pixels per unit in the tags, the unit in the description."""
     told = tiff.imagej_metadata or {}
     unit, yunit = _unit(told.get("unit")), _unit(told.get("yunit", told.get("unit")))
     x, y = _per_unit(page)

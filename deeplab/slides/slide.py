@@ -55,10 +55,10 @@ class Slide(Protocol):
         """What the pixels are where they are not RGB bytes, as "5 channels, 16 bit"; else empty."""
 
     def frame(self, work_mpp: float) -> WorkFrame:
-        """The grid of pixels of `work_mpp` um over this slide."""
+        """Return the grid of pixels of `work_mpp` um over this slide."""
 
     def read(self, frame: WorkFrame, box: WorkBox) -> NDArray[np.uint8]:
-        """The pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.
+        """Return the pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.
 
         A work pixel has the same value whichever box it is read through.
 
@@ -94,7 +94,7 @@ def open_slide(
     mpp: float | None = None,
     server: ServerLogin | None = None,
 ) -> Slide:
-    """The slide in a file, or with `server` in the Girder item that `source` is the id of.
+    """Return the slide in a file, or with `server` in the Girder item that `source` is the id of.
 
     The id of the item's file will do as well.
 
@@ -143,7 +143,7 @@ def _same_as_now(state: Callable[[], object]) -> Same:
 
 
 def _state_of_item(session: Session, item_id: str) -> object:
-    """The file of an item that the tiles are of, and what the server says of both."""
+    """Return the file of an item that the tiles are of, and what the server says of both."""
     item = get_item(session, item_id)
     # Not the size of the item: a file of annotations may come to it at any time.
     return item.image_file_id, file_size(session, item.image_file_id), tiles_info(session, item_id)

@@ -33,7 +33,7 @@ class TiffFacts:
 
 
 def tiff_facts(path: Path) -> TiffFacts:
-    """What there is to know of the file at `path` without reading its pixels.
+    """Return what there is to know of the file at `path` without reading its pixels.
 
     Raises:
         UnreadableSlideError: it is a TIFF that ends before what it lists.

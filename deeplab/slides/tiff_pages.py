@@ -117,7 +117,7 @@ def picture_of(
 
 
 def _by_channels(name: str, tiff: tifffile.TiffFile, base: tifffile.TiffPage) -> Picture | None:
-    """The picture of `base`, where each channel is a page; of a stack its first."""
+    """Return the picture of `base`, where each channel is a page; of a stack its first."""
     if base.samplesperpixel != 1:
         return None
     series = next(
@@ -199,7 +199,7 @@ class PageTiles:
             raise_unless_in_range(self._name, samples, top)
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """The pixels of `tiles`, one after the other.
+        """Return the pixels of `tiles`, one after the other.
 
         Raises:
             UnreadableSlideError: a tile is damaged, or its pixels cannot be told.
@@ -230,7 +230,7 @@ class PageTiles:
                 yield samples
 
     def _place(self, tile: Tile) -> tuple[tuple[tifffile.TiffPage, ...], WorkBox]:
-        """The pages of a tile, and its box in their pixels."""
+        """Return the pages of a tile, and its box in their pixels."""
         planes = self._levels[self.shape.levels - 1 - tile.level]
         whole = WorkBox(0, 0, planes[0].imagewidth, planes[0].imagelength)
         wide, high = self.shape.tile_width, self.shape.tile_height
@@ -239,7 +239,7 @@ class PageTiles:
     def _cell(
         self, tile: Tile, planes: Sequence[tifffile.TiffPage], index: int
     ) -> NDArray[Any] | None:
-        """The samples of a segment, (height, width, bands); None where it was left out."""
+        """Return the samples of a segment, (height, width, bands); None where it was left out."""
         apart = planes[0].planarconfig == SEPARATE
         count = len(planes[0].dataoffsets) // planes[0].samplesperpixel if apart else 0
         bands = [

@@ -33,7 +33,7 @@ class TissueMask:
     frame: WorkFrame
 
     def touches(self, frame: WorkFrame, box: WorkBox) -> bool:
-        """Whether `box`, pixels of another `frame` of the same slide, holds any tissue."""
+        """Return whether `box`, pixels of another `frame` of the same slide, holds any tissue."""
         if box.is_empty:
             return False
         part = self.frame.to_work(frame.to_level0(box)).intersection(self.frame.box)
@@ -46,7 +46,7 @@ class TissueMask:
 
 
 def tissue_mask(slide: Slide, *, margin_um: float = MARGIN_UM) -> TissueMask:
-    """The tissue of `slide` and `margin_um` around it.
+    """Return the tissue of `slide` and `margin_um` around it.
 
     Black borders are left out. Ink is kept, as it often lies on tissue. A slide without colours or
     with a dark ground is tissue everywhere: there is nothing to tell glass by.
@@ -73,7 +73,7 @@ def _thumbnail_mpp(slide: Slide) -> float:
 
 
 def find_tissue(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which pixels of a thumbnail, uint8 (height, width, 3), are tissue."""
+    """Return which pixels of a thumbnail, uint8 (height, width, 3), are tissue."""
     brightness = rgb.mean(axis=2)
     scanned = rgb.max(axis=2) > BLACK
     if not scanned.any() or np.median(brightness[scanned]) < DIM:

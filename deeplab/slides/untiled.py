@@ -73,7 +73,7 @@ class UntiledTiles:
         self.shape = replace(self.shape, usable=levels)
 
     def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """The pixels of `tiles`, cut at the slide's edge, one after the other."""
+        """Return the pixels of `tiles`, cut at the slide's edge, one after the other."""
         return [
             self._levels[z][y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
             for z, x, y in tiles

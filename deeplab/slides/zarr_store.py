@@ -229,7 +229,7 @@ def packing_of(array: zarr.Array[Any]) -> Packing:
 
 
 def _packing_of_chain(chain: Sequence[Mapping[str, Any]], size: int) -> Packing:
-    """How the codecs of Zarr 3 pack a chunk: as an array in bytes, packed, with a CRC."""
+    """Return how the codecs of Zarr 3 pack a chunk: as an array in bytes, packed, with a CRC."""
     packers = [each for each in chain if each["name"] not in ("transpose", "bytes")]
     crc = CRC_BYTES if packers and packers[-1]["name"] == "crc32c" else 0
     packers = packers[:-1] if crc else packers
@@ -242,7 +242,7 @@ def _names(chain: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _known(names: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """The name of the one codec that packs chunks.
+    """Return the name of the one codec that packs chunks.
 
     Raises:
         ValueError: there are several, or it is one whose chunks are not unpacked here.

@@ -30,7 +30,7 @@ class AverageResult:
     parts: tuple[str, ...]
 
     def summary(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines for a person."""
         return "\n".join([f"model {self.model}, the average of", *(f"  {p}" for p in self.parts)])
 
 

@@ -82,7 +82,7 @@ class Checkpoints:
         return path
 
     def newest(self, check: Callable[[Checkpoint], None] = lambda _: None) -> Checkpoint | None:
-        """The newest one that is whole; None where there is none.
+        """Return the newest one that is whole; None where there is none.
 
         Args:
             check: Raises a DeeplabError for one that cannot be gone on from.

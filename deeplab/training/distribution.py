@@ -30,7 +30,7 @@ _WORKER_IS_GONE = (
 
 
 def open_replicas(settings: MachineSettings) -> Replicas:
-    """The devices that are asked for, of this machine and of the others that work with it.
+    """Return the devices that are asked for, of this machine and of the others that work with it.
 
     To be called before anything else of TensorFlow.
 
@@ -121,11 +121,11 @@ class Replicas:
         )
 
     def run(self, function: Callable[..., Any], *args: Tensor) -> Any:  # noqa: ANN401
-        """What `function` returns on every replica; to be called while a graph is traced."""
+        """Return what `function` returns on every replica; to be called while a graph is traced."""
         return self._strategy.run(function, args=args)
 
     def any_of(self, values: Tensor) -> Tensor:
-        """One replica's of values that are the same on all."""
+        """Return one replica's of values that are the same on all."""
         return self._strategy.experimental_local_results(values)[0]
 
     def assign(self, variable: Tensor, values: Tensor) -> None:
@@ -135,7 +135,7 @@ class Replicas:
         )
 
     def from_chief(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """The chief's arrays, on every machine; all must give the same shapes and types.
+        """Return the chief's arrays, on every machine; all must give the same shapes and types.
 
         All machines wait here for each other.
 
@@ -155,7 +155,7 @@ class Replicas:
             return [self.any_of(value).numpy() for value in found]
 
     def text_from_chief(self, text: str) -> str:
-        """The chief's text, on every machine. All machines wait here for each other.
+        """Return the chief's text, on every machine. All machines wait here for each other.
 
         Raises:
             TrainingError: another machine is gone.
@@ -186,7 +186,7 @@ class Replicas:
 
 
 def replica_number() -> Tensor:
-    """Which of all replicas this is, from within one."""
+    """Return which of all replicas this is, from within one."""
     return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 
@@ -197,6 +197,6 @@ def sum_over_replicas(values: Tensor) -> Tensor:
 
 
 def joined_over_replicas(values: Tensor) -> Tensor:
-    """The rows of all replicas, one's after the other's, from within one."""
+    """Return the rows of all replicas, one's after the other's, from within one."""
     # What comes from outside of a replica is on no device of its own before it is copied.
     return tf.distribute.get_replica_context().all_gather(tf.identity(values), axis=0)

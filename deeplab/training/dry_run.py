@@ -9,7 +9,7 @@ from deeplab.data.opening import count_slides
 
 
 def look(request: TrainRequest, progress: Progress) -> Census:
-    """The census of the slides of `request`; nothing is written, and no network is loaded.
+    """Return the census of the slides of `request`; nothing is written, and no network is loaded.
 
     Raises:
         TrainingError: there is nothing to learn from.

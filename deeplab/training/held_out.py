@@ -55,7 +55,7 @@ class HeldOut:
         return found.pooled
 
     def of_step(self, step: int, bundle: Path) -> Validation:
-        """What was found after a step; looked at again where this run has not seen it.
+        """Return what was found after a step; looked at again where this run has not seen it.
 
         Args:
             step: of the model that is kept.

@@ -67,7 +67,7 @@ class History:
 
 
 def history_to_json(history: History) -> str:
-    """The history as text."""
+    """Return the history as text."""
     return json.dumps(
         {
             "steps": [asdict(note) for note in history.steps],
@@ -77,7 +77,7 @@ def history_to_json(history: History) -> str:
 
 
 def history_from_json(text: str) -> History:
-    """The history that `history_to_json` wrote.
+    """Return the history that `history_to_json` wrote.
 
     Raises:
         TrainingError: it is something else.

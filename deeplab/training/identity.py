@@ -36,7 +36,7 @@ _ADDED_LATER = (
 
 
 def agreed_settings(request: TrainRequest) -> str:
-    """The settings in which two runs must agree, as text.
+    """Return the settings in which two runs must agree, as text.
 
     An initial model or encoder counts by its content: a job's copy of it lies in another place
     every time.
@@ -46,7 +46,7 @@ def agreed_settings(request: TrainRequest) -> str:
         if settings[name] == TrainRequest.__dataclass_fields__[name].default:
             del settings[name]
     if request.decay_steps:
-        del settings["steps"]  # the learning rate does not hang on where this run ends
+        del settings["steps"]  # the learning rate does not depend on where this run ends
     for name in ("initial_model", "initial_encoder"):
         model: Path | None = getattr(request, name)
         # Of a checkpoint the index, which has a check sum of every tensor.
@@ -67,7 +67,7 @@ def difference(settings: str, others: str) -> str:
 
 
 def digest(slides: Sequence[AnnotatedSlide]) -> str:
-    """A digest of which slides there are and what was drawn on them."""
+    """Return a digest of which slides there are and what was drawn on them."""
     found = hashlib.sha256()
     for slide in slides:
         size = (slide.slide.width_level0, slide.slide.height_level0)

@@ -138,7 +138,7 @@ class Trainer:
         return int(self.state.step.numpy()) == self._looked_at
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 1."""
+        """Return the learning rate of a step, counted from 1."""
         return float(self._schedule.rate(step - 1))
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -209,7 +209,7 @@ class Trainer:
     def _on_replica(
         self, rgb: Tensor, targets: TargetTensors, places: Tensor
     ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
-        """What is told of a step, and the new values of all that is written."""
+        """Return what is told of a step, and the new values of all that is written."""
         state = self.state
         scale = tf.convert_to_tensor(state.scale)
         found = self._compute_gradients(rgb, targets, scale)
@@ -308,7 +308,7 @@ class Trainer:
         ]
 
     def _with_seeds(self, statistics: Sequence[Tensor], draw: Tensor) -> list[Tensor]:
-        """Values of all that is not trained; what is drawn at random hangs on seed and `draw`."""
+        """Values of all that is not trained; what is drawn at random depends on seed and `draw`."""
         left, values = iter(statistics), []
         for number, variable in enumerate(self._network.non_trainable_variables):
             if is_seed(variable):

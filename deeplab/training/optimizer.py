@@ -46,7 +46,7 @@ class UpdateRule:
 
 
 def rule_of(settings: DescentSettings) -> UpdateRule:
-    """The rule that is asked for."""
+    """Return the rule that is asked for."""
     return _RULES[settings.optimizer](settings)
 
 
@@ -93,7 +93,7 @@ class WeightGroup(NamedTuple):
 def weight_groups(
     network: keras.Model, settings: DescentSettings, class_layers: tuple[str, ...]
 ) -> list[WeightGroup]:
-    """The group of each trainable variable.
+    """Return the group of each trainable variable.
 
     Biases and the layers of the classes may be faster. For momentum that is the ancestor's factor
     on their gradients; in AdamW a factor on a gradient would cancel out. Decay takes kernels only,
@@ -122,7 +122,7 @@ def weight_groups(
 
 
 def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
-    """All layers, those inside of others, too."""
+    """Return all layers, those inside of others, too."""
     found: list[keras.layers.Layer] = network._flatten_layers()  # noqa: SLF001  no public way
     return list(found)
 

@@ -68,7 +68,7 @@ class RunHooks:
 
 
 def work_folder(request: TrainRequest) -> Path:
-    """Where a run keeps its checkpoints and its log."""
+    """Return where a run keeps its checkpoints and its log."""
     return request.work_folder or request.output_model.with_suffix(".work")
 
 
@@ -219,7 +219,7 @@ class Run:
         return due and not was and self._hooks.validate is not None
 
     def _should_stop(self) -> bool:
-        """Whether there was no better validation for as long as patience lasts."""
+        """Return whether there was no better validation for as long as patience lasts."""
         best, patience = self.history.best, self._request.early_stopping
         if best is None or not patience:
             return False

@@ -42,14 +42,14 @@ class Schedule:
     first: int
 
     def rate(self, step: Any) -> Any:  # noqa: ANN401  a number or a tensor of either kind
-        """The rate of a step of this run, counted from 0; float32."""
+        """Return the rate of a step of this run, counted from 0; float32."""
         position = ops.cast(step, "float32") + float(self.first)
         rise = self.start + (self.peak - self.start) * position / max(self.slow_steps, 1)
         fall = _FALLS[self.policy](self, ops.maximum(position - self.slow_steps, 0.0))
         return ops.where(position < self.slow_steps, rise, fall)
 
     def share_done(self, fallen: Any) -> Any:  # noqa: ANN401
-        """How much of the fall is done after so many of its steps, 0 to 1."""
+        """Return how much of the fall is done after so many of its steps, 0 to 1."""
         return ops.minimum(fallen / max(self.steps - self.slow_steps, 1), 1.0)
 
 
@@ -59,7 +59,7 @@ def _cosine(of: Schedule, fallen: Any) -> Any:  # noqa: ANN401
 
 
 def _poly(of: Schedule, fallen: Any) -> Any:  # noqa: ANN401
-    """A polynomial (Liu 2015, arXiv:1506.04579, which DeepLab took over)."""
+    """Return a polynomial (Liu 2015, arXiv:1506.04579, which DeepLab took over)."""
     return of.end + (of.peak - of.end) * ops.power(1.0 - of.share_done(fallen), of.power)
 
 
@@ -86,13 +86,13 @@ class TwoPhases:
     after: Schedule
 
     def rate(self, step: Any) -> Any:  # noqa: ANN401  a number or a tensor of either kind
-        """The rate of a step of this run, counted from 0; float32."""
+        """Return the rate of a step of this run, counted from 0; float32."""
         is_before = ops.cast(step, "float32") + float(self.before.first) < self.before.steps
         return ops.where(is_before, self.before.rate(step), self.after.rate(step))
 
 
 def schedule_of(settings: DescentSettings) -> Schedule | TwoPhases:
-    """The schedule that is asked for.
+    """Return the schedule that is asked for.
 
     It ends with this run, or after `decay_steps`, which are those of all rounds. The rise takes at
     most half of it, so that a short trial with the settings of a long run learns, too. Where the

@@ -77,7 +77,7 @@ class State:
                 average.assign(weight.numpy())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that is needed to go on, by name."""
+        """Return all that is needed to go on, by name."""
         return {name: np.asarray(variable.numpy()) for name, variable in self._named.items()}
 
     def check(self, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -73,7 +73,7 @@ class TrainResult:
     worker: int
 
     def summary(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines for a person."""
         if self.worker:
             return f"worker {self.worker} is done; the model was written by worker 0"
         lines = [f"model {self.model} after {self.steps} steps, loss {self.loss:.4f}"]
@@ -263,7 +263,7 @@ def _metrics(card: Card, check: CheckNote | None) -> dict[str, float]:
 
 
 def _told_of(card: Card, step: int, check: CheckNote | None) -> Card:
-    """The card of a model after so many steps."""
+    """Return the card of a model after so many steps."""
     training = {
         **card.training,
         "steps": step,
@@ -273,7 +273,7 @@ def _told_of(card: Card, step: int, check: CheckNote | None) -> Card:
 
 
 def _first_network(request: TrainRequest, config: NetworkConfig, classes: ClassList) -> keras.Model:
-    """A network to start from, with what an initial model or encoder gives it."""
+    """Return a network to start from, with what an initial model or encoder gives it."""
     family = family_of(config)
     network = family.build(config)
     if request.initial_encoder:
@@ -293,7 +293,7 @@ def make_card(
     classes: ClassList,
     slides: Sequence[AnnotatedSlide],
 ) -> Card:
-    """What the bundle of a training says of itself before its first step."""
+    """Return what the bundle of a training says of itself before its first step."""
     seen = [request.work_mpp]
     if request.wsi_downsample:
         seen = [s.slide.mpp.mean * factor for s in slides for factor in request.wsi_downsample]

@@ -107,7 +107,7 @@ def test_a_command_that_is_shown_is_one_that_the_task_accepts(page, front, words
     monkeypatch.setattr(binding, "_check_inputs", lambda *_: None)
     (task,) = (task for task in TASKS if words[0] in (task.name, task.command))
     spec = read_spec(task.name)
-    given = TaskParser(spec, task.habits, prog="deeplab").values(words[1:])
+    given = TaskParser(spec, task.aliases, prog="deeplab").values(words[1:])
     given = _with_config(spec, task, given)
     assert isinstance(binding.bind(spec, task.request, task.fields, given), task.request)
 

@@ -34,12 +34,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def asked(task, *words: str):
     spec = read_spec(task.name)
-    typed = TaskParser(spec, task.habits, prog=task.name).values(words)
+    typed = TaskParser(spec, task.aliases, prog=task.name).values(words)
     return bind(spec, task.request, task.fields, typed)
 
 
 def all_flags(task):
-    return flags_of(read_spec(task.name).parameters, task.habits)
+    return flags_of(read_spec(task.name).parameters, task.aliases)
 
 
 def segment(*words: str) -> SegmentRequest:
@@ -180,9 +180,9 @@ def test_the_ancestors_script_for_prediction_is_understood(files: Path):
 
 @pytest.mark.parametrize(("task", "rows"), [(SEGMENT, 16), (TRAIN, 3)], ids=["segment", "train"])
 def test_a_flag_without_counterpart_says_what_to_do_instead(files: Path, task, rows: int):
-    assert len(task.habits.gone) == rows
+    assert len(task.aliases.removed) == rows
     parameters = {flag for own in all_flags(task).values() for flag in own}
-    for flag, instead in task.habits.gone.items():
+    for flag, instead in task.aliases.removed.items():
         assert flag not in parameters
         named = set(re.findall(r"--\w+", instead))
         assert named <= parameters, "what it says to use is there"

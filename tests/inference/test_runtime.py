@@ -1,4 +1,4 @@
-"""Which runtime computes hangs on the model and the machine, not on the slide."""
+"""Which runtime computes depends on the model and the machine, not on the slide."""
 
 import logging
 from importlib.resources import files

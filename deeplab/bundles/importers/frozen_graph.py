@@ -29,7 +29,7 @@ FOLDED = (
 
 
 def read_frozen_graph(path: Path) -> Variables:
-    """The variables that a frozen graph holds as constants.
+    """Return the variables that a frozen graph holds as constants.
 
     Raises:
         CheckpointError: it is missing, too large, or holds no such graph.
@@ -86,7 +86,7 @@ def _nodes(path: Path) -> list[graph_pb2.NodeDef]:
 
 
 def _values(tensor: tensor_pb2.TensorProto) -> NDArray[np.float32] | None:
-    """The values as they are stored, or None if they are not floats."""
+    """Return the values as they are stored, or None if they are not floats."""
     content = tensor.tensor_content
     kind = {types_pb2.DT_FLOAT: "<f4", types_pb2.DT_HALF: "<f2"}.get(tensor.dtype)
     if kind is None or len(content) % np.dtype(kind).itemsize:

@@ -163,7 +163,7 @@ class _Machine:
         return self._stack.pop()
 
     def above_mark(self) -> list[Any]:
-        """Everything since the last mark, which is taken away."""
+        """Return everything since the last mark, which is taken away."""
         place = self._marks.pop()
         values = self._stack[place:]
         del self._stack[place:]

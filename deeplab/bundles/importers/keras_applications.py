@@ -68,7 +68,7 @@ class Slot:
 
 
 def is_keras_weights(path: Path) -> bool:
-    """Whether a path is an HDF5 file, or a zip that Keras 3 put one in.
+    """Return whether a path is an HDF5 file, or a zip that Keras 3 put one in.
 
     Raises:
         BundleError: it is a zip that is damaged or not safe.
@@ -84,7 +84,7 @@ def _is_keras_zip(path: Path) -> bool:
 def read_keras_weights(
     path: Path, network: keras.Model, backbone: str
 ) -> dict[str, NDArray[np.float32]]:
-    """The weights of an application under our names, which are those of the backbone.
+    """Return the weights of an application under our names, which are those of the backbone.
 
     Args:
         path: As `save_weights` writes it (`.weights.h5`), as `save` does (`.keras`, `.h5`), or as
@@ -121,7 +121,7 @@ def _no_application(backbone: str) -> str:
 
 
 def _slots(network: keras.Model) -> list[Slot]:
-    """The layers of the backbone that have weights, in order."""
+    """Return the layers of the backbone that have weights, in order."""
     slots = []
     for layer in network.layers:
         if layer.name.startswith("backbone.") and layer.weights:
@@ -146,7 +146,7 @@ def _unzipped(path: Path) -> Iterator[Path]:
 def _read_apart(
     plain: Path, slots: Sequence[Slot], application: str, path: Path
 ) -> NDArray[np.float32]:
-    """All weights one after the other, read by a process that a damaged file may end.
+    """Return all weights one after the other, read by a process that a damaged file may end.
 
     Raises:
         CheckpointError: it was refused, or the process did not end well or in time.

@@ -67,7 +67,7 @@ def _limit(kind: int, value: int) -> None:
 
 
 def read_weights(file: Any, slots: Sequence[Slot], application: str) -> Iterator[bytes]:  # noqa: ANN401  h5py has no types
-    """The weights of the wanted layers, in order.
+    """Yield the weights of the wanted layers, in order.
 
     Raises:
         RefusalError: the file is of another network or width, or not safe to read.
@@ -85,7 +85,7 @@ def read_weights(file: Any, slots: Sequence[Slot], application: str) -> Iterator
 
 
 def _numbered_layers(file: Any, slots: Sequence[Slot]) -> list[list[Any]]:  # noqa: ANN401
-    """The weights of the layers of a Keras 3 file, which numbers the layers of each kind."""
+    """Return the weights of the layers of a Keras 3 file, which numbers the layers of each kind."""
     seen: Counter[str] = Counter()
     layers = []
     for kind, weights in slots:
@@ -110,7 +110,7 @@ def _named_layers(file: Any) -> list[list[Any]]:  # noqa: ANN401
 
 
 def _texts(group: Any, name: str) -> list[str]:  # noqa: ANN401
-    """A list of names that is attached to a group; empty without one."""
+    """Return a list of names that is attached to a group; empty without one."""
     import h5py  # noqa: PLC0415
 
     if name not in group.attrs:
@@ -140,7 +140,7 @@ def _inside(group: Any, name: str) -> Any:  # noqa: ANN401
 
 
 def _content(dataset: Any, name: str, shape: tuple[int, ...]) -> bytes:  # noqa: ANN401
-    """One weight.
+    """Return one weight.
 
     Raises:
         RefusalError: it is not of this shape, or not plain finite floats.

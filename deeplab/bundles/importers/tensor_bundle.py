@@ -213,7 +213,7 @@ def _block(table: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]
 
 
 def _handle(content: bytes, place: int) -> tuple[tuple[int, int], int]:
-    """Where a block begins and how long it is, and where the next thing stands."""
+    """Return where a block begins and how long it is, and where the next thing stands."""
     start, place = _varint(content, place)
     size, place = _varint(content, place)
     return (start, size), place

@@ -61,7 +61,7 @@ class GraphOptions:
 
 
 def infer_config(shapes: Shapes, options: GraphOptions, path: Path) -> DeepLabV3PlusConfig:
-    """The knobs of the network that has variables of these names and shapes.
+    """Return the knobs of the network that has variables of these names and shapes.
 
     Raises:
         CheckpointError: it is none that we can build.
@@ -159,7 +159,7 @@ def _image_pooling(
 
 
 def _decoder(shapes: Shapes, options: GraphOptions, backbone: str | None) -> dict[str, Any]:
-    """The knobs of the decoder; `backbone` only where its taps have the table's channels."""
+    """Return the knobs of the decoder; `backbone` only where its taps have the table's channels."""
     projection = shapes.get("decoder/feature_projection0/weights")
     if projection is None:
         return {"decoder_output_stride": None}
@@ -188,7 +188,7 @@ def _decoder(shapes: Shapes, options: GraphOptions, backbone: str | None) -> dic
 
 
 def _width(shapes: Shapes, backbone: str) -> tuple[float, int]:
-    """The depth multiplier and channel multiple at which a backbone has its channels."""
+    """Return the depth multiplier and channel multiple at which a backbone has its channels."""
     row = NAMES[backbone]
     found = [_channels(shapes, f"{layer}/weights", default=0) for layer in row.widths]
     for multiple in row.multiples:
@@ -202,7 +202,7 @@ def _width(shapes: Shapes, backbone: str) -> tuple[float, int]:
 def _output_stride(
     shapes: Shapes, options: GraphOptions, backbone: str, multiplier: float, path: Path
 ) -> int:
-    """What is asked for, or the one at which the backbone has its channels, or 16."""
+    """Return what is asked for, or the one at which the backbone has its channels, or 16."""
     found = shapes.get("aspp0/weights", (0, 0))[-2]
     channels = BACKBONES[backbone].channels
     possible = [at for at, full in channels.items() if round(full * multiplier) == found]

@@ -29,7 +29,7 @@ from deeplab.errors import CheckpointError
 
 
 def import_tf1_checkpoint(path: Path, options: GraphOptions | None = None) -> TrainedNetwork:
-    """The network that a checkpoint belongs to, with its weights.
+    """Return the network that a checkpoint belongs to, with its weights.
 
     Args:
         path: A checkpoint in any of the forms of `checkpoint_files`.
@@ -46,7 +46,7 @@ def import_tf1_checkpoint(path: Path, options: GraphOptions | None = None) -> Tr
 def read_tf1_weights(
     path: Path, network: keras.Model, backbone: str
 ) -> dict[str, NDArray[np.float32]]:
-    """The weights of a checkpoint under our names, as far as `network` has them.
+    """Return the weights of a checkpoint under our names, as far as `network` has them.
 
     For training on: an ImageNet checkpoint, say, has the backbone only.
 

@@ -189,7 +189,7 @@ NAMES: Mapping[str, Names] = MappingProxyType(
 
 
 def tf1_name(weight: str, backbone: str) -> str:
-    """The TensorFlow 1 name of our weight `<layer>/<weight>`.
+    """Return the TensorFlow 1 name of our weight `<layer>/<weight>`.
 
     Raises:
         KeyError: no rule speaks of its layer.

@@ -58,7 +58,7 @@ class TrainedNetwork:
 
 
 def config_of(variables: Variables, options: GraphOptions) -> DeepLabV3PlusConfig:
-    """The knobs of the network that has these variables.
+    """Return the knobs of the network that has these variables.
 
     Raises:
         CheckpointError: it is none that we can build.
@@ -71,7 +71,7 @@ def config_of(variables: Variables, options: GraphOptions) -> DeepLabV3PlusConfi
 
 
 def trained_network(variables: Variables, config: DeepLabV3PlusConfig) -> TrainedNetwork:
-    """The network of these knobs with the values of the variables.
+    """Return the network of these knobs with the values of the variables.
 
     Names and shapes are compared before the first value is read, so what a damaged or malicious
     file claims to hold is never made room for.

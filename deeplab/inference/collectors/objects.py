@@ -79,7 +79,7 @@ class ObjectCollector:
         self._stack.close()
 
     def _versions(self, slot: TileSlot, answer: ObjectAnswer) -> Iterator[Version]:
-        """The objects of a tile that are whole and the tile's own, or nearly so."""
+        """Yield the objects of a tile that are whole and the tile's own, or nearly so."""
         frame = self._area.frame
         visible = slot.answer.intersection(frame.box)
         instances = answer.instances[visible.within(slot.answer)]
@@ -164,7 +164,7 @@ def _centres(
 
 
 def _is_cut(place: tuple[slice, slice], visible: WorkBox, slide: WorkBox) -> bool:
-    """Whether an object touches a border of what is seen where the slide goes on."""
+    """Return whether an object touches a border of what is seen where the slide goes on."""
     rows, columns = place
     return (
         (columns.start == 0 and visible.x > slide.x)

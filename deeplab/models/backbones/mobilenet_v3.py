@@ -171,7 +171,7 @@ def mobilenet_v3(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid
 def _widened(
     x: Tensor, block: Bottleneck, *, name: str, norm: Norm, stride: int, rate: int
 ) -> Tensor:
-    """The input of a block with more channels, convolved."""
+    """Return the input of a block with more channels, convolved."""
     filters = whole_channels(x.shape[-1] * block.expansion)
     if filters > x.shape[-1]:
         x = conv(

@@ -111,7 +111,7 @@ def nas(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
 
 
 def _level_of(index: int, levels: tuple[int, ...]) -> int:
-    """The level of what the cell `index` is given: of the cell before it, or of the stem."""
+    """Return the level of what the cell `index` is given: of the cell before it, or of the stem."""
     return levels[index - 1] if index else 0
 
 
@@ -179,7 +179,7 @@ class _Step:
         )
 
     def _atrous(self, x: Tensor, *, name: str, kernel: int, stride: int) -> Tensor:
-        """A convolution of rate 2; or of rate 1 on a map of half the size."""
+        """Return a convolution of rate 2; or of rate 1 on a map of half the size."""
         if stride == 1:
             return self._convolved(x, name=name, kernel=kernel, rate=2)
         # Resized after the ReLU, as the original does; the second ReLU changes nothing.

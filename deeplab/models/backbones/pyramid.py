@@ -59,7 +59,7 @@ class StrideBudget:
         self.spent = 1
 
     def spend(self, stride: int) -> tuple[int, int]:
-        """The (stride, rate) at which to run a layer whose paper says `stride`."""
+        """Return the (stride, rate) at which to run a layer whose paper says `stride`."""
         if self._left > 1:
             self._left //= stride
             self.spent *= stride

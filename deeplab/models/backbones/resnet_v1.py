@@ -103,7 +103,7 @@ def _stem(x: Tensor, stem: tuple[int, ...], *, norm: Norm, budget: StrideBudget)
 def _unit(
     x: Tensor, width: int, layout: Layout, *, name: str, norm: Norm, stride: int, rate: int
 ) -> tuple[Tensor, Tensor]:
-    """One unit, and what it adds to its input: after batch norm, before any ReLU."""
+    """Return one unit, and what it adds to its input: after batch norm, before any ReLU."""
     filters = width * layout.expansion
     part = f"{name}.conv"
     if layout.bottleneck:

@@ -102,7 +102,7 @@ def xception(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
 def _unit(
     x: Tensor, block: Block, *, name: str, norm: Norm, stride: int, rates: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """One unit of a block, and the map after its second convolution, before any ReLU."""
+    """Return one unit of a block, and the map after its second convolution, before any ReLU."""
     out = middle = x
     for index, (filters, rate) in enumerate(zip(block.filters, rates, strict=True), start=1):
         part = f"{name}.separable_conv{index}"

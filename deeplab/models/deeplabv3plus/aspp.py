@@ -36,7 +36,7 @@ def aspp(x: Tensor, config: DeepLabV3PlusConfig, norm: Norm) -> Tensor:
 
 
 def _image_level(x: Tensor, config: DeepLabV3PlusConfig, norm: Norm) -> Tensor:
-    """What is around each cell, seen as a whole: (n, h, w, aspp_filters), branch or gate."""
+    """Return what is around each cell, seen as a whole: (n, h, w, aspp_filters), branch or gate."""
     name, cells = "image_pooling", config.pooling_cells
     out = WindowMean(cells, name=f"{name}.mean")(x)
     if config.image_pooling in GATES:

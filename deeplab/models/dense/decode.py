@@ -82,7 +82,7 @@ class Scaled(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         return keras.KerasTensor((x.shape[0], *sides, x.shape[3]), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Everything to make this layer again."""
+        """Return everything to make this layer again."""
         return {**super().get_config(), "times": self.times, "over": self.over}
 
 
@@ -109,7 +109,7 @@ def predictor(
 
 
 def _answers(network: keras.Model, rgb: Tensor) -> dict[PredictedMap, Tensor]:
-    """Every map of a tile as it is."""
+    """Return every map of a tile as it is."""
     logits = network(rgb)[SEMANTIC_LOGITS]
     probabilities = ops.softmax(logits)
     return {
@@ -121,7 +121,7 @@ def _answers(network: keras.Model, rgb: Tensor) -> dict[PredictedMap, Tensor]:
 
 
 def _votes(network: keras.Model, rgb: Tensor, views: Sequence[View]) -> dict[PredictedMap, Tensor]:
-    """Every map of a tile that is seen in several ways.
+    """Return every map of a tile that is seen in several ways.
 
     A tile and its mirror image get answers that are mirror images to the last bit: the ways of one
     scale are added before the scales are, and a sum of two does not depend on their order.

@@ -149,7 +149,7 @@ class SemanticLoss:
         return hard_share(step, settings.top_k_percent_pixels, settings.hard_example_mining_step)
 
     def _hard_part(self, weights: Tensor, step: Tensor | int) -> Tensor:
-        """Which part of the pixels that weigh something count, (n,)."""
+        """Return which part of the pixels that weigh something count, (n,)."""
         counted = ops.sum(ops.cast(weights > 0, "float32"), axis=-1)
         return ops.divide_no_nan(hard_counts(weights, self._share(step)), counted)
 
@@ -159,6 +159,6 @@ class SemanticLoss:
 
 
 def _flat(pixels: Tensor) -> Tensor:
-    """Pixels (n, h, w) as (n, h * w)."""
+    """Return pixels (n, h, w) as (n, h * w)."""
     _, height, width = ops.shape(pixels)
     return ops.reshape(pixels, (-1, height * width))

@@ -45,7 +45,7 @@ def soft_dice(truth: Tensor, probabilities: Tensor, slack: float = SLACK) -> Ten
 
 
 def lovasz_softmax(truth: Tensor, probabilities: Tensor, valid: Tensor) -> Tensor:
-    """The Lovasz extension of 1 minus the IoU of each class: (n, c).
+    """Return the Lovasz extension of 1 minus the IoU of each class: (n, c).
 
     Berman 2018, arXiv:1705.08790. With the errors of a class sorted downwards, each is multiplied
     by what its pixel adds to the Jaccard loss of those before it. These factors are the

@@ -70,7 +70,7 @@ def decoder(pyramid: Pyramid, config: HoverNetConfig) -> Branch:
 
 
 def _joined(x: Tensor, finer: Tensor, cut: int, *, name: str) -> Tensor:
-    """A map of twice the size, plus the finer one without `cut` cells at each side."""
+    """Return a map of twice the size, plus the finer one without `cut` cells at each side."""
     x = layers.UpSampling2D(2, name=f"{name}.up")(x)
     if cut:
         finer = layers.Cropping2D(cut, name=f"{name}.crop")(finer)

@@ -25,7 +25,7 @@ STRIDE = 8  # of the last map of the published encoder
 
 
 def build(config: HoverNetConfig) -> keras.Model:
-    """The network: uint8 RGB (n, h, w, 3) in, float32 logits by name out.
+    """Return the network: uint8 RGB (n, h, w, 3) in, float32 logits by name out.
 
     These are "np" (n, h', w', 2), of other pixels and of nuclei's; "hv" (n, h', w', 2), across and
     down, no logits but the distances themselves; and, with types, "tp" (n, h', w', types + 1).

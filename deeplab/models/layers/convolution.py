@@ -34,7 +34,7 @@ def normalised(x: Tensor, *, name: str, norm: Norm, activation: Activation | Non
 
 
 def activated(x: Tensor, *, name: str, activation: Activation) -> Tensor:
-    """An activation as layer `<name>.act`."""
+    """Return an activation as layer `<name>.act`."""
     # By name Keras has a hard swish of its own, of other arithmetic.
     function = hard_swish if activation == "hard_swish" else activation
     return layers.Activation(function, name=f"{name}.act")(x)
@@ -43,7 +43,7 @@ def activated(x: Tensor, *, name: str, activation: Activation) -> Tensor:
 def _padded(
     x: Tensor, *, name: str, kernel: int, stride: int, padding: Padding
 ) -> tuple[Tensor, str]:
-    """A map padded as asked for, and what padding is left to the convolution."""
+    """Return a map padded as asked for, and what padding is left to the convolution."""
     if stride == 1 or kernel == 1 or padding == "same":
         return x, "same"
     return layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x), "valid"

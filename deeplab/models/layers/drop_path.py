@@ -30,5 +30,5 @@ class DropPath(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         return shape
 
     def get_config(self) -> dict[str, Any]:
-        """Everything to make this layer again."""
+        """Return everything to make this layer again."""
         return {**super().get_config(), "keep": self.keep}

@@ -84,7 +84,7 @@ class Resize(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         return (length - 1) * self.up // self.down + 1
 
     def get_config(self) -> dict[str, Any]:
-        """Everything to make this layer again."""
+        """Return everything to make this layer again."""
         return {**super().get_config(), "up": self.up, "down": self.down}
 
 
@@ -114,7 +114,7 @@ class Double(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
 
 
 def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """The map moved by one pixel to either side along an axis, its edge repeated."""
+    """Return the map moved by one pixel to either side along an axis, its edge repeated."""
     rows = axis == 1
     first, last = (x[:, :1], x[:, -1:]) if rows else (x[:, :, :1], x[:, :, -1:])
     most, rest = (x[:, :-1], x[:, 1:]) if rows else (x[:, :, :-1], x[:, :, 1:])

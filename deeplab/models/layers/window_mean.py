@@ -28,7 +28,7 @@ def window_matrix(length: Tensor, cells: int) -> Tensor:
 
 
 def place_matrix(length: Tensor, cells: int, span: int, stride: int) -> Tensor:
-    """What share each window has in each place of a line: (length, windows), float32.
+    """Return what share each window has in each place of a line: (length, windows), float32.
 
     A place looks at the `span` cells around it, shifted to stay inside. Every `stride`-th window of
     `cells` in them counts, from their first cell on; the place lies between the first and the last
@@ -78,7 +78,7 @@ class WindowMean(keras.layers.Layer):  # type: ignore[misc]  # keras has no type
         return (count, *windows, channels)
 
     def get_config(self) -> dict[str, Any]:
-        """Everything to make this layer again."""
+        """Return everything to make this layer again."""
         return {**super().get_config(), "cells": self.cells}
 
 
@@ -123,6 +123,6 @@ class WindowPlaces(keras.layers.Layer):  # type: ignore[misc]  # keras has no ty
         return (values[0], like[1], like[2], values[3])
 
     def get_config(self) -> dict[str, Any]:
-        """Everything to make this layer again."""
+        """Return everything to make this layer again."""
         own = {"cells": self.cells, "span": self.span, "strides": self.strides}
         return {**super().get_config(), **own}

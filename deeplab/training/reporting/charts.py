@@ -44,7 +44,7 @@ def curves_png(history: History, classes: ClassList, *, kept_step: int | None) -
 
 @chart_style()
 def examples_png(examples: Sequence[Example]) -> bytes:
-    """Each example in a row, under the names of the panels."""
+    """Return each example in a row, under the names of the panels."""
     rows = max(1, len(examples))
     figure = Figure(figsize=(9.6, 3.35 * rows), dpi=DPI, layout="constrained")
     all_axes = figure.subplots(rows, 1, squeeze=False)[:, 0]

@@ -92,7 +92,7 @@ def examples_of(
 def region_panels(
     region: Region, slide: AnnotatedSlide, classes: ClassList
 ) -> tuple[Picture, float]:
-    """A region as scanned, as drawn and as predicted, and the um of its scale bar.
+    """Return a region as scanned, as drawn and as predicted, and the um of its scale bar.
 
     Raises:
         SlideError, ServerError: as reading does.
@@ -131,7 +131,7 @@ def _example(kind: Kind, region: Region, slide: AnnotatedSlide, classes: ClassLi
 def three_panels(
     rgb: Picture, *, truth: Truth, prediction: Truth, classes: ClassList, bar_px: float
 ) -> Picture:
-    """A piece as scanned, with what was drawn, and with what was predicted.
+    """Return a piece as scanned, with what was drawn, and with what was predicted.
 
     Args:
         rgb: uint8 (height, width, 3).
@@ -190,7 +190,7 @@ def _colours(classes: ClassList) -> Iterator[tuple[int, Colour]]:
 
 
 def _masks(area: NDArray[np.bool_], instances: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
-    """Each object of the area of a label."""
+    """Yield each object of the area of a label."""
     for number in np.unique(instances[area]):
         if number:
             yield (area & (instances == number)).astype(np.uint8)
@@ -208,7 +208,7 @@ def _blend(picture: Picture, where: NDArray[np.bool_], colour: Colour, share: fl
 
 
 def _bar_um(width_um: float) -> float:
-    """The longest round length that is at most a third of the width."""
+    """Return the longest round length that is at most a third of the width."""
     fitting = [length for length in BAR_UM if length <= width_um / 3]
     return float(fitting[-1]) if fitting else width_um / 3
 

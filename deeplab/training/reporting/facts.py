@@ -103,7 +103,7 @@ class ReportFacts:
     finished: str = ""
 
     def on(self, side: Literal["train", "validation"]) -> tuple[SlideFact, ...]:
-        """The slides of one side of the split."""
+        """Return the slides of one side of the split."""
         return tuple(slide for slide in self.slides if slide.side == side)
 
 

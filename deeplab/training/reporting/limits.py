@@ -18,7 +18,7 @@ STILL_RISING = 0.01  # in the last third of the validations
 
 
 def limits(facts: ReportFacts) -> list[str]:
-    """What a reader must know before trusting the figures, the gravest first."""
+    """Return what a reader must know before trusting the figures, the gravest first."""
     found = facts.validation
     if found is None or not found.slides:
         return [

@@ -98,7 +98,7 @@ def write_outcome(ended: TrainingOutcome, folder: Path) -> None:
 
 
 def facts_of(ended: TrainingOutcome) -> ReportFacts:
-    """What the report of a training says."""
+    """Return what the report of a training says."""
     request, card, opened = ended.request, ended.card, ended.opened
     assumed = request.unannotated == "background" and not request.exhaustive_layer
     return ReportFacts(
@@ -128,7 +128,7 @@ def facts_of(ended: TrainingOutcome) -> ReportFacts:
 
 
 def slide_fact(slide: SlideCount, names: Sequence[str]) -> SlideFact:
-    """What a report says of a slide; `names` are those of the classes."""
+    """Return what a report says of a slide; `names` are those of the classes."""
     return SlideFact(
         name=slide.name,
         patient=slide.patient,

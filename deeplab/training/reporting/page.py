@@ -11,7 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from deeplab.config.classes import ClassList
-from deeplab.report.page import Inside, image, joined, mind, page, table, tag, write_page
+from deeplab.report.page import Inside, caveats, image, joined, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (
     NOTHING,
@@ -48,7 +48,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
 
 
 def report(facts: ReportFacts) -> str:
-    """The page as text."""
+    """Return the page as text."""
     sections: list[Iterator[Markup]] = [_opening(facts)]
     if facts.validation and facts.validation.slides:
         of_kind = SECTIONS[facts.validation.nothing.kind]
@@ -75,7 +75,7 @@ def _opening(facts: ReportFacts) -> Iterator[Markup]:
     yield tag("p", _lead(facts), class_="lead")
     if facts.validation and facts.validation.slides:
         yield SECTIONS[facts.validation.nothing.kind].cards(facts, facts.validation)
-    yield mind("What limits these figures" if facts.validation else "Mind", limits(facts))
+    yield caveats("What limits these figures" if facts.validation else "Mind", limits(facts))
 
 
 def _lead(facts: ReportFacts) -> str:

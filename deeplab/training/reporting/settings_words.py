@@ -13,7 +13,7 @@ NOT_TOLD = {"token", "api_url"}
 
 
 def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
-    """The settings that a reader may ask for, under headings."""
+    """Return the settings that a reader may ask for, under headings."""
     return {
         "Network": card.config.describe(),
         "Begun with": _start(request),
@@ -27,7 +27,7 @@ def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
 
 
 def all_settings(request: TrainRequest) -> Mapping[str, str]:
-    """Every setting and its value, but those that are secret."""
+    """Return every setting and its value, but those that are secret."""
     return {
         each.name: _shown(getattr(request, each.name))
         for each in fields(request)

@@ -53,7 +53,7 @@ def worst_layers(validation: Validation, classes: ClassList, model: str) -> dict
 
 
 def write_worst(folder: Path, layers: Mapping[str, Any]) -> list[Path]:
-    """One file a slide, as HistomicsUI takes it in.
+    """Return one file a slide, as HistomicsUI takes it in.
 
     Raises:
         OutputError: the folder cannot be written.

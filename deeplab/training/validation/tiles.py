@@ -91,7 +91,7 @@ def judged_slide(slide: AnnotatedSlide, card: Card, *, most_px: int, seed: int) 
 
 
 def _plan(slide: AnnotatedSlide, card: Card, frame: WorkFrame) -> TilePlan | None:
-    """The tiles over what was annotated; None where that is beside the slide."""
+    """Return the tiles over what was annotated; None where that is beside the slide."""
     extent, margin = frame.to_work(slide.extent()), card.config.crop_size
     box = WorkBox(
         extent.x - margin, extent.y - margin, extent.width + 2 * margin, extent.height + 2 * margin
@@ -105,7 +105,7 @@ def _plan(slide: AnnotatedSlide, card: Card, frame: WorkFrame) -> TilePlan | Non
 def _draw(
     slots: list[tuple[TileSlot, frozenset[int]]], most_px: int, name: str, seed: int
 ) -> set[TileSlot]:
-    """A draw of tiles up to so many pixels, one at least, with every label that is there."""
+    """Return a draw of tiles up to so many pixels, one at least, with every label that is there."""
     salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
     shuffled = [slots[i] for i in np.random.default_rng([seed, salt]).permutation(len(slots))]
     first: list[TileSlot] = []

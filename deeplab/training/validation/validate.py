@@ -108,7 +108,7 @@ class Validator:
 
 
 def _pieces(box: WorkBox, side: int) -> Iterator[WorkBox]:
-    """The box in rows of equal pieces of about `side`."""
+    """Yield the box in rows of equal pieces of about `side`."""
     across, down = (max(1, round(length / side)) for length in (box.width, box.height))
     for row in range(down):
         y, bottom = (box.y + box.height * i // down for i in (row, row + 1))

@@ -8,7 +8,7 @@ from deeplab.config.toml import read_settings
 from deeplab.config.train_request import TrainRequest
 from deeplab_cli.binding import bind, texts_of
 from deeplab_cli.forms import read_spec
-from deeplab_cli.TrainNetwork.TrainNetwork import HABITS
+from deeplab_cli.TrainNetwork.TrainNetwork import ALIASES
 from tests.fuzz.harness import Target
 
 SPEC = read_spec("TrainNetwork")
@@ -38,9 +38,9 @@ def write_seeds(folder: Path) -> list[Path]:
 
 def parse(path: Path) -> object:
     """Make the request that the file describes."""
-    names = {parameter.name for parameter in SPEC.parameters} | set(HABITS.fields.values())
+    names = {parameter.name for parameter in SPEC.parameters} | set(ALIASES.fields.values())
     settings = read_settings(path, names)
-    return bind(SPEC, TrainRequest, HABITS.fields, texts_of(SPEC, HABITS.fields, settings))
+    return bind(SPEC, TrainRequest, ALIASES.fields, texts_of(SPEC, ALIASES.fields, settings))
 
 
 TARGET = Target(name="toml", seeds=write_seeds, parse=parse)
