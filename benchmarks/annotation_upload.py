@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from deeplab.annotations.girder_json import write_girder_json
+from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.exchange.layers import post_layers
 from deeplab.server.session import ServerLogin

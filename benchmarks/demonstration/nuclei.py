@@ -34,7 +34,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from deeplab.annotations.rasterize import draw
+from deeplab.annotations.raster.rasterize import draw
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.save import save_bundle
 from deeplab.config.progress import silent

@@ -28,7 +28,7 @@ import numpy as np
 from nuclei import GREATEST_MPP, HELD_OUT, LEAST_MPP, MEDIAN_NUCLEUS_UM2, outlines, share_of
 from PIL import Image
 
-from deeplab.annotations.rasterize import ShapeIndex
+from deeplab.annotations.raster.rasterize import ShapeIndex
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.save import save_bundle
 from deeplab.config.progress import silent

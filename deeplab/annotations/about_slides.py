@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deeplab.annotations.coco import pictures_of
-from deeplab.annotations.formats import READ_SUFFIXES, format_of
+from deeplab.annotations.formats.coco import pictures_of
+from deeplab.annotations.formats.table import READ_SUFFIXES, format_of
+from deeplab.annotations.formats.unpack import files_in_zip, slide_of_member, unpacked
 from deeplab.annotations.slide_names import SlideNames, without_folder
-from deeplab.annotations.unpack import files_in_zip, slide_of_member, unpacked
 
 COCO = "coco"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deeplab.annotations.files import read_file
-from deeplab.annotations.format import Format, Reading, Trait, Writing, lost, not_at_hand
-from deeplab.annotations.formats import format_to_write, named
-from deeplab.annotations.pixelmap import only_image
+from deeplab.annotations.formats.format import Format, Reading, Trait, Writing, lost, not_at_hand
+from deeplab.annotations.formats.pixelmap import only_image
+from deeplab.annotations.formats.table import format_to_write, named
 from deeplab.config.convert_request import AUTO, ConvertRequest
 from deeplab.files import check_writable, scratch_folder
 from deeplab.geometry.frames import Mpp

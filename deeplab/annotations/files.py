@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deeplab.annotations.format import Format, Reading, Writing
-from deeplab.annotations.formats import READ_SUFFIXES, format_of, format_to_write
+from deeplab.annotations.formats.format import Format, Reading, Writing
+from deeplab.annotations.formats.table import READ_SUFFIXES, format_of, format_to_write
+from deeplab.annotations.formats.text_encoding import encoding_remark
+from deeplab.annotations.formats.unpack import unpacked
 from deeplab.annotations.shapes import Annotations
-from deeplab.annotations.text_encoding import encoding_remark
-from deeplab.annotations.unpack import unpacked
 from deeplab.errors import AnnotationError
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab.annotations.format import IGNORE_LAYER
+from deeplab.annotations.formats.format import IGNORE_LAYER
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.classes import ClassList, SlideClass, parse_colour
 from deeplab.config.progress import Progress

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Truth
+from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.train_request import PatchSettings
 from deeplab.data.augment import Augmentation
 from deeplab.data.draws import PlaceSampler, SlidePlaces

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Instances, Labels, ShapeIndex, Truth
+from deeplab.annotations.raster.rasterize import Instances, Labels, ShapeIndex, Truth
 from deeplab.annotations.shapes import Annotations, Area, Layer
 from deeplab.config.classes import IGNORE, Rgb
 from deeplab.errors import AnnotationError, ConfigError, DeeplabError

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Truth
+from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.channels import RGB
 from deeplab.config.classes import IGNORE
 

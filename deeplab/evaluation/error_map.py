@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deeplab.annotations.rasterize import Labels
+from deeplab.annotations.raster.rasterize import Labels
 from deeplab.config.classes import Rgb, SlideClass
 from deeplab.evaluation.field import Block
 from deeplab.evaluation.mistakes import FALSE, MISSED

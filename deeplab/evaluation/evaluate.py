@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deeplab import __version__
-from deeplab.annotations.format import Reading
-from deeplab.annotations.formats import format_of_result
-from deeplab.annotations.girder_json import read_girder_json, write_girder_json
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.girder_json import read_girder_json, write_girder_json
+from deeplab.annotations.formats.table import format_of_result
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.config.progress import Progress

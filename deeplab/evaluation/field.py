@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Labels, ShapeIndex
+from deeplab.annotations.raster.rasterize import Labels, ShapeIndex
 from deeplab.annotations.shapes import Annotations, Area, Layer, Shape
 from deeplab.config.classes import IGNORE
 from deeplab.errors import SlideError

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deeplab.annotations.rasterize import Labels
+from deeplab.annotations.raster.rasterize import Labels
 from deeplab.annotations.shapes import Area, Layer, Shape
-from deeplab.annotations.simplify import simplify
-from deeplab.annotations.trace import SeamTracer, TracedShape
+from deeplab.annotations.trace.outlines import SeamTracer, TracedShape
+from deeplab.annotations.trace.simplify import simplify
 from deeplab.evaluation.field import Block, Field, classes_in
 from deeplab.geometry.frames import Mpp
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from deeplab.annotations.girder_json import annotations_of
+from deeplab.annotations.formats.girder_json import annotations_of
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.errors import SourceError

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from deeplab.annotations.files import opened, read_annotations
-from deeplab.annotations.format import IGNORE_LAYER, Reading
-from deeplab.annotations.formats import FORMATS, format_of
-from deeplab.annotations.json_stream import values
+from deeplab.annotations.formats.format import IGNORE_LAYER, Reading
+from deeplab.annotations.formats.json_stream import values
+from deeplab.annotations.formats.table import FORMATS, format_of
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.errors import ConfigError, SourceError

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deeplab.annotations.format import Format, Trait, Writing, lost
-from deeplab.annotations.formats import FORMATS, format_to_write, named
+from deeplab.annotations.formats.format import Format, Trait, Writing, lost
+from deeplab.annotations.formats.table import FORMATS, format_to_write, named
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.convert_request import AUTO
 from deeplab.config.export_annotations_request import ExportAnnotationsRequest

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from deeplab.annotations.files import opened, read_file
-from deeplab.annotations.format import Format, Reading, lost
-from deeplab.annotations.formats import READABLE, format_of, named
+from deeplab.annotations.formats.format import Format, Reading, lost
+from deeplab.annotations.formats.table import READABLE, format_of, named
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.convert_request import AUTO
 from deeplab.config.ingest_request import IngestRequest

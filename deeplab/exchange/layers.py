@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from deeplab import __version__
-from deeplab.annotations.girder_json import write_girder_json
+from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.errors import ServerError

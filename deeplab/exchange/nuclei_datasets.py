@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.annotations.aperio_xml import read_aperio_xml
-from deeplab.annotations.format import Reading
-from deeplab.annotations.instances import as_ids, trace_ids
-from deeplab.annotations.mat_file import read_mat
+from deeplab.annotations.formats.aperio_xml import read_aperio_xml
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.mat_file import read_mat
 from deeplab.annotations.shapes import Annotations, Layer, Shape
+from deeplab.annotations.trace.instances import as_ids, trace_ids
 from deeplab.config.classes import PALETTE
 from deeplab.errors import AnnotationError, SourceError
 from deeplab.names import shown_name

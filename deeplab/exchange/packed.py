@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from deeplab.annotations.format import Format, Reading, Writing, say_lost
-from deeplab.annotations.formats import FORMATS
-from deeplab.annotations.girder_json import read_girder_json
+from deeplab.annotations.formats.format import Format, Reading, Writing, say_lost
+from deeplab.annotations.formats.girder_json import read_girder_json
+from deeplab.annotations.formats.table import FORMATS
 from deeplab.files import safe_name, scratch_folder
 
 ZIP = ".zip"

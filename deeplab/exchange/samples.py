@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from deeplab.annotations.files import read_annotations
-from deeplab.annotations.format import IGNORE_LAYER, Reading
-from deeplab.annotations.girder_json import annotations_of, read_girder_json
+from deeplab.annotations.formats.format import IGNORE_LAYER, Reading
+from deeplab.annotations.formats.girder_json import annotations_of, read_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
 from deeplab.errors import (

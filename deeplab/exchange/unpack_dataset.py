@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from deeplab.annotations.format import Writing
-from deeplab.annotations.geojson import write_geojson
-from deeplab.annotations.instance_images import NAMED, write_instances
+from deeplab.annotations.formats.format import Writing
+from deeplab.annotations.formats.geojson import write_geojson
+from deeplab.annotations.formats.instance_images import NAMED, write_instances
 from deeplab.config.unpack_request import UnpackRequest
 from deeplab.errors import ConfigError, OutputError
 from deeplab.exchange.nuclei_datasets import NucleiDataset, Picture, find_nuclei_dataset

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from deeplab.annotations.format import Reading
-from deeplab.annotations.formats import format_of_result
-from deeplab.annotations.girder_json import read_girder_json
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.girder_json import read_girder_json
+from deeplab.annotations.formats.table import format_of_result
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.features_request import FeaturesRequest
 from deeplab.config.progress import Progress

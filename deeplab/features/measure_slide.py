@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deeplab import __version__
-from deeplab.annotations.girder_json import write_girder_json
+from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.config.features_request import FeaturesRequest
 from deeplab.errors import AnnotationError

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from deeplab.annotations.girder_json import annotations_of
+from deeplab.annotations.formats.girder_json import annotations_of
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.labelling import folded

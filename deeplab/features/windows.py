@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import fill_polygon
+from deeplab.annotations.raster.rasterize import fill_polygon
 from deeplab.annotations.shapes import Area
 from deeplab.config.features_request import Staining
 from deeplab.features import pixels

@@ -6,10 +6,10 @@ import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
+from deeplab.annotations.formats.type_info import NO_TYPE, NO_TYPE_COLOUR
 from deeplab.annotations.shapes import Layer, Property, Shape
 from deeplab.annotations.store import Spilled
-from deeplab.annotations.trace import TracedShape
-from deeplab.annotations.type_info import NO_TYPE, NO_TYPE_COLOUR
+from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.bundles.card import Card
 from deeplab.config.classes import Rgb
 from deeplab.config.requests import SegmentRequest

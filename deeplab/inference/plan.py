@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deeplab.annotations.mending import enclosed
-from deeplab.annotations.rasterize import fill_polygon
+from deeplab.annotations.raster.rasterize import fill_polygon
 from deeplab.bundles.card import Card
 from deeplab.config.requests import Points, SegmentRequest
 from deeplab.config.views import View, cell_multiple, reach_factor

@@ -11,11 +11,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.formats import INSTANCES, named
+from deeplab.annotations.formats.table import INSTANCES, named
+from deeplab.annotations.formats.type_info import NO_TYPE, NO_TYPE_COLOUR
 from deeplab.annotations.heatmap import Heatmap
-from deeplab.annotations.rasterize import Values, fill_polygon
-from deeplab.annotations.trace import TracedShape
-from deeplab.annotations.type_info import NO_TYPE, NO_TYPE_COLOUR
+from deeplab.annotations.raster.rasterize import Values, fill_polygon
+from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.config.classes import ClassList, Rgb
 from deeplab.config.requests import SegmentRequest
 from deeplab.geometry.frames import WorkBox, WorkFrame

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from deeplab.annotations.format import Writing, say_lost
-from deeplab.annotations.formats import FORMATS, format_of_result
-from deeplab.annotations.geojson import write_geojson
-from deeplab.annotations.girder_json import write_girder_json
+from deeplab.annotations.formats.format import Writing, say_lost
+from deeplab.annotations.formats.geojson import write_geojson
+from deeplab.annotations.formats.girder_json import write_girder_json
+from deeplab.annotations.formats.table import FORMATS, format_of_result
 from deeplab.annotations.shapes import Annotations
-from deeplab.annotations.simplify import simplify
-from deeplab.annotations.trace import TracedShape
+from deeplab.annotations.trace.outlines import TracedShape
+from deeplab.annotations.trace.simplify import simplify
 from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
 from deeplab.config.convert_request import ObjectType

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import keras
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Truth
+from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings, StartSettings
 from deeplab.config.views import View

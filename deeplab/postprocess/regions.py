@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import shapely
 
-from deeplab.annotations.trace import TracedShape
+from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.geometry.frames import WorkFrame
 
 

@@ -3,11 +3,11 @@ import pytest
 import shapely
 from PIL import Image
 
-from deeplab.annotations.aperio_xml import write_aperio_xml
 from deeplab.annotations.files import read_annotations
-from deeplab.annotations.format import Reading
-from deeplab.annotations.geojson import write_geojson
-from deeplab.annotations.girder_json import write_girder_json
+from deeplab.annotations.formats.aperio_xml import write_aperio_xml
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.geojson import write_geojson
+from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.errors import AnnotationError
 

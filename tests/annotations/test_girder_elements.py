@@ -6,7 +6,7 @@ import math
 import jsonschema
 import pytest
 
-from deeplab.annotations.girder_json import annotations_of
+from deeplab.annotations.formats.girder_json import annotations_of
 from tests.annotations.girder_schema import load_schema
 
 RING = [[0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0]]

@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 import shapely
 
-from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.formats import FORMATS, named
+from deeplab.annotations.formats.format import Reading, Writing
+from deeplab.annotations.formats.table import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.errors import AnnotationError
 

@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 import shapely
 
-from deeplab.annotations.girder_json import annotations_of
+from deeplab.annotations.formats.girder_json import annotations_of
 from deeplab.annotations.rectangles import Rectangle, rectangle_annotation
 from deeplab.geometry.frames import Level0Box
 from tests.annotations.girder_schema import load_schema

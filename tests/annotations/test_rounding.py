@@ -4,8 +4,8 @@ import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from deeplab.annotations.format import Reading, Trait, Writing
-from deeplab.annotations.formats import FORMATS
+from deeplab.annotations.formats.format import Reading, Trait, Writing
+from deeplab.annotations.formats.table import FORMATS
 from deeplab.annotations.mending import mend
 from deeplab.annotations.rounding import count_decimals, round_corners
 from deeplab.annotations.shapes import Annotations, Layer, Shape

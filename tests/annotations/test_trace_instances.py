@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deeplab.annotations.trace import trace, trace_instances
+from deeplab.annotations.trace.outlines import trace, trace_instances
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
 BOX = WorkBox(30, 20, 9, 8)

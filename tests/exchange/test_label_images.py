@@ -7,7 +7,7 @@ import pytest
 import shapely
 import tifffile
 
-from deeplab.annotations.girder_json import annotations_of
+from deeplab.annotations.formats.girder_json import annotations_of
 from deeplab.errors import ServerError
 from deeplab.exchange import label_images
 from deeplab.exchange.label_images import LabelImages

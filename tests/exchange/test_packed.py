@@ -1,7 +1,7 @@
 import zipfile
 from pathlib import Path
 
-from deeplab.annotations.formats import FORMATS
+from deeplab.annotations.formats.table import FORMATS
 from deeplab.exchange.packed import write_all
 
 

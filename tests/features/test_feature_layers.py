@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import shapely
 
-from deeplab.annotations.girder_json import write_girder_json
+from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.features.feature_layers import feature_layers, slide_metadata
 from deeplab.features.table import ObjectTable, measure

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import shapely
 
-from deeplab.annotations.simplify import simplify
-from deeplab.annotations.trace import TracedShape, trace
+from deeplab.annotations.trace.outlines import TracedShape, trace
+from deeplab.annotations.trace.simplify import simplify
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.geometry.frames import Mpp, WorkFrame

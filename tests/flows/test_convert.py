@@ -12,8 +12,8 @@ import shapely
 import tifffile
 from PIL import Image
 
-from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.formats import FORMATS, named
+from deeplab.annotations.formats.format import Reading, Writing
+from deeplab.annotations.formats.table import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.geometry.frames import Mpp
 from deeplab_cli.forms import read_spec

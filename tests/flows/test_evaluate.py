@@ -14,8 +14,8 @@ import shapely
 from PIL import Image
 from sklearn import metrics
 
-from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.formats import format_of, named
+from deeplab.annotations.formats.format import Reading, Writing
+from deeplab.annotations.formats.table import format_of, named
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.geometry.frames import Mpp
 from deeplab_cli.main import main

@@ -9,8 +9,8 @@ import pytest
 import shapely
 from PIL import Image
 
-from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.formats import FORMATS, named
+from deeplab.annotations.formats.format import Reading, Writing
+from deeplab.annotations.formats.table import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.exchange.layers import ORIGIN, Origin, replace_layers
 from deeplab.server.session import Session

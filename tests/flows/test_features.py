@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from openpyxl import Workbook, load_workbook
 
-from deeplab.annotations.girder_json import write_girder_json
+from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.exchange.layers import ORIGIN
 from deeplab.features import extract

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab.annotations.rasterize import draw
+from deeplab.annotations.raster.rasterize import draw
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import shapely
 
-from deeplab.annotations.format import Writing
-from deeplab.annotations.formats import FORMATS
+from deeplab.annotations.formats.format import Writing
+from deeplab.annotations.formats.table import FORMATS
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.errors import OutputError
 from deeplab.files import reason_of, scratch_folder

@@ -11,8 +11,8 @@ import shapely
 from PIL import Image
 
 from deeplab import __version__
-from deeplab.annotations.format import Writing
-from deeplab.annotations.formats import FORMATS, named
+from deeplab.annotations.formats.format import Writing
+from deeplab.annotations.formats.table import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.exchange.layers import ORIGIN
 from deeplab.exchange.maker import maker

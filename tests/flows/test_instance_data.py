@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.formats import named
+from deeplab.annotations.formats.format import Reading, Writing
+from deeplab.annotations.formats.table import named
 from deeplab_cli.main import main
 from tests.exchange.test_unpack_dataset import (
     IDS,

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from deeplab.annotations.files import read_annotations
-from deeplab.annotations.format import Reading
+from deeplab.annotations.formats.format import Reading
 from deeplab.bundles.card import Card
 from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList, SlideClass

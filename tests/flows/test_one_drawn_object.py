@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import shapely
 
-from deeplab.annotations.format import Reading, Trait, Writing
-from deeplab.annotations.formats import FORMATS, named
+from deeplab.annotations.formats.format import Reading, Trait, Writing
+from deeplab.annotations.formats.table import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.config.progress import silent
 from deeplab.data.opening import count_slides

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from deeplab.annotations.files import read_annotations
-from deeplab.annotations.format import Reading
+from deeplab.annotations.formats.format import Reading
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
 from deeplab.inference import layers, segment

@@ -11,9 +11,9 @@ import tifffile
 from PIL import Image
 
 from deeplab.annotations.files import read_annotations
-from deeplab.annotations.format import Reading
-from deeplab.annotations.formats import FORMATS
-from deeplab.annotations.rasterize import draw
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.table import FORMATS
+from deeplab.annotations.raster.rasterize import draw
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab.annotations.girder_json import read_girder_json
-from deeplab.annotations.rasterize import draw
+from deeplab.annotations.formats.girder_json import read_girder_json
+from deeplab.annotations.raster.rasterize import draw
 from deeplab.bundles.read import read_card
 from deeplab.config.classes import IGNORE
 from deeplab.config.progress import silent

@@ -2,8 +2,8 @@
 
 import shapely
 
-from deeplab.annotations.trace import TracedShape
-from deeplab.annotations.type_info import NO_TYPE
+from deeplab.annotations.formats.type_info import NO_TYPE
+from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
 from deeplab.config.requests import SegmentRequest

@@ -1,7 +1,7 @@
 import numpy as np
 import shapely
 
-from deeplab.annotations.trace import trace
+from deeplab.annotations.trace.outlines import trace
 from deeplab.geometry.frames import WorkFrame
 from deeplab.postprocess.regions import area_um2, drop_small, fill_holes
 

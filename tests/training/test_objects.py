@@ -9,7 +9,7 @@ import pytest
 import shapely
 import tensorflow as tf
 
-from deeplab.annotations.girder_json import read_girder_json
+from deeplab.annotations.formats.girder_json import read_girder_json
 from deeplab.bundles.card import Card
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
-from deeplab.annotations.trace import TracedShape
+from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.geometry.grid import TileSlot
 from deeplab.models.answers import Answer
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from deeplab.annotations.trace import SeamTracer, TracedShape
+from deeplab.annotations.trace.outlines import SeamTracer, TracedShape
 from deeplab.geometry.grid import TileSlot
 from deeplab.inference.plan import Area
 from deeplab.inference.rasters import Rasters

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from deeplab.annotations.shapes import Shape
 from deeplab.annotations.store import Spilled
-from deeplab.annotations.trace import TracedShape, trace_instances
+from deeplab.annotations.trace.outlines import TracedShape, trace_instances
 from deeplab.files import scratch_folder
 from deeplab.geometry.frames import WorkBox
 from deeplab.geometry.grid import TileSlot

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from deeplab.annotations.trace import TracedShape
+from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.geometry.frames import WorkBox
 
 # How far beyond a seam a tile's objects are still looked at, work pixels: neighbours that decode a

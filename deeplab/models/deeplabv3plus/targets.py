@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deeplab.annotations.rasterize import Truth
+from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.models.family import Targets
 from deeplab.models.outputs import SEMANTIC_LOGITS

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.annotations.rasterize import Truth
+from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.classes import IGNORE, ClassList
 from deeplab.config.classes import Rgb as Colour
 from deeplab.data.truth import AnnotatedSlide

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from deeplab.annotations.rasterize import Labels
+from deeplab.annotations.raster.rasterize import Labels
 from deeplab.config.classes import IGNORE
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.evaluation.object_tally import Objects, tally_objects

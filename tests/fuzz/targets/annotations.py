@@ -16,8 +16,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from deeplab.annotations.files import read_annotations
-from deeplab.annotations.format import Reading, Writing
-from deeplab.annotations.formats import FORMATS, named
+from deeplab.annotations.formats.format import Reading, Writing
+from deeplab.annotations.formats.table import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.files import scratch_folder
 from deeplab.geometry.frames import Mpp

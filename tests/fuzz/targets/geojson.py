@@ -7,8 +7,8 @@ from pathlib import Path
 
 import shapely
 
-from deeplab.annotations.format import Reading
-from deeplab.annotations.geojson import read_geojson
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.geojson import read_geojson
 from tests.fuzz.harness import Target
 
 

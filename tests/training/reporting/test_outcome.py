@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from deeplab.annotations.girder_json import read_girder_json
+from deeplab.annotations.formats.girder_json import read_girder_json
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig

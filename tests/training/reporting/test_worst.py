@@ -3,7 +3,7 @@
 import pytest
 import shapely
 
-from deeplab.annotations.girder_json import read_girder_json
+from deeplab.annotations.formats.girder_json import read_girder_json
 from deeplab.config.classes import ClassList
 from deeplab.errors import AccessDeniedError
 from deeplab.geometry.frames import Mpp, WorkFrame

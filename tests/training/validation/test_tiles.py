@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
-from deeplab.annotations.rasterize import ShapeIndex
+from deeplab.annotations.raster.rasterize import ShapeIndex
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList

@@ -1,0 +1,1 @@
+"""The formats of files of annotations: a module each, and what they share."""

@@ -1,0 +1,401 @@
+"""Annotations as HistomicsUI keeps them: a JSON list, one annotation per layer.
+
+The server checks an element of the same form as the one before it many times faster than another,
+so elements with holes come after those without, and all carry the same keys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import shapely
+from ijson.common import ObjectBuilder
+
+from deeplab.annotations.formats.format import FindLabelImage, Reading, not_at_hand
+from deeplab.annotations.formats.gather import (
+    LayerGatherer,
+    browser_colour,
+    coordinates,
+    ellipse,
+    number,
+    rectangle,
+)
+from deeplab.annotations.formats.json_stream import ENDS, events, values
+from deeplab.annotations.formats.pixelmap import PIXELMAP, take_pixelmap
+from deeplab.annotations.heatmap import Heatmap
+from deeplab.annotations.rounding import round_corners, round_mark
+from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
+from deeplab.config.classes import Rgb
+from deeplab.errors import AnnotationError, ConfigError
+from deeplab.files import whole_file
+from deeplab.geometry.frames import Mpp
+
+FILL = 0.25  # opacity; the tissue under it stays visible
+UM_PER_PIXEL = "um_per_pixel"  # [x, y], among the attributes
+COLOUR = "lineColor"  # among the attributes of a layer that has no element to show it
+NO_ANNOTATION = "is not an annotation with elements"
+INNER = (("elements", "item"), ("annotation", "elements", "item"))
+Json = dict[str, Any]
+
+
+def write_girder_json(
+    path: Path, annotations: Annotations, *, heatmaps: Sequence[Heatmap] = ()
+) -> None:
+    """Writes a file that HistomicsUI takes in: the layers, then the heatmaps.
+
+    Raises:
+        AnnotationError: something in `annotations` cannot be an annotation of HistomicsUI.
+        OutputError: the file cannot be written.
+    """
+    attributes = dict(annotations.attributes)
+    if annotations.mpp:
+        attributes[UM_PER_PIXEL] = [annotations.mpp.x, annotations.mpp.y]
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write("[")
+        separator = ""
+        for layer in annotations.layers:
+            file.write(separator)
+            _write_layer(file, layer, attributes, path)
+            separator = ",\n"
+        for heatmap in heatmaps:
+            file.write(separator + _dumps(heatmap.annotation(), path))
+            separator = ",\n"
+        file.write("]\n")
+
+
+def read_girder_json(path: Path, reading: Reading = Reading()) -> Annotations:
+    """Reads a file of HistomicsUI annotations, element by element.
+
+    Raises:
+        AnnotationError: it is none, or holds what cannot be on a slide.
+    """
+    gatherer = LayerGatherer.of(path, reading)
+    return _gathered(_streamed(path, gatherer), gatherer, path, reading.label_image)
+
+
+def annotations_of(
+    documents: object,
+    source: str | Path = "annotations",
+    *,
+    label_image: FindLabelImage = not_at_hand,
+) -> Annotations:
+    """The annotations in parsed JSON: one annotation or a list, bare or as a server sends them.
+
+    A layer is called after its annotation; the group of an element, where it is another name, is
+    kept among the element's properties. Open lines of three and more points are closed; shorter
+    ones, arrows and points are marks. A pixelmap becomes layers called after its categories.
+
+    Args:
+        documents: the JSON.
+        source: what it is from, for sentences.
+        label_image: finds the label image that a pixelmap is about.
+
+    Raises:
+        AnnotationError: it is something else, or holds what cannot be on a slide.
+    """
+    gatherer = LayerGatherer(source)
+    return _gathered(_parsed(documents, gatherer), gatherer, source, label_image)
+
+
+def _gathered(
+    found: Iterable[tuple[Json, Iterable[object]]],
+    gatherer: LayerGatherer,
+    source: str | Path,
+    label_image: FindLabelImage,
+) -> Annotations:
+    """Annotations of heads and elements."""
+    attributes: dict[str, object] = {}
+    for place, (head, elements) in enumerate(found, start=1):
+        own = head.get("attributes")
+        attributes.update(own if isinstance(own, dict) else {})
+        name = str(head.get("name") or f"layer {place}")
+        gatherer.open(
+            name, browser_colour(attributes.pop(COLOUR, None)), str(head.get("description") or "")
+        )
+        _take_layer(gatherer, elements, name, source, label_image)
+    return gatherer.annotations(attributes, _mpp(attributes.pop(UM_PER_PIXEL, None), gatherer))
+
+
+def _parsed(documents: object, gatherer: LayerGatherer) -> Iterator[tuple[Json, Iterable[object]]]:
+    entries = documents if isinstance(documents, list) else [documents]
+    for place, entry in enumerate(entries, start=1):
+        annotation = _annotation(entry)
+        if annotation is None:
+            gatherer.leave_out(f"entry {place} {NO_ANNOTATION}")
+        else:
+            yield annotation, annotation["elements"]
+
+
+def _annotation(entry: object) -> Json | None:
+    """Return the annotation in an entry of a list; None where there is none."""
+    annotation = entry.get("annotation", entry) if isinstance(entry, dict) else entry
+    if not isinstance(annotation, dict) or not isinstance(annotation.get("elements"), list):
+        return None
+    return annotation
+
+
+def _streamed(path: Path, gatherer: LayerGatherer) -> Iterator[tuple[Json, Iterable[object]]]:
+    """Goes through the file twice: a name may be written after the elements."""
+    heads = _heads(path, gatherer)
+    prefixes = {head.prefix for head in heads}
+    if len(prefixes) > 1:
+        raise AnnotationError(path, "holds annotations in two forms, bare and as a server sends")
+    elements = values(path, prefixes.pop()) if prefixes else iter(())
+    for head in heads:
+        yield head.annotation, islice(elements, head.elements)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """An annotation without its elements: their prefix and number instead."""
+
+    annotation: Json
+    prefix: str
+    elements: int
+
+
+def _heads(path: Path, gatherer: LayerGatherer) -> list[_Head]:
+    """Return the annotations of a file, one or a list."""
+    heads: list[_Head] = []
+    number_ = 0
+    stream = events(path)
+    first = next(stream)
+    in_list = first[1] == "start_array"
+    entry = "item" if in_list else ""
+    places = tuple(".".join(filter(None, (entry, *inner))) for inner in INNER)
+    builder, counts = ObjectBuilder(), Counter[str]()
+    depth = 0  # of containers: the value of a key without letters has its parent's prefix
+    for prefix, event, value in stream if in_list else chain([first], stream):
+        if in_list and not prefix:
+            break  # the list is at its end
+        if prefix.startswith(places):  # a hundred events an element come here
+            if prefix in places and event not in (*ENDS, "map_key"):
+                counts[prefix] += 1
+            continue
+        builder.event(event, value)
+        depth += event.startswith("start_") - event.startswith("end_")
+        if depth == 0:
+            number_ += 1
+            annotation = _annotation(builder.value)
+            if annotation is not None:
+                prefix = places[annotation is not builder.value]
+                heads.append(_Head(annotation, prefix, counts[prefix]))
+            elif counts:  # what stands in its place would be taken for that of another
+                raise AnnotationError(path, f"entry {number_} {NO_ANNOTATION}")
+            else:
+                gatherer.leave_out(f"entry {number_} {NO_ANNOTATION}")
+            builder, counts = ObjectBuilder(), Counter()
+    return heads
+
+
+def _mpp(scale: object, gatherer: LayerGatherer) -> Mpp | None:
+    if scale is None:
+        return None
+    both = scale if isinstance(scale, list) and len(scale) == 2 else [scale]
+    try:
+        x, y = (number(each, UM_PER_PIXEL, "") for each in (both * 2)[:2])
+        return Mpp(x, y)
+    except (AnnotationError, ConfigError):
+        gatherer.skip_scale(scale)
+        return None
+
+
+def _write_layer(file: TextIO, layer: Layer, attributes: Mapping[str, object], path: Path) -> None:
+    if not layer.name.strip():
+        raise AnnotationError(path, "a layer without a name cannot be written")
+    own = dict(attributes)
+    if not layer.shapes and not layer.marks:
+        own[COLOUR] = _rgb(layer.colour)
+    head = {
+        "name": layer.name,
+        "description": layer.description,
+        "attributes": own,
+        "elements": [],
+    }
+    file.write(_dumps(head, path).removesuffix("]}") + "\n")
+    separator = ""
+    for text in _elements(layer, path):
+        file.write(separator + text)
+        separator = ",\n"
+    file.write("]}")
+
+
+def _elements(layer: Layer, path: Path) -> Iterator[str]:
+    """Yield the JSON of each shape and mark, those of one form together."""
+    red, green, blue = layer.colour
+    style = {
+        "lineColor": _rgb(layer.colour),
+        "lineWidth": 2,
+        "group": layer.name,
+        "label": {"value": layer.name},
+    }
+    filled = {
+        "type": "polyline",
+        "closed": True,
+        "fillColor": f"rgba({red}, {green}, {blue}, {FILL})",
+    }
+    fixed = _dumps(filled | style, path).removesuffix("}")
+    forms = sorted({_form(part, shape) for part, shape in _pieces(layer)})
+    for form in forms:
+        # Once through for each form: the shapes may be on disk, and too many to be sorted.
+        for part, shape in _pieces(layer):
+            if len(forms) > 1 and _form(part, shape) != form:
+                continue
+            polygon = round_corners(part)
+            points = _points(polygon.exterior, path)
+            holes = [_points(ring, path) for ring in polygon.interiors]
+            user = _dumps({key: shape.properties[key] for key in form.keys}, path)
+            more = f',"holes":[{",".join(holes)}]' if holes else ""
+            yield f'{fixed},"points":{points},"user":{user}{more}}}'
+    for mark in layer.marks:
+        yield _dumps(_mark(mark) | style | {"user": dict(mark.properties)}, path)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Form:
+    """What decides whether the server takes an element for one like its neighbour."""
+
+    holes: bool
+    keys: tuple[str, ...]
+
+
+def _pieces(layer: Layer) -> Iterator[tuple[shapely.Polygon, Shape]]:
+    """Return the polygons of all shapes, each an element: a polyline is one outline."""
+    return ((part, shape) for shape in layer.shapes for part in shape.parts)
+
+
+def _form(part: shapely.Polygon, shape: Shape) -> _Form:
+    return _Form(len(part.interiors) > 0, tuple(sorted(shape.properties)))
+
+
+def _mark(mark: Mark) -> Json:
+    points = [[*point, 0] for point in shapely.get_coordinates(round_mark(mark.geometry)).tolist()]
+    if isinstance(mark.geometry, shapely.Point):
+        return {"type": "point", "center": points[0]}
+    return {"type": "polyline", "closed": False, "points": points}
+
+
+def _points(ring: shapely.LinearRing, path: Path) -> str:
+    """Return the corners of a ring as JSON [[x, y, 0], ...], the first not repeated."""
+    corners = shapely.get_coordinates(ring)[:-1]
+    if len(corners) < 3 or not np.isfinite(corners).all():
+        raise AnnotationError(path, "an outline has too few points or one that is not a number")
+    whole = (corners == np.floor(corners)).all()
+    pairs = (corners.astype(np.int64) if whole else corners).tolist()
+    # Two numbers a point go through the fast encoder; the third is always 0.
+    text = json.dumps(pairs, separators=(",", ":"))
+    return text[:-1].replace("]", ",0]") + "]"
+
+
+def _dumps(value: object, path: Path) -> str:
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AnnotationError(path, f"a property cannot be written as JSON: {error}") from error
+
+
+def _take_layer(
+    gatherer: LayerGatherer,
+    elements: Iterable[object],
+    name: str,
+    source: str | Path,
+    label_image: FindLabelImage,
+) -> None:
+    colour: Rgb | None = None
+    for place, element in enumerate(elements, start=1):
+        with gatherer.sparing():
+            where = f"element {place} of {name!r}"
+            if not isinstance(element, dict):
+                raise AnnotationError(source, f"{where} is not an object")
+            if colour is None and (colour := browser_colour(element.get("lineColor"))):
+                gatherer.open(name, colour)
+            _take(gatherer, element, name, where, label_image)
+
+
+def _take(
+    gatherer: LayerGatherer, element: Json, name: str, where: str, label_image: FindLabelImage
+) -> None:
+    """Puts what an element stands for into its layer."""
+    source = gatherer.source
+    if element.get("type") == PIXELMAP:
+        take_pixelmap(element, label_image, gatherer, where, source)
+        return
+    polygon = _polygon(element, where, source)
+    if polygon is not None:
+        gatherer.add(name, polygon, _properties(element, name))
+    elif geometry := _marked(element, where, source):
+        gatherer.mark(name, geometry, _properties(element, name))
+    else:
+        gatherer.skip(f"element of type {element.get('type')}")
+
+
+def _marked(
+    element: Json, where: str, source: str | Path
+) -> shapely.Point | shapely.LineString | None:
+    """Return the point or line that an element marks; None where it marks none."""
+    kind = element.get("type")
+    if kind == "point":
+        (place,) = coordinates([element.get("center")], f"the centre of {where}", source)
+        return shapely.Point(place)
+    if kind in ("polyline", "arrow"):
+        points = coordinates(element.get("points"), where, source)
+        return shapely.LineString(points) if len(points) == 2 else None
+    return None
+
+
+def _rgb(colour: Rgb) -> str:
+    return "rgb({}, {}, {})".format(*colour)
+
+
+def _polygon(element: Json, where: str, source: str | Path) -> shapely.Polygon | None:
+    """Return the area that an element encloses; None where its type encloses none."""
+    kind = element.get("type")
+    if kind == "polyline":
+        points = coordinates(element.get("points"), where, source)
+        holes = element.get("holes") or []
+        if not isinstance(holes, list):
+            raise AnnotationError(source, f"the holes of {where} are not a list")
+        rings = [coordinates(hole, f"a hole of {where}", source) for hole in holes]
+        if len(points) < 3:
+            return None
+        return shapely.Polygon(points, [ring for ring in rings if len(ring) >= 3])
+    if kind not in ("rectangle", "rectanglegrid", "ellipse", "circle"):
+        return None
+    ((x, y),) = coordinates([element.get("center")], f"the centre of {where}", source).tolist()
+    if kind == "circle":
+        radius = _size(element, "radius", where, source)
+        return ellipse(x, y, radius, radius)
+    width, height = (_size(element, key, where, source) for key in ("width", "height"))
+    rotation = number(element.get("rotation", 0), f"the rotation of {where}", source)
+    if kind in ("rectangle", "rectanglegrid"):
+        return rectangle(x, y, width, height, rotation)
+    return ellipse(x, y, width / 2, height / 2, rotation)
+
+
+def _size(element: Json, key: str, where: str, source: str | Path) -> float:
+    value = number(element.get(key), f"the {key} of {where}", source)
+    if value < 0:
+        raise AnnotationError(source, f"the {key} of {where} is below 0")
+    return value
+
+
+def _properties(element: Json, name: str) -> dict[str, Property]:
+    user = element.get("user")
+    found: dict[str, Property] = {
+        str(key): value
+        for key, value in (user if isinstance(user, dict) else {}).items()
+        if isinstance(value, str)
+        or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
+    }
+    group = element.get("group")
+    if isinstance(group, str) and group not in ("", name):
+        found["group"] = group
+    return found

@@ -1,0 +1,1 @@
+"""Pixels to shapes, and their outlines simplified."""
