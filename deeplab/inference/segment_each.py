@@ -162,16 +162,37 @@ def _requests(
         if path and NAME not in str(path):
             shape = path.with_name(f"{NAME}{path.suffix or '.anot'}")
             raise ConfigError(field, path, f"a name with {NAME} in it for several slides: {shape}")
-    # Slides of one stem are told apart by their suffixes, of one name by their folders.
-    stems = Counter(split_name(slide.path.name)[0] for slide in slides)
-    names = Counter(slide.path.name for slide in slides)
-    for slide in slides:
-        stem, name = split_name(slide.path.name)[0], slide.path.name
-        if names[name] > 1:
-            name = "_".join([*slide.path.parent.parts[-1:], name])
-        own = stem if stems[stem] == 1 else name
+    for slide, name in zip(slides, names_of([slide.path for slide in slides]), strict=True):
         one = replace(request, slide=str(slide.path), slide_mpp=slide.mpp or request.slide_mpp)
-        yield shown_name(str(slide.path)), _with_name(one, own)
+        yield shown_name(str(slide.path)), _with_name(one, name)
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Return a name for the results of each slide, no two alike.
+
+    It is what stands before the slide's suffix; with the suffix, then with as many of its folders
+    as are needed, where another slide would have the same.
+    """
+    chosen = [0] * len(paths)
+    choices = [list(_choices(path, index)) for index, path in enumerate(paths)]
+    while True:
+        names = [own[at] for own, at in zip(choices, chosen, strict=True)]
+        counts = Counter(name.casefold() for name in names)
+        if max(counts.values(), default=1) == 1:
+            return names
+        for index, name in enumerate(names):
+            last = len(choices[index]) - 1
+            chosen[index] = min(last, chosen[index] + (counts[name.casefold()] > 1))
+
+
+def _choices(path: Path, index: int) -> Iterator[str]:
+    """Yield names for the results of a slide, the last of which no other slide can have."""
+    yield split_name(path.name)[0]
+    yield path.name
+    parts = path.absolute().parts[1:]
+    for count in range(2, len(parts) + 1):
+        yield "_".join(parts[-count:])
+    yield "_".join([*parts, str(index)])
 
 
 def _with_name(request: SegmentRequest, name: str) -> SegmentRequest:

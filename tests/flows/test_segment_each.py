@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from deeplab.errors import SourceError
 from deeplab.inference import runtime
-from deeplab.inference.segment_each import find_slides
+from deeplab.inference.segment_each import find_slides, names_of
 from deeplab_cli.main import main
 from tests.flows.models_for_tests import balanced_model
 from tests.slides_for_tests import tissue, write_tiff
@@ -115,6 +118,30 @@ def test_slides_of_one_stem_have_results_of_their_own(slides, model, tmp_path):
     shutil.copy(slides / "b c.tiff", folder / "a.tiff")
     assert segment(folder, model, tmp_path) == 0
     assert sorted(path.name for path in tmp_path.glob("*.anot")) == ["a.tif.anot", "a.tiff.anot"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a.svs", "b.svs"], ["a", "b"]),
+        (["a.svs", "a.ndpi", "b.svs"], ["a.svs", "a.ndpi", "b"]),
+        (["a.svs", "a.ndpi", "a.svs.tiff"], ["/a.svs", "a.ndpi", "a.svs.tiff"]),
+        (["a/x/s.svs", "b/x/s.svs"], ["a_x_s.svs", "b_x_s.svs"]),
+        (["a/b_c.svs", "a_b/c.svs", "d/c.svs"], ["b_c", "a_b_c.svs", "d_c.svs"]),
+    ],
+)
+def test_no_two_slides_share_a_name_for_their_results(paths, names):
+    found = names_of([Path(path) for path in paths])
+    for name, wanted in zip(found, names, strict=True):
+        # A name with all of its folders begins with those of this machine.
+        assert name.endswith(wanted.replace("/", "_")) if "/" in wanted else name == wanted
+
+
+@given(st.lists(st.text("aAb._/", min_size=1, max_size=6), min_size=1, max_size=6, unique=True))
+def test_names_of_results_are_never_alike_or_paths(texts):
+    names = names_of([Path("/slides", text.strip("/") or "a") for text in texts])
+    assert len({name.casefold() for name in names}) == len(names)
+    assert not [name for name in names if "/" in name]
 
 
 def test_one_name_for_all_results_is_refused_with_one_that_would_do(
