@@ -412,10 +412,12 @@ def test_a_tar_whose_headers_lead_back_or_are_long_ends(tmp_path: Path):
     long = bytearray(tarfile.TarInfo("m.index").tobuf())
     long[156:157] = tarfile.XHDTYPE
     long[124:136] = b"%011o\0" % 2**31
+    # Up to Python 3.11.2 a tar ends before a header that makes no sense.
+    said = "is damaged or was not|is a link or a device|holds neither a card.json nor"
     for header in (back, long):
         first = tarfile.TarInfo("a").tobuf()
         (tmp_path / "m.tar").write_bytes(first + with_check_sum(header) + bytes(2048))
-        with pytest.raises(BundleError, match="is damaged or was not|is a link or a device"):
+        with pytest.raises(BundleError, match=said):
             load_bundle(tmp_path / "m.tar")
 
 

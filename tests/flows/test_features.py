@@ -230,7 +230,7 @@ def test_outputs_appear_together_or_not_at_all(folder, tmp_path, monkeypatch, ca
     ("words", "sentence"),
     [
         ([], "at least one file to write"),
-        (["--csv", "x/o.csv", "--report", "x/o.csv"], "different files"),
+        (["--csv", "x/o.out", "--report", "x/o.out"], "different files"),
         (["--csv", "o.csv", "--labels", "o.csv"], "another file than those written"),
         (["--csv", "o.csv", "--inputFolder", FOLDER], "but girderApiUrl is empty"),
         (["--csv", "o.csv", "--staining", "trichrome"], "one of he, pas"),
@@ -429,8 +429,8 @@ def test_no_slide_and_no_annotation_of_the_folder_is_written_over(folder, name, 
 
 
 def test_two_outputs_in_one_file_are_refused_by_whatever_path(folder, tmp_path, capsys):
-    other = tmp_path / "slides" / ".." / "o.xlsx"
-    assert features(folder, "--xlsx", tmp_path / "o.xlsx", "--csv", other) == 2
+    other = tmp_path / "slides" / ".." / "o.out"
+    assert features(folder, "--xlsx", tmp_path / "o.out", "--csv", other) == 2
     assert "must be different files" in capsys.readouterr().err
     assert not (tmp_path / "o.xlsx").exists()
 
