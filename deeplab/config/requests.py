@@ -7,6 +7,7 @@ forms (`slicer_cli_spec/`) offer these fields with these defaults.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,6 +20,13 @@ Points = tuple[tuple[float, float], ...]
 Runtime = Literal["auto", "tensorflow", "openvino"]
 Tissue = Literal["auto", "off"]
 Posting = Literal["auto", "off"]
+SEGMENT_OUTPUTS = (  # the fields of SegmentRequest that name a file to write
+    "output_annotation",
+    "output_geojson",
+    "output_overlay",
+    "output_table",
+    "output_mask",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +136,7 @@ class SegmentRequest:
     @property
     def outputs(self) -> tuple[Path, ...]:
         """The files to write."""
-        asked = (
-            self.output_annotation,
-            self.output_geojson,
-            self.output_overlay,
-            self.output_table,
-            self.output_mask,
-        )
+        asked: Iterable[Path | None] = (getattr(self, name) for name in SEGMENT_OUTPUTS)
         return tuple(path for path in asked if path)
 
 

@@ -290,22 +290,32 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in paths if not path.name.startswith(".") and is_plain_file(path)]
 
 
+def rows_of(text: str) -> csv.DictReader[str]:
+    """Return the rows of a table as text by column, whose names are in small letters.
+
+    Raises:
+        csv.Error: it is no table.
+    """
+    head = text.partition("\n")[0]
+    # Spreadsheets of half of the world write semicolons.
+    rows = csv.DictReader(StringIO(text), delimiter=max(",;\t", key=head.count), restval="")
+    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+    return rows
+
+
 def _in_list(path: Path, names: _MaskNames) -> Iterator[Sample | LeftOut]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise SourceError(f"{path} is not a list that can be read: a CSV in UTF-8") from error
-    head = text.partition("\n")[0]
-    # Spreadsheets of half of the world write semicolons.
-    rows = csv.DictReader(StringIO(text), delimiter=max(",;\t", key=head.count), restval="")
-    columns = [name.strip().lower() for name in rows.fieldnames or ()]
+    rows = rows_of(text)
+    columns = list(rows.fieldnames or ())
     if not {"slide", "annotation"} <= set(columns) or set(columns) - COLUMNS:
         raise ConfigError(
             f"columns of {path}",
             ", ".join(sorted(columns))[:LONGEST_COLUMNS],
             "slide, annotation and, if known, mpp, patient, split",
         )
-    rows.fieldnames = columns
     try:
         filled = [(n, row) for n, row in enumerate(rows, start=2) if any(row.values())]
     except csv.Error as error:
@@ -321,7 +331,7 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
     if None in row:
         raise SourceError(f"{where}: there are more cells than columns")
     cells = {column: text.strip() for column, text in row.items()}
-    slide, annotation = (_at(folder / cells[column]) for column in ("slide", "annotation"))
+    slide, annotation = (path_at(folder / cells[column]) for column in ("slide", "annotation"))
     if not (slide.is_file() or is_slide_folder(slide)):
         raise SourceError(f"{where}: there is no file {slide}")
     if not cells["annotation"]:
@@ -332,15 +342,15 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
         name=shown_name(slide.name),
         slide=str(slide),
         load=_reader(annotation, slide, names),
-        mpp=_mpp(cells.get("mpp", ""), where),
+        mpp=mpp_of(cells.get("mpp", ""), where),
         patient=cells.get("patient", ""),
         files=(slide, annotation),
     )
     return _with_split(sample, cells.get("split", ""), where)
 
 
-def _at(path: Path) -> Path:
-    """The file of a path, whose name may be written in other characters for the same letters."""
+def path_at(path: Path) -> Path:
+    """Return the file of a path, also where its name has other characters for the same letters."""
     if path.exists() or not path.name:
         return path
     try:
@@ -358,7 +368,12 @@ def _with_split(sample: Sample, text: str, where: str) -> Sample:
     return replace(sample, split=split)  # type: ignore[arg-type]  # checked above
 
 
-def _mpp(text: str, where: str) -> float:
+def mpp_of(text: str, where: str) -> float:
+    """Return the um per pixel in a cell, 0 where it is empty.
+
+    Raises:
+        ConfigError: it is none; `where` says of which cell.
+    """
     try:
         mpp = float(text or 0)
     except ValueError as error:
@@ -391,7 +406,7 @@ def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
                     name=item.name,
                     slide=item.id,
                     load=_live(session, item.id, item.name),
-                    mpp=_mpp(item.words.get("mpp", ""), f"the metadata of {item.name}"),
+                    mpp=mpp_of(item.words.get("mpp", ""), f"the metadata of {item.name}"),
                     patient=item.words.get("patient", ""),
                 ),
                 item.words.get("split", ""),

@@ -7,16 +7,16 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from deeplab.config.checks import check_range
 from deeplab.config.progress import Progress
-from deeplab.config.requests import SegmentRequest
+from deeplab.config.requests import SEGMENT_OUTPUTS, SegmentRequest
 from deeplab.errors import ConfigError, SourceError
 from deeplab.exchange.beside import SLIDES, is_mask, is_picture, split_name
 from deeplab.exchange.failures import Failures
-from deeplab.exchange.samples import files_in
+from deeplab.exchange.samples import files_in, mpp_of, path_at, rows_of
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders
 from deeplab.files import check_spared
 from deeplab.inference.segment import Predictors, segment_slide
@@ -27,13 +27,6 @@ log = logging.getLogger(__name__)
 
 NAME = "{slide}"  # in the name of a result: the name of its slide
 LISTS = (".txt", ".csv")
-OUTPUTS = (
-    "output_annotation",
-    "output_geojson",
-    "output_overlay",
-    "output_table",
-    "output_mask",
-)
 STEPS = 1000  # of progress, for a slide of many
 
 
@@ -118,35 +111,20 @@ def _in_list(path: Path) -> Iterator[SlideToSegment]:
     """Yield the slides that a list names, by paths from its own folder."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        head = text.partition("\n")[0].lower()
-        delimiter = max(",;\t", key=head.count)
-        columns = [name.strip().strip('"') for name in head.split(delimiter)]
-        rows: Sequence[dict[str, str]]
-        if "slide" in columns:
-            rows = list(csv.DictReader(StringIO(text), columns, delimiter=delimiter, restval=""))[
-                1:
-            ]
-        else:
-            rows = [{"slide": line} for line in text.splitlines()]
+        table = rows_of(text)
+        is_table = "slide" in (table.fieldnames or ())
+        rows = list(table) if is_table else [{"slide": line} for line in text.splitlines()]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path} is not a list that can be read: text in UTF-8") from error
-    for number, row in enumerate(rows, start=2 if "slide" in columns else 1):
+    for number, row in enumerate(rows, start=2 if is_table else 1):
         if not (name := row["slide"].strip()):
             continue
-        slide = path.parent / name
+        where, slide = f"{path} line {number}", path_at(path.parent / name)
         if not (slide.is_file() or is_slide_folder(slide)):
-            raise SourceError(f"{path} line {number}: there is no file {slide}")
-        yield SlideToSegment(slide, _mpp(row.get("mpp", ""), f"{path} line {number}"))
-
-
-def _mpp(text: str, where: str) -> float:
-    try:
-        mpp = float(text.strip() or 0)
-    except ValueError:
-        mpp = -1.0
-    if not 0 <= mpp < 1000:
-        raise ConfigError(f"mpp in {where}", text, "a number of um per pixel")
-    return mpp
+            raise SourceError(f"{where}: there is no file {slide}")
+        mpp = mpp_of(row.get("mpp", "").strip(), where)
+        check_range(f"mpp in {where}", mpp, 0, 1000)
+        yield SlideToSegment(slide, mpp)
 
 
 def _requests(
@@ -157,7 +135,7 @@ def _requests(
     Raises:
         ConfigError: a result has not the name of its slide in its own.
     """
-    for field in OUTPUTS:
+    for field in SEGMENT_OUTPUTS:
         path = getattr(request, field)
         if path and NAME not in str(path):
             shape = path.with_name(f"{NAME}{path.suffix or '.anot'}")
@@ -197,7 +175,7 @@ def _choices(path: Path, index: int) -> Iterator[str]:
 
 def _with_name(request: SegmentRequest, name: str) -> SegmentRequest:
     """Put the name of a slide into those of its results."""
-    given = {field: path for field in OUTPUTS if (path := getattr(request, field))}
+    given = {field: path for field in SEGMENT_OUTPUTS if (path := getattr(request, field))}
     named: dict[str, Any] = {f: Path(str(path).replace(NAME, name)) for f, path in given.items()}
     return replace(request, **named)
 

@@ -91,6 +91,13 @@ def test_a_list_names_slides_and_their_um_per_pixel(slides, tmp_path, text):
     assert {slide.mpp for slide in found} <= {0.0, 0.5}
 
 
+def test_a_list_may_write_letters_in_other_characters_than_the_disk(slides, tmp_path):
+    shutil.copy(slides / "a.tiff", tmp_path / "Ma\u0308rz.tiff")
+    (tmp_path / "list.txt").write_text("M\u00e4rz.tiff", encoding="utf-8")
+    found = find_slides(tmp_path / "list.txt")
+    assert [slide.path for slide in found] == [tmp_path / "Ma\u0308rz.tiff"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [("nowhere.svs", "line 1: there is no file"), ("\n", "there is no slide in")],
