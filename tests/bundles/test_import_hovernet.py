@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deeplab.bundles.importers.hovernet_names import PYTORCH, TENSORFLOW
-from deeplab.bundles.importers.type_info import read_type_info
+from deeplab.bundles.importers.type_classes import read_type_classes
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.start import start_from
 from deeplab.bundles.weights import named_weights
@@ -125,23 +125,31 @@ def test_a_checkpoint_of_deeplab_given_as_hovernet_is_one_sentence(tmp_path: Pat
 @pytest.mark.parametrize(
     ("info", "sentence"),
     [
-        ("{", "is no JSON"),
-        ("[]", "names no types"),
+        ("{", "is not JSON"),
+        ("", "is empty"),
+        ("[]", r'tells of no types as {"1": \["name", \[red, green, blue\]\]}'),
+        (" " * (1 << 20) + "{}", "longer than any list of types, 1 MiB"),
         ('{"1": ["a", [0, 0, 0]]}', "type_info must be of types 1 to 2, those of the network"),
-        ('{"1": ["a", [0, 0, 0]], "2": "b"}', "says of type 2 no name and colour"),
-        ('{"1": ["a", [0, 0, 0]], "2": ["b", [0, 0, 256]]}', "no colour of three numbers"),
+        ('{"1": ["a", [0, 0, 0]], "2": "b"}', "does not tell of type 2 as"),
+        (
+            '{"1": ["a", [0, 0, 0]], "2": ["b", [0, 0, 256]]}',
+            "of type 2 no colour of three numbers",
+        ),
+        ('{"1": ["a", [0, 0, 0]], "2": ["b", [0, 0, "x"]]}', "of type 2 no colour of three"),
+        ('{"1": ["a", [0, 0, 0]], "2": [" ", [0, 0, 0]]}', "does not tell of type 2 as"),
+        ('{"1": ["a", [0, 0, 0]], "x": ["b", [0, 0, 0]]}', "does not tell of type x as"),
         ('{"1": ["a", [0, 0, 0]], "2": ["a", [0, 0, 0]]}', "different from each other"),
     ],
 )
 def test_a_list_of_types_that_makes_no_sense_is_one_sentence(tmp_path: Path, info, sentence):
     (tmp_path / "t.json").write_text(info)
     with pytest.raises(DeeplabError, match=sentence):
-        read_type_info(tmp_path / "t.json", 2)
+        read_type_classes(tmp_path / "t.json", 2)
 
 
 def test_a_list_of_types_gives_names_and_colours(tmp_path: Path):
     (tmp_path / "t.json").write_text(json.dumps(INFO))
-    classes = read_type_info(tmp_path / "t.json", 2)
+    classes = read_type_classes(tmp_path / "t.json", 2)
     assert classes.names == ("neopla", "inflam")
     assert classes.of_label(1).colour == (255, 0, 0)
 

@@ -27,7 +27,8 @@ from deeplab.annotations.formats.type_info import (
     named_types,
     number_types,
     open_types,
-    parse_types,
+    parse_type_info,
+    said_types,
     tell_types,
     type_of,
     types_beside,
@@ -123,7 +124,7 @@ def _types(path: Path, reading: Reading, gatherer: LayerGatherer) -> Types:
     found = next(values(path, "type_info"), None)
     if found is None:
         return types_beside(path, gatherer)
-    return parse_types(found, path.name, gatherer)
+    return said_types(parse_type_info(found), path, gatherer)
 
 
 def _layer(given: object, types: Types, where: str, path: Path) -> tuple[str, Rgb | None]:

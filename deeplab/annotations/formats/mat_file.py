@@ -24,7 +24,8 @@ from deeplab.annotations.formats.type_info import (
     named_types,
     number_types,
     open_types,
-    parse_types,
+    parse_type_info,
+    said_types,
     tell_types,
     type_of,
     types_beside,
@@ -147,7 +148,7 @@ def _names(path: Path, told: str, reading: Reading, gatherer: LayerGatherer) -> 
     except (ValueError, RecursionError):
         gatherer.say(f"{NAMES} in {path.name} is not JSON, so types are called by their numbers")
         return {}
-    return parse_types(types, path.name, gatherer)
+    return said_types(parse_type_info(types), path, gatherer)
 
 
 def _type_map(arrays: Arrays, ids: Ids, path: Path) -> Types | None:

@@ -9,7 +9,7 @@ import keras
 from deeplab.bundles.importers.class_names import named_classes
 from deeplab.bundles.importers.hovernet import import_hovernet
 from deeplab.bundles.importers.tensor_files import open_tensor_file
-from deeplab.bundles.importers.type_info import read_type_info
+from deeplab.bundles.importers.type_classes import read_type_classes
 from deeplab.config.classes import ClassList
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.import_request import ImportRequest
@@ -75,7 +75,7 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
 
 def _types(request: ImportRequest, config: HoverNetConfig) -> ClassList:
     if request.type_info is not None:
-        return read_type_info(request.type_info, config.type_count)
+        return read_type_classes(request.type_info, config.type_count)
     count = config.type_count
     names = tuple(f"type {label}" for label in range(1, count + 1)) or ("nucleus",)
     return named_classes(request.classes or names, request.colours, config.class_count + 1)

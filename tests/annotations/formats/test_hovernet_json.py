@@ -144,5 +144,6 @@ def test_a_type_that_is_not_told_is_said_and_called_by_its_number(tmp_path):
     document = {"nuc": {"1": NUCLEUS}, "type_info": {"1": "a", "9" * 5000: ["b", [1, 2, 3]]}}
     read = read_hovernet_json(write(tmp_path / "a.json", document))
     assert read.names == ("type 2",)
-    assert read.remarks[0] == 'type 1 in a.json is not told as "1": ["name", [r, g, b]]'
+    said = 'a.json does not tell of type 1 as "1": ["name", [red, green, blue]]'
+    assert read.remarks[0] == said
     assert len(read.remarks) == 2
