@@ -28,6 +28,8 @@ ONE_FILE = (
     "is a checkpoint in the form of one file, as TensorFlow wrote before 2016; restore it in "
     "TensorFlow 1 and save it again with tf.train.Saver"
 )
+PICKLE, PROTOCOLS = b"\x80", range(2, 6)  # first byte, and the second; older ones are plain text
+PICKLED = "a pickle, which is never opened"
 EXPORTED_CARD = "assets/deeplab_card.json"
 OTHERS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,7 +39,7 @@ OTHERS: Mapping[str, str] = MappingProxyType(
         ".pt": "a file of PyTorch",
         ".pth": "a file of PyTorch",
         ".safetensors": "a file of weights without their network",
-        ".pkl": "a pickle, which is never opened",
+        ".pkl": PICKLED,
         ".npz": "a file of arrays without their network",
     }
 )
@@ -91,6 +93,7 @@ def _file_problem(path: Path) -> str:
         OF_TENSORS: is_tensor_file(path),
         KERAS_ONLY: is_hdf5(path) or (kind == "zip" and _holds(path, KERAS_MEMBER)),
         "is packed by gzip, but holds no tar; unpack it and give what is in it": kind == "gzip",
+        f"is {PICKLED}; {TAKEN}": not kind and _begins_as_pickle(path),
         f"is {OTHERS.get(suffix)}; {TAKEN}": suffix in OTHERS,
         ONE_FILE: not kind and _ends_as_table(path),
         f"is none; {TAKEN}": not kind,
@@ -101,6 +104,12 @@ def _file_problem(path: Path) -> str:
 def _holds(path: Path, name: str) -> bool:
     with zipfile.ZipFile(path) as archive:
         return name in archive.namelist()
+
+
+def _begins_as_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(2)
+    return head[:1] == PICKLE and head[-1] in PROTOCOLS
 
 
 def _ends_as_table(path: Path) -> bool:

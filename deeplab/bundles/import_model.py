@@ -123,6 +123,8 @@ def _of_tensors(request: ImportRequest) -> tuple[_Trained, Card]:
 
 def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:
     """Return the DeepLab in a checkpoint or frozen graph of TensorFlow 1."""
+    if not _is_graph(request.source) and is_bundle(request.source):
+        raise BundleError(request.source, "is a model of this program already; use it as it is")
     if request.nr_types is not None or request.type_info is not None:
         raise CheckpointError(
             request.source,
@@ -141,12 +143,14 @@ def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:
         return trained_network(variables, config), card
 
 
+def _is_graph(path: Path) -> bool:
+    return path.suffix == ".pb" and path.name != SAVED_MODEL_NAME
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[Variables]:
-    if path.suffix == ".pb" and path.name != SAVED_MODEL_NAME:
+    if _is_graph(path):
         yield read_frozen_graph(path)
-    elif is_bundle(path):
-        raise BundleError(path, "is a model of this program already; use it as it is")
     else:
         with open_checkpoint(path) as variables:
             yield variables

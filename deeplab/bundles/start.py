@@ -87,11 +87,18 @@ def start_from(
         fresh: Beginnings of the names of the layers that take nothing: `Family.last_layers`.
 
     Raises:
-        BundleError: the file is not a model, is of another backbone, or none of its weights fits.
+        BundleError: the file is not a model, is of another family or backbone, or none of its
+            weights fits.
     """
     skipped = tuple(fresh)
     wanted = {n: v for n, v in named_weights(network).items() if not n.startswith(skipped)}
     model = _read(network, config, path, wanted)
+    if model.family:
+        raise BundleError(
+            path,
+            f"is {model.family}, and the network to be trained is {config.describe()}; give it as "
+            "the initial encoder (--initial_encoder) to take its encoder alone",
+        )
     values, classes_taken = _with_classes_in_order(
         model, wanted, classes.names, family_of(config).logit_layers
     )
@@ -153,10 +160,18 @@ def _unfit(values: Weights, wanted: Mapping[str, keras.Variable]) -> dict[str, s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Model:
-    """Weights under our names, and the names of classes 1, 2, ...; None where it names none."""
+    """What was read of a model.
+
+    Attributes:
+        weights: under our names.
+        names: of classes 1, 2, ...; None where it names none.
+        family: what it is, where it is no network of the family to be trained; "": it is, or is
+            an encoder that learnt something else.
+    """
 
     weights: Weights
     names: tuple[str, ...] | None = None
+    family: str = ""
 
 
 def _read(
@@ -186,7 +201,9 @@ def _read(
             for name in wanted
             if weight_member(name) in archive.sizes
         }
-    return _Model(weights=weights, names=card.classes.names)
+    other = family_of(card.config) is not family_of(config)
+    family = card.config.describe() if other else ""
+    return _Model(weights=weights, names=card.classes.names, family=family)
 
 
 def _backbone(config: NetworkConfig, path: Path) -> str:

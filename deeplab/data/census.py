@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from deeplab.annotations.formats.instance_images import UNTYPED as UNTYPED_OBJECTS
+from deeplab.annotations.formats.type_info import UNTYPED as UNTYPED_NUCLEI
 from deeplab.data.split import Side
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.exchange.labelling import Labelling, nearest
@@ -16,6 +18,7 @@ from deeplab.exchange.samples import LeftOut
 
 UM2_PER_MM2 = 1e6
 GAP = "  "
+UNTYPED_LAYERS = frozenset({UNTYPED_NUCLEI, UNTYPED_OBJECTS})  # as files without types are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class OddName:
         drawn: its name.
         taken_for: what it is taken for all the same; "": it is not learnt from.
         near: the name that it may be a misspelling of; "": none.
+        advice: what it means that it is not learnt from, and what to do, as the end of a sentence.
         slides: that have it.
         objects: on all of these.
     """
@@ -84,6 +88,7 @@ class OddName:
     near: str
     slides: int
     objects: int
+    advice: str = ""
 
     def sentence(self) -> str:
         """Return what is done with it and what to do, for a person."""
@@ -94,7 +99,7 @@ class OddName:
         if self.near:
             alias = f"{self.drawn.strip()}={self.near}"
             return f'{where} is not learnt from; if it is {self.near}, set aliases to "{alias}"'
-        return f"{where} is not learnt from"
+        return f"{where} is not learnt from{self.advice}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,10 +177,6 @@ class Census:
             *(f"nobody drew {name}{self._hint(name)}" for name in self.undrawn),
         ]
 
-    def reading_remarks(self) -> list[str]:
-        """Return what reading the annotations of each slide had to mend or leave out."""
-        return [f"{slide.name}: {remark}" for slide in self.slides for remark in slide.remarks]
-
     def text(self) -> str:
         """Return all of it as a table and remarks, in characters of one width."""
         drawn = [name for name in self.asked if self.total(name).objects]
@@ -185,7 +186,7 @@ class Census:
         total = ["total", *[""] * 5]
         total += _amounts([self.total(name) for name in drawn])
         table = _aligned([head, *rows, total], left={0, 3, 4, 5})
-        return "\n".join([*table, "", *self.summary(), *self.remarks(), *self.reading_remarks()])
+        return "\n".join([*table, "", *self.summary(), *self.remarks()])
 
     def _hint(self, name: str) -> str:
         near = nearest(name, tuple(odd.drawn for odd in self.odd_names if not odd.taken_for))
@@ -233,11 +234,25 @@ def _odd_names(rules: Labelling, drawn: Sequence[Mapping[str, int]]) -> tuple[Od
             near="" if meaning else rules.near(name),
             slides=on[name],
             objects=objects[name],
+            advice=_advice(name, rules),
         )
         for name in on
         if (meaning := rules.meaning(name)) != name
     ]
     return tuple(sorted(odd, key=lambda each: (not each.near, not each.taken_for, each.drawn)))
+
+
+def _advice(name: str, rules: Labelling) -> str:
+    """Return what becomes of a layer that is none of those asked for, and what else can be done."""
+    if name in UNTYPED_LAYERS and len(rules.classes) > 1:
+        return f'; if nobody knows of which class its objects are, set untyped_layer to "{name}"'
+    if rules.unjudged != "nowhere":
+        return ""
+    ignored = f', or set aliases to "{name.strip()}={rules.ignore_class}"'
+    return (
+        ": what it alone outlines counts as background; if that is wrong, add it to classes"
+        f"{ignored if rules.ignore_class else ''}"
+    )
 
 
 def _cells(slide: SlideCount, drawn: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.config.classes import ClassList, SlideClass, parse_colour
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
-from deeplab.data.census import Census, take_census
+from deeplab.data.census import UNTYPED_LAYERS, Census, take_census
 from deeplab.data.split import Claim, Side, sides
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import (
@@ -43,6 +43,10 @@ NOTHING_DRAWN = "nothing is drawn in its file, so all of its tissue is backgroun
 # What says so in each format, as not all of them have layers without shapes.
 EMPTY = "give it an empty layer of one, a label mask of zeros or a GeoJSON file without features"
 NAMED = 3  # slides that are named in a sentence
+UNTOLD = (
+    ", whose types nobody told: name one class for all of them, or put their types beside them, as "
+    "NAME.types.png is for NAME.instances.tif"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +164,14 @@ class _Opener:
         except (AccessDeniedError, UnreachableError):
             raise  # no fault of this slide: the others would go the same way
         except (SlideError, AnnotationError, ServerError) as error:
-            why = error.problem if isinstance(error, SlideError) else str(error)
-            return _Fault(LeftOut(sample.name, why), error)
+            return _Fault(LeftOut(sample.name, _why(error, sample.name)), error)
+
+
+def _why(error: SlideError | AnnotationError | ServerError, name: str) -> str:
+    """Return an error as the end of a sentence that begins with the name of a slide."""
+    if isinstance(error, AnnotationError):
+        return error.problem if error.source == name else str(error)
+    return error.problem if isinstance(error, SlideError) else str(error)
 
 
 def _open_all(
@@ -250,6 +260,7 @@ def _undrawn(names: Sequence[str], drawn: Iterable[str], where: str) -> str:
         f"{where} has a shape of {', '.join(names)}"
         + (f"; did you mean {near}?" if near else "")
         + f" (there are: {', '.join(layers) or 'none'})"
+        + (UNTOLD if len(names) > 1 and layers and UNTYPED_LAYERS.issuperset(layers) else "")
     )
 
 

@@ -211,14 +211,14 @@ def open_annotated(
 
 
 def _check_size(annotations: Annotations, slide: Slide, name: str) -> None:
-    """Raise AnnotationError where these are of a label mask of another size than the slide."""
+    """Raise AnnotationError where these are of a label image of another size than the slide."""
     mask = tuple(annotations.attributes.get(f"{side}_level0") for side in ("width", "height"))
     size = (slide.width_level0, slide.height_level0)
     if None not in mask and mask != size:
         raise AnnotationError(
             name,
-            f"the label mask has {mask[0]} x {mask[1]} pixels and the slide {size[0]} x {size[1]};"
-            " a mask must be as large as the slide's full resolution",
+            f"the label image has {mask[0]} x {mask[1]} pixels and the slide {size[0]} x {size[1]};"
+            " it must be as large as the slide's full resolution",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 PICTURES = {".png", ".jpg", ".jpeg"}
@@ -63,6 +63,20 @@ def is_mask(name: str) -> bool:
     """Return whether a file of this name holds labels or numbers of objects, and is no slide."""
     stem, suffix = split_name(name)
     return stem.endswith((MASK, INSTANCES, TYPES)) and suffix in MASKS
+
+
+def tells_types(name: str, there: Collection[str]) -> bool:
+    """Return whether a file of this name tells the types of objects of one that is there.
+
+    Args:
+        name: of the file.
+        there: plain names of the files beside it.
+    """
+    stem, suffix = split_name(name)
+    if not stem.endswith(TYPES) or suffix not in MASKS:
+        return False
+    of = unicodedata.normalize("NFC", stem.removesuffix(TYPES))
+    return any(of + infix + each in there for infix in (INSTANCES, MASK, "") for each in MASKS)
 
 
 def without_infix(stem: str) -> str:

@@ -34,9 +34,11 @@ from deeplab.exchange.beside import (
     plain_name,
     slides_by_file,
     split_name,
+    tells_types,
     unclear,
 )
 from deeplab.exchange.label_images import LabelImages
+from deeplab.exchange.nuclei_datasets import find_nuclei_dataset
 from deeplab.exchange.shared_files import SHARED, SharedFiles, listed_twice
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
 from deeplab.files import is_plain_file
@@ -160,7 +162,8 @@ def find_samples(
     names = _MaskNames(tuple(classes), ignore)
     entries = _entries(source, names, login)
     if not entries:
-        raise SourceError(f"{source} holds no slide; files of these kinds count: {_kinds()}")
+        kinds = f"{source} holds no slide; files of these kinds count: {_kinds()}"
+        raise SourceError(_unpack_first(source) or kinds)
     found = Found()
     for entry in sorted(entries, key=lambda entry: entry.name):
         if isinstance(entry, Sample):
@@ -174,6 +177,18 @@ def find_samples(
             f"{source} holds no slide with annotations{beside}, but {len(entries)} without" + looked
         )
     return found
+
+
+def _unpack_first(source: str) -> str:
+    """Return the sentence on a data set of nuclei as its authors lay it out; "": it is none."""
+    try:
+        title = find_nuclei_dataset(Path(source)).title
+    except (SourceError, AnnotationError):
+        return ""
+    return (
+        f"{source} is laid out as {title}; unpack it to a folder to train from: deeplab unpack "
+        f"{source} FOLDER"
+    )
 
 
 def _kinds() -> str:
@@ -244,7 +259,8 @@ def _in_folder(
             why = "has no annotation beside it" + _unread_beside(path, slides)
             yield LeftOut(name, why, files=(path,))
     if wanted is None:
-        _name_strays(path for name, path in sorted(by_name.items()) if name not in about)
+        strays = (path for name, path in sorted(by_name.items()) if name not in about)
+        _name_strays(path for path in strays if not tells_types(path.name, by_name))
     if passed_over:
         more = f"; and so of {len(passed_over) - 1:,} more" if len(passed_over) > 1 else ""
         log.warning("of several files of annotations one is read: %s%s", passed_over[0], more)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from deeplab.bundles.card import Card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import LoadedWeights, start_encoder, start_from
 from deeplab.bundles.weights import named_weights
@@ -150,6 +151,37 @@ def of_nuclei(backbone: str = "mobilenet_v2") -> HoverNetConfig:
     return HoverNetConfig(
         type_count=2, backbone=backbone, depth_multiplier=width, decoder_width=8, crop_size=64
     )
+
+
+def test_types_go_to_those_of_the_same_names_and_the_rest_starts_fresh(tmp_path: Path):
+    config = of_nuclei()
+    old = tiny_network(config)
+    card = Card(config=config, classes=ClassList.named(["a", "b"]), work_mpp=0.5, tile=256, halo=80)
+    save_bundle(old, card, tmp_path / "two.zip")
+    network = tiny_network(dataclasses.replace(config, type_count=3), seed=1)
+    fresh = values(network)
+    names = ClassList.named(["b", "c", "a"])
+    taken = start_from(
+        network, dataclasses.replace(config, type_count=3), names, tmp_path / "two.zip", fresh=()
+    )
+    assert taken.classes == ("background", "b", "a")
+    assert taken.fresh_classes == ("c",)
+    after, before = values(network), values(old)
+    for weight in ("logits.tp/kernel", "logits.tp/bias"):
+        for label, source in enumerate((0, 2, None, 1)):
+            expected = fresh[weight][..., label] if source is None else before[weight][..., source]
+            np.testing.assert_array_equal(after[weight][..., label], expected)
+    for name in after.keys() - {"logits.tp/kernel", "logits.tp/bias"}:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
+def test_a_model_of_another_family_gives_no_more_than_its_encoder(bundle: Path):
+    config = of_nuclei()
+    network = family_of(config).build(config)
+    with pytest.raises(
+        BundleError, match=r"is DeepLabV3\+ on .* trained is HoVer-Net .*_encoder\)"
+    ):
+        start_from(network, config, SAME, bundle, fresh=())
 
 
 def encoder_of(config: NetworkConfig, path: Path) -> keras.Model:

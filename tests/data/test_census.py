@@ -12,6 +12,10 @@ from tests.data.annotated_slides import labelled
 
 RULES = Labelling(classes=("tumour", "vessel"), aliases={"Krebs": "tumour"})
 RGB = np.full((1000, 2000, 3), 200, np.uint8)
+NOTES = (
+    "layer 'notes' (1 object on 1 slide) is not learnt from: what it alone outlines counts as "
+    'background; if that is wrong, add it to classes, or set aliases to "notes=ignore"'
+)
 
 
 def boxes(count, side):
@@ -43,7 +47,7 @@ def test_names_are_taken_suggested_or_named():
     told = {odd.drawn: odd for odd in census().odd_names}
     assert (told["Tumour "].taken_for, told["Krebs"].taken_for) == ("tumour", "tumour")
     assert (told["vesel"].near, told["vesel"].slides, told["vesel"].objects) == ("vessel", 2, 6)
-    assert told["notes"].sentence() == "layer 'notes' (1 object on 1 slide) is not learnt from"
+    assert told["notes"].sentence() == NOTES
     assert next(iter(told)) == "vesel", "what may be a mistake comes first"
 
 
@@ -64,6 +68,6 @@ def test_the_table_stands_in_columns_and_the_remarks_below():
         'set aliases to "vesel=vessel"',
         "layer 'Krebs' (1 object on 1 slide) is taken for tumour",
         "layer 'Tumour ' (2 objects on 1 slide) is taken for tumour",
-        "layer 'notes' (1 object on 1 slide) is not learnt from",
+        NOTES,
         "nobody drew vessel; did you mean vesel?",
     ]

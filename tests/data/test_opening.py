@@ -69,7 +69,7 @@ REASONS = {
     "e.bare.tiff": "has no annotation beside it",
     "f.typo.tiff": "has no layer that is asked for (it has: lesoin)",
     "g.other.tiff": "all that was drawn lies beyond the slide",
-    "h.mask.of.another.tiff": "the label mask has 64 x 64 pixels and the slide 128 x 128",
+    "h.mask.of.another.tiff": "the label image has 64 x 64 pixels and the slide 128 x 128",
 }
 
 

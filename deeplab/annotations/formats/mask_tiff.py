@@ -159,7 +159,7 @@ def _check(page: tifffile.TiffPage, size: int, path: Path, channels: Sequence[in
         raise AnnotationError(
             path, f"is a picture of {page.samplesperpixel} channels, not a mask with one value each"
         )
-    if page.dtype is None or page.dtype.kind not in ("b", "i", "u"):
+    if page.dtype is None or page.dtype.kind not in ("b", "i", "u", "f"):
         kind = page.dtype.name if page.dtype else f"{page.bitspersample} bits"
         raise AnnotationError(path, f"has pixels of type {kind}; labels are whole numbers")
     if (way := page.tags.valueof(ORIENTATION, default=UPRIGHT)) != UPRIGHT:

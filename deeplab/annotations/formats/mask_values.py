@@ -22,9 +22,10 @@ CHANNELS = (1, 2, 3, 4)  # grey or colours, each with or without opacity
 WHITE = 128  # and above: a grey value of a picture rather than the number of a class
 ALMOST_WHITE = 240  # to 254: several of them are the noise of white
 MOST_VALUES = 32  # of a mask that does not name them; the noise of a picture has more
+FARTHEST = 1 << 53  # from 0; up to here fractions tell one whole number from the next
 NAMED = 5  # values that a sentence names
 
-Pixels = NDArray[Any]  # (height, width, channels) of any whole type
+Pixels = NDArray[Any]  # (height, width, channels) of any type of numbers
 ValuesOf = Callable[[Pixels, Path], NDArray[Any]]  # the values (height, width) of pixels
 
 
@@ -46,9 +47,11 @@ class ValueReader:
         """The labels of pixels (height, width, channels), uint8 (height, width).
 
         Raises:
-            AnnotationError: they are coloured, or a value is below 0 or above 255.
+            AnnotationError: they are coloured, or a value is below 0, above 255 or no whole number.
         """
         values = grey(pixels, path)
+        if values.dtype.kind == "f":
+            values = _whole(values, path)
         if values.dtype.itemsize > 1 or values.dtype.kind == "i":
             values = self._narrow(values, path)
         return np.ascontiguousarray(values).astype(np.uint8, copy=False)
@@ -68,6 +71,16 @@ class ValueReader:
                 " class. If it numbers objects, call it NAME.instances.tif or .png",
             )
         return np.where(values, IGNORE, 0)
+
+
+def _whole(values: Pixels, path: Path) -> Pixels:
+    """Return whole numbers that are kept as fractions, as ImageJ does in 32 bits, as int64."""
+    low, high = values.min(initial=0), values.max(initial=0)
+    if not (low > -FARTHEST and high < FARTHEST) or (np.rint(values) != values).any():
+        raise AnnotationError(
+            path, f"has pixels of type {values.dtype.name} with fractions; labels are whole numbers"
+        )
+    return values.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +191,7 @@ def grey(pixels: Pixels, path: Path) -> Pixels:
     channels = pixels.shape[2]
     colours = pixels[:, :, : channels - 1] if channels in (2, 4) else pixels
     values = colours[:, :, 0]
-    if not (colours == colours[:, :, :1]).all():
+    if colours.shape[2] > 1 and not (colours == colours[:, :, :1]).all():
         raise AnnotationError(
             path,
             f"is a picture of {channels} channels in colours, not a mask: each class must be one"

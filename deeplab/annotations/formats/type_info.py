@@ -146,4 +146,4 @@ def _colour(value: object) -> Rgb | None:
 
 
 def _is_byte(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value <= 255
+    return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= 255

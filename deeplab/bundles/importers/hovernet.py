@@ -57,12 +57,23 @@ def program_of(tensors: StoredTensors) -> Names | None:
     return next((names for names in PROGRAMS if names.sign in tensors.shapes), None)
 
 
-def infer_hovernet(tensors: StoredTensors, names: Names) -> HoverNetConfig:
-    """Return the knobs of the network that has these tensors.
+def infer_hovernet(tensors: StoredTensors) -> HoverNetConfig:
+    """Return the knobs of the network that has these tensors; no value is read.
 
     Raises:
-        CheckpointError: it is an encoder alone, or none that we can build.
+        CheckpointError: it is another network, an encoder alone, or none that we can build.
     """
+    return _infer(tensors, _names_of(tensors))
+
+
+def _names_of(tensors: StoredTensors) -> Names:
+    names = program_of(tensors)
+    if names is None:
+        raise CheckpointError(tensors.path, foreign_sentence(tensors))
+    return names
+
+
+def _infer(tensors: StoredTensors, names: Names) -> HoverNetConfig:
     first = tensors.shapes.get(names.name_of(FIRST))
     if first is None:
         raise CheckpointError(
@@ -97,10 +108,8 @@ def import_hovernet(tensors: StoredTensors) -> ImportedHoverNet:
         CheckpointError: they are another network's, or one is missing, left over, of another
             shape, damaged or no finite number.
     """
-    names = program_of(tensors)
-    if names is None:
-        raise CheckpointError(tensors.path, foreign_sentence(tensors))
-    config = infer_hovernet(tensors, names)
+    names = _names_of(tensors)
+    config = _infer(tensors, names)
     network = build(config)
     weights = named_weights(network)
     theirs = {names.name_of(name): name for name in weights}
@@ -127,9 +136,7 @@ def read_hovernet_weights(
     Raises:
         CheckpointError: they are another network's, damaged or not finite.
     """
-    names = program_of(tensors)
-    if names is None:
-        raise CheckpointError(tensors.path, foreign_sentence(tensors))
+    names = _names_of(tensors)
     theirs = {}
     for ours in named_weights(network):
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import keras
 
 from deeplab.bundles.importers.class_names import named_classes
-from deeplab.bundles.importers.hovernet import import_hovernet
+from deeplab.bundles.importers.hovernet import import_hovernet, infer_hovernet
 from deeplab.bundles.importers.tensor_files import open_tensor_file
 from deeplab.bundles.importers.type_classes import read_type_classes
 from deeplab.config.classes import ClassList
@@ -17,6 +17,11 @@ from deeplab.errors import CheckpointError
 
 TILE = 768  # work pixels: maps of 256 channels are as large as the tile, 0.6 GB each
 MPP = 0.25  # um per pixel of all published weights, 40x
+# What a request may tell of a HoVer-Net; the rest is of DeepLab's graph.
+TOLD = {
+    *("source", "output", "architecture", "classes", "colours", "work_mpp"),
+    *("nr_types", "type_info"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +55,30 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
         BundleError, ConfigError: the names of its types make no sense, or are not as many.
     """
     with open_tensor_file(request.source) as tensors:
+        config = infer_hovernet(tensors)
+        _check_told(request, config)
+        classes = _types(request, config)
         imported = import_hovernet(tensors)
-    config = imported.config
+    return TensorModel(
+        config=config,
+        network=imported.network,
+        taken=imported.taken,
+        skipped=imported.skipped,
+        classes=classes,
+        work_mpp=request.work_mpp or MPP,
+        tile=config.tiling.round_up(TILE),
+    )
+
+
+def _check_told(request: ImportRequest, config: HoverNetConfig) -> None:
+    """Raise CheckpointError where a request tells of another network than the variables."""
     if request.architecture not in (None, config.backbone):
         problem = f"is of {config.backbone}, not of {request.architecture}"
         raise CheckpointError(request.source, problem)
+    for field in fields(request):
+        if field.name not in TOLD and getattr(request, field.name) != field.default:
+            problem = f"is a HoVer-Net, which has no {field.name.replace('_', ' ')}; leave it away"
+            raise CheckpointError(request.source, problem)
     found = config.type_count + 1 if config.type_count else 0
     if request.nr_types not in (None, found):
         raise CheckpointError(
@@ -62,15 +86,6 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
             f"tells {found or 'no'} types apart{', with the background' if found else ''}, not "
             f"{request.nr_types}; leave nr_types away to have it worked out",
         )
-    return TensorModel(
-        config=config,
-        network=imported.network,
-        taken=imported.taken,
-        skipped=imported.skipped,
-        classes=_types(request, config),
-        work_mpp=request.work_mpp or MPP,
-        tile=config.tiling.round_up(TILE),
-    )
 
 
 def _types(request: ImportRequest, config: HoverNetConfig) -> ClassList:

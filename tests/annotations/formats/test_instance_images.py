@@ -75,6 +75,16 @@ def test_touching_objects_stay_apart_and_one_number_in_two_places_is_one_object(
     assert len(said) == (0 if "instances" in name else 1)
 
 
+@pytest.mark.parametrize("kind", [">u4", "<i4", "<f4", "<f8", "<i8"])
+@pytest.mark.parametrize("name", ["a.instances.tif", "a.tif"])
+def test_numbers_of_32_bits_and_more_are_those_they_are(tmp_path, name, kind):
+    ids = np.where(TOUCHING > 0, TOUCHING * np.int64(1_000_000), 0).astype(kind)
+    tifffile.imwrite(tmp_path / name, ids, byteorder=kind[0])
+    read = read_file(tmp_path / name, Reading(classes=["nucleus"])).annotations
+    areas = sorted(shape.polygon.area for shape in read.layer("nucleus").shapes)
+    assert areas == [21, 36, 36]
+
+
 @pytest.mark.parametrize(
     ("ids", "classes", "objects"),
     [
@@ -165,6 +175,9 @@ def test_what_numbers_no_objects_is_refused(tmp_path):
     path = tmp_path / "a.instances.tif"
     tifffile.imwrite(path, np.full((9, 9), -1, np.int32))
     with pytest.raises(AnnotationError, match="holds -1; objects are numbered from 1 on"):
+        read_file(path)
+    tifffile.imwrite(path, np.full((9, 9), np.nan, np.float32))
+    with pytest.raises(AnnotationError, match="holds nan; objects are numbered from 1 on"):
         read_file(path)
     tifffile.imwrite(path, np.random.default_rng(0).integers(0, 9, (9, 9, 3)).astype(np.uint8))
     with pytest.raises(AnnotationError, match="in colours"):

@@ -205,6 +205,15 @@ def test_a_white_of_sixteen_bits_is_a_mask_and_called_as_it_is_stored(
     assert read.remarks[0].startswith(f"the value {white} is taken for {taken},")
 
 
+def test_whole_numbers_are_labels_where_they_are_kept_as_fractions(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", SQUARES.astype(np.float32))
+    tifffile.imwrite(tmp_path / "b.tif", SQUARES)
+    reading = Reading(classes=tuple("abcdefg"))
+    floats, whole = (read_mask(tmp_path / name, reading) for name in ("a.tif", "b.tif"))
+    assert floats.names == whole.names == reading.classes
+    np.testing.assert_array_equal(drawn(floats, SQUARES), drawn(whole, SQUARES))
+
+
 def test_a_mask_of_two_values_is_one(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", SQUARES == 1)
     assert read_mask(tmp_path / "a.tif").names == ("class 1",)
@@ -215,7 +224,9 @@ def test_a_mask_of_two_values_is_one(tmp_path):
     [
         (np.zeros((30, 30, 5), np.uint8), {"photometric": "rgb"}, "a picture of 5 channels"),
         (np.eye(3, dtype=np.uint8)[None], {"photometric": "rgb"}, "3 channels in colours"),
-        (np.zeros((30, 30), np.float32), {}, "pixels of type float32"),
+        (np.full((30, 30), 0.5, np.float32), {}, "pixels of type float32 with fractions"),
+        (np.full((30, 30), np.nan, np.float32), {}, "pixels of type float32 with fractions"),
+        (np.zeros((30, 30), np.complex64), {}, "pixels of type complex64; labels are whole"),
         (
             np.tile(np.array([[300, 1]], np.uint16), (30, 30)),  # lines of two classes
             {},
