@@ -17,6 +17,7 @@ from deeplab.geometry.tiling import Tiling
 OUTPUT_STRIDES: tuple[int, ...] = (8, 16, 32)
 DECODER_OUTPUT_STRIDES: tuple[int | None, ...] = (4, 8, None)
 MAX_FILTERS = 4096
+PATCH_SIZE = 512  # work pixels: of half a um, a few glomeruli or glands with what is around them
 CONVOLUTIONS_REACH = 32  # work pixels
 
 ImagePooling = Literal["branch", "hard_gate", "gate", "none"]
@@ -208,13 +209,19 @@ class DeepLabV3PlusConfig:
         Raises:
             ConfigError: a setting or an option is none that this network has, or not possible.
         """
+        side = settings.patch_size or cls.suggested_patch_size(settings)
         config = cls(
             label_count=classes.label_count,
-            crop_size=settings.patch_size,
+            crop_size=side,
             **settings.knobs(cls, told=("label_count", "crop_size")),
         )
         # The cells of every map fit the crop.
-        return replace(config, crop_size=config.tiling.round_up(settings.patch_size))
+        return replace(config, crop_size=config.tiling.round_up(side))
+
+    @staticmethod
+    def suggested_patch_size(settings: NetworkSettings) -> int:  # noqa: ARG004  NetworkConfig's
+        """Return the side of the patches to train on where none is asked for, work pixels."""
+        return PATCH_SIZE
 
     @staticmethod
     def original_recipe(steps: int) -> Mapping[str, Any]:  # noqa: ARG004  NetworkConfig's

@@ -28,9 +28,22 @@ def network_config(settings: NetworkSettings, classes: ClassList) -> NetworkConf
     Raises:
         ConfigError: there is no such family, or it has not what is asked.
     """
-    if settings.network not in CONFIGS:
-        raise ConfigError("network", settings.network, "one of " + ", ".join(CONFIGS))
-    return CONFIGS[settings.network].from_settings(settings, classes)
+    return _config_class(settings.network).from_settings(settings, classes)
+
+
+def _config_class(network: str) -> type[NetworkConfig]:
+    if network not in CONFIGS:
+        raise ConfigError("network", network, "one of " + ", ".join(CONFIGS))
+    return CONFIGS[network]
+
+
+def suggested_patch_size(settings: NetworkSettings) -> int:
+    """Return the side of patches that suits the network that a training asks for, work pixels.
+
+    Raises:
+        ConfigError: there is no such family, or an option is none that it has.
+    """
+    return _config_class(settings.network).suggested_patch_size(settings)
 
 
 def recipe_settings(recipe: Recipe, network: str, steps: int) -> Mapping[str, Any]:

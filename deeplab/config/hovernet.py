@@ -174,16 +174,22 @@ class HoverNetConfig:
         Raises:
             ConfigError: a setting or an option is none that this network has, or not possible.
         """
-        knobs: dict[str, Any] = settings.knobs(cls, told=("type_count", "crop_size"))
-        if knobs["backbone"] == PREACT:
-            knobs = {"mode": "fast"} | knobs
-        mode = knobs.get("mode", "light")
-        check_value("mode", mode, get_args(Mode))
+        knobs = _knobs(settings)
+        form = FORMS[knobs["mode"]]
         return cls(
             type_count=len(classes) if len(classes) > 1 else 0,
-            crop_size=FORMS[mode].tiling.round_up(settings.patch_size),
+            crop_size=form.tiling.round_up(settings.patch_size or form.crop_size),
             **knobs,
         )
+
+    @staticmethod
+    def suggested_patch_size(settings: NetworkSettings) -> int:
+        """Return the side of the patches to train on where none is asked for, work pixels.
+
+        Raises:
+            ConfigError: an option is none that this network has, or not possible.
+        """
+        return FORMS[_knobs(settings)["mode"]].crop_size
 
     @staticmethod
     def original_recipe(steps: int) -> Mapping[str, Any]:
@@ -212,6 +218,18 @@ class HoverNetConfig:
         types = f"{self.type_count} types" if self.type_count else "no types"
         said = f"HoVer-Net ({self.mode}) on {self.backbone}, {types}"
         return f"{said}, decoder width {self.decoder_width}" if self.mode == "light" else said
+
+
+def _knobs(settings: NetworkSettings) -> dict[str, Any]:
+    """Return the knobs that a training asks for, with the mode that follows from them.
+
+    Raises:
+        ConfigError: a setting or an option is none that this network has.
+    """
+    knobs = settings.knobs(HoverNetConfig, told=("type_count", "crop_size"))
+    knobs.setdefault("mode", "fast" if knobs["backbone"] == PREACT else "light")
+    check_value("mode", knobs["mode"], get_args(Mode))
+    return knobs
 
 
 LIGHT_BACKBONES = tuple(

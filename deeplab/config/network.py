@@ -57,6 +57,14 @@ class NetworkConfig(Protocol):
         """
 
     @staticmethod
+    def suggested_patch_size(settings: NetworkSettings) -> int:
+        """Return the side of the patches to train on where none is asked for, work pixels.
+
+        Raises:
+            ConfigError: an option is none that this network has, or not possible.
+        """
+
+    @staticmethod
     def original_recipe(steps: int) -> Mapping[str, Any]:
         """Return how the network's authors trained it, in so many steps.
 

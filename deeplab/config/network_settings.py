@@ -24,8 +24,9 @@ class NetworkSettings(Checked):
         network: the family of networks.
         network_options: knobs of the network as "name=value", over what the other settings say;
             lists have blanks between their numbers: "multi_grid=1 2 4".
-        patch_size: side of a training patch, work pixels; rounded up to one that all maps of the
-            network fit: for DeepLabV3+ a multiple of 16 plus 1 (32 with a map as coarse as that).
+        patch_size: side of a training patch, work pixels; 0: what the network suggests. Rounded
+            up to one that all its maps fit: for DeepLabV3+ a multiple of 16 plus 1 (32 with a map
+            as coarse as that).
         backbone: a row of the table of backbones.
         atrous_rates: of the ASPP; none: no ASPP branches.
         output_stride: of the backbone.
@@ -37,7 +38,7 @@ class NetworkSettings(Checked):
 
     network: str = "deeplabv3plus"
     network_options: tuple[str, ...] = ()
-    patch_size: int = 512
+    patch_size: int = 0
     backbone: str = "mobilenet_v2"
     atrous_rates: tuple[int, ...] = (6, 12, 18)
     output_stride: int = 16
@@ -48,7 +49,8 @@ class NetworkSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("patch_size", self.patch_size, 33)
+        if self.patch_size:
+            check_at_least("patch_size", self.patch_size, 33)
         check_at_least("aspp_filters", self.aspp_filters, 1)
         check_at_least("decoder_filters", self.decoder_filters, 1)
         check_at_least("depth_multiplier", self.depth_multiplier, 0.1)

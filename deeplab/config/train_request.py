@@ -19,7 +19,7 @@ from deeplab.config.checks import (
     check_range,
 )
 from deeplab.config.classes import ClassList, parse_colour
-from deeplab.config.families import Recipe, network_config, recipe_settings
+from deeplab.config.families import Recipe, network_config, recipe_settings, suggested_patch_size
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
@@ -455,7 +455,7 @@ class TrainRequest(
 ):
     """Train a network on slides with annotations: all groups, and the bundle to write.
 
-    The settings of a recipe are in their fields.
+    The settings of a recipe, and what the network suggests, are in their fields.
     """
 
     output_model: Path
@@ -466,6 +466,8 @@ class TrainRequest(
             if getattr(self, name) == self.__dataclass_fields__[name].default:
                 object.__setattr__(self, name, value)
         super().__post_init__()
+        if not self.patch_size:
+            object.__setattr__(self, "patch_size", suggested_patch_size(self))
         check_kind_of_file("output_model", self.output_model, ".zip")
         check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         count = len(self.classes) + 1

@@ -1,10 +1,13 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from deeplab.config.classes import ClassList
+from deeplab.config.families import network_config
 from deeplab.config.hovernet import FORMS, LIGHT_BACKBONES, PREACT, HoverNetConfig
 from deeplab.config.network_settings import NetworkSettings
+from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError
 
 TYPES = ClassList.named(["tumour", "lymphocyte", "stroma"])
@@ -31,6 +34,28 @@ def test_a_single_class_is_that_of_all_nuclei():
     assert [name for name, _ in alone.branches] == ["np", "hv"]
     typed = HoverNetConfig.from_settings(settings, TYPES)
     assert typed.branches == (("np", 2), ("hv", 2), ("tp", 4))
+
+
+@pytest.mark.parametrize(
+    ("words", "side"),
+    [
+        ({}, 256),
+        ({"backbone": PREACT}, 256),
+        ({"backbone": PREACT, "network_options": ("mode=original",)}, 270),
+        ({"network": "deeplabv3plus"}, 512),
+        ({"patch_size": 100}, 100),
+    ],
+)
+def test_patches_are_as_large_as_suits_the_network_where_nothing_is_asked(words, side):
+    given = {"source": "slides", "classes": ("nucleus",), "output_model": Path("m.zip")}
+    request = TrainRequest(**given | {"network": "hovernet"} | words)
+    assert request.patch_size == side
+    assert request == TrainRequest(**given | {"network": "hovernet"} | words | {"patch_size": side})
+    # The config rounds it up, by itself, too.
+    settings = NetworkSettings(**{"network": "hovernet"} | words)
+    config = network_config(settings, ClassList.named(["nucleus"]))
+    assert config == network_config(request, ClassList.named(["nucleus"]))
+    assert side <= config.crop_size <= side + 16
 
 
 def test_the_published_encoder_means_a_published_decoder():

@@ -54,6 +54,10 @@ class ToyConfig:
     def from_settings(cls, settings, classes):
         return cls(class_count=len(classes), crop_size=settings.patch_size)
 
+    @staticmethod
+    def suggested_patch_size(_settings):
+        return 48
+
     def describe(self):
         return "a toy"
 
