@@ -155,11 +155,6 @@ class DeepLabV3PlusConfig:
         return self.label_count - 1
 
     @property
-    def background(self) -> bool:
-        """Whether label 0 is what belongs to no class: always."""
-        return True
-
-    @property
     def channels(self) -> Channels:
         """What the network is shown of a slide."""
         return RGB

@@ -126,11 +126,6 @@ class HoverNetConfig:
         return max(1, self.type_count)
 
     @property
-    def background(self) -> bool:
-        """Whether label 0 is what belongs to no class: always."""
-        return True
-
-    @property
     def channels(self) -> Channels:
         """What the network is shown of a slide."""
         return RGB

@@ -25,10 +25,6 @@ class NetworkConfig(Protocol):
         """Number of classes, without the background."""
 
     @property
-    def background(self) -> bool:
-        """Whether label 0 is what belongs to no class."""
-
-    @property
     def crop_size(self) -> int:
         """Side of the patches trained on, work pixels."""
 

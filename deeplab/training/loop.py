@@ -26,15 +26,16 @@ from deeplab.training.distribution import (
     replica_number,
     sum_over_replicas,
 )
+from deeplab.training.loss_scaling import LossScaling, ScaleState
+from deeplab.training.moving_average import BatchStatistics, WeightAverage
 from deeplab.training.optimizer import UpdateContext, layers_of, rule_of, weight_groups
 from deeplab.training.schedule import schedule_of
-from deeplab.training.state import FIRST_SCALE, State, is_seed
+from deeplab.training.state import State, is_seed
 
 Tensor = Any  # TensorFlow has no types
 
 # On a GPU a step is looked at when so many later ones have begun: it never waits for the host.
 BEHIND = 2
-SCALE_GROWS_AFTER = 2000  # updates without overflow
 DRAWS = 2**10  # more than one pass through a network draws at random
 
 
@@ -108,18 +109,20 @@ class Trainer:
         self._network, self._loss, self._settings = network, loss, settings
         self._replicas, self._batch_size, self._seed = replicas, batch_size, seed
         self._reduced_in = tf.as_dtype(reduce_precision if replicas.count > 1 else "float32")
-        # float16 has no small numbers: the loss is enlarged, as far as gradients do not overflow.
-        self._scales = settings.precision == "mixed_float16" or self._reduced_in == tf.float16
+        self._scaling = LossScaling(
+            settings.precision == "mixed_float16" or self._reduced_in == tf.float16
+        )
         self._schedule, self._rule = schedule_of(settings), rule_of(settings)
         self._groups = weight_groups(network, settings, class_layers)
-        self._kept_shares = _kept_shares(network)
+        self._average = WeightAverage(settings.ema_decay)
+        self._statistics = BatchStatistics.of(network)
         if replicas.count > 1:
             _synchronise_batch_norm(network)
         self.state = State(
             network=network,
             averaged=averaged,
             slots=self._rule.slots,
-            first_scale=FIRST_SCALE if self._scales else 1.0,
+            first_scale=self._scaling.first_scale,
             replicas=replicas,
         )
         self._one_step = tf.function(self._step, autograph=False)
@@ -160,7 +163,7 @@ class Trainer:
             place = self._replicas.place
             targets = {name: place(values) for name, values in batch.targets.items()}
             self._begun.append(self._one_step(place(batch.rgb), targets, place(batch.places)))
-        return self._look(self._behind)
+        return self._finished_steps(self._behind)
 
     def finish(self) -> Iterator[StepDone]:
         """Wait for the steps that have begun.
@@ -168,9 +171,10 @@ class Trainer:
         Raises:
             TrainingError: another machine is gone.
         """
-        return self._look(0)
+        return self._finished_steps(0)
 
-    def _look(self, behind: int) -> Iterator[StepDone]:
+    def _finished_steps(self, behind: int) -> Iterator[StepDone]:
+        """Yield what is known of the steps that have begun, all but the last `behind` of them."""
         while len(self._begun) > behind:
             with self._replicas.watched():
                 loss, terms, is_sound, places, losses = (x.numpy() for x in self._begun.popleft())
@@ -220,7 +224,7 @@ class Trainer:
             for g in sum_over_replicas([tf.cast(g, self._reduced_in) for g in found.gradients])
         ]
         norm = tf.linalg.global_norm(gradients)
-        overflows = ~tf.math.is_finite(norm) & (self._scales & (scale > 1.0))
+        overflows = self._scaling.overflows(norm, scale)
         is_sound = ~state.is_non_finite.read_value() & tf.math.is_finite(loss)
         is_sound &= tf.math.is_finite(norm) | overflows
         moves = is_sound & ~overflows
@@ -289,23 +293,10 @@ class Trainer:
             scaled = tf.reduce_sum(terms) * scale
         losses = loss_of_each(tf.stop_gradient(errors), self._loss.weights(targets, step))
         gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
-        return gradients, self._warm_up_statistics(statistics, counted), terms, losses
-
-    def _warm_up_statistics(
-        self, before: Sequence[Tensor], counted: Sequence[Tensor]
-    ) -> list[Tensor]:
-        """Statistics after some patches.
-
-        At first they move faster than their layers would have them, as the average of the weights
-        does: else a short training is judged by statistics of a network that was not yet trained.
-        """
-        young = _kept_when_young(self.state.updates)
         values = zip(self._network.non_trainable_variables, counted, strict=True)
-        after = [value for variable, value in values if not is_seed(variable)]
-        return [
-            old + (new - old) * (1.0 - tf.minimum(kept, young)) / (1.0 - kept)
-            for old, new, kept in zip(before, after, self._kept_shares, strict=True)
-        ]
+        unseeded = [value for variable, value in values if not is_seed(variable)]
+        after = self._statistics.after(statistics, unseeded, self.state.updates)
+        return gradients, after, terms, losses
 
     def _with_seeds(self, statistics: Sequence[Tensor], draw: Tensor) -> list[Tensor]:
         """Values of all that is not trained; what is drawn at random depends on seed and `draw`."""
@@ -345,46 +336,17 @@ class Trainer:
             moved, after = self._rule.step(tf.convert_to_tensor(weight), gradient, before, update)
             weights.append(moved)
             slots += after
-        # Short at first, or the average would hold on to weights that nobody has trained.
-        decay = tf.minimum(float(self._settings.ema_decay), _kept_when_young(state.updates))
-        averages = [
-            weight + decay * (tf.convert_to_tensor(average) - weight)
-            for average, weight in zip(state.averages, weights, strict=bool(state.averages))
-        ]
+        averages = self._average.after(state.averages, weights, state.updates)
         return [*weights, *statistics, *slots, *averages]
 
     def _counted(self, is_sound: Tensor, moves: Tensor, overflows: Tensor) -> list[Tensor]:
         """Step, updates, updates since an overflow, scale, and whether all is spoilt."""
         state = self.state
-        since = tf.where(overflows, tf.zeros((), tf.int64), state.since_overflow + _one_if(moves))
-        scale = tf.where(overflows, state.scale / 2.0, tf.convert_to_tensor(state.scale))
-        if self._scales:
-            grows = since >= SCALE_GROWS_AFTER
-            scale = tf.where(grows, scale * 2.0, scale)
-            since = tf.where(grows, tf.zeros_like(since), since)
-        step = state.step + _one_if(is_sound)
-        return [step, state.updates + _one_if(moves), since, scale, ~is_sound]
-
-
-def _one_if(condition: Tensor) -> Tensor:
-    return tf.cast(condition, tf.int64)
-
-
-def _kept_when_young(updates: Tensor) -> Tensor:
-    """Share of itself that a moving average of so few values keeps at the next one."""
-    count = tf.cast(updates, tf.float32)
-    return (1.0 + count) / (10.0 + count)
-
-
-def _kept_shares(network: keras.Model) -> list[float]:
-    """Share of itself that each statistic keeps at a step, by its layer."""
-    shares = {
-        variable.path: layer.momentum
-        for layer in layers_of(network)
-        if isinstance(layer, keras.layers.BatchNormalization)
-        for variable in layer.non_trainable_variables
-    }
-    return [shares.get(v.path, 0.0) for v in network.non_trainable_variables if not is_seed(v)]
+        before = ScaleState(tf.convert_to_tensor(state.scale), state.since_overflow)
+        scale = self._scaling.after(before, moves=moves, overflows=overflows)
+        step = state.step + tf.cast(is_sound, tf.int64)
+        updates = state.updates + tf.cast(moves, tf.int64)
+        return [step, updates, scale.since_overflow, scale.scale, ~is_sound]
 
 
 def _synchronise_batch_norm(network: keras.Model) -> None:

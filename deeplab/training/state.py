@@ -16,8 +16,6 @@ from deeplab.training.distribution import Replicas
 
 Tensor = Any  # TensorFlow has no types
 
-FIRST_SCALE = 2.0**15  # of the loss, where gradients are float16
-
 
 class State:
     """The variables of a training.
@@ -37,7 +35,7 @@ class State:
         step: steps taken.
         updates: those that moved the weights.
         scale: by which the loss is multiplied before its gradient is taken.
-        since_overflow: updates since the scale was last lowered.
+        since_overflow: updates since the scale last moved.
         is_non_finite: the loss was no number; no step changes anything from then on.
     """
 

@@ -101,4 +101,4 @@ def test_cells_and_tiling_follow_from_the_knobs():
     assert dataclasses.replace(config, output_stride=32).tiling.multiple == 32
     inner = DeepLabV3PlusConfig(label_count=2, backbone="nas_hnasnet", output_stride=8)
     assert (inner.tiling.multiple, inner.tiling.logit_stride) == (32, 4)
-    assert (config.class_count, config.background, config.channels) == (1, True, RGB)
+    assert (config.class_count, config.channels) == (1, RGB)
