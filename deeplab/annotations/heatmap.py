@@ -24,12 +24,17 @@ class Heatmap:
     points: NDArray[np.float64]
     radius: float
 
+    @property
+    def layer(self) -> str:
+        """Name of the annotation, and of its group."""
+        return f"{self.name}-heatmap"
+
     def annotation(self) -> dict[str, Any]:
         """This heatmap as one annotation of HistomicsUI, apart from the outlines of its class."""
         red, green, blue = self.colour
         element = {
             "type": "heatmap",
-            "group": f"{self.name}-heatmap",
+            "group": self.layer,
             "points": [
                 [round(x, 1), round(y, 1), 0, round(p, 3)] for x, y, p in self.points.tolist()
             ],
@@ -40,7 +45,7 @@ class Heatmap:
             "scaleWithZoom": True,
         }
         return {
-            "name": f"{self.name}-heatmap",
+            "name": self.layer,
             "description": f"probability of {self.name}",
             "elements": [element] if len(self.points) else [],
         }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deeplab.annotations.formats.girder_json import annotations_of
+from deeplab.annotations.pieces import Piece, layers_of_each_name
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.errors import SourceError
@@ -38,7 +38,13 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An annotation of HistomicsUI with what tells the sides apart."""
+    """An annotation of HistomicsUI with what tells the sides apart.
+
+    Attributes:
+        document: as it was read.
+        name: of its layer, which may have several annotations.
+        attributes: of the annotation.
+    """
 
     document: Document
     name: str
@@ -129,7 +135,8 @@ def _entries(documents: object) -> Iterable[_Entry]:
         annotation = annotation if isinstance(annotation, dict) else {}
         own = annotation.get("attributes")
         name = str(annotation.get("name") or f"layer {place}")
-        yield _Entry({**annotation, "name": name}, name, own if isinstance(own, dict) else {})
+        layer = Piece.of(name, own).layer
+        yield _Entry({**annotation, "name": name}, layer, own if isinstance(own, dict) else {})
 
 
 def _is_compared(entry: _Entry) -> bool:
@@ -162,7 +169,8 @@ def _missing(asked: Sequence[str], side: str, kind: str) -> str:
 
 def _repeated(entries: Iterable[_Entry]) -> Iterator[str]:
     """Yield names that several predicted layers have: of several regions, or of several runs."""
-    for name, count in Counter(entry.name for entry in entries).items():
+    annotations = ((str(each.document["name"]), each.attributes) for each in entries)
+    for name, count in layers_of_each_name(annotations).items():
         if count > 1:
             yield (
                 f"{count} predicted layers are called {name}; where they are of the same place,"

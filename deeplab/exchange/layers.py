@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 from deeplab import __version__
 from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.heatmap import Heatmap
-from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.annotations.pieces import MOST_CORNERS, Piece, in_pieces
+from deeplab.annotations.shapes import Annotations
 from deeplab.errors import ServerError
 from deeplab.files import scratch_folder
 from deeplab.interrupt import finishing
 from deeplab.report.words import listed
 from deeplab.server.annotations import (
+    AnnotationFile,
     AnnotationHead,
     annotation_heads,
     delete_annotation,
-    post_annotation_file,
+    post_annotation_files,
 )
 from deeplab.server.items import item_with
 from deeplab.server.session import ServerLogin, Session
@@ -72,11 +75,11 @@ class Replaced:
 def post_layers(
     annotations: Annotations, heatmaps: Sequence[Heatmap], slide: str, login: ServerLogin
 ) -> None:
-    """Put the layers on a slide of a Girder server, as HistomicsUI shows them.
+    """Put the layers on a slide of a Girder server as HistomicsUI shows them, all or none.
 
     Args:
-        annotations: one annotation is made of each layer.
-        heatmaps: likewise.
+        annotations: one annotation is made of each layer, or several of a very large one.
+        heatmaps: one annotation is made of each.
         slide: id of the item or of its file.
         login: with the right to write there.
 
@@ -84,10 +87,35 @@ def post_layers(
         AccessDeniedError, ServerError: the server refuses or fails.
     """
     with scratch_folder() as folder, Session(login) as session:
-        path = folder / "layers.json"
-        write_girder_json(path, annotations, heatmaps=heatmaps)
+        item_id = item_with(session, slide).id
         with finishing(ON_SERVER):
-            post_annotation_file(session, item_with(session, slide).id, path)
+            files = _files(folder / "layer.json", annotations, heatmaps)
+            post_annotation_files(session, item_id, files)
+
+
+def _files(
+    path: Path,
+    annotations: Annotations,
+    heatmaps: Sequence[Heatmap] = (),
+    mark: Mapping[str, Fact] | None = None,
+) -> Iterator[AnnotationFile]:
+    """Yield `path` again and again, each time with the next annotation in it.
+
+    Args:
+        path: the next takes the place of the one before.
+        annotations: one annotation is made of each piece of each layer.
+        heatmaps: one annotation is made of each.
+        mark: what each is to say of its making beside its name.
+    """
+    for piece in in_pieces(annotations, MOST_CORNERS):
+        told = dict(piece.attributes)
+        if mark is not None:
+            told[ORIGIN] = {**mark, "name": piece.names[0]}
+        write_girder_json(path, replace(piece, attributes=told))
+        yield AnnotationFile(path, piece.names)
+    for heatmap in heatmaps:
+        write_girder_json(path, Annotations(()), heatmaps=[heatmap])
+        yield AnnotationFile(path, (heatmap.layer,))
 
 
 @contextmanager
@@ -117,7 +145,8 @@ def layers_in_place(session: Session, item_id: str, origin: Origin) -> Sequence[
         AccessDeniedError, ServerError: the server refuses or fails.
     """
     own = _own(annotation_heads(session, item_id), item_id, origin)
-    told = [each.head.attributes[ORIGIN] for each in own if each.source == origin.source]
+    whole = _whole(each for each in own if each.source == origin.source)
+    told = [each.head.attributes[ORIGIN] for each in whole]
     same = all(each.get(key) == fact for each in told for key, fact in origin.facts.items())
     return told if same else []
 
@@ -132,6 +161,9 @@ def replace_layers(
 ) -> Replaced:
     """Put layers on a slide in the place of those that the same task made of the same source.
 
+    A layer of very many corners is put there in pieces, and counts here as the one that it is. A
+    layer of which pieces are missing is put there anew.
+
     The earlier ones go when the new ones are there, so that nothing is lost where the server fails
     in between; asked again, this does what is left. What anybody has changed since stays, and a
     new layer of its name is called `name (2)`. Layers of other tasks and of people are not touched.
@@ -139,7 +171,7 @@ def replace_layers(
     Args:
         session: with the right to write there.
         item_id: of the slide.
-        annotations: one annotation is made of each layer; their attributes are kept.
+        annotations: the layers; their attributes are kept.
         origin: what makes them, and of what.
         only: names of the layers that this is about; none: all.
 
@@ -147,15 +179,15 @@ def replace_layers(
         AnnotationError: a layer cannot be one of HistomicsUI.
         AccessDeniedError, ServerError: the server refuses or fails.
     """
-    own = list(_own(annotation_heads(session, item_id), item_id, origin))
-    present = {each.layer for each in own if origin.digest and each.digest == origin.digest}
+    own = _own(annotation_heads(session, item_id), item_id, origin)
+    whole = _whole(each for each in own if origin.digest and each.digest == origin.digest)
+    present = {each.layer for each in whole}
     stale = {
         each.head.id: each
         for each in own
-        if (each.source == origin.source and not (origin.digest and each.digest == origin.digest))
-        and _is_meant(each.layer, only)
+        if each not in whole and each.source == origin.source and _is_meant(each.layer, only)
     }
-    kept = [each.head.name for each in stale.values() if not each.head.is_as_made]
+    kept = {each.shown for each in stale.values() if not each.head.is_as_made}
     posted: dict[str, str] = {}
     there: list[str] = []
     with finishing(ON_SERVER):
@@ -164,26 +196,40 @@ def replace_layers(
                 if _is_meant(name, only) and name not in present:
                     posted[name] = _free(name, {*kept, *posted.values()})
                     layer = replace(annotations.layer(name), name=posted[name])
-                    mark = _marked(origin, item_id, name, layer.name)
-                    _post(session, item_id, annotations, layer, mark)
+                    mark = _marked(origin, item_id, name)
+                    _post(session, item_id, replace(annotations, layers=(layer,)), mark)
                     there.append(layer.name)
-        removed = list(_remove(session, item_id, stale))
+        removed = set(_remove(session, item_id, stale))
     return Replaced(
         posted=posted,
         present=tuple(n for n in annotations.names if n in present and _is_meant(n, only)),
-        removed=tuple(removed),
-        kept=tuple(each.head.name for each in stale.values() if each.head.name not in removed),
+        removed=_names(stale, removed.__contains__),
+        kept=_names(stale, lambda id_: id_ not in removed),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Own:
-    """A layer that the task has put there; `layer` is what its source calls it."""
+    """A layer that the task has put there, or a piece of one.
+
+    Attributes:
+        head: its annotation.
+        source: of the layer.
+        digest: of the source's content.
+        layer: what the source calls it.
+        piece: which one it was when it was put there.
+    """
 
     head: AnnotationHead
     source: str
     digest: str
     layer: str
+    piece: Piece
+
+    @property
+    def shown(self) -> str:
+        """What the layer is called now; all pieces of one are called alike."""
+        return Piece.of(self.head.name, self.head.attributes).layer
 
     @classmethod
     def of(cls, head: AnnotationHead, item_id: str, origin: Origin) -> Self | None:
@@ -196,15 +242,35 @@ class _Own:
         if head.is_as_made and told.get("name") != head.name:
             return None  # put there with the attributes of another one, as by a converted file
         source, digest, layer = (str(told.get(key, "")) for key in ("source", "digest", "layer"))
-        return cls(head=head, source=source, digest=digest, layer=layer)
+        piece = Piece.of(str(told.get("name")), head.attributes)
+        return cls(head=head, source=source, digest=digest, layer=layer, piece=piece)
 
 
-def _own(heads: Iterable[AnnotationHead], item_id: str, origin: Origin) -> Iterable[_Own]:
-    return filter(None, (_Own.of(head, item_id, origin) for head in heads))
+def _own(heads: Iterable[AnnotationHead], item_id: str, origin: Origin) -> list[_Own]:
+    return list(filter(None, (_Own.of(head, item_id, origin) for head in heads)))
 
 
-def _marked(origin: Origin, item_id: str, layer: str, name: str) -> dict[str, Fact]:
-    """Return what a layer says of its making."""
+def _whole(own: Iterable[_Own]) -> list[_Own]:
+    """Return those of which all pieces are there."""
+    pieces: dict[tuple[str, str, str, int], list[_Own]] = {}
+    for each in own:
+        key = (each.source, each.digest, each.piece.layer, each.piece.count)
+        pieces.setdefault(key, []).append(each)
+    return [
+        each
+        for (*_, count), those in pieces.items()
+        if len({one.piece.number for one in those}) == count
+        for each in those
+    ]
+
+
+def _names(own: Mapping[str, _Own], is_meant: Callable[[str], bool]) -> tuple[str, ...]:
+    """Return what the layers of these ids are called, each once."""
+    return tuple(dict.fromkeys(each.shown for id_, each in own.items() if is_meant(id_)))
+
+
+def _marked(origin: Origin, item_id: str, layer: str) -> dict[str, Fact]:
+    """Return what a layer says of its making, beside its name."""
     return {
         **origin.facts,
         "task": origin.task,
@@ -213,30 +279,23 @@ def _marked(origin: Origin, item_id: str, layer: str, name: str) -> dict[str, Fa
         "source": origin.source,
         "digest": origin.digest,
         "layer": layer,
-        "name": name,
     }
 
 
 def _post(
-    session: Session,
-    item_id: str,
-    annotations: Annotations,
-    layer: Layer,
-    mark: Mapping[str, object],
+    session: Session, item_id: str, annotations: Annotations, mark: Mapping[str, Fact]
 ) -> None:
-    attributes = {**annotations.attributes, ORIGIN: dict(mark)}
     with scratch_folder() as folder:
-        path = folder / "layer.json"
-        write_girder_json(path, replace(annotations, layers=(layer,), attributes=attributes))
-        post_annotation_file(session, item_id, path)
+        files = _files(folder / "layer.json", annotations, mark=mark)
+        post_annotation_files(session, item_id, files)
 
 
-def _remove(session: Session, item_id: str, stale: Mapping[str, _Own]) -> Iterable[str]:
-    """Removes what nobody has changed up to this moment; the names of that."""
+def _remove(session: Session, item_id: str, stale: Mapping[str, _Own]) -> Iterator[str]:
+    """Remove what nobody has changed up to this moment; the ids of that."""
     for head in annotation_heads(session, item_id) if stale else ():
         if head.id in stale and head.is_as_made:
             delete_annotation(session, head.id)
-            yield head.name
+            yield head.id
 
 
 def _is_meant(name: str, only: Collection[str]) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from deeplab.annotations.formats.girder_json import annotations_of
+from deeplab.annotations.pieces import layers_of_each_name, piece_of
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.labelling import folded
@@ -41,7 +41,7 @@ def load_layers(
         kept = [each for each in drawn if _outlines(each, asked)]
         images = LabelImages(session, folder)
         annotations = annotations_of(kept, sample.name, label_image=images)
-    counts = Counter(str(each.get("name")) for each in kept)
+    counts = layers_of_each_name((str(each.get("name")), each.get("attributes")) for each in kept)
     odd = [
         f"{count} layers are called {name} and were measured as one"
         for name, count in counts.items()
@@ -51,7 +51,7 @@ def load_layers(
 
 
 def _outlines(annotation: Mapping[str, Any], asked: Collection[str]) -> bool:
-    name = folded(str(annotation.get("name")))
+    name = folded(piece_of(annotation).layer)
     return name in asked or not is_remark(annotation.get("attributes"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from deeplab.errors import AccessDeniedError, ServerError, UnknownIdError
+from deeplab.interrupt import stop_if_asked
 from deeplab.server.folder_files import upload_to_item
 from deeplab.server.items import item_files
 from deeplab.server.replies import Told, each_told, parse_json
@@ -36,6 +37,14 @@ class AnnotationHead:
     name: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     is_as_made: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationFile:
+    """Annotations in a file of HistomicsUI JSON, and their names."""
+
+    path: Path
+    names: tuple[str, ...]
 
 
 def annotation_heads(session: Session, item_id: str) -> list[AnnotationHead]:
@@ -78,7 +87,7 @@ def download_annotations(session: Session, item_id: str, to: Path, *, limit_byte
 
 
 def post_annotations(session: Session, item_id: str, annotations: Sequence[dict[str, Any]]) -> None:
-    """Add annotations to an item in one request, all of them or none as `post_annotation_file`.
+    """Add annotations to an item in one request, all of them or none as `post_annotation_files`.
 
     Raises:
         AccessDeniedError: the token may not write to the item.
@@ -86,51 +95,79 @@ def post_annotations(session: Session, item_id: str, annotations: Sequence[dict[
     """
     what = f"new annotations of item {item_id}"
     path = f"annotation/item/{girder_id('item', item_id)}"
-    with _all_or_none(session, item_id, what):
+    names = {str(each.get("name")) for each in annotations}
+    with _all_or_none(session, item_id, names):
         session.post_json(path, what, list(annotations))
 
 
-def post_annotation_file(session: Session, item_id: str, path: Path) -> None:
-    """Add the annotations in a file of HistomicsUI JSON to an item, all of them or none.
+def post_annotation_files(session: Session, item_id: str, files: Iterable[AnnotationFile]) -> None:
+    """Add the annotations in files of HistomicsUI JSON to an item, all of them or none.
 
-    Where that is broken off, what has arrived is taken back; where that is not known, the error
-    says so.
+    Where that is broken off, what has arrived of any file is taken back; where that is not known,
+    the error says so.
+
+    Args:
+        session: with the right to write there.
+        item_id: of the slide.
+        files: each is asked for when the one before is on the server, and may take its place.
 
     Raises:
         AccessDeniedError: the token may not write to the item.
         ServerError: the server refused them or failed.
-        OSError: the file cannot be read.
+        OSError: a file cannot be read.
+        Stopped: the process was told to stop.
     """
+    names: set[str] = set()
+    with _all_or_none(session, item_id, names):
+        for file in files:
+            stop_if_asked()  # several take minutes; what has arrived goes, which takes seconds
+            names.update(file.names)
+            _post_file(session, item_id, file.path)
+
+
+def _post_file(session: Session, item_id: str, path: Path) -> None:
     size_bytes = path.stat().st_size
     what = f"new annotation of {size_bytes / 1e6:.1f} MB for item {item_id}"
-    with _all_or_none(session, item_id, what):
-        if size_bytes <= MOST_BYTES_AT_ONCE:
-            session.post_file(f"annotation/item/{girder_id('item', item_id)}", what, path)
-        else:
-            _post_in_pieces(session, item_id, path, what)
+    if size_bytes <= MOST_BYTES_AT_ONCE:
+        session.post_file(f"annotation/item/{girder_id('item', item_id)}", what, path)
+    else:
+        _post_in_pieces(session, item_id, path, what)
 
 
 @contextmanager
-def _all_or_none(session: Session, item_id: str, what: str) -> Iterator[None]:
-    """Take back what a post in the block has left on an item, where it is broken off."""
+def _all_or_none(session: Session, item_id: str, names: Collection[str]) -> Iterator[None]:
+    """Take back what posts in the block have left on an item, where one is broken off.
+
+    Args:
+        session: with the right to write there.
+        item_id: of the slide.
+        names: of what is posted; others may put something there at the same time.
+    """
     before = {head.id for head in annotation_heads(session, item_id)}
     try:
         yield
     except AccessDeniedError:
+        _take_back(session, item_id, before, names)
         raise
     except ServerError as error:
-        problem = f"{error.problem}; {_take_back(session, item_id, before)}"
-        raise type(error)(what, problem) from error
+        problem = f"{error.problem}; {_take_back(session, item_id, before, names)}"
+        raise type(error)(error.what, problem) from error
     except BaseException:  # a task that is stopped takes back, too
-        _take_back(session, item_id, before)
+        _take_back(session, item_id, before, names)
         raise
 
 
-def _take_back(session: Session, item_id: str, before: Collection[str]) -> str:
+def _take_back(
+    session: Session, item_id: str, before: Collection[str], names: Collection[str]
+) -> str:
     """Remove what is new on an item and return what is there now, in words."""
     try:
         with Session(session.login, patience=HURRIED) as hurried:
-            found = [head for head in annotation_heads(hurried, item_id) if head.id not in before]
+            found = [
+                head
+                for head in annotation_heads(hurried, item_id)
+                if head.id not in before and head.name in names
+            ]
             for head in found:
                 if head.is_as_made:
                     delete_annotation(hurried, head.id)

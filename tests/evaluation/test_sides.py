@@ -2,6 +2,7 @@
 
 import pytest
 
+from deeplab.annotations.pieces import Piece
 from deeplab.errors import SourceError
 from deeplab.evaluation.sides import only, reference_of_documents, sides_of_documents
 from tests.evaluation.cases_for_tests import request, side
@@ -57,6 +58,27 @@ def test_layers_of_two_runs_are_said():
         "2 predicted layers are called a"
     ]
     assert found.reference.remarks == ()
+
+
+def in_two(document):
+    """A layer as it goes up in two pieces."""
+    for number in (1, 2):
+        piece = Piece(document["name"], number, 2)
+        attributes = {**document["attributes"], **piece.attributes}
+        yield {**document, "name": piece.name, "attributes": attributes}
+
+
+@pytest.mark.parametrize("settings", [{}, {"prediction_layers": ("A",)}])
+def test_a_layer_in_pieces_is_one_on_either_side(settings):
+    documents = [*in_two(MINE), *in_two(FOUND)]
+    found = sides_of_documents(documents, request(**settings), "s.svs")
+    for each in (found.reference, found.prediction):
+        assert [(layer.name, len(layer.shapes)) for layer in each.layers] == [("a", 2)]
+        assert each.remarks == ()
+    twice = sides_of_documents([*documents, *in_two(FOUND)], request(), "s.svs")
+    assert [each.partition(";")[0] for each in twice.prediction.remarks] == [
+        "2 predicted layers are called a"
+    ]
 
 
 @pytest.mark.parametrize(

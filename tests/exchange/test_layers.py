@@ -6,7 +6,8 @@ import shapely
 from deeplab import __version__
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.errors import ServerError
-from deeplab.exchange.layers import ORIGIN, Origin, replace_layers
+from deeplab.exchange import layers
+from deeplab.exchange.layers import ORIGIN, Origin, layers_in_place, post_layers, replace_layers
 from deeplab.server.session import Session
 from tests.girder_for_tests import ITEM, Board
 
@@ -170,3 +171,62 @@ def test_strange_attributes_of_others_do_no_harm(girder, board, attributes):
     put(girder, drawn("a"), origin("d2"))
     assert number in board.layers
     assert len(board.of(ITEM)) == 4
+
+
+@pytest.fixture
+def in_threes(monkeypatch):
+    """A layer of three squares is put there in three pieces."""
+    monkeypatch.setattr(layers, "MOST_CORNERS", 4)
+    shapes = tuple(Shape(shapely.box(x, 0, x + 5, 5)) for x in (0, 10, 20))
+    return Annotations((Layer("a", (1, 2, 3), shapes), *drawn("b").layers))
+
+
+PIECES = {f"a ({number} of 3)" for number in (1, 2, 3)}
+OTHERS = {"mine", "another task's", "b"}
+
+
+def test_a_layer_in_pieces_is_taken_for_the_one_that_it_is(girder, board, in_threes):
+    for digest in ("d1", "d2"):
+        assert put(girder, in_threes, origin(digest)).posted == {"a": "a", "b": "b"}
+        assert set(board.named(ITEM)) == {*PIECES, *OTHERS}
+        before = dict(board.layers)
+        done = put(girder, in_threes, origin(digest))
+        assert (done.posted, done.present, done.removed) == ({}, ("a", "b"), ())
+        assert board.layers == before
+    done = put(girder, drawn("b"), origin("d3"))
+    assert (done.posted, set(done.removed)) == ({"b": "b"}, {"a", "b"})
+    assert set(board.named(ITEM)) == OTHERS
+
+
+def test_a_layer_of_which_a_piece_is_missing_is_put_there_anew(girder, board, in_threes):
+    put(girder, in_threes, origin("d1"))
+    del board.layers[board.named(ITEM)["a (2 of 3)"]["_id"]]
+    with Session(girder.login) as session:
+        told = layers_in_place(session, ITEM, origin("d1"))
+    assert [each["layer"] for each in told] == ["b"]
+    done = put(girder, in_threes, origin("d1"))
+    assert (done.posted, done.present, done.removed) == ({"a": "a"}, ("b",), ("a",))
+    assert set(board.named(ITEM)) == {*PIECES, *OTHERS}
+
+
+def test_a_piece_that_somebody_has_changed_stays_and_the_new_layer_has_another_name(
+    girder, board, in_threes
+):
+    put(girder, in_threes, origin("d1"))
+    board.change(board.named(ITEM)["a (2 of 3)"]["_id"], description="corrected")
+    done = put(girder, in_threes, origin("d2"))
+    assert (done.posted, done.kept) == ({"a": "a (2)", "b": "b"}, ("a",))
+    new = {f"a (2) ({number} of 3)" for number in (1, 2, 3)}
+    assert set(board.named(ITEM)) == {"a (2 of 3)", *new, *OTHERS}
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_of_a_layer_in_pieces_all_arrive_or_none(girder, board, in_threes, number):
+    girder.routes[f"item/{ITEM}"] = {"_id": ITEM, "name": "a.svs", "folderId": OTHER_ITEM}
+    before = dict(board.layers)
+    girder.faults = [None, None, None, *[None] * number, 500]
+    with pytest.raises(ServerError, match="taken back|nothing of it"):
+        post_layers(in_threes, (), ITEM, girder.login)
+    assert board.layers == before
+    post_layers(in_threes, (), ITEM, girder.login)
+    assert set(board.named(ITEM)) == {*PIECES, *OTHERS}

@@ -13,6 +13,7 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from deeplab.annotations.formats.girder_json import write_girder_json
+from deeplab.annotations.pieces import Piece
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.exchange.layers import ORIGIN
 from deeplab.features import extract
@@ -317,6 +318,19 @@ def test_a_second_run_measures_what_people_drew_and_takes_the_place_of_the_first
     # A run on one layer leaves what was measured of the other.
     assert in_girder(girder, *words, "--classes", "tubule", source=ITEM) == 0
     assert sorted(girder.board.named(ITEM)) == names
+
+
+def test_a_layer_in_pieces_is_measured_as_the_one_that_it_is(girder, tmp_path, caplog):
+    tubule = girder.board.named(ITEM)["tubule"]
+    del girder.board.layers[tubule["_id"]]
+    for number, element in enumerate(elements := tubule["annotation"]["elements"], start=1):
+        piece = Piece("tubule", number, len(elements))
+        told = {"name": piece.name, "attributes": piece.attributes, "elements": [element]}
+        girder.board.put(ITEM, tubule["annotation"] | told)
+    words = ("--pixels", "off", "--csv", tmp_path / "o.csv", "--classes", "Tubule")
+    assert in_girder(girder, *words) == 0
+    assert [row["class"] for row in table_of(tmp_path / "o.csv")] == ["Tubule"] * 3
+    assert "measured as one" not in caplog.text
 
 
 def test_layers_that_say_something_of_others_are_measured_only_by_name(girder, tmp_path):

@@ -188,7 +188,7 @@ def test_a_slide_streamed_from_girder_gives_the_annotation_of_the_file(
     with fake_girder(routes=routes) as girder:
         login = {"api_url": girder.url, "token": girder.login.token}
         streamed = run(ITEM, model, **EXACT, **login)
-        (posted,) = girder.posted
+        posted = [layer for layers in girder.posted for layer in layers]
     assert [layer.shapes for layer in streamed.annotations.layers] == [
         layer.shapes for layer in whole.annotations.layers
     ]

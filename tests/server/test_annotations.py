@@ -4,13 +4,15 @@ import json
 
 import pytest
 
-from deeplab.errors import ServerError
+from deeplab.errors import AnnotationError, ServerError
+from deeplab.interrupt import Stopped
 from deeplab.server import annotations, client
 from deeplab.server.annotations import (
+    AnnotationFile,
     AnnotationHead,
     annotation_heads,
     item_annotations,
-    post_annotation_file,
+    post_annotation_files,
     post_annotations,
 )
 from deeplab.server.session import Patience, Session
@@ -110,13 +112,13 @@ def large_file(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "PIECE_BYTES", 20)
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"name": "nuclei", "elements": []}]))
-    return path
+    return AnnotationFile(path, ("nuclei",))
 
 
 def test_what_is_too_large_for_one_request_goes_up_in_pieces(large_file):
     with fake_girder() as girder, Session(girder.login) as session:
         server = Uploads(girder)
-        post_annotation_file(session, ITEM, large_file)
+        post_annotation_files(session, ITEM, [large_file])
         assert set(server.board.named(ITEM)) == {"nuclei"}
         assert json.loads(server.begun["reference"]) == {
             "identifier": "LargeImageAnnotationUpload",
@@ -132,12 +134,12 @@ def test_a_server_that_makes_nothing_of_what_went_up_is_an_error(large_file, mon
     with fake_girder() as girder, Session(girder.login) as session:
         Uploads(girder, makes=False)
         with pytest.raises(ServerError, match="could not make it of its file; its log says why"):
-            post_annotation_file(session, ITEM, large_file)
+            post_annotation_files(session, ITEM, [large_file])
     monkeypatch.setattr(annotations, "WAIT_S", 0.0)
     with fake_girder() as girder, Session(girder.login) as session:
         Uploads(girder, requests=10_000)
         with pytest.raises(ServerError, match=r"has not yet made it of its file layer-\w+\.json"):
-            post_annotation_file(session, ITEM, large_file)
+            post_annotation_files(session, ITEM, [large_file])
 
 
 NEW = [{"name": "nuclei", "elements": []}, {"name": "vessels", "elements": []}]
@@ -153,10 +155,11 @@ def board():
 
 @pytest.mark.parametrize("fault", ["half", 500, "drop"])
 def test_layers_that_arrive_though_the_answer_does_not_are_taken_back(board, fault, tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps(NEW))
+    both = AnnotationFile(tmp_path / "a.json", ("nuclei", "vessels"))
+    both.path.write_text(json.dumps(NEW))
     for post in (
         lambda session: post_annotations(session, ITEM, NEW),
-        lambda session: post_annotation_file(session, ITEM, tmp_path / "a.json"),
+        lambda session: post_annotation_files(session, ITEM, [both]),
     ):
         board.girder.faults = [None, fault]
         with Session(board.girder.login) as session, pytest.raises(ServerError) as caught:
@@ -186,3 +189,48 @@ def test_where_nobody_knows_what_has_arrived_that_is_said(board, monkeypatch):
         pytest.raises(ServerError, match="look there, and remove it before trying again"),
     ):
         post_annotations(session, ITEM, NEW)
+
+
+def files_of(folder, names):
+    for name in names:
+        path = folder / "a.json"
+        path.write_text(json.dumps([{"name": name, "elements": []}]))
+        yield AnnotationFile(path, (name,))
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("fault", ["half", 500, "drop", 403])
+def test_of_several_files_all_arrive_or_none(board, fault, number, tmp_path):
+    board.girder.faults = [*[None] * (1 + number), fault]
+    with Session(board.girder.login) as session, pytest.raises(ServerError):
+        post_annotation_files(session, ITEM, files_of(tmp_path, "abcd"))
+    assert set(board.named(ITEM)) == {"mine"}
+    with Session(board.girder.login) as session:
+        post_annotation_files(session, ITEM, files_of(tmp_path, "abcd"))
+    assert set(board.named(ITEM)) == {"mine", *"abcd"}
+
+
+def test_what_others_put_there_meanwhile_stays(board, tmp_path):
+    def files():
+        yield from files_of(tmp_path, "ab")
+        board.put(ITEM, {"name": "drawn meanwhile", "elements": []})
+        raise AnnotationError("c", "cannot be written")
+
+    with Session(board.girder.login) as session, pytest.raises(AnnotationError):
+        post_annotation_files(session, ITEM, files())
+    assert set(board.named(ITEM)) == {"mine", "drawn meanwhile"}
+
+
+def test_a_task_that_is_told_to_stop_between_two_files_takes_back(board, tmp_path, monkeypatch):
+    asked = []
+
+    def stop():
+        asked.append(len(board.of(ITEM)))
+        if len(asked) > 2:
+            raise Stopped
+
+    monkeypatch.setattr(annotations, "stop_if_asked", stop)
+    with Session(board.girder.login) as session, pytest.raises(Stopped):
+        post_annotation_files(session, ITEM, files_of(tmp_path, "abcd"))
+    assert asked == [1, 2, 3]
+    assert set(board.named(ITEM)) == {"mine"}

@@ -31,6 +31,7 @@ from deeplab.annotations.formats.gather import (
 from deeplab.annotations.formats.json_stream import ENDS, events, values
 from deeplab.annotations.formats.pixelmap import PIXELMAP, take_pixelmap
 from deeplab.annotations.heatmap import Heatmap
+from deeplab.annotations.pieces import PIECE, Piece, missing_pieces
 from deeplab.annotations.rounding import round_corners, round_mark
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
 from deeplab.config.classes import Rgb
@@ -50,6 +51,9 @@ def write_girder_json(
     path: Path, annotations: Annotations, *, heatmaps: Sequence[Heatmap] = ()
 ) -> None:
     """Writes a file that HistomicsUI takes in: the layers, then the heatmaps.
+
+    A layer that is a piece of another one by its name and the attributes has the group and labels
+    of the other one.
 
     Raises:
         AnnotationError: something in `annotations` cannot be an annotation of HistomicsUI.
@@ -89,9 +93,10 @@ def annotations_of(
 ) -> Annotations:
     """The annotations in parsed JSON: one annotation or a list, bare or as a server sends them.
 
-    A layer is called after its annotation; the group of an element, where it is another name, is
-    kept among the element's properties. Open lines of three and more points are closed; shorter
-    ones, arrows and points are marks. A pixelmap becomes layers called after its categories.
+    A layer is called after its annotation, or after the layer that this is a piece of; the group of
+    an element, where it is another name, is kept among the element's properties. Open lines of
+    three and more points are closed; shorter ones, arrows and points are marks. A pixelmap becomes
+    layers called after its categories.
 
     Args:
         documents: the JSON.
@@ -113,14 +118,19 @@ def _gathered(
 ) -> Annotations:
     """Annotations of heads and elements."""
     attributes: dict[str, object] = {}
+    pieces: list[Piece] = []
     for place, (head, elements) in enumerate(found, start=1):
         own = head.get("attributes")
         attributes.update(own if isinstance(own, dict) else {})
-        name = str(head.get("name") or f"layer {place}")
+        pieces.append(Piece.of(str(head.get("name") or f"layer {place}"), own))
+        name = pieces[-1].layer
         gatherer.open(
             name, browser_colour(attributes.pop(COLOUR, None)), str(head.get("description") or "")
         )
         _take_layer(gatherer, elements, name, source, label_image)
+    attributes.pop(PIECE, None)
+    for remark in missing_pieces(pieces):
+        gatherer.say(remark)
     return gatherer.annotations(attributes, _mpp(attributes.pop(UM_PER_PIXEL, None), gatherer))
 
 
@@ -222,20 +232,20 @@ def _write_layer(file: TextIO, layer: Layer, attributes: Mapping[str, object], p
     }
     file.write(_dumps(head, path).removesuffix("]}") + "\n")
     separator = ""
-    for text in _elements(layer, path):
+    for text in _elements(layer, Piece.of(layer.name, attributes).layer, path):
         file.write(separator + text)
         separator = ",\n"
     file.write("]}")
 
 
-def _elements(layer: Layer, path: Path) -> Iterator[str]:
+def _elements(layer: Layer, group: str, path: Path) -> Iterator[str]:
     """Yield the JSON of each shape and mark, those of one form together."""
     red, green, blue = layer.colour
     style = {
         "lineColor": _rgb(layer.colour),
         "lineWidth": 2,
-        "group": layer.name,
-        "label": {"value": layer.name},
+        "group": group,
+        "label": {"value": group},
     }
     filled = {
         "type": "polyline",
