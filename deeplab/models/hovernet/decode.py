@@ -23,8 +23,9 @@ LEAST_AREA = 10  # px of a nucleus, and of a marker
 ORIGINAL_KERNEL = 21  # px, of the public code's Sobel filters
 ORIGINAL_ENERGY = 0.4  # from which a pixel is none of a marker
 # What hv may fall at a marker over the filter's standard deviation. Between two touching nuclei
-# it falls by 0.8, and in a flat piece of a large one noise makes it fall a little.
-MARKER_FALL = 0.05
+# it falls by 0.8. In the middle of a nucleus it rises; that where it is flat is no middle parts
+# nuclei that 0.05 left in one: on the 30 training images looked at PQ rose from 0.68 to 0.70.
+MARKER_FALL = 0.0
 LONE_AREA = 30  # px from which a part of the mask in which no marker survives is one nucleus
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 ORIGINAL_DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
