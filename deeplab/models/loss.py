@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from keras import ops
@@ -42,6 +42,9 @@ class Loss(Protocol):
     def terms(self) -> tuple[str, ...]:
         """Names of the terms in their order, for the log."""
 
+    def describe(self) -> str:
+        """Say in words what is added up, each term with what it counts for, for reports."""
+
     def weights(self, targets: TargetTensors, step: Tensor | int) -> Tensor:
         """Return the weights (n, terms).
 
@@ -58,6 +61,20 @@ class Loss(Protocol):
             maps: the outputs.
             step: how many steps were taken before.
         """
+
+
+def sum_in_words(factors: Mapping[str, float], class_weights: Sequence[float]) -> str:
+    """Return the terms of a loss as a sum, and what classes weigh where that was asked for.
+
+    Args:
+        factors: what each term counts for, by what people call it.
+        class_weights: of the background and the classes; empty: they weigh the same.
+    """
+    said = " + ".join(
+        name if factor == 1 else f"{factor:g} × {name}" for name, factor in factors.items()
+    )
+    weights = ", ".join(f"{weight:g}" for weight in class_weights)
+    return said + (f"; background and classes weigh {weights}" if weights else "")
 
 
 def loss_terms(errors: Tensor, totals: Tensor) -> Tensor:

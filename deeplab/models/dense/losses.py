@@ -14,6 +14,7 @@ from deeplab.models.dense.pixel_losses import (
     focal,
     hard_counts,
     hard_share,
+    pixel_loss_in_words,
     pixel_weights,
     sum_of_hardest,
     valid_pixels,
@@ -26,7 +27,7 @@ from deeplab.models.dense.region_losses import (
     truth_of,
 )
 from deeplab.models.layers.resize import Tensor, resize_align_corners
-from deeplab.models.loss import MapTensors, TargetTensors
+from deeplab.models.loss import MapTensors, TargetTensors, sum_in_words
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
 
@@ -88,6 +89,16 @@ class SemanticLoss:
         settings = self.settings
         asked = (("Dice", settings.dice_weight), ("Lovasz", settings.lovasz_weight))
         return (settings.loss.replace("_", " "), *(name for name, weight in asked if weight))
+
+    def describe(self) -> str:
+        """See `Loss`."""
+        settings = self.settings
+        pixels = pixel_loss_in_words(settings)
+        if self._mines:
+            pixels += f" of the hardest {settings.top_k_percent_pixels:.0%} of the pixels"
+        asked = (("Dice", settings.dice_weight), ("Lovász", settings.lovasz_weight))
+        regions = {name: weight for name, weight in asked if weight}
+        return sum_in_words({pixels: 1.0} | regions, settings.class_weights)
 
     def weights(self, targets: TargetTensors, step: Tensor | int) -> Tensor:
         """See `Loss`."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from keras import ops
 
 from deeplab.config.classes import IGNORE
+from deeplab.config.train_request import LossSettings
 from deeplab.models.layers.resize import Tensor
 
 # Below this the focal factor of what is known stands still, for powers below 1 are steep at 0.
@@ -38,6 +39,12 @@ def focal(entropy: Tensor, gamma: float) -> Tensor:
     """Cross entropy times (1 - p)^gamma, p that of the truth (Lin 2017, arXiv:1708.02002)."""
     doubt = ops.maximum(-ops.expm1(-entropy), LEAST_DOUBT)
     return entropy * ops.power(doubt, gamma)
+
+
+def pixel_loss_in_words(settings: LossSettings) -> str:
+    """Return what people call the error of a pixel that is asked for."""
+    said = settings.loss.replace("_", " ")
+    return f"{said} (gamma {settings.focal_gamma:g})" if settings.loss == "focal" else said
 
 
 def hard_share(step: Tensor | int, last: float, steps: int) -> Tensor:

@@ -6,7 +6,9 @@ square of the errors of hv, and that of their derivatives on nuclei.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -16,14 +18,27 @@ from numpy.typing import NDArray
 from deeplab.config.nuclei import Convention, Gradients
 from deeplab.config.train_request import LossSettings
 from deeplab.errors import ConfigError
-from deeplab.models.dense.pixel_losses import cross_entropy, focal, pixel_weights, valid_pixels
+from deeplab.models.dense.pixel_losses import (
+    cross_entropy,
+    focal,
+    pixel_loss_in_words,
+    pixel_weights,
+    valid_pixels,
+)
 from deeplab.models.dense.region_losses import present_classes, soft_dice, truth_of
 from deeplab.models.layers.resize import Tensor
-from deeplab.models.loss import MapTensors, TargetTensors
+from deeplab.models.loss import MapTensors, TargetTensors, sum_in_words
 
 KERNEL = 5  # px, of the derivatives
 ORIGINAL_DOUBT = 1e-7  # the public code's cross entropy knows no probability nearer to 0 or 1
 ORIGINAL_SLACK = 1e-3  # px, of the public code's Dice
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "np": "np is whether a pixel is of a nucleus",
+        "tp": "tp of which type",
+        "hv": "hv where in its nucleus it lies",
+    }
+)
 
 
 class LossConfig(Protocol):
@@ -100,6 +115,19 @@ class NucleiLoss:
         kinds = [self.settings.loss.replace("_", " ")]
         kinds += ["Dice"] if self.settings.dice_weight else []
         return (*(f"{b} {kind}" for b in self.branches for kind in kinds), "hv", "hv gradient")
+
+    def describe(self) -> str:
+        """See `Loss`."""
+        settings, factors = self.settings, dict[str, float]()
+        for branch in self.branches:
+            factors[f"{branch} {pixel_loss_in_words(settings)}"] = 1.0
+            if settings.dice_weight:
+                factors[f"{branch} Dice"] = settings.dice_weight
+        factors["hv squared error"] = 1.0
+        factors[f"hv gradient squared error ({self.gradients.replace('_', ' ')})"] = 1.0
+        said = sum_in_words(factors, settings.class_weights)
+        meanings = [MEANINGS[branch] for branch in (*self.branches, "hv")]
+        return f"{said}; {', '.join(meanings)}"
 
     def weights(self, targets: TargetTensors, step: Tensor | int) -> Tensor:  # noqa: ARG002  Loss'
         """See `Loss`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deeplab.bundles.card import Card
 from deeplab.config.train_request import AUGMENTATIONS, TrainRequest
+from deeplab.models.registry import family_of
 
 NOT_TOLD = {"token", "api_url"}
 
@@ -20,7 +21,7 @@ def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
         "Patches": _patches(request, card),
         "Unannotated tissue": _unannotated(request),
         "Changes to patches": _augmentation(request),
-        "Loss": _loss(request),
+        "Loss": _loss(request, card),
         "Descent": _descent(request),
         "Validation": _validation(request),
     }
@@ -67,18 +68,8 @@ def _augmentation(request: TrainRequest) -> str:
     return ", ".join(told) + " (strengths from 0 to 1)" if told else "none"
 
 
-def _loss(request: TrainRequest) -> str:
-    parts = [request.loss.replace("_", " ")]
-    if request.loss == "focal":
-        parts[0] += f" (gamma {request.focal_gamma:g})"
-    if request.top_k_percent_pixels < 1:
-        parts[0] += f" of the hardest {request.top_k_percent_pixels:.0%} of the pixels"
-    for name, weight in (("Dice", request.dice_weight), ("Lovász", request.lovasz_weight)):
-        if weight:
-            parts.append(f"{weight:g} × {name}")
-    said = " + ".join(parts)
-    weights = _listed(request.class_weights)
-    return said + (f"; background and classes weigh {weights}" if weights else "")
+def _loss(request: TrainRequest, card: Card) -> str:
+    return family_of(card.config).loss(card.config, request).describe()
 
 
 def _descent(request: TrainRequest) -> str:
