@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,8 +82,11 @@ def segment_each(request: SegmentRequest, progress: Progress) -> str:
 def find_slides(path: Path) -> list[SlideToSegment] | None:
     """Return the slides of a folder or a list, in order; None where the path is one slide's.
 
+    A slide that is there several times, by whatever path, is returned once; a line says so.
+
     Raises:
-        SourceError: a list cannot be read or names what is not there, or there is no slide.
+        SourceError: a list cannot be read, names what is not there or gives a slide two scales, or
+            there is no slide.
     """
     if path.is_dir() and not is_slide_folder(path):
         slides = [SlideToSegment(each) for each in _in_folder(path)]
@@ -93,7 +96,27 @@ def find_slides(path: Path) -> list[SlideToSegment] | None:
         return None
     if not slides:
         raise SourceError(f"there is no slide in {path}")
-    return slides
+    return _each_once(slides, path)
+
+
+def _each_once(slides: Sequence[SlideToSegment], where: Path) -> list[SlideToSegment]:
+    """Return one entry of each slide, rather a file than a link, with the scale of any of them."""
+    entries: dict[Path, list[SlideToSegment]] = defaultdict(list)
+    for slide in slides:
+        entries[slide.path.resolve()].append(slide)
+    kept: list[SlideToSegment] = []
+    for file in one_of_each_series(entries):
+        chosen = next((e for e in entries[file] if not e.path.is_symlink()), entries[file][0])
+        scales = sorted({entry.mpp for entry in entries[file] if entry.mpp})
+        if len(scales) > 1:
+            told = " and ".join(f"{mpp:g}" for mpp in scales)
+            raise SourceError(f"{where} gives {chosen.path} {told} um per pixel; give it one")
+        kept.append(replace(chosen, mpp=scales[0] if scales else 0.0))
+    chosen_paths = Counter(slide.path for slide in kept)
+    again = (Counter(slide.path for slide in slides) - chosen_paths).elements()
+    if names := ", ".join(shown_name(str(path)) for path in again):
+        log.warning("slides that are there already were passed over: %s", names)
+    return kept
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -91,6 +91,48 @@ def test_a_list_names_slides_and_their_um_per_pixel(slides, tmp_path, text):
     assert {slide.mpp for slide in found} <= {0.0, 0.5}
 
 
+def linked(slides, tmp_path):
+    """A folder of both slides and a link to each of them, by names before and behind theirs."""
+    folder = tmp_path / "folder"
+    shutil.copytree(slides, folder)
+    (folder / "0.tiff").symlink_to(folder / "a.tiff")
+    (folder / "z.tiff").symlink_to("b c.tiff")
+    return folder
+
+
+def test_a_slide_that_is_listed_again_by_any_path_is_segmented_once(slides, tmp_path, caplog):
+    linked(slides, tmp_path)
+    listed = tmp_path / "list.csv"
+    rows = ["b c.tiff,", "../folder/b c.tiff,0.5", "0.tiff,", "a.tiff,", "b c.tiff,0.5"]
+    listed.write_text("slide,mpp\n" + "".join(f"folder/{row}\n" for row in rows))
+    found = [(slide.path.name, slide.mpp) for slide in find_slides(listed)]
+    assert found == [("b c.tiff", 0.5), ("a.tiff", 0.0)]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("slides that are there already were passed over: ")
+    assert said.count("b c.tiff") == 2
+    assert "0.tiff" in said
+    assert "a.tiff" not in said
+
+
+def test_a_link_beside_its_slide_is_no_further_slide(slides, tmp_path, caplog):
+    found = find_slides(linked(slides, tmp_path))
+    assert [slide.path.name for slide in found] == ["a.tiff", "b c.tiff"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert all(name in said for name in ("0.tiff", "z.tiff"))
+
+
+def test_two_scales_for_one_slide_are_one_sentence(slides, tmp_path):
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"slide,mpp\n{slides}/a.tiff,0.5\n{slides}/../{slides.name}/a.tiff,0.25\n")
+    with pytest.raises(SourceError, match=r"gives .*a\.tiff 0\.25 and 0\.5 um per pixel"):
+        find_slides(listed)
+
+
+def test_slides_that_are_all_different_are_said_nothing_of(slides, caplog):
+    assert len(find_slides(slides)) == 2
+    assert not caplog.records
+
+
 def test_a_list_may_write_letters_in_other_characters_than_the_disk(slides, tmp_path):
     shutil.copy(slides / "a.tiff", tmp_path / "Ma\u0308rz.tiff")
     (tmp_path / "list.txt").write_text("M\u00e4rz.tiff", encoding="utf-8")
