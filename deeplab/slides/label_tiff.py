@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ from deeplab.label_map import (
     write_label_map,
 )
 
+HELD_BYTES = 128 * 2**20  # of a canvas that were touched; then its pages are handed back
+
 
 class _Canvas:
     """Values of a whole slide in the work frame, 0 where nothing was placed.
 
     The canvas is a sparse file that the system pages in and out, so it takes disk, not memory.
+    Pages that were touched count as the process's memory until it hands them back, which it does
+    every so many bytes: what was written stays, in the system's cache or on the disk.
 
     Raises:
         OutputError: there is no room for it.
@@ -36,22 +41,35 @@ class _Canvas:
         self._stack = ExitStack()
         folder = self._stack.enter_context(scratch_folder())
         try:
-            self._values = np.memmap(
-                folder / "values", kind, mode="w+", shape=(frame.height, frame.width)
-            )
+            size_bytes = frame.height * frame.width * np.dtype(kind).itemsize
+            with (folder / "values").open("w+b") as file:
+                file.truncate(size_bytes)
+                self._pages = mmap.mmap(file.fileno(), size_bytes)
         except OSError as error:
             self._stack.close()
             raise OutputError(folder, error.strerror or str(error)) from error
+        self._values: Values = np.frombuffer(self._pages, kind).reshape(frame.height, frame.width)
+        self._touched_bytes = 0
 
     def part(self, box: WorkBox) -> Values:
         """Return the values of a box (box.height, box.width), to be drawn into."""
+        self._touch(box.height, box.width)
         part: Values = self._values[box.within(self._frame.box)]
         return part
 
     def close(self) -> None:
         """Remove the work file."""
-        del self._values
+        del self._values, self._pages
         self._stack.close()
+
+    def _touch(self, rows: int, columns: int) -> None:
+        """Count pages that are about to be touched; hand back those before where they are many."""
+        if self._touched_bytes > HELD_BYTES:
+            # Of a shared mapping of a file nothing is lost: the next touch finds it in the file.
+            self._pages.madvise(mmap.MADV_DONTNEED)
+            self._touched_bytes = 0
+        row_bytes = columns * self._values.itemsize
+        self._touched_bytes += rows * (row_bytes // mmap.PAGESIZE + 1) * mmap.PAGESIZE
 
     def _picked(self, box: WorkBox, level: int) -> Values:
         """Return the values in the middles of the pixels of a level (box.height, box.width)."""
@@ -62,6 +80,7 @@ class _Canvas:
                 (box.x, box.right, self._frame.width),
             )
         )
+        self._touch(len(rows), min(box.width * 2**level, self._frame.width))
         picked: Values = self._values[np.ix_(rows, columns)]
         return picked
 
