@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeplab.inference.collectors import objects
-from tests.inference.planes import LARGEST, TYPES, collect, ious, plane_of, slots_over, without_edge
+from tests.inference.planes import (
+    LARGEST,
+    TYPES,
+    Plane,
+    collect,
+    ious,
+    plane_of,
+    slots_over,
+    without_edge,
+)
 
 PLANE = plane_of(1, 250, 210, 500)
 ROUND = without_edge(plane_of(2, 250, 210, 500, least=6))
@@ -66,12 +75,70 @@ def test_a_nucleus_of_a_region_is_whole_if_its_centre_lies_in_it():
     assert shapely.union_all([shape.polygon for shape in found]).bounds[0] < 120
 
 
-def test_a_nucleus_that_reaches_out_of_every_tile_is_left_out_and_said(caplog):
-    plane = plane_of(1, 100, 80, 0)
-    plane.instances[20:60, 5:95] = 1
-    found, _ = collect(plane, slots_over(plane.box, step=24))
+def bean(width, height, row, column, long, short):
+    """A plane with one bent object, larger than what a tile sees beyond its write box."""
+    rows, columns = np.mgrid[:height, :width]
+    bent = row + 0.3 * short * np.cos((columns - column) / long * 2)
+    inside = ((rows - bent) / short) ** 2 + ((columns - column) / long) ** 2 <= 1
+    return Plane(inside.astype(np.int32))
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None)
+@given(
+    row=st.integers(60, 100),
+    column=st.integers(70, 130),
+    long=st.integers(20, 60),
+    short=st.integers(8, 40),
+    lead=st.integers(4, 14),
+    step=st.sampled_from([24, 40, 64]),
+    shift=SHIFTS,
+)
+def test_a_nucleus_of_any_size_is_found_once_and_whole(row, column, long, short, lead, step, shift):
+    plane = bean(200, 160, row, column, long, short)
+    found, _ = collect(plane, slots_over(plane.box, step=step, lead=lead, shift=shift))
+    assert_each_once(plane, found, 1.0)
+
+
+def test_a_large_one_that_tiles_see_at_other_places_is_found_once():
+    plane = bean(200, 160, 80, 100, 50, 20)
+    slots = list(slots_over(plane.box, step=40, lead=10))
+    columns = sorted({slot.read.x for slot in slots})
+    moved = {x: bean(200, 160, 80 + i % 3, 100 - i % 2, 50, 20) for i, x in enumerate(columns)}
+    found, _ = collect(plane, slots, see=moved)
+    assert_each_once(plane, found, 0.9)
+
+
+@pytest.mark.slow
+def test_small_ones_beside_a_large_one_stay_as_they_are():
+    plane = plane_of(1, 250, 210, 500)
+    large = bean(250, 210, 100, 120, 60, 25).instances > 0
+    numbers = np.where(large, plane.instances.max() + 1, plane.instances)
+    _, numbered = np.unique(np.where(cut_by(large, plane), 0, numbers), return_inverse=True)
+    plane = Plane(numbered.reshape(numbers.shape).astype(np.int32))
+    found, _ = collect(plane, slots_over(plane.box, step=40))
+    assert_each_once(plane, found, 1.0)
+
+
+def cut_by(mask, plane):
+    """What is left of the nuclei that a mask covers in part."""
+    return ~mask & np.isin(plane.instances, plane.instances[mask])
+
+
+def test_a_nucleus_that_no_tiles_together_show_whole_is_left_out_and_said(caplog):
+    plane = bean(200, 160, 80, 100, 60, 20)
+    area = plane.area(((120.0, 100.0), (280.0, 100.0), (280.0, 240.0), (120.0, 240.0)))
+    found, _ = collect(plane, slots_over(area.box, step=40, lead=8), area)
     assert not found
-    assert "larger than the halo shows" in caplog.text
+    assert "1 objects are larger than the halo" in caplog.text
+
+
+def test_a_large_nucleus_of_a_region_counts_if_its_centre_lies_in_it():
+    plane = bean(200, 160, 80, 100, 30, 20)
+    for left, count in ((180.0, 1), (220.0, 0)):
+        area = plane.area(((left, 20.0), (390.0, 20.0), (390.0, 300.0), (left, 300.0)))
+        found, _ = collect(plane, slots_over(area.box, step=40, lead=24), area)
+        assert len(found) == count
 
 
 def test_of_one_that_only_one_of_two_tiles_has_in_two_nothing_is_lost_or_there_twice():
@@ -87,13 +154,14 @@ def test_of_one_that_only_one_of_two_tiles_has_in_two_nothing_is_lost_or_there_t
         assert shapely.union_all([shape.polygon for shape in found]).area == 4 * 256
 
 
+@pytest.mark.slow
 def test_what_is_held_in_memory_does_not_grow_with_the_rows(monkeypatch):
     held = []
     part = objects.part_settled
 
-    def counted(versions, top):
+    def counted(versions, top, frame):
         held.append(len(versions))
-        return part(versions, top)
+        return part(versions, top, frame)
 
     monkeypatch.setattr(objects, "part_settled", counted)
     tall = plane_of(3, 96, 1200, 900)

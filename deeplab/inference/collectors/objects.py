@@ -16,7 +16,15 @@ from deeplab.annotations.trace.outlines import TracedShape, trace_instances
 from deeplab.files import scratch_folder
 from deeplab.geometry.frames import WorkBox
 from deeplab.geometry.grid import TileSlot
-from deeplab.inference.collectors.seams import BAND, Version, part_settled, seam_depth
+from deeplab.inference.collectors.seams import (
+    BAND,
+    NO_SIDE,
+    Sides,
+    Version,
+    part_settled,
+    seam_depth,
+    sides_of,
+)
 from deeplab.inference.plan import Area
 from deeplab.inference.rasters import Rasters
 from deeplab.models.answers import ObjectAnswer
@@ -30,8 +38,9 @@ class ObjectCollector:
     Objects near a seam are held until the tiles beyond it have come, and versions of one object are
     matched. So at most about two rows of tiles are in memory; what is settled goes to a file.
 
-    An object at the border of what its tile answers is cut, and does not count unless the slide
-    ends there: the halo is to reach a large object's radius beyond the write box.
+    An object at the border of what its tile answers is cut, unless the slide ends there. One that
+    no tile has whole is joined of what several have of it, so it is whole whatever its size; it is
+    left out, and counted, where these do not show all of it, as at the border of a region.
 
     Args:
         area: what the tiles cover together; objects whose centre lies in it count, whole.
@@ -44,7 +53,7 @@ class ObjectCollector:
         self._rasters, self._stride = rasters, logit_stride
         self._row, self._tiles = area.box.y, 0
         self._open: list[Version] = []
-        self._cut = 0
+        self._lost = 0
         self._stack = ExitStack()
         self._settled = Spilled[Shape](Shape, self._stack.enter_context(scratch_folder()))
 
@@ -66,11 +75,11 @@ class ObjectCollector:
     def found(self) -> Iterator[TracedShape]:
         """Return the objects, those of the upper rows of tiles first."""
         self._settle(next_top=None)
-        if self._cut:
+        if self._lost:
             log.warning(
-                "%d objects with their centre near a seam are larger than the halo shows, and were "
-                "left out where no tile shows them whole; a larger halo would show them",
-                self._cut,
+                "%d objects are larger than the halo and no tiles together show all of them, so "
+                "they were left out; a larger region or halo would show them",
+                self._lost,
             )
         return map(self._restore, self._settled.whole())
 
@@ -79,7 +88,11 @@ class ObjectCollector:
         self._stack.close()
 
     def _versions(self, slot: TileSlot, answer: ObjectAnswer) -> Iterator[Version]:
-        """Yield the objects of a tile that are whole and the tile's own, or nearly so."""
+        """Yield the objects of a tile that are its own, or nearly so, and parts of large ones.
+
+        Large are those that reach from the write box to the border of what the tile sees, or as
+        far: other tiles may need them to tell what the object is.
+        """
         frame = self._area.frame
         visible = slot.answer.intersection(frame.box)
         instances = answer.instances[visible.within(slot.answer)]
@@ -88,10 +101,11 @@ class ObjectCollector:
         write = slot.write
         is_owned = (write.x <= x) & (x < write.right) & (write.y <= y) & (y < write.bottom)
         depth = seam_depth(x, y, write, self._area.box)
-        cut = np.array([each is not None and _is_cut(each, visible, frame.box) for each in boxes])
+        cut = [_cut_sides(each, visible, frame.box) for each in boxes]
         near = (depth >= -BAND) & self._area.holds(x, y)
-        self._cut += int(np.count_nonzero(near & cut & is_owned))
-        chosen = np.flatnonzero(near & ~cut)
+        large = np.array([_is_large(each, slot, visible) for each in boxes], np.bool_)
+        is_cut = np.array([sides != NO_SIDE for sides in cut], np.bool_)
+        chosen = np.flatnonzero(np.where(is_cut, large, large | near))
         renumbered = np.zeros(len(boxes) + 1, np.int32)
         renumbered[chosen + 1] = np.arange(1, len(chosen) + 1)
         polygons = trace_instances(renumbered[instances], visible, frame)
@@ -108,20 +122,31 @@ class ObjectCollector:
                 centre=(float(x[index]), float(y[index])),
                 bottom=visible.y + boxes[index][0].stop,
                 tile=self._tiles,
+                write=write,
+                sees=sides_of(visible),
+                cut=cut[index],
                 is_owned=bool(is_owned[index]),
+                is_near=bool(near[index]),
                 depth=float(depth[index]),
             )
 
     def _settle(self, next_top: int | None) -> None:
-        settled, self._open = part_settled(self._open, next_top)
+        settled, self._open, lost = part_settled(self._open, next_top, self._area.frame)
+        self._lost += lost
         for version in settled:
             shape = version.shape
+            if not (version.is_near or self._holds(version)):
+                continue
             properties: dict[str, float] = {"label": shape.label}
             for name in ("confidence", "label_probability"):
                 if (value := getattr(shape, name)) is not None:
                     properties[name] = value
             self._settled.append(Shape(shape.polygon, properties))
             self._rasters.draw(shape.polygon, shape.label)
+
+    def _holds(self, version: Version) -> bool:
+        x, y = (np.array([place]) for place in version.centre)
+        return bool(self._area.holds(x, y).all())
 
     def _restore(self, kept: Shape) -> TracedShape:
         frame, told = self._area.frame, kept.properties
@@ -163,12 +188,33 @@ def _centres(
         return x / pixels + 0.5, y / pixels + 0.5
 
 
-def _is_cut(place: tuple[slice, slice], visible: WorkBox, slide: WorkBox) -> bool:
-    """Return whether an object touches a border of what is seen where the slide goes on."""
+def _cut_sides(place: tuple[slice, slice] | None, visible: WorkBox, slide: WorkBox) -> Sides:
+    """Return the sides of what is seen at which an object is cut, as the slide goes on there."""
+    if place is None:
+        return NO_SIDE
     rows, columns = place
-    return (
-        (columns.start == 0 and visible.x > slide.x)
-        or (rows.start == 0 and visible.y > slide.y)
-        or (columns.stop == visible.width and visible.right < slide.right)
-        or (rows.stop == visible.height and visible.bottom < slide.bottom)
+    touches = (
+        columns.start == 0 and visible.x > slide.x,
+        rows.start == 0 and visible.y > slide.y,
+        columns.stop == visible.width and visible.right < slide.right,
+        rows.stop == visible.height and visible.bottom < slide.bottom,
     )
+    left, top, right, bottom = (
+        side if is_cut else -np.inf for side, is_cut in zip(sides_of(visible), touches, strict=True)
+    )
+    return left, top, right, bottom
+
+
+def _is_large(place: tuple[slice, slice] | None, slot: TileSlot, visible: WorkBox) -> bool:
+    """Return whether an object of the write box reaches as far as the tile sees beyond that."""
+    if place is None:
+        return False
+    rows, columns = place
+    box = WorkBox(
+        visible.x + columns.start,
+        visible.y + rows.start,
+        columns.stop - columns.start,
+        rows.stop - rows.start,
+    )
+    lead = min(a - b for a, b in zip(sides_of(slot.answer), sides_of(slot.write), strict=True))
+    return max(box.width, box.height) >= lead and not box.intersection(slot.write).is_empty

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from deeplab.annotations.shapes import polygon_parts
 from deeplab.annotations.trace.outlines import TracedShape
-from deeplab.geometry.frames import WorkBox
+from deeplab.geometry.frames import WorkBox, WorkFrame
 
 # How far beyond a seam a tile's objects are still looked at, work pixels: neighbours that decode a
 # nucleus differently may each see its centre on the other's side.
@@ -21,18 +23,30 @@ BAND = 8
 SAME = 0.5  # IoU, or share of the smaller one, from which two versions are of one object
 
 Pairs = NDArray[np.int64]  # (pairs, 2)
+Sides = tuple[float, float, float, float]  # left, top, right, bottom: work pixels outwards
+NO_SIDE: Sides = (-np.inf,) * 4
+
+
+def sides_of(box: WorkBox) -> Sides:
+    """Return where the sides of a box lie, work pixels outwards: left and top with a minus."""
+    return -box.x, -box.y, box.right, box.bottom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """An object as one tile has seen it, whole.
+    """An object as one tile has seen it.
 
     Attributes:
         shape: what is known of it.
-        centre: x, y, work pixels.
+        centre: x, y, work pixels, of what is seen of it.
         bottom: first row below it, work pixels.
         tile: number of the tile.
+        write: the tile's write box.
+        sees: the sides of all that the tile sees.
+        cut: those of them that cut the object, -inf for the others.
         is_owned: whether the centre lies in the tile's write box.
+        is_near: whether the centre lies there, or no farther beyond it than `BAND`, and in the
+            area.
         depth: work pixels from the centre to the nearest seam of the write box; below 0 beyond it.
     """
 
@@ -40,13 +54,36 @@ class Version:
     centre: tuple[float, float]
     bottom: int
     tile: int
+    write: WorkBox
+    sees: Sides
+    cut: Sides
     is_owned: bool
+    is_near: bool
     depth: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no side of what the tile sees cuts it."""
+        return self.cut == NO_SIDE
 
     @property
     def rank(self) -> tuple[bool, float, int]:
         """Key by which the version to be trusted most comes first."""
         return not self.is_owned, -self.depth, self.tile
+
+
+class Parted(NamedTuple):
+    """What has become of versions.
+
+    Attributes:
+        settled: the objects from the top, each row from the left, one version each.
+        held: those that wait for the next row of tiles.
+        lost: number of objects of which no tiles together see all.
+    """
+
+    settled: list[Version]
+    held: list[Version]
+    lost: int
 
 
 def seam_depth(
@@ -69,32 +106,43 @@ def seam_depth(
     return depth
 
 
-def part_settled(
-    versions: Sequence[Version], next_top: int | None
-) -> tuple[list[Version], list[Version]]:
+def part_settled(versions: Sequence[Version], next_top: int | None, frame: WorkFrame) -> Parted:
     """Part versions into the objects that are settled, one version each, and those still open.
+
+    An object that no tile sees whole is joined of what several tiles see of it, if these see all of
+    it together and one of them has its centre.
 
     Args:
         versions: of all tiles so far that are still open.
         next_top: first row that tiles to come can see, work pixels; None: none come.
-
-    Returns:
-        The objects from the top, each row from the left, and the versions to be held.
+        frame: in which the work pixels lie.
     """
-    pairs, shared = _overlaps(versions)
-    count = len(versions)
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    _, group = connected_components(links, directed=False)
+    pairs, shared = _overlaps(versions, frame)
+    group = _groups(len(versions), pairs)
     is_open = np.array([next_top is not None and v.bottom > next_top for v in versions], np.bool_)
     # A group waits as a whole: which of its versions is kept depends on all of them.
     waits = np.isin(group, group[is_open])
-    chosen = _choose(versions, np.flatnonzero(~waits).tolist(), pairs, shared)
-    settled = sorted((versions[i] for i in chosen), key=lambda v: v.centre[::-1])
-    return settled, [versions[i] for i in np.flatnonzero(waits).tolist()]
+    ready = np.flatnonzero(~waits).tolist()
+    chosen = _choose(
+        versions, [i for i in ready if versions[i].is_whole and versions[i].is_near], pairs, shared
+    )
+    joined, lost = _join(versions, ready, set(chosen), pairs, frame)
+    settled = sorted([*(versions[i] for i in chosen), *joined], key=lambda v: v.centre[::-1])
+    return Parted(settled, [versions[i] for i in np.flatnonzero(waits).tolist()], lost)
 
 
-def _overlaps(versions: Sequence[Version]) -> tuple[Pairs, NDArray[np.float64]]:
-    """Return pairs of versions of different tiles that share much, and their IoU (pairs,)."""
+def _groups(count: int, pairs: Pairs) -> NDArray[np.int32]:
+    """Return the group of each of `count` versions (count,), of those that pairs hold together."""
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    group: NDArray[np.int32] = connected_components(links, directed=False)[1]
+    return group
+
+
+def _overlaps(versions: Sequence[Version], frame: WorkFrame) -> tuple[Pairs, NDArray[np.float64]]:
+    """Return pairs of versions of different tiles that share much, and their IoU (pairs,).
+
+    Two that are cut share much where they do so in what both of their tiles see.
+    """
     if not versions:
         return np.zeros((0, 2), np.int64), np.zeros(0)
     polygons = np.array([version.shape.polygon for version in versions], np.object_)
@@ -104,9 +152,83 @@ def _overlaps(versions: Sequence[Version]) -> tuple[Pairs, NDArray[np.float64]]:
     one, other = one[apart], other[apart]
     areas = shapely.area(polygons)
     common = shapely.area(shapely.intersection(polygons[one], polygons[other]))
-    much = common >= SAME * np.minimum(areas[one], areas[other])
+    least = np.minimum(areas[one], areas[other])
+    is_cut = np.array([not version.is_whole for version in versions])
+    both = np.flatnonzero(is_cut[one] & is_cut[other])
+    if len(both):
+        seen = {i: _seen(versions[i], frame) for i in {*one[both].tolist(), *other[both].tolist()}}
+        shown = [
+            shapely.area(
+                shapely.intersection(polygons[cut[both]], [seen[i] for i in by[both].tolist()])
+            )
+            for cut, by in ((one, other), (other, one))
+        ]
+        least[both] = np.minimum(*shown)
+    much = (common > 0) & (common >= SAME * least)
     union = areas[one] + areas[other] - common
     return np.column_stack([one, other])[much].astype(np.int64), (common / union)[much]
+
+
+def _seen(version: Version, frame: WorkFrame) -> shapely.Polygon:
+    """Return all that the tile of a version sees, level-0 pixels."""
+    left, top, right, bottom = version.sees
+    x, y = frame.scale_x, frame.scale_y
+    return shapely.box(-left * x, -top * y, right * x, bottom * y)
+
+
+def _join(
+    versions: Sequence[Version],
+    ready: Iterable[int],
+    chosen: Set[int],
+    pairs: Pairs,
+    frame: WorkFrame,
+) -> tuple[list[Version], int]:
+    """Join what no chosen version rivals; return the whole objects, and how many are not whole."""
+    rivalled = {i for pair in pairs.tolist() if not chosen.isdisjoint(pair) for i in pair}
+    left = [i for i in ready if i not in rivalled and _is_large(versions[i])]
+    among = pairs[np.isin(pairs, left).all(axis=1)]
+    group = _groups(len(versions), among)
+    members: dict[int, list[Version]] = defaultdict(list)
+    for index in left:
+        members[int(group[index])].append(versions[index])
+    joined, lost = [], 0
+    for parts in members.values():
+        # A side of the object is missing where no tile sees farther than the one that is cut there.
+        whole = np.max([v.sees for v in parts], axis=0) > np.max([v.cut for v in parts], axis=0)
+        version = _joined(parts, frame)
+        if whole.all() and version.is_owned:
+            joined.append(version)
+        elif any(v.is_owned and v.is_near for v in parts):
+            lost += 1
+    return joined, lost
+
+
+def _is_large(version: Version) -> bool:
+    return not (version.is_whole and version.is_near)
+
+
+def _joined(parts: Sequence[Version], frame: WorkFrame) -> Version:
+    """Return one version of all that tiles have seen of an object; the largest names it."""
+    largest = max(parts, key=lambda v: v.shape.polygon.area)
+    together = shapely.union_all([v.shape.polygon for v in parts])
+    polygon = max(polygon_parts(together), key=lambda part: part.area)
+    x, y = polygon.centroid.x / frame.scale_x, polygon.centroid.y / frame.scale_y
+    owner = next((v for v in parts if _holds(v.write, x, y)), None)
+    return replace(
+        largest,
+        shape=replace(
+            largest.shape,
+            polygon=polygon,
+            area_px_work=round(polygon.area / (frame.scale_x * frame.scale_y)),
+        ),
+        centre=(x, y),
+        is_owned=owner is not None,
+        is_near=False,
+    )
+
+
+def _holds(box: WorkBox, x: float, y: float) -> bool:
+    return box.x <= x < box.right and box.y <= y < box.bottom
 
 
 def _choose(
