@@ -248,11 +248,10 @@ def _advice(name: str, rules: Labelling) -> str:
         return f'; if nobody knows of which class its objects are, set untyped_layer to "{name}"'
     if rules.unjudged != "nowhere":
         return ""
-    ignored = f', or set aliases to "{name.strip()}={rules.ignore_class}"'
-    return (
-        ": what it alone outlines counts as background; if that is wrong, add it to classes"
-        f"{ignored if rules.ignore_class else ''}"
-    )
+    said = ": what it alone outlines counts as background; if that is wrong, add it to classes"
+    meanings = (rules.classes[0] if len(rules.classes) == 1 else "", rules.ignore_class)
+    aliases = [f'"{name.strip()}={meaning}"' for meaning in meanings if meaning]
+    return said + (f", or set aliases to {' or '.join(aliases)}" if aliases else "")
 
 
 def _cells(slide: SlideCount, drawn: Sequence[str]) -> list[str]:

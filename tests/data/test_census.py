@@ -51,6 +51,19 @@ def test_names_are_taken_suggested_or_named():
     assert next(iter(told)) == "vesel", "what may be a mistake comes first"
 
 
+def odd_sentence(rules):
+    slide = labelled(RGB, {"notes": boxes(1, 9)}, rules)
+    (odd,) = take_census(rules, [(slide, "train")], []).odd_names
+    return odd.sentence()
+
+
+def test_a_layer_may_be_the_only_class_and_counts_as_nothing_where_tissue_is_ignored():
+    said = odd_sentence(Labelling(classes=("nucleus",)))
+    assert said.endswith('set aliases to "notes=nucleus" or "notes=ignore"')
+    said = odd_sentence(Labelling(classes=("nucleus",), unannotated="ignore"))
+    assert said == "layer 'notes' (1 object on 1 slide) is not learnt from"
+
+
 def test_the_table_stands_in_columns_and_the_remarks_below():
     assert census(smaller_than_patch=["a"]).text().splitlines() == [
         "slide         pixels   um/px  patient  side        tumour n  tumour mm2",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cv2
 import keras
@@ -14,6 +15,7 @@ from scipy.io import loadmat
 from deeplab.annotations.files import read_annotations
 from deeplab.annotations.formats.format import Reading
 from deeplab.bundles.card import Card
+from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList, SlideClass
 from deeplab.config.hovernet import HoverNetConfig
@@ -198,6 +200,23 @@ def test_a_numbered_mask_leaves_out_what_is_dropped_as_too_small(segmented):
     path = segmented("--min_area_um2", "80", mask="a.instances.tiff")["mask"]
     assert not tifffile.imread(path).any()
     assert [len(layer.shapes) for layer in read_annotations(path, Reading()).layers] == [0, 0]
+
+
+def test_the_numbered_mask_is_what_the_next_training_learns_from(
+    slide, segmented, tmp_path, capsys
+):
+    segmented(mask=f"{slide.stem}.instances.tiff")
+    shutil.copy(slide, tmp_path)
+    words = ["train", tmp_path, tmp_path / "next.zip", "--network", "hovernet", "--gpu", -1]
+    words += ["--network_options", "decoder_width=8", "--depth_multiplier", 0.1]
+    words += ["--classes", "epithelial,lymphocyte", "--untyped_layer", "no type"]
+    words += ["--patch_size", 48, "--steps", 2, "--batch_size", 2, "--validation_fraction", 0]
+    assert main([str(word) for word in words]) == 0
+    said = capsys.readouterr().err
+    for name, count in COUNTS.items():
+        assert f"{name}: {count} objects, " in said
+    card = read_card(tmp_path / "next.zip")
+    assert [(each.name, each.colour) for each in card.classes] == list(COLOURS.items())[:2]
 
 
 def test_dots_in_the_overlay_are_in_the_colours_of_the_types(segmented):
