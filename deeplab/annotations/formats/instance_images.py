@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from deeplab.config.classes import IGNORE
 from deeplab.errors import AnnotationError
 from deeplab.geometry.frames import WorkBox
 from deeplab.label_map import InstanceRow, InstanceTable, LabelTable, write_instance_map
+
+log = logging.getLogger(__name__)
 
 NAMED = ".instances"  # before the suffix, of a file that says so by its name
 TYPES = ".types"  # before the suffix, of the picture of their types beside it
@@ -175,7 +178,7 @@ def _read(
     types = None
     if beside:
         types, names = _load_types(beside, picture.size, reading, gatherer)
-        gatherer.say(f"the types of its objects are those of most of their pixels in {beside.name}")
+        log.debug("%s: the types of its objects are taken from %s", path, beside.name)
     if tracer is None or beside:
         tracer = _trace(path, picture, reading, types)
     kinds = tracer.types()

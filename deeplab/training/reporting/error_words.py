@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 from deeplab.report.charts import percent
 from deeplab.report.words import as_percent, as_score
 
+NO_OBJECT = "background"  # as label 0 is called
+
 
 class ErrorWords(NamedTuple):
     """Words for a share of errors.
@@ -17,15 +19,29 @@ class ErrorWords(NamedTuple):
         sentence: in a report.
         title: over a picture.
         label: on a slide, short.
+        mistake: the true and the predicted class of an error, by name.
     """
 
     sentence: Callable[[float], str]
     title: Callable[[float], str]
     label: Callable[[float], str]
+    mistake: Callable[[str, str], str]
 
 
 def _as_pq(share: float) -> str:
     return f"PQ {as_score(1 - share)}"
+
+
+def _of_labels(truth: str, prediction: str) -> str:
+    return f"{truth} taken for {prediction}"
+
+
+def _of_objects(truth: str, prediction: str) -> str:
+    if prediction == NO_OBJECT:
+        return f"{truth} not found as an object of its own"
+    if truth == NO_OBJECT:
+        return f"{prediction} found where none was drawn"
+    return _of_labels(truth, prediction)
 
 
 ERROR_WORDS: Final[Mapping[str, ErrorWords]] = MappingProxyType(
@@ -34,7 +50,8 @@ ERROR_WORDS: Final[Mapping[str, ErrorWords]] = MappingProxyType(
             sentence=lambda share: f"{as_percent(share)} wrong",
             title=lambda share: f"{percent(share)} of its pixels wrong",
             label=lambda share: f"{share:.0%} wrong",
+            mistake=_of_labels,
         ),
-        "objects": ErrorWords(sentence=_as_pq, title=_as_pq, label=_as_pq),
+        "objects": ErrorWords(sentence=_as_pq, title=_as_pq, label=_as_pq, mistake=_of_objects),
     }
 )

@@ -124,7 +124,8 @@ def _figures_of_objects(facts: ReportFacts, found: Validation) -> Iterator[Marku
     known = [score for score in scores if not math.isnan(score)]
     yield tag(
         "p",
-        f"All slides together: PQ {as_score(pooled.score)}; the mean over the slides is "
+        f"All slides together, PQ as the mean over the types is {as_score(pooled.score)}; its mean "
+        "over the slides is "
         f"{as_score(sum(known) / len(known) if known else float('nan'))}. What lies mostly on "
         "areas that nobody judged is in no figure.",
     )

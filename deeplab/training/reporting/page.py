@@ -59,7 +59,7 @@ def report(facts: ReportFacts) -> str:
     if facts.comparisons:
         sections.append(_comparison(facts))
     if facts.examples:
-        sections.append(_examples(facts.examples))
+        sections.append(_examples(facts.examples, facts.classes))
     if facts.history.steps or facts.history.checks:
         sections.append(_course(facts))
     sections += [_slides(facts), _settings(facts), _use(facts), _origin(facts)]
@@ -107,7 +107,7 @@ def _comparison(facts: ReportFacts) -> Iterator[Markup]:
     yield table(["", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)], rows)
 
 
-def _examples(examples: Sequence[Example]) -> Iterator[Markup]:
+def _examples(examples: Sequence[Example], classes: ClassList) -> Iterator[Markup]:
     yield tag("h2", "What it looks like")
     yield tag(
         "p",
@@ -116,6 +116,7 @@ def _examples(examples: Sequence[Example]) -> Iterator[Markup]:
         "Outlines are in the colours of the classes; what nobody judged is veiled in grey.",
         class_="note",
     )
+    yield tag("p", _swatches(classes))
     for kind in KINDS:
         some = [example for example in examples if example.kind == kind]
         if some:
@@ -125,10 +126,10 @@ def _examples(examples: Sequence[Example]) -> Iterator[Markup]:
 
 def _example(example: Example) -> Markup:
     said = f"{example.slide}, at ({example.x_level0:,}, {example.y_level0:,}) of its pixels: "
-    said += ERROR_WORDS[example.judged].sentence(example.error_share)
+    words = ERROR_WORDS[example.judged]
+    said += words.sentence(example.error_share)
     if example.commonest_error:
-        truth, prediction = example.commonest_error
-        said += f", most of it {truth} taken for {prediction}"
+        said += f"; most errors: {words.mistake(*example.commonest_error)}"
     picture = io.BytesIO()
     Image.fromarray(example.panels).save(picture, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     heads = (f"as scanned (bar: {example.bar_um:g} µm)", "as drawn", "as predicted")

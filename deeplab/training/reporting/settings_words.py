@@ -64,8 +64,9 @@ def _unannotated(request: TrainRequest) -> str:
 def _augmentation(request: TrainRequest) -> str:
     strong = [(kind, request.strength(kind)) for kind in AUGMENTATIONS]
     told = [f"{kind} {strength:g}" for kind, strength in strong if strength]
+    strengths = " (strengths from 0 to 1)" if told else ""
     told = (["flips and quarter turns"] if request.augment_flip else []) + told
-    return ", ".join(told) + " (strengths from 0 to 1)" if told else "none"
+    return ", ".join(told) + strengths if told else "none"
 
 
 def _loss(request: TrainRequest, card: Card) -> str:

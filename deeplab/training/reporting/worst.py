@@ -91,11 +91,11 @@ def post_worst(session: Session, layer: Mapping[str, Any], item: str) -> None:
 def _rectangle(region: Region, rank: int, classes: ClassList) -> Rectangle:
     names = ("background", *classes.names)
     truth, prediction = (names[label] for label in region.commonest_error or (0, 0))
-    share = region.error_share
-    wrong = ERROR_WORDS[region.tally.kind].label(share)
+    share, words = region.error_share, ERROR_WORDS[region.tally.kind]
+    most = f", most: {words.mistake(truth, prediction)}" if region.commonest_error else ""
     return Rectangle(
         box=region.frame.to_level0(region.box),
-        text=f"{wrong}, most: {truth} taken for {prediction}",
+        text=words.label(share) + most,
         properties={
             "rank": rank,
             "error_share": round(share, 4),

@@ -1,14 +1,18 @@
 """The layer of the worst regions: what is in it, its files, and its place on a server."""
 
+import dataclasses
+
 import pytest
 import shapely
 
 from deeplab.annotations.formats.girder_json import read_girder_json
 from deeplab.config.classes import ClassList
 from deeplab.errors import AccessDeniedError
+from deeplab.evaluation.object_tally import ObjectTally
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.server.session import Session
 from deeplab.training.reporting.worst import LAYER, MOST, post_worst, worst_layers, write_worst
+from deeplab.training.validation.results import Validation
 from tests.girder_for_tests import ITEM, fake_girder
 from tests.training.validations_for_tests import SIDE, region, validation
 
@@ -35,6 +39,26 @@ def test_the_layer_has_the_worst_regions_first_with_their_share_and_what_was_mis
 
 def test_a_slide_without_errors_has_an_empty_layer(layers):
     assert layers["b/c.svs"]["elements"] == []
+
+
+@pytest.mark.parametrize(
+    ("matrix", "said"),
+    [
+        ([[0, 0, 0], [3, 9, 1], [0, 0, 9]], ", most: tumour not found as an object of its own"),
+        ([[0, 0, 4], [3, 9, 1], [0, 0, 9]], ", most: stroma found where none was drawn"),
+        ([[0, 0, 0], [3, 9, 4], [0, 0, 9]], ", most: tumour taken for stroma"),
+        ([[0, 0, 0], [0, 9, 0], [0, 0, 9]], ""),
+    ],
+)
+def test_of_objects_it_is_said_what_was_missed_and_what_is_none(matrix, said):
+    counts = ObjectTally.empty(2).counts
+    counts[:, -3:] = matrix
+    counts[:, :4] = 10, 10, 9, 8.1  # of each class: drawn, predicted, matched, IoU of these
+    piece = dataclasses.replace(region(0), tally=ObjectTally.of(counts))
+    score = dataclasses.replace(validation([region(0)]).slides[0], tally=piece.tally)
+    of_objects = Validation(step=1, nothing=ObjectTally.empty(2), slides=(score,), regions=(piece,))
+    (element,) = worst_layers(of_objects, CLASSES, "m.zip")["a"]["elements"]
+    assert element["label"]["value"] == f"PQ 0.810{said}"
 
 
 def test_the_files_can_be_opened_and_lie_on_the_slide_in_level_0_pixels(layers, tmp_path):
