@@ -64,12 +64,15 @@ def main() -> None:
         )
 
 
-def compose(sample: Path, side: int, path: Path) -> Path:
-    """A tiled TIFF of `side` pixels square from a sample slide repeated and mirrored."""
+def compose(sample: Path, side: int, path: Path, stated_mpp: float | None = None) -> Path:
+    """Write a tiled TIFF of `side` pixels square, a sample slide repeated and mirrored.
+
+    It states the um per pixel of the sample, or those given: it is then as fine as no sample is.
+    """
     with open_slide(sample) as slide:
         frame = slide.frame(slide.mpp.mean)
         rgb = slide.read(frame, frame.box)
-        mpp = slide.mpp.mean
+        mpp = stated_mpp or slide.mpp.mean
     rgb = np.concatenate([rgb, rgb[:, ::-1]], axis=1)
     rgb = np.concatenate([rgb, rgb[::-1]], axis=0)
 
