@@ -17,7 +17,7 @@ from deeplab.files import scratch_folder
 from deeplab.geometry.frames import WorkFrame
 from deeplab.postprocess.regions import area_um2, drop_small, fill_holes
 
-MOST_IN_MEMORY = 50_000  # shapes of a layer; more go to a file
+MOST_IN_MEMORY = 10_000  # shapes of a layer, 3 kB each; more go to a file
 
 
 def clean(

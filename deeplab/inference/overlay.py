@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -41,24 +41,23 @@ def write_overlay(
     box = frame.to_work(part).intersection(frame.box)
     picture = np.ascontiguousarray(slide.read(frame, box))
     for layer in annotations.layers:
-        rings = [
-            _points(ring.coords, frame, box)
-            for shape in layer.shapes
-            for part in shape.parts
-            for ring in (part.exterior, *part.interiors)
-        ]
-        cv2.polylines(
-            picture, rings, isClosed=True, color=layer.colour, thickness=1,
-            lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
-        )  # fmt: skip
-        if dots:
-            radius = round(max(1.0, DOT_RADIUS / shrink) * 2**SUBPIXEL_BITS)
-            centres = [shape.polygon.centroid.coords[0] for shape in layer.shapes]
-            for centre in _points(centres, frame, box).tolist() if centres else ():
-                cv2.circle(
-                    picture, centre, radius, layer.colour, thickness=-1,
-                    lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
-                )  # fmt: skip
+        for shape in layer.shapes:
+            rings = [
+                _points(ring.coords, frame, box)
+                for part in shape.parts
+                for ring in (part.exterior, *part.interiors)
+            ]
+            cv2.polylines(
+                picture, rings, isClosed=True, color=layer.colour, thickness=1,
+                lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
+            )  # fmt: skip
+        radius = round(max(1.0, DOT_RADIUS / shrink) * 2**SUBPIXEL_BITS)
+        for shape in layer.shapes if dots else ():  # over the outlines of all of the layer
+            ((x, y),) = _points(shape.polygon.centroid.coords, frame, box).tolist()
+            cv2.circle(
+                picture, (x, y), radius, layer.colour, thickness=-1,
+                lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
+            )  # fmt: skip
     done, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not done:
         raise OutputError(path, "the picture could not be encoded")
@@ -67,8 +66,8 @@ def write_overlay(
 
 
 def _points(
-    coords: Sequence[tuple[float, ...]], frame: WorkFrame, box: WorkBox
+    coords: Iterable[tuple[float, ...]], frame: WorkFrame, box: WorkBox
 ) -> NDArray[np.int32]:
-    points = np.asarray(coords)[:, :2] / (frame.scale_x, frame.scale_y) - (box.x, box.y)
+    points = np.asarray(list(coords))[:, :2] / (frame.scale_x, frame.scale_y) - (box.x, box.y)
     # OpenCV counts from the middle of the first pixel, we from its corner.
     return np.asarray(np.round((points - 0.5) * 2**SUBPIXEL_BITS), np.int32)
