@@ -38,7 +38,7 @@ env-test: .venv/.installed-test
 
 demo: env
 	slide=$$($(STACK) slide) && $(VENV)/deeplab segment "$$slide" \
-	  --model deeplab/demonstration/nuclei.zip --annotation demo/nuclei.anot \
+	  --model deeplab/demonstration/nuclei_instances.zip --annotation demo/nuclei.anot \
 	  --geojson demo/nuclei.geojson --overlay demo/nuclei.png --table demo/nuclei.csv
 
 test: test-fast test-plugin test-stack
