@@ -11,10 +11,15 @@ import pytest
 from PIL import Image, ImageChops
 from playwright.sync_api import sync_playwright
 
+from deeplab.bundles.read import read_card
+from deeplab.config.classes import ClassList, SlideClass
+from deeplab.geometry.frames import WorkBox
+from deeplab.slides.slide import open_slide
 from deeplab_cli.forms import list_text, spec_text
-from local_stack.girder_site import ADMIN, COLLECTION
+from local_stack.girder_site import ADMIN, COLLECTION, MODELS, SLIDE_NAME
 from local_stack.plan import admin_password
 from tests.stack.running_site import JOB_STATUS, log
+from tests.stack.typed_nuclei import write_typed_model
 
 # Chromium draws the slide by WebGL in software, and asks nothing of the outside.
 FLAGS = [
@@ -28,6 +33,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+MODEL = MODELS / "nuclei_instances.zip"
+TYPES = ClassList((SlideClass("dark", (255, 230, 0)), SlideClass("pale", (0, 240, 255))))
 SLIDE_VIEW = {"x": 420, "y": 60, "width": 660, "height": 880}  # of the window, in CSS pixels
 
 
@@ -77,6 +84,41 @@ def test_analysis_run_from_the_panel_draws_its_layers_on_the_slide(page, site, m
     names = sorted(site.layers(slide_id))
     assert names
     show_layers(page, names, shots)
+
+
+def test_nuclei_of_two_types_have_layers_in_their_colours(page, site, tmp_path):
+    slide_id = site.running.slide_id
+    site.clear(slide_id)
+    shots = site.running.plan.home / "screenshots"
+    with open_slide(site.running.plan.home / "slides" / SLIDE_NAME) as slide:
+        frame = slide.frame(read_card(MODEL).work_mpp)
+        rgb = slide.read(frame, WorkBox(400, 500, 640, 640))
+    model = tmp_path / "two types.zip"
+    write_typed_model(MODEL, rgb, model, TYPES)
+    site.girder.upload(model, site.folder("two types"))
+    page.goto(f"{site.girder.url}/histomics#?image={slide_id}")
+    choose_analysis(page, "SegmentWSI", "inputImageFile", shots)
+    choose_file(page, "inputModelFile", ["two types"], model.name)
+    draw_region(page)
+    page.wait_for_timeout(1000)
+    with page.expect_response(lambda reply: reply.url.endswith("/run")) as answer:
+        page.click(".s-info-panel-submit")
+    job, _ = site.wait(answer.value.json())
+    assert JOB_STATUS[job["status"]] == "success", log(job)
+    layers = site.layers(slide_id)
+    assert set(layers) == set(TYPES.names)
+    for entry in TYPES:
+        elements = layers[entry.name]["elements"]
+        assert len(elements) > 10, entry.name
+        assert {each["lineColor"] for each in elements} == {"rgb({}, {}, {})".format(*entry.colour)}
+        assert {"confidence", "type_prob"} <= set(elements[0]["user"])
+    show_layers(page, sorted(layers), shots)
+    page.screenshot(path=shots / "5-types.png")
+    shown = np.asarray(slide_picture(page)).astype(int)
+    for entry in TYPES:
+        off = np.abs(shown - entry.colour).max(axis=2)
+        assert np.count_nonzero(off < 40) > 200, f"{entry.name} is not seen in its colour"
+    site.clear(slide_id)
 
 
 def test_the_panel_of_each_task_shows_three_fields_first(page, site):
