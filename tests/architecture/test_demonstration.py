@@ -40,7 +40,9 @@ def test_the_page_gives_the_figures_of_each_image_whose_means_are_those_of_the_c
     metrics = read_card(MODELS / "nuclei_instances.zip").metrics
     rows = re.findall(r"^\| `\w+` \| \d+ \| \d+ ((?:\| \d\.\d{3} )+)\|$", PAGE.read_text(), re.M)
     assert len(rows) == IMAGES
-    columns = zip(*([float(each) for each in row.split("|") if each.strip()] for row in rows))
+    columns = zip(
+        *([float(each) for each in row.split("|") if each.strip()] for row in rows), strict=True
+    )
     for name, column in zip(("pq", "dq", "sq", "aji", "dice"), columns, strict=True):
         assert sum(column) / IMAGES == pytest.approx(metrics[f"held-out {name}"], abs=6e-4)
         assert metrics[f"held-out {name}"] >= LEAST.get(name, 0)
