@@ -6,16 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from deeplab.annotations.formats.girder_json import annotations_of
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.girder_json import read_girder_json
 from deeplab.annotations.pieces import layers_of_each_name, piece_of
 from deeplab.annotations.shapes import Annotations, Layer
+from deeplab.errors import AnnotationError
 from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.labelling import folded
 from deeplab.exchange.maker import is_remark
-from deeplab.exchange.samples import Sample
+from deeplab.exchange.samples import MAX_BYTES, Sample
 from deeplab.files import scratch_folder
 from deeplab.report.words import listed
-from deeplab.server.annotations import item_annotations
+from deeplab.server.annotations import download_annotations
 from deeplab.server.session import ServerLogin, Session
 
 HEATMAP = "-heatmap"  # end of the names of layers in which SegmentWSI outlines nothing
@@ -37,10 +39,22 @@ def load_layers(
         return sample.load(), []
     with Session(login) as session, scratch_folder() as folder:
         asked = {folded(name) for name in classes}
-        drawn = item_annotations(session, sample.slide)
-        kept = [each for each in drawn if _outlines(each, asked)]
-        images = LabelImages(session, folder)
-        annotations = annotations_of(kept, sample.name, label_image=images)
+        kept: list[Mapping[str, Any]] = []
+
+        def choose(annotation: Mapping[str, Any]) -> bool:
+            if _outlines(annotation, asked):
+                kept.append(annotation)
+                return True
+            return False
+
+        # Through a file: as parsed JSON a million outlines would take gigabytes.
+        path = folder / "live.json"
+        download_annotations(session, sample.slide, path, limit_bytes=MAX_BYTES)
+        reading = Reading(label_image=LabelImages(session, folder), called=sample.name)
+        try:
+            annotations = read_girder_json(path, reading, choose=choose)
+        except AnnotationError as error:
+            raise AnnotationError(sample.name, error.problem) from error
     counts = layers_of_each_name((str(each.get("name")), each.get("attributes")) for each in kept)
     odd = [
         f"{count} layers are called {name} and were measured as one"

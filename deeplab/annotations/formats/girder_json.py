@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -75,14 +75,25 @@ def write_girder_json(
         file.write("]\n")
 
 
-def read_girder_json(path: Path, reading: Reading = Reading()) -> Annotations:
+def read_girder_json(
+    path: Path,
+    reading: Reading = Reading(),
+    *,
+    choose: Callable[[Json], bool] = lambda _: True,
+) -> Annotations:
     """Reads a file of HistomicsUI annotations, element by element.
+
+    Args:
+        path: of the file.
+        reading: how it is read.
+        choose: tells of an annotation, without its elements, whether it is to be read.
 
     Raises:
         AnnotationError: it is none, or holds what cannot be on a slide.
     """
     gatherer = LayerGatherer.of(path, reading)
-    return _gathered(_streamed(path, gatherer), gatherer, path, reading.label_image)
+    found = _streamed(path, gatherer, choose)
+    return _gathered(found, gatherer, path, reading.label_image)
 
 
 def annotations_of(
@@ -152,7 +163,9 @@ def _annotation(entry: object) -> Json | None:
     return annotation
 
 
-def _streamed(path: Path, gatherer: LayerGatherer) -> Iterator[tuple[Json, Iterable[object]]]:
+def _streamed(
+    path: Path, gatherer: LayerGatherer, choose: Callable[[Json], bool]
+) -> Iterator[tuple[Json, Iterable[object]]]:
     """Goes through the file twice: a name may be written after the elements."""
     heads = _heads(path, gatherer)
     prefixes = {head.prefix for head in heads}
@@ -160,7 +173,11 @@ def _streamed(path: Path, gatherer: LayerGatherer) -> Iterator[tuple[Json, Itera
         raise AnnotationError(path, "holds annotations in two forms, bare and as a server sends")
     elements = values(path, prefixes.pop()) if prefixes else iter(())
     for head in heads:
-        yield head.annotation, islice(elements, head.elements)
+        own = islice(elements, head.elements)
+        if choose(head.annotation):
+            yield head.annotation, own
+        else:
+            deque(own, maxlen=0)  # the next one's come after them
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,27 @@ def test_what_is_written_is_read_again(tmp_path):
     assert layer.shapes[1].polygon.equals(rounded)
 
 
+@pytest.mark.parametrize("wanted", [set(), {"b"}, {"a", "c"}, {"a", "b", "c"}])
+@pytest.mark.parametrize("bare", [True, False])
+def test_only_the_annotations_that_are_chosen_are_read(tmp_path, wanted, bare):
+    boxes = {"a": 2, "b": 0, "c": 3}
+    layers = [
+        Layer(name, (1, 2, 3), [Shape(shapely.box(i, 0, i + 5, 5 + place)) for i in range(count)])
+        for place, (name, count) in enumerate(boxes.items())
+    ]
+    write_girder_json(tmp_path / "a.anot", Annotations(tuple(layers)))
+    told = json.loads((tmp_path / "a.anot").read_text())
+    path = tmp_path / "live.json"
+    path.write_text(json.dumps(told if bare else [{"annotation": each} for each in told]))
+    read = read_girder_json(path, choose=lambda annotation: annotation["name"] in wanted)
+    assert {layer.name: len(layer.shapes) for layer in read.layers} == {
+        name: count for name, count in boxes.items() if name in wanted
+    }
+    for layer in read.layers:
+        drawn = next(each for each in layers if each.name == layer.name)
+        assert [s.polygon.bounds for s in layer.shapes] == [s.polygon.bounds for s in drawn.shapes]
+
+
 def test_the_server_s_own_schema_accepts_what_is_written(tmp_path):
     schema = load_schema()
     if schema is None:
