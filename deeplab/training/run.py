@@ -128,6 +128,8 @@ class Run:
                     self._judge(first)
                 if not self._should_stop():
                     self._take(stream, first, learnt)
+                if self._recent:  # it has ended before its last step
+                    self._note_losses(self._trainer.steps_done)
             except (NonFiniteError, OutputError):
                 raise
             except BaseException:
@@ -194,18 +196,22 @@ class Run:
             for name, value in done.terms.items():
                 self._recent_terms.setdefault(name, []).append(value)
             if done.step % LOG_EVERY == 0 or done.step == self._request.steps:
-                note = StepNote(
-                    step=done.step,
-                    loss=float(np.mean(self._recent)),
-                    learning_rate=self._trainer.rate(done.step),
-                    waiting_share=self._waiting_share(),
-                    terms={n: float(np.mean(some)) for n, some in self._recent_terms.items()},
-                )
-                self._recent.clear()
-                self._recent_terms.clear()
-                self.history = self.history.with_step(note)
-                self._log(History(steps=(note,)))
+                self._note_losses(done.step)
             self._progress("train", done.step, self._request.steps)
+
+    def _note_losses(self, step: int) -> None:
+        """Put the mean of the losses since the last note into the history and the log."""
+        note = StepNote(
+            step=step,
+            loss=float(np.mean(self._recent)),
+            learning_rate=self._trainer.rate(step),
+            waiting_share=self._waiting_share(),
+            terms={n: float(np.mean(some)) for n, some in self._recent_terms.items()},
+        )
+        self._recent.clear()
+        self._recent_terms.clear()
+        self.history = self.history.with_step(note)
+        self._log(History(steps=(note,)))
 
     def _log(self, news: History) -> None:
         if self._log_file:

@@ -183,10 +183,18 @@ def test_what_is_saved_are_the_averaged_weights(tmp_path):
 def test_a_training_that_gets_no_better_ends_and_does_not_go_on(tmp_path):
     scores = {2: 50, 4: 60, 6: 55, 8: 40, 10: 90, 12: 90}
     settings = {"scores": scores, "early_stopping": 2, "validate_every": 2}
-    assert Training(tmp_path, **settings).fit().trainer.steps_done == 8
+    ended = Training(tmp_path, **settings).fit()
     again = Training(tmp_path, **settings).fit()
-    assert again.trainer.steps_done == 8
     assert again.validated == []
+    for each in (ended, again):
+        assert each.trainer.steps_done == 8
+        # The steps since the last note are told, too, here all of them.
+        (note,) = each.run.history.steps
+        assert note.step == 8
+        assert np.isfinite(note.loss)
+    assert again.run.history.steps[0].loss == ended.run.history.steps[0].loss
+    rows = [line.split(",") for line in (tmp_path / "w/log.csv").read_text().splitlines()[1:]]
+    assert [row[0] for row in rows if row[1]] == ["8"]
 
 
 def test_a_loss_that_is_no_number_says_how_to_go_on_and_keeps_the_last_good_model(tmp_path):
