@@ -65,7 +65,7 @@ def test_make_demo_and_tests_need_nothing_but_git_and_make(project):
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     for suffix in ("anot", "csv", "geojson", "png"):
         assert f"demo/nuclei.{suffix}\n" in ran.stdout
-    assert re.search(r"nuclei: \d{3,} outlined", ran.stdout)
+    assert re.search(r"nucleus: \d{3,} outlined", ran.stdout)
     assert len(re.findall(r"= \d+ passed.* in ", ran.stdout)) == 2
 
 
