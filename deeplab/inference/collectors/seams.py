@@ -213,7 +213,6 @@ def _joined(parts: Sequence[Version], frame: WorkFrame) -> Version:
     together = shapely.union_all([v.shape.polygon for v in parts])
     polygon = max(polygon_parts(together), key=lambda part: part.area)
     x, y = polygon.centroid.x / frame.scale_x, polygon.centroid.y / frame.scale_y
-    owner = next((v for v in parts if _holds(v.write, x, y)), None)
     return replace(
         largest,
         shape=replace(
@@ -222,7 +221,7 @@ def _joined(parts: Sequence[Version], frame: WorkFrame) -> Version:
             area_px_work=round(polygon.area / (frame.scale_x * frame.scale_y)),
         ),
         centre=(x, y),
-        is_owned=owner is not None,
+        is_owned=any(_holds(v.write, x, y) for v in parts),
         is_near=False,
     )
 
