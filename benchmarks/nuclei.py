@@ -49,7 +49,7 @@ config = IOInstanceSegmentorConfig(
 )
 NucleusInstanceSegmentor(network, batch_size=8, device="cpu", verbose=False).run(
     [sys.argv[3]], patch_mode=False, ioconfig=config, save_dir=sys.argv[4],
-    output_type="qupath", overwrite=True,  # its store needs an SQLite that loads extensions
+    output_type="annotationstore", overwrite=True,
 )
 """
 
