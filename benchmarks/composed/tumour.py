@@ -49,7 +49,7 @@ from deeplab.data.opening import OpenedSlides, open_slides
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.evaluation.semantic import Confusion
 from deeplab.training.reporting.examples import examples_of
-from deeplab.training.reporting.facts import Comparison, ReportFacts
+from deeplab.training.reporting.facts import OtherMethod, TrainingReportFacts
 from deeplab.training.reporting.outcome import slide_fact
 from deeplab.training.reporting.page import write_report
 from deeplab.training.reporting.settings_words import all_settings, settings_in_words
@@ -244,7 +244,7 @@ def write_comparison(
     slides = {slide.name: slide for slide in opened.held_out}
     write_report(
         path,
-        ReportFacts(
+        TrainingReportFacts(
             model=request.output_model.name,
             classes=card.classes,
             work_mpp=WORK_MPP,
@@ -257,7 +257,7 @@ def write_comparison(
             validation=found,
             examples=tuple(examples_of(found, slides, card.classes, each=3)),
             comparisons=(
-                Comparison(name=PEER, mean_iou=peer.mean_iou, dice=tuple(peer.dice[1:].tolist())),
+                OtherMethod(name=PEER, mean_iou=peer.mean_iou, dice=tuple(peer.dice[1:].tolist())),
             ),
             settings=settings_in_words(request, card),
             all_settings=all_settings(request),

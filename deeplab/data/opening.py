@@ -20,7 +20,7 @@ from deeplab.config.classes import ClassList, SlideClass, parse_colour
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import UNTYPED_LAYERS, Census, take_census
-from deeplab.data.split import Claim, Side, sides
+from deeplab.data.split import Side, SplitCase, sides
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import (
     AccessDeniedError,
@@ -203,7 +203,7 @@ def _unasked(name: str, annotations: Annotations) -> LeftOut:
 def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainRequest) -> list[Side]:
     count = len(request.classes)
     claims = [
-        Claim(
+        SplitCase(
             name=sample.name,
             patient=sample.patient,
             file=sample.slide if request.api_url else str(real_place(Path(sample.slide))),

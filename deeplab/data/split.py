@@ -13,7 +13,7 @@ Side = Literal["train", "validation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class SplitCase:
     """What decides on which side a slide goes.
 
     Attributes:
@@ -38,7 +38,7 @@ class Claim:
             yield ("patient", self.patient)
 
 
-def sides(claims: Sequence[Claim], fraction: float, seed: int) -> list[Side]:
+def sides(claims: Sequence[SplitCase], fraction: float, seed: int) -> list[Side]:
     """Return the side of each claim: what the user chose, else drawn.
 
     Where the user named slides for validation none is added. Else the groups that stay together
@@ -73,9 +73,9 @@ def sides(claims: Sequence[Claim], fraction: float, seed: int) -> list[Side]:
     return ["validation" if side_of[id(claim)] in held else "train" for claim in claims]
 
 
-def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
+def _groups(claims: Sequence[SplitCase]) -> list[list[SplitCase]]:
     """Return the claims that stay together, each group in its order."""
-    group_of: dict[Hashable, list[Claim]] = {}
+    group_of: dict[Hashable, list[SplitCase]] = {}
     for claim in claims:
         known = {id(group_of[key]): group_of[key] for key in claim.keys if key in group_of}
         merged = [*(each for group in known.values() for each in group), claim]
@@ -84,7 +84,7 @@ def _groups(claims: Sequence[Claim]) -> list[list[Claim]]:
     return list({id(group): group for group in group_of.values()}.values())
 
 
-def _chosen(group: Sequence[Claim]) -> Side | Literal[""]:
+def _chosen(group: Sequence[SplitCase]) -> Side | Literal[""]:
     first = {claim.side: claim for claim in reversed(group) if claim.side}
     if len(first) == 2:
         one, other = first["train"], first["validation"]
@@ -99,10 +99,10 @@ def _chosen(group: Sequence[Claim]) -> Side | Literal[""]:
     return next(iter(first), "")
 
 
-def _classes(group: Sequence[Claim]) -> frozenset[int]:
+def _classes(group: Sequence[SplitCase]) -> frozenset[int]:
     return frozenset().union(*(claim.classes for claim in group))
 
 
-def _rank(group: Sequence[Claim], seed: int) -> bytes:
+def _rank(group: Sequence[SplitCase], seed: int) -> bytes:
     name = min(claim.patient or claim.name for claim in group)
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()

@@ -29,7 +29,7 @@ Polygons = tuple[Area, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DrawnLayer:
+class AnnotatedLayer:
     """A layer of a slide as its author called it.
 
     Attributes:
@@ -66,7 +66,7 @@ class AnnotatedSlide:
 
     name: str
     slide: Slide
-    layers: tuple[DrawnLayer, ...]
+    layers: tuple[AnnotatedLayer, ...]
     shapes: Mapping[int, Polygons]
     index: ShapeIndex
     unjudged: Unjudged
@@ -255,9 +255,9 @@ def _by_meaning(layers: tuple[Layer, ...], rules: Labelling) -> Annotations:
     )
 
 
-def _drawn(layer: Layer, rules: Labelling, slide: Slide) -> DrawnLayer:
+def _drawn(layer: Layer, rules: Labelling, slide: Slide) -> AnnotatedLayer:
     polygons = np.asarray([shape.polygon for shape in layer.shapes], object)
-    return DrawnLayer(
+    return AnnotatedLayer(
         name=layer.name,
         meaning=rules.meaning(layer.name),
         colour=layer.colour,

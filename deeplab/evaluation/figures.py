@@ -22,7 +22,7 @@ from deeplab.evaluation.distance_tally import (
     DistanceTally,
     border_figures,
 )
-from deeplab.evaluation.instances import Agreement, Detection, mean_quality
+from deeplab.evaluation.instances import Detection, InstanceSums, mean_quality
 from deeplab.evaluation.semantic import Confusion
 from deeplab.evaluation.slide_score import SlideScore, UntypedObjects
 from deeplab.evaluation.type_confusion import TypeConfusion
@@ -35,7 +35,7 @@ OF_ALL = ("accuracy", "mean_iou", "frequency_weighted_iou", "multiclass_mcc")
 OF_BORDERS = ("boundary_precision", "boundary_recall", "boundary_f1")
 DISTANCES = ("hausdorff_95_um", "mean_surface_distance_um")
 COUNTS = ("true_objects", "predicted_objects", "matched_objects")
-OF_OBJECTS: dict[str, Callable[[Agreement], float]] = {
+OF_OBJECTS: dict[str, Callable[[InstanceSums], float]] = {
     "object_precision": lambda of: of.precision,
     "object_recall": lambda of: of.recall,
     "object_f1": lambda of: of.f1,
@@ -45,7 +45,7 @@ OF_OBJECTS: dict[str, Callable[[Agreement], float]] = {
     "aji_plus": lambda of: of.aji_plus,
     "object_dice": lambda of: of.object_dice,
 }
-OF_NUCLEI: dict[str, Callable[[Agreement], float]] = {  # whatever their class
+OF_NUCLEI: dict[str, Callable[[InstanceSums], float]] = {  # whatever their class
     **{f"binary_{metric}": figure for metric, figure in OF_OBJECTS.items()},
     "bpq": lambda of: of.pannuke_quality,
 }
@@ -210,7 +210,7 @@ def _of_nuclei(nuclei: Sequence[UntypedObjects], classes: Sequence[str]) -> Iter
     """Figures of objects whatever their class, and of their types."""
 
     def agreement(row: Values) -> Values:
-        of = Agreement.of_row(row)
+        of = InstanceSums.of_row(row)
         return np.array([figure(of) for figure in OF_NUCLEI.values()])
 
     def types(counts: Values) -> Values:
@@ -240,14 +240,14 @@ def _of_pixels(scores: Sequence[SlideScore]) -> _Part:
 
 def _of_objects(name: str, rows: Values) -> _Part:
     def statistic(row: Values) -> Values:
-        of = Agreement.of_row(row)
+        of = InstanceSums.of_row(row)
         return np.array([*row[:3], *(figure(of) for figure in OF_OBJECTS.values())])
 
     return _Part(rows, tuple((name, metric) for metric in (*COUNTS, *OF_OBJECTS)), statistic)
 
 
 def _mean_quality(rows: Values) -> float:
-    return mean_quality([Agreement.of_row(row) for row in rows])
+    return mean_quality([InstanceSums.of_row(row) for row in rows])
 
 
 def _f_d(row: Values) -> float:

@@ -196,7 +196,7 @@ class PanopticSums(Detection):
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement(PanopticSums):
+class InstanceSums(PanopticSums):
     """Sums that every figure of objects is made of; those of two slides add up."""
 
     aji_shared: float = 0.0
@@ -223,14 +223,14 @@ class Agreement(PanopticSums):
         return (of_truth + self.predicted_area_by_dice / self.predicted_area) / 2
 
 
-def compare_objects(overlaps: Overlaps, min_iou: float = 0.5) -> Agreement:
+def compare_objects(overlaps: Overlaps, min_iou: float = 0.5) -> InstanceSums:
     """Return the agreement of the objects of one slide; a match is a pair above `min_iou`."""
     matched = overlaps.match(min_iou)
     true_area, predicted_area = overlaps.true_areas.sum(), overlaps.predicted_areas.sum()
     aji_shared, aji_union = _aji(overlaps)
     pairs = overlaps.match(min_iou=0)
     plus_shared = overlaps.shared_areas[pairs].sum()
-    return Agreement(
+    return InstanceSums(
         true_objects=len(overlaps.true_areas),
         predicted_objects=len(overlaps.predicted_areas),
         matched=len(matched),
@@ -248,7 +248,7 @@ def compare_objects(overlaps: Overlaps, min_iou: float = 0.5) -> Agreement:
     )
 
 
-def mean_quality(by_class: Sequence[Agreement]) -> float:
+def mean_quality(by_class: Sequence[InstanceSums]) -> float:
     """mPQ: the mean over classes of PQ; those without a true object are left out (Gamper 2020)."""
     known = [each.pannuke_quality for each in by_class if each.true_objects]
     return sum(known) / len(known) if known else float("nan")

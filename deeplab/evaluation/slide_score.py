@@ -16,8 +16,8 @@ from deeplab.evaluation.distance_tally import BorderTally, DistanceTally
 from deeplab.evaluation.error_map import ErrorMap, ErrorPicture
 from deeplab.evaluation.field import BLOCK, Block, Field, classes_in
 from deeplab.evaluation.instances import (
-    Agreement,
     Detection,
+    InstanceSums,
     Overlaps,
     compare_centroids,
     compare_objects,
@@ -35,7 +35,7 @@ Places = NDArray[np.int32]  # (border pixels, 2): x and y, work pixels
 class UntypedObjects:
     """How objects agree that are matched whatever their class, areas in um2, and their types."""
 
-    agreement: Agreement
+    agreement: InstanceSums
     types: TypeConfusion
 
     def widened(self, type_count: int) -> UntypedObjects:
@@ -66,7 +66,7 @@ class SlideScore:
     confusion: Confusion
     work_mpp: float
     borders: tuple[BorderTally, ...]
-    objects: tuple[Agreement, ...]
+    objects: tuple[InstanceSums, ...]
     centroids: tuple[Detection, ...] | None = None
     nuclei: UntypedObjects | None = None
     model: str = ""
@@ -88,7 +88,7 @@ class SlideScore:
             classes=classes,
             confusion=Confusion.of(np.pad(self.confusion.counts, (0, more))),
             borders=self.borders + (BorderTally.nothing(),) * more,
-            objects=self.objects + (Agreement(),) * more,
+            objects=self.objects + (InstanceSums(),) * more,
             centroids=None if self.centroids is None else self.centroids + (Detection(),) * more,
             nuclei=self.nuclei.widened(len(classes)) if self.nuclei else None,
         )
@@ -239,7 +239,7 @@ class _Pixels:
 
 @dataclass(frozen=True, slots=True)
 class _ComparedObjects:
-    agreement: Agreement
+    agreement: InstanceSums
     centroids: Detection
     unmatched: Unmatched = field(default_factory=Unmatched)
 

@@ -41,7 +41,7 @@ Stack = NDArray[Any]  # (pictures, height, width, channels), in the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class AnnotatedImage:
     """One picture and how to get what is drawn on it.
 
     Attributes:
@@ -73,7 +73,7 @@ class NucleiDataset:
     title: str
     classes: tuple[str, ...]
     held_out: frozenset[str]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[AnnotatedImage, ...]
 
 
 def find_nuclei_dataset(folder: Path) -> NucleiDataset:
@@ -94,7 +94,7 @@ def find_nuclei_dataset(folder: Path) -> NucleiDataset:
 
 
 def _pannuke(folder: Path) -> NucleiDataset | None:
-    pictures: list[Picture] = []
+    pictures: list[AnnotatedImage] = []
     for masks_file in sorted(folder.rglob("masks.npy")):
         inside = masks_file.parent.relative_to(folder)
         parts = [re.sub("masks", "images", each, flags=re.IGNORECASE) for each in inside.parts]
@@ -108,7 +108,7 @@ def _pannuke(folder: Path) -> NucleiDataset | None:
         for place in range(len(images)):
             name = f"fold{fold}_{place:05d}" + (f"_{tissues[place]}" if tissues else "")
             pictures.append(
-                Picture(
+                AnnotatedImage(
                     name=re.sub(r"[^\w-]+", "-", name),
                     image=_pixels_of(images, place, images_file),
                     load=_channels_of(masks, place, masks_file),
@@ -120,7 +120,7 @@ def _pannuke(folder: Path) -> NucleiDataset | None:
 
 
 def _conic(folder: Path) -> NucleiDataset | None:
-    pictures: list[Picture] = []
+    pictures: list[AnnotatedImage] = []
     for labels_file in sorted(folder.rglob("labels.npy")):
         images_file = labels_file.with_name("images.npy")
         images, labels = _stack(images_file, 3), _stack(labels_file, 2)
@@ -128,7 +128,7 @@ def _conic(folder: Path) -> NucleiDataset | None:
         origins = _column(labels_file.with_name("patch_info.csv"), len(images))
         for place in range(len(images)):
             pictures.append(
-                Picture(
+                AnnotatedImage(
                     name=f"conic_{len(pictures):05d}",
                     image=_pixels_of(images, place, images_file),
                     load=_typed_of(labels, place, labels_file),
@@ -140,19 +140,21 @@ def _conic(folder: Path) -> NucleiDataset | None:
 
 
 def _consep(folder: Path) -> NucleiDataset | None:
-    pictures: list[Picture] = []
+    pictures: list[AnnotatedImage] = []
     for label in sorted(folder.rglob("*.mat")):
         image = label.parent.parent / "Images" / f"{label.stem}.png"
         if label.parent.name == "Labels" and image.is_file():
             part = label.parent.parent.name if label.parent.parent != folder else ""
-            pictures.append(Picture(name=label.stem, image=image, load=_mat_of(label), part=part))
+            pictures.append(
+                AnnotatedImage(name=label.stem, image=image, load=_mat_of(label), part=part)
+            )
     return _dataset("CoNSeP", CONSEP, pictures, _tested(pictures))
 
 
 def _monuseg(folder: Path) -> NucleiDataset | None:
     images = {path.stem: path for path in sorted(folder.rglob("*.tif"))}
     pictures = [
-        Picture(
+        AnnotatedImage(
             name=path.stem,
             image=images[path.stem],
             load=_xml_of(path),
@@ -166,7 +168,7 @@ def _monuseg(folder: Path) -> NucleiDataset | None:
 
 
 def _dataset(
-    title: str, classes: tuple[str, ...], pictures: list[Picture], held_out: set[str]
+    title: str, classes: tuple[str, ...], pictures: list[AnnotatedImage], held_out: set[str]
 ) -> NucleiDataset | None:
     if not pictures:
         return None
@@ -179,7 +181,7 @@ def _dataset(
     )
 
 
-def _tested(pictures: Sequence[Picture]) -> set[str]:
+def _tested(pictures: Sequence[AnnotatedImage]) -> set[str]:
     parts = {each.part for each in pictures}
     tested = {part for part in parts if HELD_OUT.search(part)}
     return tested if tested != parts else set()

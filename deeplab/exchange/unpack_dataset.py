@@ -16,7 +16,7 @@ from deeplab.annotations.formats.geojson import write_geojson
 from deeplab.annotations.formats.instance_images import NAMED, write_instances
 from deeplab.config.unpack_request import UnpackRequest
 from deeplab.errors import ConfigError, OutputError
-from deeplab.exchange.nuclei_datasets import NucleiDataset, Picture, find_nuclei_dataset
+from deeplab.exchange.nuclei_datasets import AnnotatedImage, NucleiDataset, find_nuclei_dataset
 from deeplab.files import scratch_folder, whole_file
 from deeplab.geometry.frames import Mpp
 
@@ -119,7 +119,7 @@ def _held_out(request: UnpackRequest, found: NucleiDataset) -> frozenset[str]:
 
 
 def _write(
-    picture: Picture, classes: tuple[str, ...], request: UnpackRequest, nuclei: Counter[str]
+    picture: AnnotatedImage, classes: tuple[str, ...], request: UnpackRequest, nuclei: Counter[str]
 ) -> tuple[Path, Path]:
     """Write a picture and what is drawn on it; count the nuclei."""
     base = request.output / picture.name

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from deeplab.config.classes import Rgb, hex_colour
-from deeplab.features.figures import Figure
+from deeplab.features.figures import ReportedFeature
 from deeplab.report.charts import DPI, INK, QUIET, chart_style, plain, png, short
 
 Floats = NDArray[np.float64]
@@ -26,7 +26,7 @@ MOST_POINTS = 5000  # of a scatter plot, drawn at even steps
 
 
 @chart_style()
-def histograms_png(values: Mapping[Figure, Floats], colour: Rgb) -> bytes:
+def histograms_png(values: Mapping[ReportedFeature, Floats], colour: Rgb) -> bytes:
     """Return how the values of each figure are spread, with a line at the median."""
     rows = math.ceil(len(values) / ACROSS)
     figure = plots.Figure(figsize=(9, 2.5 * rows), dpi=DPI, layout="constrained")
@@ -70,7 +70,7 @@ def _even_bars(axes: Axes, values: Floats, colour: str) -> None:
 
 
 @chart_style()
-def boxes_png(groups: Mapping[str, Mapping[Figure, Floats]], colour: Rgb) -> bytes:
+def boxes_png(groups: Mapping[str, Mapping[ReportedFeature, Floats]], colour: Rgb) -> bytes:
     """Medians, quartiles and ranges of figures, a box for each group."""
     names = list(dict.fromkeys(figure for group in groups.values() for figure in group))
     height = 1.0 + 0.32 * len(groups)
@@ -103,12 +103,14 @@ def boxes_png(groups: Mapping[str, Mapping[Figure, Floats]], colour: Rgb) -> byt
     return png(figure)
 
 
-def _count(group: Mapping[Figure, Floats]) -> str:
+def _count(group: Mapping[ReportedFeature, Floats]) -> str:
     return f"{max((len(values) for values in group.values()), default=0):,}"
 
 
 @chart_style()
-def scatter_png(x: Figure, y: Figure, classes: Mapping[str, tuple[Floats, Rgb]]) -> bytes:
+def scatter_png(
+    x: ReportedFeature, y: ReportedFeature, classes: Mapping[str, tuple[Floats, Rgb]]
+) -> bytes:
     """Two figures of each object against each other, (n, 2) for each class."""
     figure = plots.Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()

@@ -37,7 +37,7 @@ from deeplab.features.feature_layers import (
     slide_metadata,
 )
 from deeplab.features.measure_slide import SlideMeasurer
-from deeplab.features.report import ReportFacts, write_report
+from deeplab.features.report import FeaturesReportFacts, write_report
 from deeplab.features.slide_labels import SlideLabels, read_slide_labels
 from deeplab.features.slide_measures import SlideMeasures, class_names
 from deeplab.features.workbook import sheets_of, write_workbook
@@ -211,7 +211,7 @@ def _writers(
             path, slides, labels, pixels=pixels
         )
     if request.output_report:
-        facts = ReportFacts(
+        facts = FeaturesReportFacts(
             request=request,
             slides=slides,
             left_out=result.left_out,

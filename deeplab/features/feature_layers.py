@@ -9,7 +9,7 @@ import numpy as np
 
 from deeplab.annotations.shapes import Annotations, Layer, Property, Shape
 from deeplab.features.slide_measures import SlideMeasures
-from deeplab.features.table import ObjectTable
+from deeplab.features.table import FeatureTable
 
 TASK = "ExtractFeaturesFromAnnotations"
 METADATA = "deeplab_features"  # the one key of an item's metadata that this task writes
@@ -34,7 +34,7 @@ def layer_name(class_name: str) -> str:
     return f"{class_name} features"
 
 
-def feature_layers(annotations: Annotations, tables: Mapping[str, ObjectTable]) -> Annotations:
+def feature_layers(annotations: Annotations, tables: Mapping[str, FeatureTable]) -> Annotations:
     """Return a layer for each class: its shapes with the number of the object and its features.
 
     What a shape said of itself before stays, unless a feature has its name.
@@ -51,7 +51,7 @@ def feature_layers(annotations: Annotations, tables: Mapping[str, ObjectTable]) 
     return Annotations(tuple(layers), mpp=annotations.mpp)
 
 
-def _shapes(layer: Layer, table: ObjectTable) -> Iterator[Shape]:
+def _shapes(layer: Layer, table: FeatureTable) -> Iterator[Shape]:
     for number, (shape, row) in enumerate(zip(layer.shapes, table.rows(), strict=True), start=1):
         told: dict[str, Property] = {**shape.properties, "object": number}
         for name, value in row.items():

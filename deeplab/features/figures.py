@@ -12,7 +12,7 @@ from deeplab.features.slide_measures import SlideMeasures, pooled
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ReportedFeature:
     """A feature in a report; `unit` is empty where it is a plain number."""
 
     column: str
@@ -26,19 +26,19 @@ class Figure:
 
 
 FIGURES = (
-    Figure("area_um2", "area", "µm²"),
-    Figure("equivalent_diameter_um", "diameter of the disc of that area", "µm"),
-    Figure("perimeter_um", "perimeter", "µm"),
-    Figure("circularity", "circularity (1: a disc)"),
-    Figure("aspect_ratio", "length / width"),
-    Figure("solidity", "solidity (1: no dents)"),
-    Figure("nearest_same_edge_um", "distance to the nearest of its kind", "µm"),
-    Figure("haematoxylin_mean", "haematoxylin (0 none, 255 black)"),
-    Figure("eosin_mean", "eosin (0 none, 255 black)"),
-    Figure("pas_mean", "PAS (0 none, 255 black)"),
-    Figure("pas_positive_share", "PAS-positive share of the area"),
-    Figure("nucleus_count", "nuclei inside"),
-    Figure("nucleus_density_per_mm2", "nuclei per mm² inside"),
+    ReportedFeature("area_um2", "area", "µm²"),
+    ReportedFeature("equivalent_diameter_um", "diameter of the disc of that area", "µm"),
+    ReportedFeature("perimeter_um", "perimeter", "µm"),
+    ReportedFeature("circularity", "circularity (1: a disc)"),
+    ReportedFeature("aspect_ratio", "length / width"),
+    ReportedFeature("solidity", "solidity (1: no dents)"),
+    ReportedFeature("nearest_same_edge_um", "distance to the nearest of its kind", "µm"),
+    ReportedFeature("haematoxylin_mean", "haematoxylin (0 none, 255 black)"),
+    ReportedFeature("eosin_mean", "eosin (0 none, 255 black)"),
+    ReportedFeature("pas_mean", "PAS (0 none, 255 black)"),
+    ReportedFeature("pas_positive_share", "PAS-positive share of the area"),
+    ReportedFeature("nucleus_count", "nuclei inside"),
+    ReportedFeature("nucleus_density_per_mm2", "nuclei per mm² inside"),
 )
 DRAWN = ("area_um2", "circularity", "aspect_ratio", "nearest_same_edge_um", "haematoxylin_mean",
          "eosin_mean", "pas_mean", "nucleus_density_per_mm2")  # fmt: skip
@@ -71,7 +71,7 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def measured_figures(
     slides: Sequence[SlideMeasures], class_name: str
-) -> dict[Figure, NDArray[np.float64]]:
+) -> dict[ReportedFeature, NDArray[np.float64]]:
     """Return the figures of a class that any object has, with their values on all slides, (n,)."""
     found = {each: finite(pooled(slides, class_name, each.column)) for each in FIGURES}
     return {figure: values for figure, values in found.items() if values.size}

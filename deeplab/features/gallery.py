@@ -26,7 +26,7 @@ SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class GalleryObject:
     """One object of a slide, outlined; `number` counts the objects of its class from 1."""
 
     slide: str
@@ -40,7 +40,7 @@ class Picture:
 
 def take_pictures(
     slide: Slide, polygons: NDArray[np.object_], area_um2: NDArray[np.float64], colour: Rgb
-) -> list[Picture]:
+) -> list[GalleryObject]:
     """Return the smallest, the middle one and the largest object, each once.
 
     Args:
@@ -62,7 +62,7 @@ def take_pictures(
     ]
 
 
-def chosen(pictures: Iterable[Picture], median_um2: float) -> dict[str, Picture]:
+def chosen(pictures: Iterable[GalleryObject], median_um2: float) -> dict[str, GalleryObject]:
     """Those of all slides that are smallest, nearest to the median and largest, each once."""
     some = sorted(pictures, key=lambda picture: picture.area_um2)
     if not some:
@@ -76,7 +76,7 @@ def chosen(pictures: Iterable[Picture], median_um2: float) -> dict[str, Picture]
     return {"smallest": first, "middle": middle, "largest": last}
 
 
-def _take(slide: Slide, polygon: Area, number: int, area_um2: float, colour: Rgb) -> Picture:
+def _take(slide: Slide, polygon: Area, number: int, area_um2: float, colour: Rgb) -> GalleryObject:
     left, top, right, bottom = polygon.bounds
     x, y = (left + right) / 2, (top + bottom) / 2
     across_um = max((right - left) * slide.mpp.x, (bottom - top) * slide.mpp.y)
@@ -101,7 +101,7 @@ def _take(slide: Slide, polygon: Area, number: int, area_um2: float, colour: Rgb
         )  # fmt: skip
     out = io.BytesIO()
     Image.fromarray(rgb).save(out, "JPEG", quality=QUALITY, subsampling=0)
-    return Picture(
+    return GalleryObject(
         slide=slide.name,
         number=number,
         x_level0=x,

@@ -17,9 +17,9 @@ from deeplab.config.features_request import FeaturesRequest
 from deeplab.errors import AnnotationError
 from deeplab.exchange.samples import Sample
 from deeplab.features.feature_layers import TASK, feature_layers
-from deeplab.features.gallery import Picture, take_pictures
+from deeplab.features.gallery import GalleryObject, take_pictures
 from deeplab.features.slide_measures import SlideMeasures
-from deeplab.features.table import ObjectTable, measure
+from deeplab.features.table import FeatureTable, measure
 from deeplab.features.wanted_layers import load_layers, wanted_layers
 from deeplab.features.windows import PixelReading, measure_windows
 from deeplab.report.words import counted
@@ -88,8 +88,8 @@ class SlideMeasurer:
         )
 
     def _with_pixels(
-        self, slide: Slide, annotations: Annotations, tables: Mapping[str, ObjectTable]
-    ) -> dict[str, ObjectTable]:
+        self, slide: Slide, annotations: Annotations, tables: Mapping[str, FeatureTable]
+    ) -> dict[str, FeatureTable]:
         """The tables with the columns of pixels; objects of all classes are read together."""
         polygons = [_polygons(annotations.layer(name)) for name in tables]
         count, done = sum(map(len, polygons)), 0
@@ -104,7 +104,7 @@ class SlideMeasurer:
         ends = np.cumsum([len(each) for each in polygons])[:-1]
         parts = {name: np.split(values, ends) for name, values in columns.items()}
         return {
-            name: ObjectTable(
+            name: FeatureTable(
                 name, table.columns | {column: parts[column][place] for column in columns}
             )
             for place, (name, table) in enumerate(tables.items())
@@ -139,8 +139,8 @@ def _count_beyond(layer: Layer, slide: Slide) -> int:
 
 
 def _pictures(
-    slide: Slide, annotations: Annotations, tables: Mapping[str, ObjectTable]
-) -> dict[str, list[Picture]]:
+    slide: Slide, annotations: Annotations, tables: Mapping[str, FeatureTable]
+) -> dict[str, list[GalleryObject]]:
     return {
         name: take_pictures(
             slide,
@@ -155,7 +155,7 @@ def _pictures(
 def _remarks(
     slide: Slide,
     annotations: Annotations,
-    tables: Mapping[str, ObjectTable],
+    tables: Mapping[str, FeatureTable],
     request: FeaturesRequest,
 ) -> Iterator[str]:
     yield from annotations.remarks

@@ -16,8 +16,15 @@ from deeplab.config.classes import Rgb, SlideClass
 from deeplab.config.features_request import FeaturesRequest
 from deeplab.exchange.samples import LeftOut
 from deeplab.features.charts import boxes_png, histograms_png, scatter_png
-from deeplab.features.figures import DRAWN, FIGURES, Figure, Spread, finite, measured_figures
-from deeplab.features.gallery import Picture, chosen
+from deeplab.features.figures import (
+    DRAWN,
+    FIGURES,
+    ReportedFeature,
+    Spread,
+    finite,
+    measured_figures,
+)
+from deeplab.features.gallery import GalleryObject, chosen
 from deeplab.features.slide_labels import SlideLabels
 from deeplab.features.slide_measures import SlideMeasures, class_names, pooled
 from deeplab.features.windows import MAX_PIXELS
@@ -33,7 +40,7 @@ STAININGS = {"he": "haematoxylin and eosin", "pas": "PAS and haematoxylin"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportFacts:
+class FeaturesReportFacts:
     """What a report tells; `finished` is the date in words."""
 
     request: FeaturesRequest
@@ -44,7 +51,7 @@ class ReportFacts:
     finished: str
 
 
-def write_report(path: Path, facts: ReportFacts) -> None:
+def write_report(path: Path, facts: FeaturesReportFacts) -> None:
     """Write the page, whole or not at all.
 
     Raises:
@@ -53,7 +60,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
     write_page(path, report(facts))
 
 
-def report(facts: ReportFacts) -> str:
+def report(facts: FeaturesReportFacts) -> str:
     """Return the page as text."""
     names = class_names(facts.slides)
     sections = [
@@ -66,7 +73,7 @@ def report(facts: ReportFacts) -> str:
     return page(_title(facts), STYLE, *(list(each) for each in sections))
 
 
-def _title(facts: ReportFacts) -> str:
+def _title(facts: FeaturesReportFacts) -> str:
     names = [slide.name for slide in facts.slides]
     return (
         f"Measurements of {names[0]}"
@@ -75,7 +82,7 @@ def _title(facts: ReportFacts) -> str:
     )
 
 
-def _opening(facts: ReportFacts, names: Sequence[str]) -> Iterator[Markup]:
+def _opening(facts: FeaturesReportFacts, names: Sequence[str]) -> Iterator[Markup]:
     yield tag("header", tag("h1", _title(facts)), tag("p", f"histomics-deeplab · {facts.finished}"))
     totals = {name: sum(slide.count(name) for slide in facts.slides) for name in names}
     said = listed([f"{count:,} of {name}" for name, count in totals.items()])
@@ -86,7 +93,7 @@ def _opening(facts: ReportFacts, names: Sequence[str]) -> Iterator[Markup]:
     yield caveats("Mind", [*left_out, *(f"{remark}." for remark in facts.remarks)])
 
 
-def _card(facts: ReportFacts, name: str) -> Markup:
+def _card(facts: FeaturesReportFacts, name: str) -> Markup:
     areas = finite(pooled(facts.slides, name, "area_um2"))
     colour = _colour(facts, name)
     middle = shown(float(np.median(areas))) if areas.size else NOTHING
@@ -99,7 +106,7 @@ def _card(facts: ReportFacts, name: str) -> Markup:
     )
 
 
-def _class(facts: ReportFacts, name: str) -> Iterator[Markup]:
+def _class(facts: FeaturesReportFacts, name: str) -> Iterator[Markup]:
     colour = _colour(facts, name)
     yield tag("h2", swatch(SlideClass(name, colour)))
     figures = measured_figures(facts.slides, name)
@@ -122,7 +129,7 @@ def _class(facts: ReportFacts, name: str) -> Iterator[Markup]:
     yield from _gallery(facts, name, figures)
 
 
-def _spreads(figures: Mapping[Figure, NDArray[np.float64]]) -> Markup:
+def _spreads(figures: Mapping[ReportedFeature, NDArray[np.float64]]) -> Markup:
     rows = []
     for figure, values in figures.items():
         spread = Spread.of(values)
@@ -138,11 +145,11 @@ def _spreads(figures: Mapping[Figure, NDArray[np.float64]]) -> Markup:
     return table(["", "median", "middle half", "smallest to largest", "objects"], rows)
 
 
-def _groups(facts: ReportFacts, name: str, colour: Rgb) -> Iterator[Markup]:
+def _groups(facts: FeaturesReportFacts, name: str, colour: Rgb) -> Iterator[Markup]:
     by, groups = _grouped(facts, name)
     if len(groups) < 2:
         return
-    found: dict[str, dict[Figure, NDArray[np.float64]]] = {}
+    found: dict[str, dict[ReportedFeature, NDArray[np.float64]]] = {}
     for group, slides in groups.items():
         some = (each for each in FIGURES if each.column in BOXED)
         values = {each: finite(pooled(slides, name, each.column)) for each in some}
@@ -160,7 +167,7 @@ def _groups(facts: ReportFacts, name: str, colour: Rgb) -> Iterator[Markup]:
     )
 
 
-def _grouped(facts: ReportFacts, name: str) -> tuple[str, dict[str, list[SlideMeasures]]]:
+def _grouped(facts: FeaturesReportFacts, name: str) -> tuple[str, dict[str, list[SlideMeasures]]]:
     """Return what the objects are grouped by, and the slides of each group that have the class."""
     slides = [slide for slide in facts.slides if slide.count(name)]
     for place, column in enumerate(facts.labels.columns):
@@ -180,7 +187,7 @@ def _grouped(facts: ReportFacts, name: str) -> tuple[str, dict[str, list[SlideMe
 
 
 def _gallery(
-    facts: ReportFacts, name: str, figures: Mapping[Figure, NDArray[np.float64]]
+    facts: FeaturesReportFacts, name: str, figures: Mapping[ReportedFeature, NDArray[np.float64]]
 ) -> Iterator[Markup]:
     some = [picture for slide in facts.slides for picture in slide.pictures.get(name, ())]
     areas = next(values for figure, values in figures.items() if figure.column == "area_um2")
@@ -190,7 +197,7 @@ def _gallery(
         yield tag("div", [_picture(words, each) for words, each in found.items()], class_="gallery")
 
 
-def _picture(words: str, picture: Picture) -> Markup:
+def _picture(words: str, picture: GalleryObject) -> Markup:
     told = (
         f"{picture.slide}, object {picture.number}, at ({picture.x_level0:,.0f}, "
         f"{picture.y_level0:,.0f}); the picture is {shown(picture.side_um)} µm wide"
@@ -207,7 +214,7 @@ def _picture(words: str, picture: Picture) -> Markup:
     )
 
 
-def _together(facts: ReportFacts, names: Sequence[str]) -> Iterator[Markup]:
+def _together(facts: FeaturesReportFacts, names: Sequence[str]) -> Iterator[Markup]:
     x, y = (each for each in FIGURES if each.column in ("area_um2", "circularity"))
     classes = {}
     for name in names:
@@ -224,7 +231,7 @@ def _together(facts: ReportFacts, names: Sequence[str]) -> Iterator[Markup]:
         )
 
 
-def _slides(facts: ReportFacts) -> Iterator[Markup]:
+def _slides(facts: FeaturesReportFacts) -> Iterator[Markup]:
     yield tag("h2", "Slide by slide")
     columns = facts.labels.columns[:MOST_LABELS]
     head = ["slide", "class", *columns, "objects", "area, mm²", "tissue, mm²"]
@@ -255,7 +262,7 @@ def _slides(facts: ReportFacts) -> Iterator[Markup]:
     )
 
 
-def _method(facts: ReportFacts) -> Iterator[Markup]:
+def _method(facts: FeaturesReportFacts) -> Iterator[Markup]:
     request = facts.request
     yield tag("h2", "How it was measured")
     told = {
@@ -288,7 +295,7 @@ def _method(facts: ReportFacts) -> Iterator[Markup]:
     )
 
 
-def _colour(facts: ReportFacts, name: str) -> Rgb:
+def _colour(facts: FeaturesReportFacts, name: str) -> Rgb:
     return next(slide.colours[name] for slide in facts.slides if name in slide.colours)
 
 

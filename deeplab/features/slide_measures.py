@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from deeplab.config.classes import Rgb
 from deeplab.config.features_request import Pixels
 from deeplab.features import neighbours, outline, windows
-from deeplab.features.gallery import Picture
+from deeplab.features.gallery import GalleryObject
 from deeplab.features.neighbours import distance_column
 from deeplab.features.slide_summary import ClassSummary, summarise
-from deeplab.features.table import ObjectTable
+from deeplab.features.table import FeatureTable
 from deeplab.geometry.frames import Mpp
 
 Floats = NDArray[np.float64]
@@ -41,10 +41,10 @@ class SlideMeasures:
     slide: str
     mpp: Mpp
     tissue_area_um2: float
-    tables: Mapping[str, ObjectTable]
+    tables: Mapping[str, FeatureTable]
     colours: Mapping[str, Rgb]
     layers: Path
-    pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
+    pictures: Mapping[str, Sequence[GalleryObject]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     @property

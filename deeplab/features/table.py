@@ -15,7 +15,7 @@ from deeplab.geometry.frames import Mpp
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectTable:
+class FeatureTable:
     """The objects of one class: columns (n,) by name, in the order of the layer's shapes."""
 
     class_name: str
@@ -27,7 +27,7 @@ class ObjectTable:
         return (dict(zip(self.columns, row, strict=True)) for row in values)
 
 
-def measure(annotations: Annotations, mpp: Mpp, *, radius_um: float) -> dict[str, ObjectTable]:
+def measure(annotations: Annotations, mpp: Mpp, *, radius_um: float) -> dict[str, FeatureTable]:
     """Outline and neighbour columns of every class; layers that share a name are one class.
 
     Raises:
@@ -36,6 +36,6 @@ def measure(annotations: Annotations, mpp: Mpp, *, radius_um: float) -> dict[str
     classes = {name: polygons_um(annotations.layer(name).shapes, mpp) for name in annotations.names}
     neighbours = measure_neighbours(classes, radius_um=radius_um)
     return {
-        name: ObjectTable(name, measure_outlines(polygons, mpp) | neighbours[name])
+        name: FeatureTable(name, measure_outlines(polygons, mpp) | neighbours[name])
         for name, polygons in classes.items()
     }

@@ -28,7 +28,7 @@ Decode = Callable[[Maps], Answer]
 Batch = Mapping[str, NDArray[Any]]  # maps of tiles, (n, ...)
 
 
-class Agreement(NamedTuple):
+class AgreedShare(NamedTuple):
     """The share of something that two runtimes answer alike, and what is asked for."""
 
     share: float
@@ -36,7 +36,7 @@ class Agreement(NamedTuple):
     of: str
 
 
-class Comparison(NamedTuple):
+class AgreementRule(NamedTuple):
     """What one kind of answer is compared by.
 
     Attributes:
@@ -47,7 +47,7 @@ class Comparison(NamedTuple):
 
     answers: Callable[[Batch, Decode], Any]
     labels: Callable[[Any], NDArray[np.uint8]]
-    agreements: Callable[[Any, Any], Sequence[Agreement]]
+    agreements: Callable[[Any, Any], Sequence[AgreedShare]]
 
 
 def _label_maps(maps: Batch, _decode: Decode) -> NDArray[np.uint8]:
@@ -57,8 +57,8 @@ def _label_maps(maps: Batch, _decode: Decode) -> NDArray[np.uint8]:
 
 def _label_agreements(
     wanted: NDArray[np.uint8], found: NDArray[np.uint8], least: float = AGREE
-) -> list[Agreement]:
-    return [Agreement(float(np.mean(found == wanted)), least, "labels")]
+) -> list[AgreedShare]:
+    return [AgreedShare(float(np.mean(found == wanted)), least, "labels")]
 
 
 def _objects(maps: Batch, decode: Decode) -> list[ObjectAnswer]:
@@ -73,12 +73,12 @@ def _object_labels(answers: Sequence[ObjectAnswer]) -> NDArray[np.uint8]:
 
 def _object_agreements(
     wanted: Sequence[ObjectAnswer], found: Sequence[ObjectAnswer]
-) -> list[Agreement]:
+) -> list[AgreedShare]:
     same = sum(map(_count_same, wanted, found))
     most = sum(max(len(a.labels), len(b.labels)) for a, b in zip(wanted, found, strict=True))
     return [
         *_label_agreements(_object_labels(wanted), _object_labels(found), AGREE_OF_OBJECTS),
-        Agreement(same / most if most else 1.0, AGREE_OBJECTS, "objects"),
+        AgreedShare(same / most if most else 1.0, AGREE_OBJECTS, "objects"),
     ]
 
 
@@ -95,7 +95,7 @@ def _count_same(one: ObjectAnswer, other: ObjectAnswer) -> int:
     return int(np.count_nonzero(pairs.shared_areas > SAME * pairs.union_areas))
 
 
-COMPARISONS: Final[Mapping[AnswerKind, Comparison]] = {
-    "labels": Comparison(_label_maps, lambda labels: labels, _label_agreements),
-    "objects": Comparison(_objects, _object_labels, _object_agreements),
+COMPARISONS: Final[Mapping[AnswerKind, AgreementRule]] = {
+    "labels": AgreementRule(_label_maps, lambda labels: labels, _label_agreements),
+    "objects": AgreementRule(_objects, _object_labels, _object_agreements),
 }

@@ -37,7 +37,7 @@ from deeplab.slides.scale import Scale, stated_scale
 from deeplab.slides.sources import TifffileSource, TiffSource
 from deeplab.slides.strip_bands import is_in_plain_strips, open_strips, raise_if_in_one_piece
 from deeplab.slides.tiff_check import tiff_facts
-from deeplab.slides.tiff_pages import PageTiles, Picture, largest, pages_of, picture_of, size_of
+from deeplab.slides.tiff_pages import PageTiles, TiffImage, largest, pages_of, picture_of, size_of
 from deeplab.slides.untiled import FEW_PIXELS, UntiledTiles
 
 logger = logging.getLogger(__name__)
@@ -220,7 +220,7 @@ def _shown(path: Path, pages: list[tifffile.TiffPage], *, follow: bool) -> Large
 
 
 def _tiff_tiles(
-    path: Path, shown: LargeImageTiles | None, picture: Picture | None, *, has_empty_tiles: bool
+    path: Path, shown: LargeImageTiles | None, picture: TiffImage | None, *, has_empty_tiles: bool
 ) -> LargeImageTiles | PageTiles | UntiledTiles:
     """Return the reader of the picture that is `shown`."""
     if picture is None:
@@ -238,7 +238,7 @@ def _tiff_tiles(
     return _faster(path, shown)
 
 
-def _page_tiles(path: Path, picture: Picture) -> PageTiles | UntiledTiles:
+def _page_tiles(path: Path, picture: TiffImage) -> PageTiles | UntiledTiles:
     width, height = size_of(picture.page)
     alone = len(picture.levels) == len(picture.levels[0]) == 1
     if alone and width * height > FEW_PIXELS and is_in_plain_strips(picture.page):

@@ -23,7 +23,7 @@ ANIMATED = 0x02  # WebP: a flag of its extended head
 XR_WIDTH, XR_HEIGHT, XR_PLACE = 0xBC80, 0xBC81, 0xBCC0  # tags of a JPEG XR
 
 
-class Claim(NamedTuple):
+class StatedSize(NamedTuple):
     """What a codestream says that it holds: pixels, and samples of each, at the most."""
 
     width: int
@@ -36,7 +36,7 @@ def is_picture(raw: bytes) -> bool:
     return raw.startswith((JPEG, JPEG2000, BOXES))
 
 
-def claim_of(raw: bytes) -> Claim | None:
+def claim_of(raw: bytes) -> StatedSize | None:
     """Return what a codestream claims.
 
     None where it is of another kind, holds several pictures, or is too damaged to tell.
@@ -57,7 +57,7 @@ def has_restarts(raw: bytes) -> bool:
     return raw.startswith(JPEG) and place >= 0 and raw[place + 4 : place + 6] != b"\0\0"
 
 
-def _jpeg(raw: bytes) -> Claim | None:
+def _jpeg(raw: bytes) -> StatedSize | None:
     """T.81, B.2: segments of a marker and a length until the frame's, which has the size."""
     at = 2
     while at + 9 < len(raw):
@@ -67,7 +67,7 @@ def _jpeg(raw: bytes) -> Claim | None:
         marker = raw[at + 1]
         if marker in FRAMES:
             height, width, samples = struct.unpack_from(">HHB", raw, at + 5)
-            return Claim(width, height, samples)
+            return StatedSize(width, height, samples)
         if marker in (SCAN, END):
             return None
         if marker == 0xFF:  # fill
@@ -79,14 +79,14 @@ def _jpeg(raw: bytes) -> Claim | None:
     return None
 
 
-def _jpeg2000(raw: bytes) -> Claim | None:
+def _jpeg2000(raw: bytes) -> StatedSize | None:
     """T.800, A.5.1: the segment of sizes comes first; the picture lies behind its offset."""
     place = _behind_boxes(raw, (b"jp2c",)) if raw.startswith(BOXES) else 0
     if not raw.startswith(JPEG2000, place):
         return None
     right, bottom, left, top = struct.unpack_from(">4I", raw, place + 8)
     (samples,) = struct.unpack_from(">H", raw, place + 40)
-    return Claim(max(0, right - left), max(0, bottom - top), samples)
+    return StatedSize(max(0, right - left), max(0, bottom - top), samples)
 
 
 def _behind_boxes(raw: bytes, wanted: Collection[bytes]) -> int:
@@ -110,7 +110,7 @@ def _behind_boxes(raw: bytes, wanted: Collection[bytes]) -> int:
     raise ValueError("lacks its codestream")
 
 
-def _jpeg_xl(raw: bytes) -> Claim | None:
+def _jpeg_xl(raw: bytes) -> StatedSize | None:
     place = 0
     if raw.startswith(JPEG_XL_BOXES):
         place = _behind_boxes(raw, (b"jxlc", b"jxlp"))
@@ -118,10 +118,10 @@ def _jpeg_xl(raw: bytes) -> Claim | None:
     if not raw.startswith(JPEG_XL, place):
         return None
     head = read_head(raw[place + len(JPEG_XL) :])
-    return None if head.is_animated else Claim(head.width, head.height, 3 + head.extra)
+    return None if head.is_animated else StatedSize(head.width, head.height, 3 + head.extra)
 
 
-def _jpeg_xr(raw: bytes) -> Claim | None:
+def _jpeg_xr(raw: bytes) -> StatedSize | None:
     """T.832, A.7 and 8.3: the size stands in the tags and in the codestream."""
     (place,) = struct.unpack_from("<I", raw, 4)
     (count,) = struct.unpack_from("<H", raw, place)
@@ -137,32 +137,32 @@ def _jpeg_xr(raw: bytes) -> Claim | None:
         max(side + 1, tags.get(tag, 0))
         for side, tag in zip(sides, (XR_WIDTH, XR_HEIGHT), strict=True)
     )
-    return Claim(width, height, 1)
+    return StatedSize(width, height, 1)
 
 
-def _webp(raw: bytes) -> Claim | None:
+def _webp(raw: bytes) -> StatedSize | None:
     """RFC 9649, 2.5 to 2.7: the first chunk has the size of the picture, or of its canvas."""
     if raw[8:12] != WEBP:
         return None
     kind = raw[12:16]
     if kind == b"VP8X":
         width, height = (1 + int.from_bytes(raw[at : at + 3], "little") for at in (24, 27))
-        return None if len(raw) < 30 or raw[20] & ANIMATED else Claim(width, height, 4)
+        return None if len(raw) < 30 or raw[20] & ANIMATED else StatedSize(width, height, 4)
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", raw, 21)
-        return Claim(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), 4)
+        return StatedSize(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), 4)
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<2H", raw, 26)
-        return Claim(width & 0x3FFF, height & 0x3FFF, 3)
+        return StatedSize(width & 0x3FFF, height & 0x3FFF, 3)
     return None
 
 
-def _png(raw: bytes) -> Claim | None:
+def _png(raw: bytes) -> StatedSize | None:
     width, height = struct.unpack_from(">2I", raw, 16)
-    return Claim(width, height, 4)
+    return StatedSize(width, height, 4)
 
 
-def _lerc(raw: bytes) -> Claim | None:
+def _lerc(raw: bytes) -> StatedSize | None:
     """Lerc2: bands come one behind the other, each with its size and its samples for a pixel."""
     at, claim = 0, None
     while raw.startswith(LERC, at):
@@ -175,8 +175,8 @@ def _lerc(raw: bytes) -> Claim | None:
             (samples,) = struct.unpack_from("<I", raw, place)
             place += 4
         (size,) = struct.unpack_from("<I", raw, place + 8)
-        before = claim or Claim(0, 0, 0)
-        claim = Claim(
+        before = claim or StatedSize(0, 0, 0)
+        claim = StatedSize(
             max(width, before.width), max(height, before.height), samples + before.samples
         )
         if not size:
@@ -185,7 +185,7 @@ def _lerc(raw: bytes) -> Claim | None:
     return claim
 
 
-CLAIMS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Claim | None]], ...] = (
+CLAIMS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], StatedSize | None]], ...] = (
     ((JPEG,), _jpeg),
     ((JPEG2000, BOXES), _jpeg2000),
     ((PNG,), _png),

@@ -14,7 +14,7 @@ from deeplab.errors import ConfigError
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.large_image_slide import LargeImageTiles, try_source
 from deeplab.slides.ome import UM, ome_mpp
-from deeplab.slides.tiff_pages import Picture
+from deeplab.slides.tiff_pages import TiffImage
 
 PRINT_MPP = 20.0  # um; coarser than any scan: 300 dots per inch of a printer are 85 um
 UM_OF_20X = 10.0  # um per pixel times the magnification: 0.5 um at 20x, 0.25 at 40x
@@ -56,7 +56,7 @@ def stated_scale(
     path: Path,
     tiff: tifffile.TiffFile,
     shown: LargeImageTiles | None,
-    picture: Picture | None,
+    picture: TiffImage | None,
 ) -> Scale:
     """Return what a TIFF states of the picture that is `shown`.
 
@@ -75,7 +75,7 @@ def _stated(
     path: Path,
     tiff: tifffile.TiffFile,
     shown: LargeImageTiles | None,
-    picture: Picture | None,
+    picture: TiffImage | None,
 ) -> Iterator[Mpp | None]:
     """Yield what each place that may state a scale says, the most trusted first."""
     if picture is not None and tiff.is_imagej:
@@ -131,7 +131,7 @@ def _fraction(value: object) -> float:
 
 
 def _of_ome(
-    tiff: tifffile.TiffFile, shown: LargeImageTiles | None, picture: Picture | None
+    tiff: tifffile.TiffFile, shown: LargeImageTiles | None, picture: TiffImage | None
 ) -> Mpp | None:
     if not tiff.is_ome:
         return None

@@ -52,7 +52,7 @@ SEPARATE = 2  # TIFF's word for a picture whose samples lie apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class TiffImage:
     """A picture of a TIFF: its planes, each a page of the same form, at each of its scales.
 
     `levels` maps the number of halvings to the planes; 0 is always among them. `bands` counts all
@@ -94,7 +94,7 @@ def largest(pages: Sequence[tifffile.TiffPage]) -> tifffile.TiffPage:
 
 def picture_of(
     name: str, tiff: tifffile.TiffFile, width: int, height: int, *, start: int = 0
-) -> Picture | None:
+) -> TiffImage | None:
     """Return the first picture of this size in a file, from a page on; None where there is none.
 
     Raises:
@@ -113,10 +113,10 @@ def picture_of(
         halvings = halvings_between(size_of(base), size_of(page))
         if halvings and halvings not in levels and _form(page) == _form(base):
             levels[halvings] = (page,)
-    return Picture(levels=levels, bands=base.samplesperpixel)
+    return TiffImage(levels=levels, bands=base.samplesperpixel)
 
 
-def _by_channels(name: str, tiff: tifffile.TiffFile, base: tifffile.TiffPage) -> Picture | None:
+def _by_channels(name: str, tiff: tifffile.TiffFile, base: tifffile.TiffPage) -> TiffImage | None:
     """Return the picture of `base`, where each channel is a page; of a stack its first."""
     if base.samplesperpixel != 1:
         return None
@@ -143,7 +143,7 @@ def _by_channels(name: str, tiff: tifffile.TiffFile, base: tifffile.TiffPage) ->
         halvings = halvings_between(size_of(base), size_of(there[0]))
         if halvings is not None and all(_form(p) == _form(base) for p in there):
             levels.setdefault(halvings, there)
-    return Picture(levels=levels, bands=axes[channel][1]) if 0 in levels else None
+    return TiffImage(levels=levels, bands=axes[channel][1]) if 0 in levels else None
 
 
 def _form(page: tifffile.TiffPage) -> tuple[object, ...]:
@@ -161,7 +161,7 @@ class PageTiles:
 
     description = "tifffile"
 
-    def __init__(self, path: Path, picture: Picture) -> None:
+    def __init__(self, path: Path, picture: TiffImage) -> None:
         self._name, self._levels = path.name, picture.levels
         base = picture.page
         for planes in picture.levels.values():
@@ -300,12 +300,12 @@ def _raise_if_larger(data: bytes, page: tifffile.TiffPage) -> None:
         )
 
 
-def _full_levels(picture: Picture) -> tuple[int, ...]:
+def _full_levels(picture: TiffImage) -> tuple[int, ...]:
     levels = max(picture.levels)
     return tuple(sorted(levels - halvings for halvings in picture.levels))
 
 
-def _shape(picture: Picture) -> PyramidShape:
+def _shape(picture: TiffImage) -> PyramidShape:
     base = picture.page
     high, wide = _cell_size(base)
     rows = high if base.is_tiled else high * math.ceil(STRIP_ROWS / high)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,13 @@ def test_only_its_own_files_say_the_name_of_a_family():
             place = path.relative_to(ROOT).as_posix()
             if not place.startswith((*own, *others)):
                 assert not said.search(path.read_text(encoding="utf-8")), (name, place)
+
+
+def test_a_public_class_has_a_name_of_its_own():
+    """One name is one thing, so that a reader who meets it knows which is meant."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "deeplab").rglob("*.py")):
+        for part in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(part, ast.ClassDef) and not part.name.startswith("_"):
+                places[part.name].append(path.relative_to(ROOT).as_posix())
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

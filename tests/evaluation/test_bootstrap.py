@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from deeplab.evaluation.bootstrap import Resampling, interval_of_slides, intervals_of_pooled
-from deeplab.evaluation.instances import Agreement
+from deeplab.evaluation.instances import InstanceSums
 from deeplab.evaluation.semantic import Confusion
 
 RESAMPLING = Resampling()
@@ -107,11 +107,11 @@ def test_a_class_that_some_draws_lack_is_judged_on_the_others():
 
 
 def test_objects_of_slides_are_pooled_as_well():
-    slides = [Agreement(4, 4, 2, 1.5), Agreement(6, 2, 1, 0.9)]
+    slides = [InstanceSums(4, 4, 2, 1.5), InstanceSums(6, 2, 1, 0.9)]
     (found,) = intervals_of_pooled(
         [slide.row for slide in slides],
         RESAMPLING,
-        lambda row: Agreement.of_row(row).panoptic_quality,
+        lambda row: InstanceSums.of_row(row).panoptic_quality,
     )
     alone = [slide.panoptic_quality for slide in slides]
     assert bounds(found) == pytest.approx(

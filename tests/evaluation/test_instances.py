@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from deeplab.evaluation.instances import (
-    Agreement,
     Detection,
+    InstanceSums,
     Overlaps,
     centroids_um,
     compare_centroids,
@@ -228,7 +228,7 @@ def test_an_iou_of_exactly_one_half_is_no_match():
 
 @given(st.lists(st.tuples(maps, maps), max_size=3))
 def test_slides_that_are_added_up_are_one_slide_of_them_all(slides):
-    pooled = sum((compare(*slide) for slide in slides), Agreement())
+    pooled = sum((compare(*slide) for slide in slides), InstanceSums())
     # Side by side, with numbers that no two slides have in common.
     side_by_side = [
         np.hstack(

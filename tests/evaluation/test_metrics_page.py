@@ -9,7 +9,7 @@ import pytest
 
 from deeplab.evaluation.boundary import BorderDistances
 from deeplab.evaluation.instances import (
-    Agreement,
+    InstanceSums,
     Overlaps,
     centroids_um,
     compare_centroids,
@@ -81,7 +81,7 @@ FIGURES = {
     "F_c": lambda *maps: types(*maps).f1_by_type[0],
     "type accuracy": lambda *maps: types(*maps).accuracy,
     "bPQ": lambda *maps: objects(*maps).pannuke_quality,
-    "mPQ": lambda *maps: mean_quality([objects(*maps), Agreement()]),
+    "mPQ": lambda *maps: mean_quality([objects(*maps), InstanceSums()]),
 }
 OF_ALL_LABELS = {"accuracy", "mean IoU", "FwIoU", "multiclass MCC"}
 SAID = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from deeplab.features import neighbours, outline
 from deeplab.features.slide_measures import SlideMeasures
-from deeplab.features.table import ObjectTable
+from deeplab.features.table import FeatureTable
 from deeplab.geometry.frames import Mpp
 
 
@@ -32,9 +32,9 @@ def of_classes(
     )
 
 
-def _table(name: str, areas: list[float]) -> ObjectTable:
+def _table(name: str, areas: list[float]) -> FeatureTable:
     values = np.array(areas, dtype=float)
     columns = {
         each: np.linspace(0.1, 1, len(values)) for each in (*outline.COLUMNS, *neighbours.COLUMNS)
     }
-    return ObjectTable(name, columns | {"area_um2": values})
+    return FeatureTable(name, columns | {"area_um2": values})

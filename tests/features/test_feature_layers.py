@@ -11,7 +11,7 @@ import shapely
 from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.features.feature_layers import feature_layers, slide_metadata
-from deeplab.features.table import ObjectTable, measure
+from deeplab.features.table import FeatureTable, measure
 from deeplab.geometry.frames import Mpp
 from tests.annotations.girder_schema import load_schema
 from tests.features.drawn import disc
@@ -22,7 +22,7 @@ def layers_of(*shapes, **more):
     annotations = Annotations((Layer("a", (1, 2, 3), shapes),))
     tables = measure(annotations, Mpp.square(0.5), radius_um=100)
     columns = tables["a"].columns | {name: np.array(values) for name, values in more.items()}
-    return feature_layers(annotations, {"a": ObjectTable("a", columns)})
+    return feature_layers(annotations, {"a": FeatureTable("a", columns)})
 
 
 def test_a_shape_keeps_what_it_said_unless_it_was_measured():

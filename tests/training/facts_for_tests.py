@@ -6,7 +6,7 @@ from deeplab.config.classes import ClassList
 from deeplab.evaluation.semantic import Confusion
 from deeplab.training.history import CheckNote, History, StepNote
 from deeplab.training.reporting.examples import Example
-from deeplab.training.reporting.facts import ReportFacts, SlideFact
+from deeplab.training.reporting.facts import SlideFact, TrainingReportFacts
 from tests.training.validations_for_tests import region, validation
 
 WICKED = "<script>alert('$x$')</script>"
@@ -48,7 +48,7 @@ def example(kind="worst"):
     )  # fmt: skip
 
 
-FACTS = ReportFacts(
+FACTS = TrainingReportFacts(
     model="m.zip",
     classes=CLASSES,
     work_mpp=0.5,

@@ -4,7 +4,7 @@ import numpy as np
 
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
-from deeplab.training.validation.results import Region, SlideScore, Validation
+from deeplab.training.validation.results import Region, Validation, ValidationScore
 
 SIDE = 64
 
@@ -34,7 +34,7 @@ def validation(regions, *, step=100):
     for name in names:
         own = [piece for piece in regions if piece.slide == name]
         scores.append(
-            SlideScore(
+            ValidationScore(
                 slide=name,
                 tally=sum((piece.tally for piece in own), Confusion(3)),
                 work_mpp=0.5,

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.bundles.importers.hovernet_names import PROGRAMS, PYTORCH, Names
+from deeplab.bundles.importers.hovernet_names import PROGRAMS, PYTORCH, HoVerNetNames
 from deeplab.bundles.importers.stored_tensors import StoredTensors
 from deeplab.bundles.weights import named_weights
 from deeplab.config.hovernet import FORMS, PREACT, HoverNetConfig, Mode
@@ -43,7 +43,7 @@ class ImportedHoverNet:
         config: The knobs, worked out from names and shapes.
         network: Built from them.
         taken: Number of variables that it took.
-        skipped: Names of those that say nothing of the network.
+        skipped: HoVerNetNames of those that say nothing of the network.
     """
 
     config: HoverNetConfig
@@ -52,7 +52,7 @@ class ImportedHoverNet:
     skipped: tuple[str, ...]
 
 
-def program_of(tensors: StoredTensors) -> Names | None:
+def program_of(tensors: StoredTensors) -> HoVerNetNames | None:
     """Return whose names the tensors have; None if they are not HoVer-Net's."""
     return next((names for names in PROGRAMS if names.sign in tensors.shapes), None)
 
@@ -66,14 +66,14 @@ def infer_hovernet(tensors: StoredTensors) -> HoverNetConfig:
     return _infer(tensors, _names_of(tensors))
 
 
-def _names_of(tensors: StoredTensors) -> Names:
+def _names_of(tensors: StoredTensors) -> HoVerNetNames:
     names = program_of(tensors)
     if names is None:
         raise CheckpointError(tensors.path, foreign_sentence(tensors))
     return names
 
 
-def _infer(tensors: StoredTensors, names: Names) -> HoverNetConfig:
+def _infer(tensors: StoredTensors, names: HoVerNetNames) -> HoverNetConfig:
     first = tensors.shapes.get(names.name_of(FIRST))
     if first is None:
         raise CheckpointError(
@@ -174,7 +174,7 @@ def _check_names(
         raise CheckpointError(tensors.path, problem)
 
 
-def _value(tensors: StoredTensors, names: Names, name: str) -> NDArray[np.float32]:
+def _value(tensors: StoredTensors, names: HoVerNetNames, name: str) -> NDArray[np.float32]:
     value = tensors.read(name)
     if value.dtype.kind != "f":
         raise CheckpointError(tensors.path, f"has {name} in numbers that are no fractions")

@@ -18,7 +18,7 @@ _DENSE = r"decoder\.(\w\w)\.(u\d)\.dense"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class HoVerNetNames:
     """The names of one program's checkpoints, and the order of their kernels' sides.
 
     Attributes:
@@ -59,7 +59,7 @@ class Names:
         return value.transpose(self.to_kernel) if value.ndim == 4 else value
 
 
-PYTORCH = Names(
+PYTORCH = HoVerNetNames(
     rules=(
         (r"backbone\.conv0", "conv0./"),
         (r"backbone\.conv0\.norm", "conv0.bn"),
@@ -90,7 +90,7 @@ PYTORCH = Names(
     sign="conv0./.weight",
     ignored=r".*\.num_batches_tracked|upsample2x\.unpool_mat",
 )
-TENSORFLOW = Names(
+TENSORFLOW = HoVerNetNames(
     rules=(
         (r"backbone\.conv0", "conv0/"),
         (r"backbone\.conv0\.norm", "conv0/bn/"),

@@ -31,7 +31,7 @@ NOT_OF_THE_NETWORK = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class BackboneNames:
     """The names of one backbone.
 
     Attributes:
@@ -49,10 +49,10 @@ class Names:
     multiples: tuple[int, ...] = (8,)
 
 
-def _xception(scope: str) -> Names:
+def _xception(scope: str) -> BackboneNames:
     module = rf"{scope}/\1/\2/\3/xception_module"
     unit = r"backbone\.(\w+_flow)\.(block\d)\.(unit_\d+)"
-    return Names(
+    return BackboneNames(
         sign=f"{scope}/entry_flow/conv1_1/weights",
         rules=(
             (r"backbone\.entry_flow\.(conv1_\d)", rf"{scope}/entry_flow/\1"),
@@ -66,8 +66,8 @@ def _xception(scope: str) -> Names:
     )
 
 
-def _resnet_v1(scope: str, *, module: str, stem: str) -> Names:
-    return Names(
+def _resnet_v1(scope: str, *, module: str, stem: str) -> BackboneNames:
+    return BackboneNames(
         # The beta variants differ from the others in their first convolutions, not in their scope.
         sign=f"{scope}/{stem}/weights",
         rules=(
@@ -81,9 +81,9 @@ def _resnet_v1(scope: str, *, module: str, stem: str) -> Names:
     )
 
 
-def _mobilenet_v3(scope: str, *, sign: str, widths: Mapping[str, int]) -> Names:
+def _mobilenet_v3(scope: str, *, sign: str, widths: Mapping[str, int]) -> BackboneNames:
     part = r"(expand|depthwise|project)"
-    return Names(
+    return BackboneNames(
         sign=f"{scope}/{sign}/weights",
         rules=(
             (r"backbone\.stem", f"{scope}/Conv"),
@@ -103,10 +103,10 @@ def _mobilenet_v3(scope: str, *, sign: str, widths: Mapping[str, int]) -> Names:
     )
 
 
-def _nas(scope: str, *, filters: int) -> Names:
+def _nas(scope: str, *, filters: int) -> BackboneNames:
     cell, side = r"backbone\.(cell_\d+)", r"\.pair_(\d)\.(left|right)"
     there = rf"{scope}/\1/comb_iter_\2/\3"
-    return Names(
+    return BackboneNames(
         sign=f"{scope}/conv0/weights",
         # Batch norms have scopes beside those of their convolutions.
         rules=(
@@ -136,9 +136,9 @@ def _nas(scope: str, *, filters: int) -> Names:
     )
 
 
-NAMES: Mapping[str, Names] = MappingProxyType(
+NAMES: Mapping[str, BackboneNames] = MappingProxyType(
     {
-        "mobilenet_v2": Names(
+        "mobilenet_v2": BackboneNames(
             sign="MobilenetV2/Conv/weights",
             rules=(
                 (r"backbone\.stem", "MobilenetV2/Conv"),

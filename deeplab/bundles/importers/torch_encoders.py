@@ -83,7 +83,7 @@ def _torchvision_mobilenet(blocks: int) -> tuple[Rule, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class EncoderNaming:
     """How one program names the layers of an encoder, and what it computes otherwise than ours.
 
     Attributes:
@@ -107,21 +107,21 @@ class Layout:
 
 _MOBILENET_REPEATS, _LITE_REPEATS = (1, 2, 3, 4, 3, 3, 1), (1, 2, 2, 3, 3, 4, 1)
 _TORCH_EPSILON_MORE = 1e-5 - EPSILON
-LAYOUTS: Mapping[str, tuple[Layout, ...]] = MappingProxyType(
+LAYOUTS: Mapping[str, tuple[EncoderNaming, ...]] = MappingProxyType(
     {
         "efficientnet_lite0": (
-            Layout(rules=_EFFICIENTNET),
-            Layout(rules=_timm("block", _LITE_REPEATS)),
+            EncoderNaming(rules=_EFFICIENTNET),
+            EncoderNaming(rules=_timm("block", _LITE_REPEATS)),
         ),
         "mobilenet_v2": tuple(
-            Layout(rules=rules, epsilon_more=_TORCH_EPSILON_MORE, normalisation=STANDARDISED)
+            EncoderNaming(rules=rules, epsilon_more=_TORCH_EPSILON_MORE, normalisation=STANDARDISED)
             for rules in (
                 _torchvision_mobilenet(sum(_MOBILENET_REPEATS)),
                 _timm("bottleneck", _MOBILENET_REPEATS),
             )
         ),
         **dict.fromkeys(
-            ("resnet_18", "resnet_34", "resnet_50", "resnet_101"), (Layout(rules=_RESNET),)
+            ("resnet_18", "resnet_34", "resnet_50", "resnet_101"), (EncoderNaming(rules=_RESNET),)
         ),
     }
 )
@@ -153,13 +153,13 @@ def read_encoder_weights(
 
 def _recognised(
     tensors: StoredTensors, names: Sequence[str], backbone: str
-) -> tuple[Layout, str, dict[str, str]]:
+) -> tuple[EncoderNaming, str, dict[str, str]]:
     """Return the layout that a file has most names of, what stands before them, and theirs by ours.
 
     Raises:
         CheckpointError: it has none of this backbone.
     """
-    best: tuple[int, Layout, str, dict[str, str]] | None = None
+    best: tuple[int, EncoderNaming, str, dict[str, str]] | None = None
     for layout in LAYOUTS.get(backbone, ()):
         theirs = {name: found for name in names if (found := layout.name_of(name))}
         for prefix in PREFIXES:
@@ -177,7 +177,7 @@ def _recognised(
 
 
 def _as_ours(
-    values: dict[str, NDArray[np.float32]], layout: Layout, ours: Normalisation
+    values: dict[str, NDArray[np.float32]], layout: EncoderNaming, ours: Normalisation
 ) -> dict[str, NDArray[np.float32]]:
     """Return weights that give with our pixels and epsilon what they gave with the program's."""
     if layout.epsilon_more:

@@ -14,7 +14,7 @@ EPSILON = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Bottleneck:
+class MobileNetV2Bottleneck:
     """One inverted residual: widen by `expansion`, filter, project to `filters`."""
 
     expansion: int
@@ -23,18 +23,18 @@ class Bottleneck:
 
 
 # Table 2 of the paper, a row for each repetition.
-BOTTLENECKS: tuple[Bottleneck, ...] = (
-    Bottleneck(1, 16),
-    Bottleneck(6, 24, 2),
-    Bottleneck(6, 24),
-    Bottleneck(6, 32, 2),
-    *(Bottleneck(6, 32),) * 2,
-    Bottleneck(6, 64, 2),
-    *(Bottleneck(6, 64),) * 3,
-    *(Bottleneck(6, 96),) * 3,
-    Bottleneck(6, 160, 2),
-    *(Bottleneck(6, 160),) * 2,
-    Bottleneck(6, 320),
+BOTTLENECKS: tuple[MobileNetV2Bottleneck, ...] = (
+    MobileNetV2Bottleneck(1, 16),
+    MobileNetV2Bottleneck(6, 24, 2),
+    MobileNetV2Bottleneck(6, 24),
+    MobileNetV2Bottleneck(6, 32, 2),
+    *(MobileNetV2Bottleneck(6, 32),) * 2,
+    MobileNetV2Bottleneck(6, 64, 2),
+    *(MobileNetV2Bottleneck(6, 64),) * 3,
+    *(MobileNetV2Bottleneck(6, 96),) * 3,
+    MobileNetV2Bottleneck(6, 160, 2),
+    *(MobileNetV2Bottleneck(6, 160),) * 2,
+    MobileNetV2Bottleneck(6, 320),
 )
 # Of which bottlenecks the decoder taps the widened map, before the next one halves it.
 TAPS = {4: 2, 8: 5}

@@ -24,7 +24,7 @@ EPSILON = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Bottleneck:
+class MobileNetV3Bottleneck:
     """One inverted residual.
 
     Attributes:
@@ -49,7 +49,7 @@ class Bottleneck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class MobileNetV3Layout:
     """A variant.
 
     Attributes:
@@ -61,28 +61,28 @@ class Layout:
     """
 
     stem: int
-    blocks: tuple[Bottleneck, ...]
+    blocks: tuple[MobileNetV3Bottleneck, ...]
     last: int
     activation: Activation
     taps: Mapping[int, int]
 
 
-def _swish(expansion: float, filters: int, kernel: int, stride: int = 1) -> Bottleneck:
-    return Bottleneck(expansion, filters, kernel, stride, "hard_swish", gated=True)
+def _swish(expansion: float, filters: int, kernel: int, stride: int = 1) -> MobileNetV3Bottleneck:
+    return MobileNetV3Bottleneck(expansion, filters, kernel, stride, "hard_swish", gated=True)
 
 
 # Tables 1 and 2 of the paper.
-LARGE_SEG = Layout(
+LARGE_SEG = MobileNetV3Layout(
     stem=16,
     blocks=(
-        Bottleneck(1, 16),
-        Bottleneck(4, 24, stride=2),
-        Bottleneck(3, 24),
-        Bottleneck(3, 40, 5, 2, gated=True),
-        *(Bottleneck(3, 40, 5, gated=True),) * 2,
-        Bottleneck(6, 80, 3, 2, "hard_swish"),
-        Bottleneck(2.5, 80, activation="hard_swish"),
-        *(Bottleneck(184 / 80, 80, activation="hard_swish"),) * 2,
+        MobileNetV3Bottleneck(1, 16),
+        MobileNetV3Bottleneck(4, 24, stride=2),
+        MobileNetV3Bottleneck(3, 24),
+        MobileNetV3Bottleneck(3, 40, 5, 2, gated=True),
+        *(MobileNetV3Bottleneck(3, 40, 5, gated=True),) * 2,
+        MobileNetV3Bottleneck(6, 80, 3, 2, "hard_swish"),
+        MobileNetV3Bottleneck(2.5, 80, activation="hard_swish"),
+        *(MobileNetV3Bottleneck(184 / 80, 80, activation="hard_swish"),) * 2,
         *(_swish(6, 112, 3),) * 2,
         _swish(3, 80, 5, 2),
         *(_swish(6, 80, 5),) * 2,
@@ -91,12 +91,12 @@ LARGE_SEG = Layout(
     activation="hard_swish",
     taps=MappingProxyType({4: 2, 8: 5}),
 )
-SMALL_SEG = Layout(
+SMALL_SEG = MobileNetV3Layout(
     stem=16,
     blocks=(
-        Bottleneck(1, 16, stride=2, gated=True),
-        Bottleneck(72 / 16, 24, stride=2),
-        Bottleneck(88 / 24, 24),
+        MobileNetV3Bottleneck(1, 16, stride=2, gated=True),
+        MobileNetV3Bottleneck(72 / 16, 24, stride=2),
+        MobileNetV3Bottleneck(88 / 24, 24),
         _swish(4, 40, 5, 2),
         *(_swish(6, 40, 5),) * 2,
         *(_swish(3, 48, 5),) * 2,
@@ -107,21 +107,21 @@ SMALL_SEG = Layout(
     activation="hard_swish",
     taps=MappingProxyType({4: 0, 8: 2}),
 )
-EDGETPU = Layout(
+EDGETPU = MobileNetV3Layout(
     stem=32,
     blocks=(
-        Bottleneck(1, 16, fused=True),
-        Bottleneck(8, 32, stride=2, fused=True),
-        *(Bottleneck(4, 32, fused=True),) * 3,
-        Bottleneck(8, 48, stride=2, fused=True),
-        *(Bottleneck(4, 48, fused=True),) * 3,
-        Bottleneck(8, 96, stride=2),
-        *(Bottleneck(4, 96),) * 3,
-        Bottleneck(8, 96, residual=False),
-        *(Bottleneck(4, 96),) * 3,
-        Bottleneck(8, 160, 5, 2),
-        *(Bottleneck(4, 160, 5),) * 3,
-        Bottleneck(8, 192),
+        MobileNetV3Bottleneck(1, 16, fused=True),
+        MobileNetV3Bottleneck(8, 32, stride=2, fused=True),
+        *(MobileNetV3Bottleneck(4, 32, fused=True),) * 3,
+        MobileNetV3Bottleneck(8, 48, stride=2, fused=True),
+        *(MobileNetV3Bottleneck(4, 48, fused=True),) * 3,
+        MobileNetV3Bottleneck(8, 96, stride=2),
+        *(MobileNetV3Bottleneck(4, 96),) * 3,
+        MobileNetV3Bottleneck(8, 96, residual=False),
+        *(MobileNetV3Bottleneck(4, 96),) * 3,
+        MobileNetV3Bottleneck(8, 160, 5, 2),
+        *(MobileNetV3Bottleneck(4, 160, 5),) * 3,
+        MobileNetV3Bottleneck(8, 192),
     ),
     last=1280,
     activation="relu",
@@ -130,7 +130,7 @@ EDGETPU = Layout(
 )
 
 
-def mobilenet_v3(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
+def mobilenet_v3(x: Tensor, options: BackboneOptions, layout: MobileNetV3Layout) -> Pyramid:
     """Tiles (n, h, w, 3), values -1 to 1, to the last convolution's map and taps at 2, 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
@@ -169,7 +169,7 @@ def mobilenet_v3(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid
 
 
 def _widened(
-    x: Tensor, block: Bottleneck, *, name: str, norm: Norm, stride: int, rate: int
+    x: Tensor, block: MobileNetV3Bottleneck, *, name: str, norm: Norm, stride: int, rate: int
 ) -> Tensor:
     """Return the input of a block with more channels, convolved."""
     filters = whole_channels(x.shape[-1] * block.expansion)

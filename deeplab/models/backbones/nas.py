@@ -33,7 +33,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class NasLayout:
     """A variant.
 
     Attributes:
@@ -53,7 +53,7 @@ SEPARABLE_3, SEPARABLE_5, SEPARABLE_7 = (Operation("separable", size) for size i
 ATROUS_3, ATROUS_5 = (Operation("atrous", size) for size in (3, 5))
 MAX_POOL, IDENTITY = Operation("max_pool", 3), Operation("identity")
 
-PNASNET = Layout(
+PNASNET = NasLayout(
     pairs=(
         (SEPARABLE_5, 1, MAX_POOL, 1),
         (SEPARABLE_7, 0, MAX_POOL, 0),
@@ -66,7 +66,7 @@ PNASNET = Layout(
     ),
     taps=MappingProxyType({4: -1, 8: 3}),
 )
-HNASNET = Layout(
+HNASNET = NasLayout(
     pairs=(
         (ATROUS_5, 1, SEPARABLE_3, 0),
         (SEPARABLE_3, 1, ATROUS_3, 0),
@@ -79,7 +79,7 @@ HNASNET = Layout(
 )
 
 
-def nas(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
+def nas(x: Tensor, options: BackboneOptions, layout: NasLayout) -> Pyramid:
     """Tiles (n, h, w, 3), values -1 to 1, to five states of the last cell and taps at 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     before, x = _stem(x, norm)
@@ -129,7 +129,7 @@ def _stem(x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
 class _Step:
     """How one cell is built; `stride` is that of its operations on what it is given."""
 
-    layout: Layout
+    layout: NasLayout
     filters: int
     stride: int
     norm: Norm

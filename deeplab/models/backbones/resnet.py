@@ -21,20 +21,20 @@ EXPANSION = 4  # channels that leave a bottleneck, as a multiple of its width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class ResNetLayout:
     """Units of each block, and whether they are 1 x 1, 3 x 3, 1 x 1 or twice 3 x 3."""
 
     units: tuple[int, int, int, int]
     bottleneck: bool
 
 
-RESNET_18 = Layout(units=(2, 2, 2, 2), bottleneck=False)
-RESNET_34 = Layout(units=(3, 4, 6, 3), bottleneck=False)
-RESNET_50 = Layout(units=(3, 4, 6, 3), bottleneck=True)
-RESNET_101 = Layout(units=(3, 4, 23, 3), bottleneck=True)
+RESNET_18 = ResNetLayout(units=(2, 2, 2, 2), bottleneck=False)
+RESNET_34 = ResNetLayout(units=(3, 4, 6, 3), bottleneck=False)
+RESNET_50 = ResNetLayout(units=(3, 4, 6, 3), bottleneck=True)
+RESNET_101 = ResNetLayout(units=(3, 4, 23, 3), bottleneck=True)
 
 
-def resnet(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
+def resnet(x: Tensor, options: BackboneOptions, layout: ResNetLayout) -> Pyramid:
     """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 2, 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
@@ -64,7 +64,7 @@ def resnet(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
 
 
 def _unit(
-    x: Tensor, width: int, layout: Layout, *, name: str, norm: Norm, stride: int, rate: int
+    x: Tensor, width: int, layout: ResNetLayout, *, name: str, norm: Norm, stride: int, rate: int
 ) -> Tensor:
     filters = width * EXPANSION if layout.bottleneck else width
     part = f"{name}.conv"

@@ -20,7 +20,7 @@ WIDTHS = (64, 128, 256, 512)  # channels of the 3 x 3 convolutions of each block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class ResNetV1Layout:
     """A variant of ResNet.
 
     Attributes:
@@ -44,15 +44,21 @@ class Layout:
 _PLAIN_STEM = (64,)
 _TAPS_18 = MappingProxyType({4: (1, 1), 8: (2, 1)})
 _TAPS = MappingProxyType({4: (1, 2), 8: (2, 3)})
-RESNET_V1_18 = Layout(stem=_PLAIN_STEM, units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
-RESNET_V1_18_BETA = Layout(stem=(16, 16, 32), units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
-RESNET_V1_50 = Layout(stem=_PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
-RESNET_V1_50_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
-RESNET_V1_101 = Layout(stem=_PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
-RESNET_V1_101_BETA = Layout(stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_18 = ResNetV1Layout(stem=_PLAIN_STEM, units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
+RESNET_V1_18_BETA = ResNetV1Layout(
+    stem=(16, 16, 32), units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18
+)
+RESNET_V1_50 = ResNetV1Layout(stem=_PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_50_BETA = ResNetV1Layout(
+    stem=(64, 64, 128), units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS
+)
+RESNET_V1_101 = ResNetV1Layout(stem=_PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_101_BETA = ResNetV1Layout(
+    stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS
+)
 
 
-def resnet_v1(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
+def resnet_v1(x: Tensor, options: BackboneOptions, layout: ResNetV1Layout) -> Pyramid:
     """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 2, 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
@@ -101,7 +107,7 @@ def _stem(x: Tensor, stem: tuple[int, ...], *, norm: Norm, budget: StrideBudget)
 
 
 def _unit(
-    x: Tensor, width: int, layout: Layout, *, name: str, norm: Norm, stride: int, rate: int
+    x: Tensor, width: int, layout: ResNetV1Layout, *, name: str, norm: Norm, stride: int, rate: int
 ) -> tuple[Tensor, Tensor]:
     """Return one unit, and what it adds to its input: after batch norm, before any ReLU."""
     filters = width * layout.expansion

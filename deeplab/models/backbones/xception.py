@@ -17,7 +17,7 @@ EPSILON = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class XceptionBlock:
     """Three separable convolutions, `units` times over, the last of them with the stride.
 
     `inner_relu` puts a ReLU after each convolution of the pair instead of one before it.
@@ -32,30 +32,34 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class XceptionLayout:
     """A variant of Xception.
 
     Attributes:
         blocks: In order.
-        taps: Block whose second convolution the decoder taps, by stride.
+        taps: XceptionBlock whose second convolution the decoder taps, by stride.
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[XceptionBlock, ...]
     taps: Mapping[int, str]
 
 
-def _entry(number: int, filters: int, stride: int) -> Block:
+def _entry(number: int, filters: int, stride: int) -> XceptionBlock:
     name = f"entry_flow.block{number}"
-    return Block(name=name, filters=(filters, filters, filters), skip="conv", stride=stride)
+    return XceptionBlock(name=name, filters=(filters, filters, filters), skip="conv", stride=stride)
 
 
-def _middle(units: int) -> Block:
-    return Block(name="middle_flow.block1", filters=(728, 728, 728), skip="sum", units=units)
+def _middle(units: int) -> XceptionBlock:
+    return XceptionBlock(
+        name="middle_flow.block1", filters=(728, 728, 728), skip="sum", units=units
+    )
 
 
-EXIT: tuple[Block, ...] = (
-    Block(name="exit_flow.block1", filters=(728, 1024, 1024), skip="conv", stride=2),
-    Block(name="exit_flow.block2", filters=(1536, 1536, 2048), skip="none", inner_relu=True),
+EXIT: tuple[XceptionBlock, ...] = (
+    XceptionBlock(name="exit_flow.block1", filters=(728, 1024, 1024), skip="conv", stride=2),
+    XceptionBlock(
+        name="exit_flow.block2", filters=(1536, 1536, 2048), skip="none", inner_relu=True
+    ),
 )
 _ENTRY_SHORT = (_entry(1, 128, 2), _entry(2, 256, 2), _entry(3, 728, 2))
 _ENTRY_LONG = (
@@ -67,12 +71,12 @@ _ENTRY_LONG = (
 )
 _TAPS_SHORT = MappingProxyType({4: "entry_flow.block2", 8: "entry_flow.block3"})
 _TAPS_LONG = MappingProxyType({4: "entry_flow.block3", 8: "entry_flow.block5"})
-XCEPTION_41 = Layout(blocks=(*_ENTRY_SHORT, _middle(8), *EXIT), taps=_TAPS_SHORT)
-XCEPTION_65 = Layout(blocks=(*_ENTRY_SHORT, _middle(16), *EXIT), taps=_TAPS_SHORT)
-XCEPTION_71 = Layout(blocks=(*_ENTRY_LONG, _middle(16), *EXIT), taps=_TAPS_LONG)
+XCEPTION_41 = XceptionLayout(blocks=(*_ENTRY_SHORT, _middle(8), *EXIT), taps=_TAPS_SHORT)
+XCEPTION_65 = XceptionLayout(blocks=(*_ENTRY_SHORT, _middle(16), *EXIT), taps=_TAPS_SHORT)
+XCEPTION_71 = XceptionLayout(blocks=(*_ENTRY_LONG, _middle(16), *EXIT), taps=_TAPS_LONG)
 
 
-def xception(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
+def xception(x: Tensor, options: BackboneOptions, layout: XceptionLayout) -> Pyramid:
     """Tiles (n, h, w, 3), values -1 to 1, to 2048 channels and taps at 2, 4, 8."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
@@ -100,7 +104,7 @@ def xception(x: Tensor, options: BackboneOptions, layout: Layout) -> Pyramid:
 
 
 def _unit(
-    x: Tensor, block: Block, *, name: str, norm: Norm, stride: int, rates: tuple[int, ...]
+    x: Tensor, block: XceptionBlock, *, name: str, norm: Norm, stride: int, rates: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """Return one unit of a block, and the map after its second convolution, before any ReLU."""
     out = middle = x

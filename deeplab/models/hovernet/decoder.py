@@ -27,7 +27,7 @@ GROUPS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class DecoderBlock:
     """One scale of a decoder.
 
     Attributes:
@@ -43,7 +43,7 @@ class Block:
     out: int
 
 
-BLOCKS = {"u3": Block(4, 256, 8, 512), "u2": Block(2, 128, 4, 256)}
+BLOCKS = {"u3": DecoderBlock(4, 256, 8, 512), "u2": DecoderBlock(2, 128, 4, 256)}
 
 
 def decoder(pyramid: Pyramid, config: HoverNetConfig) -> Branch:

@@ -34,7 +34,7 @@ class SlideFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class OtherMethod:
     """What another method reached on the same held-out slides.
 
     Attributes:
@@ -49,7 +49,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportFacts:
+class TrainingReportFacts:
     """Everything that a report says.
 
     Attributes:
@@ -93,7 +93,7 @@ class ReportFacts:
     kept_step: int = 0
     validation: Validation | None = None
     examples: tuple[Example, ...] = ()
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[OtherMethod, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     all_settings: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

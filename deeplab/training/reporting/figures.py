@@ -17,7 +17,7 @@ from deeplab.evaluation.object_tally import ObjectTally
 from deeplab.evaluation.semantic import Confusion
 from deeplab.report.page import image, table, tag
 from deeplab.report.words import NOTHING, as_mm2, as_percent, as_score, swatch
-from deeplab.training.reporting.facts import ReportFacts
+from deeplab.training.reporting.facts import TrainingReportFacts
 from deeplab.training.validation.results import Validation
 
 BACKGROUND = SlideClass("background", (255, 255, 255))
@@ -34,12 +34,12 @@ class FigureSections(NamedTuple):
         mistakes: what is mistaken for what.
     """
 
-    cards: Callable[[ReportFacts, Validation], Markup]
-    figures: Callable[[ReportFacts, Validation], Iterator[Markup]]
+    cards: Callable[[TrainingReportFacts, Validation], Markup]
+    figures: Callable[[TrainingReportFacts, Validation], Iterator[Markup]]
     mistakes: Callable[[Validation, ClassList], Iterator[Markup]]
 
 
-def _cards(facts: ReportFacts, found: Validation, words: str) -> Markup:
+def _cards(facts: TrainingReportFacts, found: Validation, words: str) -> Markup:
     pooled = found.pooled
     cards, scores = [_card(words, pooled.score)], pooled.class_scores.tolist()
     cards += [
@@ -49,11 +49,11 @@ def _cards(facts: ReportFacts, found: Validation, words: str) -> Markup:
     return tag("div", cards, class_="cards")
 
 
-def _cards_of_labels(facts: ReportFacts, found: Validation) -> Markup:
+def _cards_of_labels(facts: TrainingReportFacts, found: Validation) -> Markup:
     return _cards(facts, found, "mean IoU, background included")
 
 
-def _cards_of_objects(facts: ReportFacts, found: Validation) -> Markup:
+def _cards_of_objects(facts: TrainingReportFacts, found: Validation) -> Markup:
     return _cards(facts, found, "PQ, mean over the types")
 
 
@@ -64,7 +64,7 @@ def _card(words: str, value: float, of: SlideClass | None = None) -> Markup:
     return tag("div", *inside, class_="card", style=f"border-top-color: {hex_colour(of.colour)}")
 
 
-def _figures_of_labels(facts: ReportFacts, found: Validation) -> Iterator[Markup]:
+def _figures_of_labels(facts: TrainingReportFacts, found: Validation) -> Iterator[Markup]:
     pooled = Confusion.of(found.pooled.counts)
     yield tag("h2", "How good it is on slides that it has not seen")
     yield tag(
@@ -99,7 +99,7 @@ def _figures_of_labels(facts: ReportFacts, found: Validation) -> Iterator[Markup
     yield from _slide_by_slide(facts, found)
 
 
-def _figures_of_objects(facts: ReportFacts, found: Validation) -> Iterator[Markup]:
+def _figures_of_objects(facts: TrainingReportFacts, found: Validation) -> Iterator[Markup]:
     pooled = ObjectTally.of(found.pooled.counts)
     yield tag("h2", "How good it is on slides that it has not seen")
     yield tag(
@@ -145,7 +145,7 @@ def _of_sums(sums: PanopticSums) -> list[str]:
     return [*map(as_score, shares), *(f"{count:,.0f}" for count in counts)]
 
 
-def _slide_by_slide(facts: ReportFacts, found: Validation) -> Iterator[Markup]:
+def _slide_by_slide(facts: TrainingReportFacts, found: Validation) -> Iterator[Markup]:
     yield tag("h3", "Slide by slide")
     patient = {slide.name: slide.patient for slide in facts.slides}
     of_class, names = found.nothing.class_score_name, facts.classes.names

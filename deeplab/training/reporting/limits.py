@@ -8,7 +8,7 @@ import numpy as np
 
 from deeplab.report.words import counted
 from deeplab.training.history import CheckNote
-from deeplab.training.reporting.facts import ReportFacts, patients
+from deeplab.training.reporting.facts import TrainingReportFacts, patients
 from deeplab.training.validation.results import Validation, spread
 
 FEW_SLIDES = 10
@@ -17,7 +17,7 @@ MOST_OF_A_CLASS = 0.8  # of its pixels or objects on one slide: the figure is th
 STILL_RISING = 0.01  # in the last third of the validations
 
 
-def limits(facts: ReportFacts) -> list[str]:
+def limits(facts: TrainingReportFacts) -> list[str]:
     """Return what a reader must know before trusting the figures, the gravest first."""
     found = facts.validation
     if found is None or not found.slides:
@@ -34,7 +34,7 @@ def limits(facts: ReportFacts) -> list[str]:
     ]
 
 
-def _of_the_slides(facts: ReportFacts, found: Validation) -> Iterator[str]:
+def _of_the_slides(facts: TrainingReportFacts, found: Validation) -> Iterator[str]:
     count, name = len(found.slides), found.nothing.score_name
     if count < FEW_SLIDES:
         held = facts.on("validation")
@@ -67,7 +67,7 @@ def _of_the_slides(facts: ReportFacts, found: Validation) -> Iterator[str]:
         yield f"{slide_name} could not be read any more and is in no figure ({why})."
 
 
-def _of_the_classes(facts: ReportFacts, found: Validation) -> Iterator[str]:
+def _of_the_classes(facts: TrainingReportFacts, found: Validation) -> Iterator[str]:
     held = facts.on("validation")
     by_slide = np.stack([slide.tally.class_amounts for slide in found.slides])
     for label, each in enumerate(facts.classes, start=1):
@@ -87,7 +87,7 @@ def _of_the_classes(facts: ReportFacts, found: Validation) -> Iterator[str]:
             yield f"It learnt {each.name} from only {counted(learnt, 'object')}."
 
 
-def _of_the_choice(facts: ReportFacts, found: Validation) -> Iterator[str]:
+def _of_the_choice(facts: TrainingReportFacts, found: Validation) -> Iterator[str]:
     checks = facts.history.checks
     if facts.kept == "best" and len(checks) > 1:
         yield (
@@ -107,7 +107,7 @@ def _of_the_choice(facts: ReportFacts, found: Validation) -> Iterator[str]:
         )
 
 
-def _of_the_training(facts: ReportFacts) -> Iterator[str]:
+def _of_the_training(facts: TrainingReportFacts) -> Iterator[str]:
     taken = facts.history.steps[-1].step if facts.history.steps else 0
     if 0 < taken < facts.planned_steps:
         yield f"The training ended after {taken:,} of {facts.planned_steps:,} steps."

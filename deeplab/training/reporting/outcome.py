@@ -21,7 +21,7 @@ from deeplab.server.session import ServerLogin, Session
 from deeplab.training.history import History
 from deeplab.training.reporting.charts import curves_png, examples_png
 from deeplab.training.reporting.examples import Example, examples_of
-from deeplab.training.reporting.facts import ReportFacts, SlideFact
+from deeplab.training.reporting.facts import SlideFact, TrainingReportFacts
 from deeplab.training.reporting.page import write_report
 from deeplab.training.reporting.settings_words import all_settings, settings_in_words
 from deeplab.training.reporting.worst import post_worst, worst_layers, write_worst
@@ -97,11 +97,11 @@ def write_outcome(ended: TrainingOutcome, folder: Path) -> None:
             log.warning("%s", error)
 
 
-def facts_of(ended: TrainingOutcome) -> ReportFacts:
+def facts_of(ended: TrainingOutcome) -> TrainingReportFacts:
     """Return what the report of a training says."""
     request, card, opened = ended.request, ended.card, ended.opened
     assumed = request.unannotated == "background" and not request.exhaustive_layer
-    return ReportFacts(
+    return TrainingReportFacts(
         model=request.output_model.name,
         classes=card.classes,
         work_mpp=card.work_mpp or request.work_mpp,

@@ -26,7 +26,7 @@ from deeplab.report.words import (
 from deeplab.training.reporting.charts import curves_png
 from deeplab.training.reporting.error_words import ERROR_WORDS
 from deeplab.training.reporting.examples import KINDS, Example
-from deeplab.training.reporting.facts import ReportFacts, SlideFact, patients
+from deeplab.training.reporting.facts import SlideFact, TrainingReportFacts, patients
 from deeplab.training.reporting.figures import SECTIONS
 from deeplab.training.reporting.limits import limits
 
@@ -38,7 +38,7 @@ WORDS_OF_KINDS = {
 }
 
 
-def write_report(path: Path, facts: ReportFacts) -> None:
+def write_report(path: Path, facts: TrainingReportFacts) -> None:
     """Write the page, whole or not at all.
 
     Raises:
@@ -47,7 +47,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
     write_page(path, report(facts))
 
 
-def report(facts: ReportFacts) -> str:
+def report(facts: TrainingReportFacts) -> str:
     """Return the page as text."""
     sections: list[Iterator[Markup]] = [_opening(facts)]
     if facts.validation and facts.validation.slides:
@@ -66,7 +66,7 @@ def report(facts: ReportFacts) -> str:
     return page(f"Training of {facts.model}", STYLE, *(list(each) for each in sections))
 
 
-def _opening(facts: ReportFacts) -> Iterator[Markup]:
+def _opening(facts: TrainingReportFacts) -> Iterator[Markup]:
     yield tag(
         "header",
         tag("h1", f"Training of {facts.model}"),
@@ -78,7 +78,7 @@ def _opening(facts: ReportFacts) -> Iterator[Markup]:
     yield caveats("What limits these figures" if facts.validation else "Mind", limits(facts))
 
 
-def _lead(facts: ReportFacts) -> str:
+def _lead(facts: TrainingReportFacts) -> str:
     names = listed(facts.classes.names)
     said = f"The model outlines {names} at {facts.work_mpp:.3g} µm per pixel."
     learnt = facts.on("train")
@@ -92,7 +92,7 @@ def _lead(facts: ReportFacts) -> str:
     return said
 
 
-def _comparison(facts: ReportFacts) -> Iterator[Markup]:
+def _comparison(facts: TrainingReportFacts) -> Iterator[Markup]:
     yield tag("h2", "Beside other methods")
     yield tag("p", "All were judged on the same areas of the same held-out slides.")
     rows: list[list[Inside]] = []
@@ -142,7 +142,7 @@ def _example(example: Example) -> Markup:
     )
 
 
-def _course(facts: ReportFacts) -> Iterator[Markup]:
+def _course(facts: TrainingReportFacts) -> Iterator[Markup]:
     history = facts.history
     yield tag("h2", "How the training went")
     chart = curves_png(history, facts.classes, kept_step=facts.kept_step or None)
@@ -163,7 +163,7 @@ def _course(facts: ReportFacts) -> Iterator[Markup]:
         yield tag("p", f"{as_percent(waiting)} of the time was spent waiting for patches.")
 
 
-def _slides(facts: ReportFacts) -> Iterator[Markup]:
+def _slides(facts: TrainingReportFacts) -> Iterator[Markup]:
     yield tag("h2", "What it learnt from")
     if facts.source:
         yield tag("p", f"Slides of {facts.source}.")
@@ -200,7 +200,7 @@ def _amounts(slides: Sequence[SlideFact]) -> list[str]:
     ]
 
 
-def _settings(facts: ReportFacts) -> Iterator[Markup]:
+def _settings(facts: TrainingReportFacts) -> Iterator[Markup]:
     yield tag("h2", "How it was trained")
     yield described(facts.settings)
     if facts.all_settings:
@@ -211,7 +211,7 @@ def _settings(facts: ReportFacts) -> Iterator[Markup]:
         )
 
 
-def _use(facts: ReportFacts) -> Iterator[Markup]:
+def _use(facts: TrainingReportFacts) -> Iterator[Markup]:
     yield tag("h2", "How to use the model")
     low, high = facts.mpp_range or (facts.work_mpp, facts.work_mpp)
     yield tag(
@@ -230,7 +230,7 @@ def _use(facts: ReportFacts) -> Iterator[Markup]:
     )
 
 
-def _origin(facts: ReportFacts) -> Iterator[Markup]:
+def _origin(facts: TrainingReportFacts) -> Iterator[Markup]:
     yield tag("h2", "Where this comes from")
     told = dict(facts.versions)
     told["seed"] = str(facts.seed)

@@ -91,7 +91,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlideScore:
+class ValidationScore:
     """How one held-out slide was judged.
 
     Attributes:
@@ -123,7 +123,7 @@ class Validation:
 
     step: int
     nothing: Tally
-    slides: tuple[SlideScore, ...]
+    slides: tuple[ValidationScore, ...]
     regions: tuple[Region, ...] = field(repr=False)
     set_aside: Mapping[str, str] = field(default_factory=dict)
 

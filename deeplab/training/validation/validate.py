@@ -19,7 +19,7 @@ from deeplab.inference.runtime import tensorflow_predict
 from deeplab.inference.stream import Maps, predict_tiles
 from deeplab.models.registry import family_of
 from deeplab.training.validation.judges import JUDGING, SeenTile
-from deeplab.training.validation.results import Region, SlideScore, Validation
+from deeplab.training.validation.results import Region, Validation, ValidationScore
 from deeplab.training.validation.tiles import JudgedSlide, judged_slide
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Validator:
 
     def __call__(self, step: int) -> Validation:
         """How good the network is now, after so many steps."""
-        scores: list[SlideScore] = []
+        scores: list[ValidationScore] = []
         regions: list[Region] = []
         for slide in list(self._slides):
             try:
@@ -97,8 +97,8 @@ class Validator:
             tile = SeenTile(slide, frame, slot.answer, list(_pieces(slot.write, side)))
             yield from self._judge(tile, answer, len(self._card.classes))
 
-    def _score(self, judged: JudgedSlide, pieces: Sequence[Region]) -> SlideScore:
-        return SlideScore(
+    def _score(self, judged: JudgedSlide, pieces: Sequence[Region]) -> ValidationScore:
+        return ValidationScore(
             slide=judged.slide.name,
             tally=reduce(add, (piece.tally for piece in pieces), self._nothing),
             work_mpp=judged.frame.work_mpp,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deeplab.config.classes import ClassList
-from deeplab.training.reporting.facts import ReportFacts, SlideFact
+from deeplab.training.reporting.facts import SlideFact, TrainingReportFacts
 from deeplab.training.reporting.limits import limits
 from tests.training.facts_for_tests import history
 from tests.training.validations_for_tests import region, validation
@@ -28,7 +28,7 @@ def good(*, slides=12):
         for name in names
         for label, at in ((1, (0, 0)), (2, (64, 0)))
     ]
-    return ReportFacts(
+    return TrainingReportFacts(
         model="m.zip",
         classes=CLASSES,
         work_mpp=0.5,

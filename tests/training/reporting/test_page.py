@@ -10,7 +10,7 @@ from PIL import Image
 
 from deeplab.errors import OutputError
 from deeplab.training.history import History
-from deeplab.training.reporting.facts import Comparison
+from deeplab.training.reporting.facts import OtherMethod
 from deeplab.training.reporting.page import report, write_report
 from tests.training.facts_for_tests import FACTS, VALIDATION, WICKED
 
@@ -89,7 +89,7 @@ def test_the_versions_the_seed_the_time_and_the_use_are_told(tree):
 
 
 def test_other_methods_stand_beside_the_model():
-    other = Comparison(name="colour alone", mean_iou=0.25, dice=(0.5, float("nan")))
+    other = OtherMethod(name="colour alone", mean_iou=0.25, dice=(0.5, float("nan")))
     tree = ET.fromstring(report(replace(FACTS, comparisons=(other,))))
     rows = cells(tree, "Beside other methods")
     assert rows[1][:2] == ["this model", f"{VALIDATION.score:.3f}"]
