@@ -12,9 +12,10 @@ from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_settings import NetworkSettings
+from deeplab.config.recipes import dedl_recipe
 from deeplab.errors import ConfigError
 
-Recipe = Literal["default", "original"]
+Recipe = Literal["default", "original", "dedl"]
 
 # By the name that bundles carry; `deeplab.models.registry` has one row for each.
 CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
@@ -46,16 +47,21 @@ def suggested_patch_size(settings: NetworkSettings) -> int:
     return _config_class(settings.network).suggested_patch_size(settings)
 
 
-def recipe_settings(recipe: Recipe, network: str, steps: int) -> Mapping[str, Any]:
+def recipe_settings(
+    recipe: Recipe, network: str, steps: int, class_count: int
+) -> Mapping[str, Any]:
     """Return the settings of a training that a recipe changes, for a network of any name.
 
     Args:
         recipe: its name.
         network: name of the family; one that there is not has no recipes.
         steps: of the training, of which its phases are shares.
+        class_count: number of the classes to learn.
     """
     if recipe == "default" or network not in CONFIGS:
         return {}
+    if recipe == "dedl":
+        return dedl_recipe(class_count)
     return CONFIGS[network].original_recipe(steps)
 
 

@@ -24,7 +24,9 @@ from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
 
+Activation = Literal["relu", "gelu"]
 Balance = Literal["equal", "area"]
+Companion = Literal["none", "autoencoder"]
 Keep = Literal["best", "last"]
 LearningPolicy = Literal["cosine", "poly", "step"]
 Optimizer = Literal["adamw", "momentum"]
@@ -254,6 +256,10 @@ class LossSettings(Checked):
         top_k_percent_pixels: share of the pixels, the hardest, that count in the pixel loss.
         hard_example_mining_step: steps over which that share falls from 1 to its value.
         upsample_logits: compare at the labels' size; otherwise labels are taken at the logits'.
+        companion: a second network that is trained on the first one's logits and left out of the
+            model: "autoencoder", for networks that label every pixel, or "none".
+        companion_activation: of its layers.
+        companion_learning_rate: its highest rate, by Adam; it rises and falls as the network's.
     """
 
     loss: PixelLoss = "cross_entropy"
@@ -264,10 +270,16 @@ class LossSettings(Checked):
     top_k_percent_pixels: float = 1.0
     hard_example_mining_step: int = 0
     upsample_logits: bool = True
+    companion: Companion = "none"
+    companion_activation: Activation = "relu"
+    companion_learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("loss", self.loss, get_args(PixelLoss))
+        check_choice("companion", self.companion, get_args(Companion))
+        check_choice("companion_activation", self.companion_activation, get_args(Activation))
+        check_at_least("companion_learning_rate", self.companion_learning_rate, 1e-12)
         check_range("focal_gamma", self.focal_gamma, 0, 10)
         check_range("dice_weight", self.dice_weight, 0, 10)
         check_range("lovasz_weight", self.lovasz_weight, 0, 10)
@@ -284,8 +296,8 @@ class DescentSettings(Checked):
     """How the weights follow the errors.
 
     Attributes:
-        recipe: "original": where settings are as they are by default, those with which the
-            network's authors trained it.
+        recipe: where settings are as they are by default, "original": those with which the
+            network's authors trained it; "dedl": those of the DEDL study, with its companion.
         steps: optimiser steps.
         learning_policy: how the rate falls from its highest to its last value.
         learning_rate: highest rate.
@@ -462,7 +474,8 @@ class TrainRequest(
 
     def __post_init__(self) -> None:
         check_choice("recipe", self.recipe, get_args(Recipe))
-        for name, value in recipe_settings(self.recipe, self.network, self.steps).items():
+        told = recipe_settings(self.recipe, self.network, self.steps, len(self.classes))
+        for name, value in told.items():
             if getattr(self, name) == self.__dataclass_fields__[name].default:
                 object.__setattr__(self, name, value)
         super().__post_init__()

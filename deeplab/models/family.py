@@ -36,6 +36,33 @@ class MakeLoss(Protocol):
         """The loss, with all its terms."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A second network, which only a training has: no bundle keeps anything of it.
+
+    Attributes:
+        model: The network's maps in, by name, further ones out; all its variables are trained.
+        loss: Of these further maps; targets are those of the network.
+        learning_rate: Its highest one.
+    """
+
+    model: keras.Model
+    loss: Loss
+    learning_rate: float
+
+
+class MakeCompanion(Protocol):
+    """Config, what is asked of a training and the network to its companion."""
+
+    def __call__(
+        self,
+        config: Any,  # noqa: ANN401  the family's own config class
+        settings: LossSettings,
+        network: keras.Model,
+    ) -> Companion:
+        """Return the companion of networks of this config, with random weights."""
+
+
 class MakePredictor(Protocol):
     """Network to a graph for tiles, of one size or any, that ends in what inference keeps."""
 
@@ -71,6 +98,8 @@ class Family:
             what `decode` takes.
         decode: Knobs and the maps of one tile, without the batch axis, to its answer: NumPy, in
             several threads. None: the graph ends in the answer.
+        companion: What is trained on the network's maps beside it where that is asked for; None:
+            the family has no such thing.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
             to the backbone.
         logit_layers: Likewise, of those whose weights have one entry a label in the last axis.
@@ -87,6 +116,7 @@ class Family:
     head_layers: tuple[str, ...]
     logit_layers: tuple[str, ...]
     decode: Callable[[Any, Maps], Answer] | None = None
+    companion: MakeCompanion | None = None
 
     def last_layers(self, settings: StartSettings) -> tuple[str, ...]:
         """Beginnings of the names of what a training calls the last layers, and trains faster."""

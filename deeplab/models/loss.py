@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from keras import ops
@@ -61,6 +62,34 @@ class Loss(Protocol):
             maps: the outputs.
             step: how many steps were taken before.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class SumOfLosses:
+    """A `Loss` that is the sum of others.
+
+    Attributes:
+        parts: whose terms follow each other.
+    """
+
+    parts: tuple[Loss, ...]
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """See `Loss`."""
+        return tuple(term for part in self.parts for term in part.terms)
+
+    def describe(self) -> str:
+        """See `Loss`."""
+        return "; and ".join(part.describe() for part in self.parts)
+
+    def weights(self, targets: TargetTensors, step: Tensor | int) -> Tensor:
+        """See `Loss`."""
+        return ops.concatenate([part.weights(targets, step) for part in self.parts], axis=-1)
+
+    def errors(self, targets: TargetTensors, maps: MapTensors, step: Tensor | int) -> Tensor:
+        """See `Loss`."""
+        return ops.concatenate([part.errors(targets, maps, step) for part in self.parts], axis=-1)
 
 
 def sum_in_words(factors: Mapping[str, float], class_weights: Sequence[float]) -> str:

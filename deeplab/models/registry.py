@@ -8,6 +8,7 @@ from deeplab.config.network import NetworkConfig
 from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.deeplabv3plus.targets import encode
+from deeplab.models.dense.autoencoder import autoencoder
 from deeplab.models.dense.decode import predictor
 from deeplab.models.dense.losses import semantic_loss
 from deeplab.models.family import Family
@@ -29,6 +30,7 @@ FAMILIES: tuple[Family, ...] = (
         predictor=predictor,
         head_layers=("image_pooling", "aspp", "decoder", "logits"),
         logit_layers=("logits",),
+        companion=autoencoder,
     ),
     Family(
         name="hovernet",

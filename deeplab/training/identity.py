@@ -32,6 +32,9 @@ _ADDED_LATER = (
     "initial_encoder",
     "recipe",
     "freeze_encoder_steps",
+    "companion",
+    "companion_activation",
+    "companion_learning_rate",
 )
 
 

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from deeplab.config.train_request import DescentSettings, ReducePrecision
 from deeplab.data.batches import Batch
-from deeplab.models.loss import Loss, TargetTensors, loss_of_each, loss_terms
+from deeplab.models.family import Companion
+from deeplab.models.loss import (
+    Loss,
+    MapTensors,
+    SumOfLosses,
+    TargetTensors,
+    loss_of_each,
+    loss_terms,
+)
 from deeplab.training.distribution import (
     Replicas,
     joined_over_replicas,
@@ -28,7 +36,13 @@ from deeplab.training.distribution import (
 )
 from deeplab.training.loss_scaling import LossScaling, ScaleState
 from deeplab.training.moving_average import BatchStatistics, WeightAverage
-from deeplab.training.optimizer import UpdateContext, layers_of, rule_of, weight_groups
+from deeplab.training.optimizer import (
+    UpdateContext,
+    companion_rule,
+    layers_of,
+    rule_of,
+    weight_groups,
+)
 from deeplab.training.schedule import schedule_of
 from deeplab.training.state import State, is_seed
 
@@ -64,7 +78,7 @@ class StepDone(NamedTuple):
 class _Found(NamedTuple):
     """What some patches of a replica amount to."""
 
-    gradients: Sequence[Tensor]
+    gradients: Sequence[Tensor]  # of the network's weights, then of the companion's
     statistics: Sequence[Tensor]
     terms: Tensor  # (terms,) their share of each term of the loss of the batch
     losses: Tensor  # (n,) of each patch
@@ -77,6 +91,7 @@ class Trainer:
         network: uint8 RGB (n, side, side, 3) in, named maps out; made in the scope of `replicas`.
         averaged: one like it, for the moving average of its weights; None: none is kept.
         loss: of all maps together.
+        companion: trained beside it, made in the scope of `replicas`; None: there is none.
         settings: of the descent.
         class_layers: beginnings of the names of the layers of the classes.
         replicas: of the network.
@@ -97,6 +112,7 @@ class Trainer:
         network: keras.Model,
         averaged: keras.Model | None,
         loss: Loss,
+        companion: Companion | None,
         settings: DescentSettings,
         class_layers: tuple[str, ...],
         replicas: Replicas,
@@ -106,13 +122,16 @@ class Trainer:
     ) -> None:
         self._parts = settings.gradient_accumulation
         replicas.check_batch(batch_size, self._parts)
-        self._network, self._loss, self._settings = network, loss, settings
+        self._network, self._settings = network, settings
+        self._companion = companion
+        self._loss = SumOfLosses((loss, companion.loss)) if companion else loss
         self._replicas, self._batch_size, self._seed = replicas, batch_size, seed
         self._reduced_in = tf.as_dtype(reduce_precision if replicas.count > 1 else "float32")
         self._scaling = LossScaling(
             settings.precision == "mixed_float16" or self._reduced_in == tf.float16
         )
         self._schedule, self._rule = schedule_of(settings), rule_of(settings)
+        self._companion_rule = companion_rule(settings)
         self._groups = weight_groups(network, settings, class_layers)
         self._average = WeightAverage(settings.ema_decay)
         self._statistics = BatchStatistics.of(network)
@@ -124,6 +143,8 @@ class Trainer:
             slots=self._rule.slots,
             first_scale=self._scaling.first_scale,
             replicas=replicas,
+            companion=companion.model if companion else None,
+            companion_slots=self._companion_rule.slots,
         )
         self._one_step = tf.function(self._step, autograph=False)
         self._behind = BEHIND if tf.config.list_logical_devices("GPU") else 0
@@ -200,7 +221,8 @@ class Trainer:
 
     def _written(self) -> list[tf.Variable]:
         state = self.state
-        slots = [slot for weight in zip(*state.slots.values(), strict=True) for slot in weight]
+        slots = _by_weight(state.slots)
+        beside = [*state.companion_weights, *_by_weight(state.companion_slots)]
         counters = [
             state.step,
             state.updates,
@@ -208,7 +230,7 @@ class Trainer:
             state.scale,
             state.is_non_finite,
         ]
-        return [*state.weights, *state.statistics, *slots, *state.averages, *counters]
+        return [*state.weights, *state.statistics, *slots, *state.averages, *beside, *counters]
 
     def _on_replica(
         self, rgb: Tensor, targets: TargetTensors, places: Tensor
@@ -228,7 +250,12 @@ class Trainer:
         is_sound = ~state.is_non_finite.read_value() & tf.math.is_finite(loss)
         is_sound &= tf.math.is_finite(norm) | overflows
         moves = is_sound & ~overflows
-        values = self._apply_update(found.statistics, self._clipped(gradients, norm))
+        count = len(state.weights)
+        own, of_companion = gradients[:count], gradients[count:]
+        # The companion's gradients are not the network's: they do not make its own any smaller.
+        clipped = self._clipped(own, tf.linalg.global_norm(own) if of_companion else norm)
+        values = self._apply_update(found.statistics, clipped)
+        values += self._update_companion(of_companion)
         old = [tf.convert_to_tensor(v) for v in self._written()[: len(values)]]
         values = [tf.where(moves, new, before) for new, before in zip(values, old, strict=True)]
         values += self._counted(is_sound, moves, overflows)
@@ -283,20 +310,31 @@ class Trainer:
     ) -> tuple[Tensor, ...]:
         """See `_Found`; gradients are those of the loss times `scale`."""
         weights = [tf.convert_to_tensor(v) for v in self.state.weights]
+        beside = [tf.convert_to_tensor(v) for v in self.state.companion_weights]
         with tf.GradientTape() as tape:
-            tape.watch(weights)
+            tape.watch([*weights, *beside])
             maps, counted = self._network.stateless_call(
                 weights, self._with_seeds(statistics, draw), rgb, training=True
             )
+            maps |= self._companion_maps(maps, beside)
             errors = self._loss.errors(targets, maps, step)
             terms = loss_terms(errors, totals)
             scaled = tf.reduce_sum(terms) * scale
         losses = loss_of_each(tf.stop_gradient(errors), self._loss.weights(targets, step))
-        gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
+        gradients = tape.gradient(scaled, [*weights, *beside], unconnected_gradients="zero")
         values = zip(self._network.non_trainable_variables, counted, strict=True)
         unseeded = [value for variable, value in values if not is_seed(variable)]
         after = self._statistics.after(statistics, unseeded, self.state.updates)
         return gradients, after, terms, losses
+
+    def _companion_maps(self, maps: MapTensors, weights: Sequence[Tensor]) -> MapTensors:
+        """Return what the companion with these weights makes of the network's maps, if any."""
+        if self._companion is None:
+            return {}
+        model = self._companion.model
+        taken = {name: maps[name] for name in model.input}
+        found: MapTensors = model.stateless_call(weights, [], taken, training=True)[0]
+        return found
 
     def _with_seeds(self, statistics: Sequence[Tensor], draw: Tensor) -> list[Tensor]:
         """Values of all that is not trained; what is drawn at random depends on seed and `draw`."""
@@ -339,6 +377,27 @@ class Trainer:
         averages = self._average.after(state.averages, weights, state.updates)
         return [*weights, *statistics, *slots, *averages]
 
+    def _update_companion(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Return the companion's weights and slots after a step; its rate follows the network's."""
+        if self._companion is None:
+            return []
+        state = self.state
+        factor = self._companion.learning_rate / self._settings.learning_rate
+        rate = self._schedule.rate(state.step) * factor
+        update = UpdateContext(rate, 0.0, tf.cast(state.updates, tf.float32) + 1.0)
+        weights: list[Tensor] = []
+        slots: list[Tensor] = []
+        for number, (weight, gradient) in enumerate(
+            zip(state.companion_weights, gradients, strict=True)
+        ):
+            before = [tf.convert_to_tensor(of[number]) for of in state.companion_slots.values()]
+            moved, after = self._companion_rule.step(
+                tf.convert_to_tensor(weight), gradient, before, update
+            )
+            weights.append(moved)
+            slots += after
+        return [*weights, *slots]
+
     def _counted(self, is_sound: Tensor, moves: Tensor, overflows: Tensor) -> list[Tensor]:
         """Step, updates, updates since an overflow, scale, and whether all is spoilt."""
         state = self.state
@@ -347,6 +406,11 @@ class Trainer:
         step = state.step + tf.cast(is_sound, tf.int64)
         updates = state.updates + tf.cast(moves, tf.int64)
         return [step, updates, scale.since_overflow, scale.scale, ~is_sound]
+
+
+def _by_weight(slots: Mapping[str, Sequence[tf.Variable]]) -> list[tf.Variable]:
+    """Return all slots, those of one weight after those of another."""
+    return [slot for weight in zip(*slots.values(), strict=True) for slot in weight]
 
 
 def _synchronise_batch_norm(network: keras.Model) -> None:

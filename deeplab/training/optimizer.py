@@ -82,6 +82,11 @@ _RULES: Mapping[Optimizer, Callable[[DescentSettings], UpdateRule]] = MappingPro
 )
 
 
+def companion_rule(settings: DescentSettings) -> UpdateRule:
+    """Return the rule of a companion, whatever that of the network is: Adam, without decay."""
+    return _adamw(settings)
+
+
 class WeightGroup(NamedTuple):
     """What sets a weight apart from the others."""
 

@@ -26,12 +26,16 @@ class State:
         slots: names of what the optimiser remembers of each weight.
         first_scale: of the loss.
         replicas: of the network.
+        companion: trained beside it and never saved as a model; None: there is none.
+        companion_slots: names of what the companion's optimiser remembers of each weight.
 
     Attributes:
         weights: of the network, trainable.
         statistics: what it counts itself, as the means of batch normalisation.
         slots: of the optimiser, by name, for each weight.
         averages: of the weights; empty where none is kept.
+        companion_weights: of the companion; empty where there is none.
+        companion_slots: of its optimiser, by name, for each of its weights.
         step: steps taken.
         updates: those that moved the weights.
         scale: by which the loss is multiplied before its gradient is taken.
@@ -47,6 +51,8 @@ class State:
         slots: Sequence[str],
         first_scale: float,
         replicas: Replicas,
+        companion: keras.Model | None = None,
+        companion_slots: Sequence[str] = (),
     ) -> None:
         self._network, self._averaged = network, averaged
         self._replicas = replicas
@@ -54,10 +60,11 @@ class State:
         self.weights = [v.value for v in network.trainable_variables]
         self.statistics = [v.value for v in counted]
         self.averages = [v.value for v in averaged.trainable_variables] if averaged else []
+        beside = companion.trainable_variables if companion else []
+        self.companion_weights = [v.value for v in beside]
         with replicas.scope():
-            self.slots = {
-                name: [_zeros(w.shape, tf.float32) for w in self.weights] for name in slots
-            }
+            self.slots = _slots(slots, self.weights)
+            self.companion_slots = _slots(companion_slots, self.companion_weights)
             self.step, self.updates, self.since_overflow = (_zeros((), tf.int64) for _ in range(3))
             self.scale = tf.Variable(first_scale, trainable=False)
             self.is_non_finite = tf.Variable(False, trainable=False)  # noqa: FBT003  its first value
@@ -68,6 +75,9 @@ class State:
         self._named |= dict(zip((f"average/{p}" for p in paths), self.averages, strict=False))
         for name, values in self.slots.items():
             self._named |= dict(zip((f"{name}/{path}" for path in paths), values, strict=True))
+        for name, values in {"weights": self.companion_weights, **self.companion_slots}.items():
+            its_paths = (f"companion/{name}/{v.path}" for v in beside)
+            self._named |= dict(zip(its_paths, values, strict=True))
         for name in ("step", "updates", "since_overflow", "scale"):
             self._named[name] = getattr(self, name)
         if self.averages:
@@ -122,6 +132,10 @@ class State:
 def is_seed(variable: keras.Variable) -> bool:
     """Whether a variable counts what was drawn at random; all others are numbers with a point."""
     return not np.issubdtype(np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype), np.floating)
+
+
+def _slots(names: Sequence[str], weights: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    return {name: [_zeros(w.shape, tf.float32) for w in weights] for name in names}
 
 
 def _zeros(shape: Any, dtype: Any) -> tf.Variable:  # noqa: ANN401

@@ -31,9 +31,9 @@ from deeplab.data.mining import HardPlaces
 from deeplab.data.opening import OpenedSlides, open_slides
 from deeplab.data.sampling import PatchForm, PatchSampler, Scales
 from deeplab.data.truth import AnnotatedSlide
-from deeplab.errors import AccessDeniedError, UnreachableError
+from deeplab.errors import AccessDeniedError, ConfigError, UnreachableError
 from deeplab.files import check_writable
-from deeplab.models.registry import family_of
+from deeplab.models.registry import family_named, family_of
 from deeplab.training.distribution import Replicas, open_replicas
 from deeplab.training.held_out import HeldOut
 from deeplab.training.history import CheckNote
@@ -96,6 +96,7 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
     for path in (request.output_model, request.output_report, work_folder(request) / BEST):
         if path and is_chief:
             check_writable(path)
+    check_companion(request)
     replicas = open_replicas(request)
     replicas.check_batch(request.batch_size, request.gradient_accumulation)
     keras.utils.set_random_seed(request.seed)
@@ -110,6 +111,17 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
         # The others may not be gone before the first one has no more need of them.
         replicas.text_from_chief("done")
         return result
+
+
+def check_companion(request: TrainRequest) -> None:
+    """Refuse a companion that the network that is asked for cannot have.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if request.companion != "none" and family_named(request.network).companion is None:
+        must = f"none: the network {request.network} does not give every pixel a class"
+        raise ConfigError("companion", request.companion, must)
 
 
 @contextmanager
@@ -230,12 +242,17 @@ def _make_trainer(
     with replicas.scope():
         network = _first_network(request, config, classes)
         averaged = family.build(config) if request.ema_decay else None
+        # Last: the network is drawn at random as it would be without.
+        companion = None
+        if family.companion and request.companion != "none":
+            companion = family.companion(config, request, network)
     if averaged and not request.batch_norm:
         freeze_batch_norm(averaged)
     return Trainer(
         network=network,
         averaged=averaged,
         loss=family.loss(config, request),
+        companion=companion,
         settings=request,
         class_layers=family.last_layers(request),
         replicas=replicas,
@@ -313,6 +330,7 @@ def make_card(
             "batch_size": request.batch_size,
             "seed": request.seed,
             "augment": request.augment,
+            **({} if request.companion == "none" else {"companion": request.companion}),
         },
         metrics={},
         versions={

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deeplab.config.train_request import TrainRequest
+from deeplab.data.augment import Augmentation
 from deeplab.errors import ConfigError
 from deeplab.training.schedule import schedule_of
 
@@ -34,6 +36,33 @@ def test_deeplab_learns_by_momentum_with_a_poly_policy():
     assert (asked.bias_gradient_multiplier, asked.last_layer_gradient_multiplier) == (2, 10)
 
 
+def test_dedl_trains_a_companion_with_a_rate_that_falls_to_nothing():
+    asked = request(recipe="dedl", classes=("fibre",), steps=1000)
+    assert (asked.companion, asked.companion_learning_rate) == ("autoencoder", 1e-3)
+    assert asked.class_weights == (0.1479139275021023, 0.8520860724978977)
+    assert (asked.optimizer, asked.weight_decay, asked.batch_size) == ("adamw", 1e-5, 16)
+    assert (asked.dice_weight, asked.clip_norm, asked.ema_decay) == (0, 0, 0)
+    rates = [float(schedule_of(asked).rate(step)) for step in (0, 500, 1000)]
+    assert rates == pytest.approx([3.6e-4, 1.8e-4, 0], abs=1e-9)
+
+
+def test_dedl_turns_patches_by_three_degrees_and_changes_no_colour():
+    asked = request(recipe="dedl", network="deeplabv3plus")
+    warps = [Augmentation(asked).warp(65, np.random.default_rng(n)) for n in range(200)]
+    angles = np.degrees([warp.angle for warp in warps])
+    assert 2.5 < np.abs(angles).max() <= 3
+    assert {warp.scale for warp in warps} == {1}
+    assert len({warp.orientation for warp in warps}) == 8
+    rgb = np.random.default_rng(0).integers(0, 256, (9, 9, 3)).astype(np.uint8)
+    recoloured = Augmentation(asked).recolour(rgb, np.random.default_rng(0))
+    np.testing.assert_array_equal(recoloured, rgb)
+
+
+def test_dedl_weighs_one_class_and_leaves_others_alike():
+    assert request(recipe="dedl").class_weights == ()
+    assert request(recipe="dedl", class_weights=(1, 2, 3)).class_weights == (1, 2, 3)
+
+
 def test_what_is_said_holds_over_the_recipe_and_by_default_nothing_changes():
     asked = request(network="hovernet", recipe="original", learning_rate=5e-4)
     assert (asked.learning_rate, asked.learning_policy) == (5e-4, "step")
@@ -51,7 +80,7 @@ def test_a_changed_copy_keeps_the_recipe():
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"recipe": "best"}, "recipe must be one of default, original, but is 'best'"),
+        ({"recipe": "best"}, "recipe must be one of default, original, dedl, but is 'best'"),
         ({"freeze_encoder_steps": 9, "steps": 9}, "freeze_encoder_steps must be below the number"),
         (
             {"initial_encoder": Path("a.pth"), "initial_model": Path("b.zip")},

@@ -85,6 +85,30 @@ def check_a_saved_network_gives_equal_maps(
         np.testing.assert_array_equal(maps, again.network(tiles)[name])
 
 
+def check_a_companion_leaves_the_network_as_it_is(family: Family, config: NetworkConfig) -> None:
+    settings = LossSettings(companion="autoencoder")
+    network = family.build(config)
+    before = {variable.path: variable.numpy() for variable in network.variables}
+    companion = family.companion(config, settings, network)
+    assert companion.model.non_trainable_variables == []
+    assert not {v.path for v in companion.model.variables} & before.keys()
+    side = config.crop_size
+    tiles = noise_tile(side, count=2)
+    maps = network(tiles)
+    further = companion.model({name: maps[name] for name in companion.model.input})
+    assert not further.keys() & maps.keys()
+    labels = np.random.default_rng(0).integers(0, 2, (2, side, side)).astype(np.uint8)
+    encoded = [family.encode(config, {"labels": each}) for each in labels]
+    targets = {name: np.stack([each[name] for each in encoded]) for name in encoded[0]}
+    errors = companion.loss.errors(targets, maps | further, 0)
+    weights = companion.loss.weights(targets, 0)
+    assert errors.shape == weights.shape == (2, len(companion.loss.terms))
+    assert np.all(np.isfinite(errors))
+    assert {variable.path for variable in network.variables} == before.keys()
+    for variable in network.variables:
+        np.testing.assert_array_equal(variable, before[variable.path])
+
+
 def check_labels(family: Family, config: NetworkConfig) -> None:
     network = tiny_network(config)
     for tile in (65, 81):

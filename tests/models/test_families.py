@@ -106,6 +106,20 @@ def test_a_saved_network_gives_equal_maps(family: Family, config: NetworkConfig,
     contract.check_a_saved_network_gives_equal_maps(family, config, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [(f, config) for f in FAMILIES if f.companion for config in TINY_CONFIGS[f.name]],
+)
+def test_a_companion_leaves_the_network_as_it_is(family: Family, config: NetworkConfig):
+    contract.check_a_companion_leaves_the_network_as_it_is(family, config)
+
+
+def test_networks_that_give_every_pixel_a_class_have_a_companion():
+    by_answer = {(family.answer, family.companion is not None) for family in FAMILIES}
+    assert ("labels", False) not in by_answer
+    assert ("objects", True) not in by_answer
+
+
 @EACH
 def test_predictor_says_what_the_maps_say(family: Family, config: NetworkConfig):
     contract.PREDICTORS[family.answer](family, config)

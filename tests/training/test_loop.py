@@ -235,3 +235,64 @@ def test_a_frozen_encoder_stays_as_it_is_and_then_learns(monkeypatch):
     assert moved[:3] == [seen[0].keys() - encoder] * 3
     assert moved[3:] == [seen[0].keys()] * 2
     assert run.rate(4) < run.rate(3)  # it begins anew, with a slow start
+
+
+COMPANION = {"companion": "autoencoder", "class_weights": (0.3, 0.7)}
+
+
+def test_a_companion_learns_beside_the_network_and_is_no_part_of_its_model():
+    run = trainer(steps=40, companion_learning_rate=5e-3, **COMPANION)
+    before = run.state.arrays()
+    told = learn(run, [batch(n) for n in range(40)])
+    assert told[0].terms.keys() == {"cross entropy", "Dice", "autoencoder cross entropy"}
+    assert told[0].loss == pytest.approx(sum(told[0].terms.values()))
+    of_companion = [done.terms["autoencoder cross entropy"] for done in told]
+    assert np.mean(of_companion[-3:]) < 0.8 * np.mean(of_companion[:3])
+    after = run.state.arrays()
+    kernels = [name for name in after if name.startswith("companion/weights/")]
+    assert len(kernels) == 22
+    assert all(np.any(after[name] != before[name]) for name in kernels if "kernel" in name)
+    alone = trainer()
+    assert named(run.state.model()) == named(alone.state.model())
+
+
+def test_a_companion_changes_what_the_network_learns_and_not_where_it_begins():
+    beside, alone = trainer(**COMPANION), trainer(class_weights=(0.3, 0.7))
+    assert_equal(weights(beside), weights(alone))
+    same = [batch(n) for n in range(3)]
+    first, other = learn(beside, same)[0], learn(alone, same)[0]
+    assert first.terms["cross entropy"] == pytest.approx(other.terms["cross entropy"])
+    assert any(np.any(weights(beside)[name] != a) for name, a in weights(alone).items())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "momentum"])
+def test_a_companion_goes_on_where_it_was(optimizer):
+    settings = COMPANION | {"optimizer": optimizer, "ema_decay": 0.9, "gradient_accumulation": 2}
+    unbroken = trainer(**settings)
+    learn(unbroken, [batch(n) for n in range(3)])
+    kept = unbroken.state.arrays()
+    learn(unbroken, [batch(n) for n in range(3, 6)])
+    resumed = trainer(**settings)
+    resumed.restore(kept)
+    learn(resumed, [batch(n) for n in range(3, 6)])
+    assert_equal(unbroken.state.arrays(), resumed.state.arrays())
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_companion_learns_in_half_precision(precision):
+    run = trainer(**COMPANION | {"companion_activation": "gelu", "precision": precision})
+    assert all(done.is_sound for done in learn(run, [batch(n) for n in range(3)]))
+
+
+def test_the_rate_of_a_companion_is_its_own():
+    slow = trainer(**COMPANION | {"companion_learning_rate": 1e-12})
+    before = slow.state.arrays()
+    learn(slow, [batch(n) for n in range(3)])
+    after = slow.state.arrays()
+    name = "companion/weights/autoencoder.1/kernel"
+    np.testing.assert_allclose(after[name], before[name], atol=1e-9)
+    assert np.any(weights(slow)["weights/first/kernel"] != before["weights/first/kernel"])
+
+
+def named(model):
+    return [(variable.path, tuple(variable.shape)) for variable in model.variables]

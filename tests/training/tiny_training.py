@@ -17,7 +17,7 @@ from deeplab.training.loop import Trainer
 from deeplab.training.optimizer import freeze_batch_norm
 
 SIDE, BATCH = 33, 4
-CONFIG = DeepLabV3PlusConfig(label_count=2)  # of the loss only
+CONFIG = DeepLabV3PlusConfig(label_count=2, crop_size=SIDE)  # of loss and companion only
 LAST_LAYERS = ("logits",)
 
 
@@ -71,6 +71,9 @@ def trainer(*, replicas=None, dropout=0.0, **settings):
         with replicas.scope():
             learns = network(dropout)
             averaged = network(dropout) if asked.ema_decay else None
+            companion = None
+            if asked.companion != "none":
+                companion = family_of(CONFIG).companion(CONFIG, asked, learns)
     finally:
         keras.config.set_dtype_policy(before)
     if not asked.batch_norm:
@@ -81,6 +84,7 @@ def trainer(*, replicas=None, dropout=0.0, **settings):
         network=learns,
         averaged=averaged,
         loss=family_of(CONFIG).loss(CONFIG, asked),
+        companion=companion,
         settings=asked,
         class_layers=LAST_LAYERS,
         replicas=replicas,

@@ -22,6 +22,7 @@ def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
         "Unannotated tissue": _unannotated(request),
         "Changes to patches": _augmentation(request),
         "Loss": _loss(request, card),
+        "Companion": _companion(request),
         "Descent": _descent(request),
         "Validation": _validation(request),
     }
@@ -71,6 +72,17 @@ def _augmentation(request: TrainRequest) -> str:
 
 def _loss(request: TrainRequest, card: Card) -> str:
     return family_of(card.config).loss(card.config, request).describe()
+
+
+def _companion(request: TrainRequest) -> str:
+    if request.companion == "none":
+        return "none"
+    activation = {"relu": "ReLU", "gelu": "GELU"}[request.companion_activation]
+    return (
+        f"an {request.companion} ({activation}) that learns by Adam, learning rate up to "
+        f"{request.companion_learning_rate:g}, to give the labels from the rows of the network's "
+        "logits; its cross entropy is added to the loss, and the model has nothing of it"
+    )
 
 
 def _descent(request: TrainRequest) -> str:
