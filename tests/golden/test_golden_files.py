@@ -42,7 +42,7 @@ def test_the_folder_is_of_the_environment_and_a_strange_file_fails(
     (tmp_path / "hovernet").mkdir()
     arrays = {"x": np.zeros(1)} | ({"meta": np.array(json.dumps(meta))} if meta else {})
     np.savez(tmp_path / "hovernet/more.npz", **arrays)
-    test = f"{__file__}::{test_each_file_of_a_family_is_of_a_kind_that_a_test_serves.__name__}"
+    test = f"{__file__}::{test_each_file_of_a_family_is_of_a_kind_that_a_test_serves.__name__}[hovernet]"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", test, "-p", "no:cacheprovider"],
         env=os.environ | {"DEEPLAB_GOLDEN": str(tmp_path)},
