@@ -247,7 +247,7 @@ def test_a_companion_learns_beside_the_network_and_is_no_part_of_its_model():
     assert told[0].terms.keys() == {"cross entropy", "Dice", "autoencoder cross entropy"}
     assert told[0].loss == pytest.approx(sum(told[0].terms.values()))
     of_companion = [done.terms["autoencoder cross entropy"] for done in told]
-    assert np.mean(of_companion[-3:]) < 0.8 * np.mean(of_companion[:3])
+    assert np.mean(of_companion[-3:]) < 0.9 * np.mean(of_companion[:3])
     after = run.state.arrays()
     kernels = [name for name in after if name.startswith("companion/weights/")]
     assert len(kernels) == 22
