@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
-from deeplab.config.backbones import BACKBONES
-from deeplab.config.import_request import ImportRequest
+from deeplab.config.import_request import ARCHITECTURES, ImportRequest
+from deeplab.config.patch_classifier import Problem
 from deeplab.native_log import remarks_left_out
 from deeplab_cli.binding import NO_NUMBERS, check_is_readable
 from deeplab_cli.command import Command, CommandParser
@@ -39,8 +40,8 @@ def _add_arguments(parser: CommandParser) -> None:
         type=Path,
         metavar="PREFIX",
         help="prefix of the checkpoint (as model.ckpt-400000) or one of its files, a folder, zip "
-        "or tar.gz that holds it and perhaps an args.txt, a frozen graph (.pb), or a HoVer-Net's "
-        ".tar or .npz",
+        "or tar.gz that holds it and perhaps an args.txt, a frozen graph (.pb), a HoVer-Net's "
+        ".tar or .npz, or a patch classifier of timm's (.pth, .pt, .safetensors)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
     parser.add_argument(
@@ -89,13 +90,20 @@ def _add_arguments(parser: CommandParser) -> None:
         "--nr-types", type=int, metavar="N",
         help="compared; with the background, 0 for none, as in HoVer-Net's own commands",
     )  # fmt: skip
+    patches = parser.add_argument_group(
+        "of a patch classifier", "Its encoder and number of classes are worked out from the file."
+    )
+    patches.add_argument(
+        "--problem", choices=get_args(Problem),
+        help="whether a patch has one class or any number of them; left out: one",
+    )  # fmt: skip
 
 
 def _add_told(parser: CommandParser) -> None:
     told = parser.add_argument_group(
         "compared", "What the variables tell: it may be left out, and must be right if given."
     )
-    told.add_argument("--architecture", metavar="NAME", help=", ".join(BACKBONES))
+    told.add_argument("--architecture", metavar="NAME", help=", ".join(ARCHITECTURES))
     told.add_argument("--decoder-output-stride", type=_number_or_none, metavar="N")
     told.add_argument("--aspp-filters", type=int, metavar="N")
     told.add_argument("--decoder-filters", type=int, metavar="N")
@@ -143,6 +151,7 @@ def _request(asked: argparse.Namespace) -> ImportRequest:
         decoder_output=asked.decoder_output,
         nr_types=asked.nr_types,
         type_info=asked.type_info_path,
+        problem=asked.problem,
     )
 
 
@@ -156,7 +165,7 @@ def _run(request: ImportRequest) -> str:
 
 COMMAND = Command(
     name="import-checkpoint",
-    help="Makes a model of what TensorFlow 1 DeepLab or HoVer-Net trained.",
+    help="Makes a model of what TensorFlow 1 DeepLab, HoVer-Net or timm trained.",
     add_arguments=_add_arguments,
     request=_request,
     run=_run,

@@ -21,7 +21,7 @@ KERAS_MEMBER = "model.weights.h5"  # of a `.keras` file, which is a zip
 TABLE_END = bytes.fromhex("57fb808b247547db")  # of the one file of a checkpoint before 2016
 KERAS_ONLY = "is a weights file of Keras, which can only start a training (--initial-model)"
 OF_TENSORS = (
-    "is a file of tensors, as PyTorch and NumPy write; make a model of a HoVer-Net: "
+    "is a file of tensors, as PyTorch and NumPy write; make a model of it: "
     "deeplab import-checkpoint"
 )
 ONE_FILE = (

@@ -10,12 +10,25 @@ from deeplab.bundles.card import CARD_NAME, Card, card_from_json
 from deeplab.bundles.checkpoint_files import check_whole, is_checkpoint
 from deeplab.bundles.foreign import refuse_foreign
 from deeplab.bundles.importers.deeplab_wsi import deeplab_wsi_card
-from deeplab.config.network import NetworkConfig
+from deeplab.config.network import NetworkConfig, Task
 from deeplab.errors import BundleError
 
 MAX_TEXT_BYTES = 2**20
 LEAST_BYTES = 2  # of a weight, in half precision
 MAX_WEIGHT_RATIO = 20  # to which all weights together may be packed: those of a pruned network are
+
+
+def read_card_for(task: Task, path: Path) -> Card:
+    """Read the card of a model that a task is to use.
+
+    Raises:
+        BundleError: the file is not a model that can be used here, or is one for another task.
+    """
+    card = read_card(path)
+    if card.config.task != task:
+        command = f"deeplab {card.config.task}"
+        raise BundleError(path, f"is {card.config.describe()}; it is used by {command}")
+    return card
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:

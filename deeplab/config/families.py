@@ -13,13 +13,18 @@ from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.recipes import dedl_recipe
+from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.errors import ConfigError
 
 Recipe = Literal["default", "original", "dedl"]
 
 # By the name that bundles carry; `deeplab.models.registry` has one row for each.
 CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
-    {"deeplabv3plus": DeepLabV3PlusConfig, "hovernet": HoverNetConfig}
+    {
+        "deeplabv3plus": DeepLabV3PlusConfig,
+        "hovernet": HoverNetConfig,
+        "patch_classifier": PatchClassifierConfig,
+    }
 )
 
 

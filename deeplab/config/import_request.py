@@ -9,18 +9,23 @@ from deeplab.config.backbones import BACKBONES
 from deeplab.config.checks import check_kind_of_file, check_range
 from deeplab.config.classes import parse_colour
 from deeplab.config.deeplabv3plus import AsppMerge, DecoderMerge, DecoderOutput, ImagePooling
+from deeplab.config.patch_classifier import Problem
+from deeplab.config.patch_encoders import PATCH_ENCODERS
 from deeplab.errors import ConfigError
+
+ARCHITECTURES = (*BACKBONES, *PATCH_ENCODERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRequest:
-    """Make a bundle of a checkpoint or frozen graph of DeepLab's, or of a HoVer-Net.
+    """Make a bundle of a checkpoint or frozen graph of DeepLab's, a HoVer-Net or a classifier.
 
     What its variables tell may be left None; where it is given it is compared.
 
     Attributes:
         source: a checkpoint by its prefix or one of its files, a folder, zip or tar that has one,
-            a frozen graph (.pb), or a file of HoVer-Net's tensors (.tar, .npz).
+            a frozen graph (.pb), or a file of tensors of a HoVer-Net or of a patch classifier
+            (.tar, .pth, .safetensors, .npz).
         output: the bundle to write.
         architecture: the backbone; None: told by the variables.
         atrous_rates: one for each atrous branch of the ASPP; none: it has no such branch.
@@ -42,6 +47,8 @@ class ImportRequest:
         decoder_output: whether the decoder ends in logits; None: told by the variables.
         nr_types: of a HoVer-Net's types, the background included; None: told by the variables.
         type_info: a HoVer-Net's type_info.json, with names and colours of its types.
+        problem: of a patch classifier, which no variable tells: whether a patch has one class or
+            any number; None: one, where there are several.
     """
 
     source: Path
@@ -65,10 +72,12 @@ class ImportRequest:
     decoder_output: DecoderOutput | None = None
     nr_types: int | None = None
     type_info: Path | None = None
+    problem: Problem | None = None
 
     def __post_init__(self) -> None:
-        if self.architecture is not None and self.architecture not in BACKBONES:
-            raise ConfigError("architecture", self.architecture, "one of " + ", ".join(BACKBONES))
+        if self.architecture is not None and self.architecture not in ARCHITECTURES:
+            must = "one of " + ", ".join(ARCHITECTURES)
+            raise ConfigError("architecture", self.architecture, must)
         check_range("work_mpp", self.work_mpp, 0, 1000)
         check_kind_of_file("output", self.output, ".zip")
         for colour in self.colours:

@@ -484,8 +484,11 @@ class TrainRequest(
         check_kind_of_file("output_model", self.output_model, ".zip")
         check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         count = len(self.classes) + 1
-        for name in ("class_shares", "class_weights"):
-            numbers = getattr(self, name)
-            if numbers and len(numbers) != count:
-                raise ConfigError(name, numbers, f"{count} numbers, the background's first")
-        network_config(self, ClassList.named(self.classes))
+        if self.class_shares and len(self.class_shares) != count:
+            must = f"{count} numbers, the background's first"
+            raise ConfigError("class_shares", self.class_shares, must)
+        config = network_config(self, ClassList.named(self.classes))
+        count = config.class_weight_count
+        if self.class_weights and len(self.class_weights) != count:
+            first = ", the background's first" if count > len(self.classes) else ", one a class"
+            raise ConfigError("class_weights", self.class_weights, f"{count} numbers{first}")

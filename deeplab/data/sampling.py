@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 # Of the side of what a patch is answered for:
 JITTER = 0.35  # how far from a patch's middle what was drawn may lie
-OVER_THE_EDGE = 0.25  # what may lie beyond the slide
+OVER_THE_EDGE = 0.25  # what may lie beyond the slide, of networks that answer place by place
 ENLARGED = 1.15  # at most; where more is wanted, a finer level is read
 
 
@@ -61,12 +61,14 @@ class PatchForm:
         side: pixels.
         margin: of these at each edge for which it gives no answer.
         needs: kinds of truth that are drawn.
+        over_the_edge: share of the side of what is answered that may lie beyond the slide.
         encode: the truth of a patch, rasters (side, side), to the targets of the outputs.
     """
 
     side: int
     margin: int = 0
     needs: frozenset[str] = frozenset({"labels"})
+    over_the_edge: float = OVER_THE_EDGE
     encode: Callable[[Truth], Mapping[str, NDArray[Any]]] = as_drawn
 
 
@@ -166,11 +168,13 @@ class PatchSampler:
             place.x0 + jitter_x * wanted.scale_x,
             slide.slide.width_level0,
             answered * wanted.scale_x,
+            form.over_the_edge,
         )
         y0 = _kept_inside(
             place.y0 + jitter_y * wanted.scale_y,
             slide.slide.height_level0,
             answered * wanted.scale_y,
+            form.over_the_edge,
         )
         mpp = wanted.work_mpp * warp.scale
         frame = wanted if warp.keeps_grid else _frame_to_warp(slide, mpp)
@@ -202,9 +206,9 @@ def _frame_to_warp(slide: AnnotatedSlide, mpp: float) -> WorkFrame:
     return slide.slide.frame(slide.slide.mpp.mean * 2.0 ** max(0, halvings))
 
 
-def _kept_inside(middle: float, length: float, side: float) -> float:
-    """Middle of a patch moved so that most of it lies on the slide."""
-    least = side * (0.5 - OVER_THE_EDGE)
+def _kept_inside(middle: float, length: float, side: float, beyond: float) -> float:
+    """Middle of a patch moved so that all but a share `beyond` of it lies on the slide."""
+    least = side * (0.5 - beyond)
     if length < 2 * least:
         return length / 2
     return min(max(middle, least), length - least)

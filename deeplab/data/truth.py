@@ -136,6 +136,14 @@ class AnnotatedSlide:
             instances[on_slide.within(box)] = self.index.draw_instances(on_slide, frame)
         return instances
 
+    def classes(self, frame: WorkFrame, box: WorkBox) -> NDArray[np.uint32]:
+        """Return the classes of the pixels of a box, bits of uint32 (height, width)."""
+        bits = np.zeros((box.height, box.width), np.uint32)
+        on_slide = box.intersection(frame.box)
+        if not on_slide.is_empty:
+            bits[on_slide.within(box)] = self.index.draw_classes(on_slide, frame)
+        return bits
+
     def truth(self, frame: WorkFrame, box: WorkBox, needs: Collection[str]) -> Truth:
         """Return what is true of a box, of the kinds that are needed.
 
@@ -145,6 +153,7 @@ class AnnotatedSlide:
         draw: dict[str, Callable[[WorkFrame, WorkBox], NDArray[Any]]] = {
             "labels": self.labels,
             "instances": self.instances,
+            "classes": self.classes,
         }
         if unknown := sorted(set(needs) - draw.keys()):
             raise ConfigError("needs", ", ".join(unknown), "some of " + ", ".join(draw))

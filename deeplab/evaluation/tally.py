@@ -1,4 +1,4 @@
-"""What a validation counts, whatever is judged: labels pixel by pixel, or objects one by one."""
+"""What a validation counts, whatever is judged: pixels, objects one by one, or whole patches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deeplab.evaluation.object_tally import ObjectTally
+from deeplab.evaluation.patch_tally import PatchTally
 from deeplab.evaluation.semantic import Confusion
 
 
@@ -74,7 +75,7 @@ class Tally(Protocol):
 
 
 TALLIES: Final[Mapping[str, type[Tally]]] = MappingProxyType(
-    {"labels": Confusion, "objects": ObjectTally}
+    {"labels": Confusion, "objects": ObjectTally, "patch": PatchTally}
 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.evaluation.instances import Overlaps
-from deeplab.models.answers import Answer, AnswerKind, ObjectAnswer
+from deeplab.models.answers import Answer, AnswerKind, ObjectAnswer, PatchAnswer
 from deeplab.models.family import Maps
 from deeplab.models.outputs import LABELS
 
@@ -23,6 +23,8 @@ AGREE = 0.999
 AGREE_OF_OBJECTS = 0.995
 AGREE_OBJECTS = 0.97
 SAME = 0.5  # IoU above which two outlines are of one object, as in PQ: no object has two such
+
+SAME_SCORE = 0.01  # by which scores of patches may differ: a threshold is no finer
 
 Decode = Callable[[Maps], Answer]
 Batch = Mapping[str, NDArray[Any]]  # maps of tiles, (n, ...)
@@ -95,7 +97,25 @@ def _count_same(one: ObjectAnswer, other: ObjectAnswer) -> int:
     return int(np.count_nonzero(pairs.shared_areas > SAME * pairs.union_areas))
 
 
+def _scores(maps: Batch, decode: Decode) -> NDArray[np.float32]:
+    count = len(next(iter(maps.values())))
+    answers = (decode({name: each[i] for name, each in maps.items()}) for i in range(count))
+    return np.stack([answer.scores for answer in answers if isinstance(answer, PatchAnswer)])
+
+
+def _score_labels(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the likeliest class of each patch, 0 where it is unlikely, uint8 (n, 1, 1)."""
+    labels = np.where(scores.max(axis=1) >= 0.5, scores.argmax(axis=1) + 1, 0)
+    return labels.astype(np.uint8)[:, None, None]
+
+
+def _score_agreements(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> list[Agreement]:
+    alike = np.abs(wanted - found) <= SAME_SCORE
+    return [Agreement(float(alike.mean()), 1.0, "scores")]
+
+
 COMPARISONS: Final[Mapping[AnswerKind, AgreementRule]] = {
     "labels": AgreementRule(_label_maps, lambda labels: labels, _label_agreements),
+    "patch": AgreementRule(_scores, _score_labels, _score_agreements),
     "objects": AgreementRule(_objects, _object_labels, _object_agreements),
 }

@@ -18,7 +18,7 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.annotations.trace.simplify import simplify
 from deeplab.bundles.card import Card
-from deeplab.bundles.read import read_card
+from deeplab.bundles.read import read_card_for
 from deeplab.config.convert_request import ObjectType
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
@@ -119,7 +119,7 @@ def segment_slide(
         check_writable(path)
     check_spared(request.outputs, [Path(request.slide), request.model])
     _check_suffixes(request)
-    card = read_card(request.model)
+    card = read_card_for("segment", request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
     with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:
         frame = work_frame(request, card, slide)

@@ -50,9 +50,11 @@ class PatchAnswer:
 
     Attributes:
         scores: float32 (classes,), probability of each class.
+        exclusive: whether there is one class, that of the highest score; else any number of them.
     """
 
     scores: NDArray[np.float32]
+    exclusive: bool
 
 
 Answer: TypeAlias = LabelAnswer | ObjectAnswer | PatchAnswer

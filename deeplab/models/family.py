@@ -102,6 +102,7 @@ class Family:
             the family has no such thing.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
             to the backbone.
+        over_the_edge: Share of the side of a training patch that may lie beyond the slide.
         logit_layers: Likewise, of those whose weights have one entry a label in the last axis.
     """
 
@@ -117,6 +118,7 @@ class Family:
     logit_layers: tuple[str, ...]
     decode: Callable[[Any, Maps], Answer] | None = None
     companion: MakeCompanion | None = None
+    over_the_edge: float = 0.25
 
     def last_layers(self, settings: StartSettings) -> tuple[str, ...]:
         """Beginnings of the names of what a training calls the last layers, and trains faster."""

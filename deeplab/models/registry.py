@@ -5,6 +5,7 @@ from __future__ import annotations
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
+from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.deeplabv3plus.targets import encode
@@ -17,6 +18,10 @@ from deeplab.models.hovernet import losses as hovernet_losses
 from deeplab.models.hovernet import network as hovernet_network
 from deeplab.models.hovernet import predictor as hovernet_predictor
 from deeplab.models.hovernet import targets as hovernet_targets
+from deeplab.models.patch_classifier import losses as patch_losses
+from deeplab.models.patch_classifier import network as patch_network
+from deeplab.models.patch_classifier import predictor as patch_predictor
+from deeplab.models.patch_classifier import targets as patch_targets
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -44,6 +49,20 @@ FAMILIES: tuple[Family, ...] = (
         decode=hovernet_decode.decode,
         head_layers=("decoder", "logits"),
         logit_layers=("logits.tp",),
+    ),
+    Family(
+        name="patch_classifier",
+        config=PatchClassifierConfig,
+        needs=frozenset({"labels", "classes"}),
+        answer="patch",
+        build=patch_network.build,
+        encode=patch_targets.encode,
+        loss=patch_losses.patch_loss,
+        predictor=patch_predictor.predictor,
+        decode=patch_predictor.decode,
+        over_the_edge=0.0,
+        head_layers=("logits",),
+        logit_layers=("logits",),
     ),
 )
 

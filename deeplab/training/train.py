@@ -226,6 +226,7 @@ def _make_sampler(
             side=config.crop_size,
             margin=config.tiling.margin,
             needs=family.needs,
+            over_the_edge=family.over_the_edge,
             encode=partial(family.encode, config),
         ),
         scales=Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample),

@@ -330,7 +330,7 @@ def test_a_slide_is_segmented_by_no_file_of_tensors_and_not_where_it_is_too_coar
     words = ("segment", tmp_path / "a.png", "--annotation", tmp_path / "a.anot")
     said = refused(*words, "--model_path", tmp_path / "h.tar")
     assert "is a file of tensors" in said
-    assert said.endswith("make a model of a HoVer-Net: deeplab import-checkpoint")
+    assert said.endswith("make a model of it: deeplab import-checkpoint")
     model = ("--model_path", bundles / "hovernet.zip")
     assert "--nr_types has no counterpart: the model says it" in refused(
         *words, *model, "--nr_types", "5"

@@ -21,7 +21,7 @@ from tests.models.hovernet_for_tests import found_again, touching_ellipses
 
 
 def small_side(config: NetworkConfig) -> int:
-    return config.tiling.round_up(64)
+    return config.tiling.only or config.tiling.round_up(64)
 
 
 def check_network_takes_tiles_of_any_size(
@@ -42,6 +42,27 @@ def check_network_takes_tiles_of_any_size(
         assert {each.dtype for each in maps.values()} == {tf.float32}
 
 
+def check_network_takes_patches(
+    family: Family, config: NetworkConfig, channels: Mapping[str, int]
+) -> None:
+    network = family.build(config)
+    assert network.input.dtype == "uint8"
+    side = config.tiling.only
+    maps = network(np.zeros((2, side, side, 3), np.uint8))
+    assert {name: tuple(each.shape) for name, each in maps.items()} == {
+        name: (2, count) for name, count in channels.items()
+    }
+    assert {each.dtype for each in maps.values()} == {tf.float32}
+
+
+# By the kind of the family's answer.
+TAKES: dict[str, Callable[[Family, NetworkConfig, Mapping[str, int]], None]] = {
+    "labels": check_network_takes_tiles_of_any_size,
+    "objects": check_network_takes_tiles_of_any_size,
+    "patch": check_network_takes_patches,
+}
+
+
 def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -> None:
     keras.utils.set_random_seed(1)
     network = family.build(config)
@@ -51,8 +72,12 @@ def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -
     tiles[:, :, 32:] += 127
     labels = np.zeros((2, side, side), np.uint8)
     labels[:, :, 32:] = 1
+    labels[1] = config.class_count  # patches of another class, too
+    kinds = {"instances": np.int32, "classes": np.uint32}
     encoded = [
-        family.encode(config, {"labels": each, "instances": each.astype(np.int32)})
+        family.encode(
+            config, {"labels": each, **{kind: each.astype(of) for kind, of in kinds.items()}}
+        )
         for each in labels
     ]
     targets = {name: np.stack([each[name] for each in encoded]) for name in encoded[0]}
@@ -76,7 +101,7 @@ def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -
 def check_a_saved_network_gives_equal_maps(
     family: Family, config: NetworkConfig, folder: Path
 ) -> None:
-    network, tile = tiny_network(config), config.tiling.round_up(128)
+    network, tile = tiny_network(config), config.tiling.only or config.tiling.round_up(128)
     save_bundle(network, tiny_card(config=config, tile=tile, halo=0), folder / "model.zip")
     again = load_bundle(folder / "model.zip")
     assert again.family is family
@@ -146,9 +171,22 @@ def check_objects(family: Family, config: NetworkConfig) -> None:
 
 
 # By the kind of the family's answer.
+def check_scores(family: Family, config: NetworkConfig) -> None:
+    network = tiny_network(config)
+    tiles = noise_tile(small_side(config), count=2)
+    logits = network(tiles)["classes"].numpy()
+    maps = family.predictor(network)(tiles)
+    answers = [family.decode(config, {"classes": each}) for each in maps["classes"].numpy()]
+    found = np.stack([answer.scores for answer in answers])
+    wanted = tf.nn.softmax(logits) if answers[0].exclusive else tf.nn.sigmoid(logits)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert answers[0].exclusive == (config.problem == "multi_class")
+
+
 PREDICTORS: dict[str, Callable[[Family, NetworkConfig], None]] = {
     "labels": check_labels,
     "objects": check_objects,
+    "patch": check_scores,
 }
 
 # What a network would give whose maps are its targets.

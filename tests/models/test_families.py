@@ -8,6 +8,7 @@ import pytest
 from deeplab.config.families import CONFIGS
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
+from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.errors import ConfigError
 from deeplab.models.family import Family
 from deeplab.models.registry import FAMILIES, family_named, family_of
@@ -31,13 +32,18 @@ LIGHT = dataclasses.replace(
     decoder_output="logits",
 )
 NUCLEI = HoverNetConfig(type_count=2, depth_multiplier=0.1, decoder_width=16, crop_size=64)
+PATCHES = PatchClassifierConfig(
+    classes=2, crop_size=64, problem="multi_label", backbone="mobilenet_v2", depth_multiplier=0.35
+)
 TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
     "deeplabv3plus": (TINY, LIGHT),
     "hovernet": (NUCLEI,),
+    "patch_classifier": (PATCHES,),
 }
 OUTPUTS = {
     "deeplabv3plus": {"semantic_logits": 3},
     "hovernet": {"np": 2, "hv": 2, "tp": 3},
+    "patch_classifier": {"classes": 2},
 }
 
 
@@ -86,14 +92,15 @@ def test_families_and_configs_name_each_other():
     assert {family.name: family.config for family in FAMILIES} == dict(CONFIGS)
     assert family_of(TINY) is family_named("deeplabv3plus")
     with pytest.raises(
-        ConfigError, match="family must be one of deeplabv3plus, hovernet, but is 'unet9'"
+        ConfigError,
+        match="family must be one of deeplabv3plus, hovernet, patch_classifier, but is 'unet9'",
     ):
         family_named("unet9")
 
 
 @EACH
-def test_network_takes_tiles_of_any_size(family: Family, config: NetworkConfig):
-    contract.check_network_takes_tiles_of_any_size(family, config, OUTPUTS[family.name])
+def test_network_takes_the_tiles_that_it_says(family: Family, config: NetworkConfig):
+    contract.TAKES[family.answer](family, config, OUTPUTS[family.name])
 
 
 @EACH

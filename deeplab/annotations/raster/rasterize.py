@@ -29,9 +29,12 @@ Instances = NDArray[np.int32]  # (height_work, width_work); 0 none, else the num
 #   "instances"  int32 (h, w), 0 none, the same number from 1 on for all pixels of one object;
 #                numbers need not be without gaps. An object whose label is 255 is one whose class
 #                is not known; where there is no object and the label is 255 nothing is known.
+#   "classes"    uint32 (h, w), the bit label - 1 is set for each class that lies there, also under
+#                others; the first 32 classes only.
 Truth = Mapping[str, NDArray[Any]]
 
 BACKGROUND = 0
+MOST_CLASSES = 32  # of "classes"
 BAND = 1 << 22  # pixels filled at a time: bounds the memory of the count below
 
 
@@ -294,6 +297,35 @@ class ShapeIndex:
             numbers = (polygons + first) * bool(first)
             _number(out[part], spans, numbers.astype(np.int32))
         return out
+
+    def draw_classes(self, box: WorkBox, frame: WorkFrame) -> NDArray[np.uint32]:
+        """Return all classes of a box of work pixels, uint32 (box.height, box.width); see `Truth`.
+
+        Args:
+            box: the work pixels wanted.
+            frame: the slide's work frame.
+        """
+        out = np.zeros((box.height, box.width), np.uint32)
+        for layer, _, spans, part in _layer_spans(self._layers, box, frame):
+            if layer.value in range(1, MOST_CLASSES + 1):
+                inside = np.zeros(out[part].shape, np.uint32)
+                _fill(inside, spans, 1)
+                out[part] |= inside << np.uint32(layer.value - 1)
+        return out
+
+
+def covers(truth: Truth, class_count: int) -> tuple[NDArray[np.float64], float]:
+    """Return the shares that classes cover of what was judged, (classes,), and that of the judged.
+
+    Args:
+        truth: "classes" and "labels" of a patch.
+        class_count: at most `MOST_CLASSES` can be told.
+    """
+    known = truth["labels"] != IGNORE
+    bits = truth["classes"][known]
+    total = max(1, bits.size)
+    shares = [np.count_nonzero(bits & np.uint32(1 << at)) / total for at in range(class_count)]
+    return np.asarray(shares, np.float64), bits.size / max(1, known.size)
 
 
 def draw(

@@ -1,27 +1,30 @@
-"""The network in a file of tensors, and what its card says; HoVer-Net's files are known."""
+"""The network in a file of tensors, and what its card says: a HoVer-Net or a patch classifier."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 import keras
 
 from deeplab.bundles.importers.class_names import named_classes
 from deeplab.bundles.importers.hovernet import import_hovernet, infer_hovernet
+from deeplab.bundles.importers.stored_tensors import StoredTensors
 from deeplab.bundles.importers.tensor_files import open_tensor_file
+from deeplab.bundles.importers.timm import import_classifier, infer_classifier, is_classifier
 from deeplab.bundles.importers.type_classes import read_type_classes
 from deeplab.config.classes import ClassList
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.import_request import ImportRequest
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import CheckpointError
 
 TILE = 768  # work pixels: maps of 256 channels are as large as the tile, 0.6 GB each
 MPP = 0.25  # um per pixel of all published weights, 40x
-# What a request may tell of a HoVer-Net; the rest is of DeepLab's graph.
-TOLD = {
-    *("source", "output", "architecture", "classes", "colours", "work_mpp"),
-    *("nr_types", "type_info"),
-}
+# What a request may tell of each network; the rest is of DeepLab's graph.
+OF_EACH = frozenset({"source", "output", "architecture", "classes", "colours", "work_mpp"})
+OF_HOVERNET = OF_EACH | {"nr_types", "type_info"}
+OF_CLASSIFIER = OF_EACH | {"crop_size", "problem"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +37,16 @@ class TensorModel:
         taken: How many variables of the file it took.
         skipped: Names of those that it has no use for.
         classes: Of its labels 1, 2, ...
-        work_mpp: um per pixel that it was trained at.
+        work_mpp: um per pixel that it was trained at; None: not known.
         tile: Side in work pixels that suits it.
     """
 
-    config: HoverNetConfig
+    config: NetworkConfig
     network: keras.Model
     taken: int
     skipped: tuple[str, ...]
     classes: ClassList
-    work_mpp: float
+    work_mpp: float | None
     tile: int
 
 
@@ -55,10 +58,15 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
         BundleError, ConfigError: the names of its types make no sense, or are not as many.
     """
     with open_tensor_file(request.source) as tensors:
-        config = infer_hovernet(tensors)
-        _check_told(request, config)
-        classes = _types(request, config)
-        imported = import_hovernet(tensors)
+        return (_classifier if is_classifier(tensors) else _hovernet)(request, tensors)
+
+
+def _hovernet(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
+    config = infer_hovernet(tensors)
+    _check_told(request, config, "a HoVer-Net", OF_HOVERNET)
+    _check_types(request, config)
+    classes = _types(request, config)
+    imported = import_hovernet(tensors)
     return TensorModel(
         config=config,
         network=imported.network,
@@ -70,15 +78,38 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
     )
 
 
-def _check_told(request: ImportRequest, config: HoverNetConfig) -> None:
+def _classifier(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
+    config = infer_classifier(tensors, crop_size=request.crop_size, problem=request.problem)
+    _check_told(request, config, "a patch classifier", OF_CLASSIFIER)
+    names = request.classes or tuple(f"class {at}" for at in range(1, config.classes + 1))
+    classes = named_classes(names, request.colours, config.classes + 1)
+    imported = import_classifier(tensors, config)
+    return TensorModel(
+        config=config,
+        network=imported.network,
+        taken=imported.taken,
+        skipped=imported.skipped,
+        classes=classes,
+        work_mpp=request.work_mpp or None,
+        tile=config.crop_size,
+    )
+
+
+def _check_told(
+    request: ImportRequest, config: NetworkConfig, what: str, told: Collection[str]
+) -> None:
     """Raise CheckpointError where a request tells of another network than the variables."""
     if request.architecture not in (None, config.backbone):
         problem = f"is of {config.backbone}, not of {request.architecture}"
         raise CheckpointError(request.source, problem)
     for field in fields(request):
-        if field.name not in TOLD and getattr(request, field.name) != field.default:
-            problem = f"is a HoVer-Net, which has no {field.name.replace('_', ' ')}; leave it away"
+        if field.name not in told and getattr(request, field.name) != field.default:
+            problem = f"is {what}, which has no {field.name.replace('_', ' ')}; leave it away"
             raise CheckpointError(request.source, problem)
+
+
+def _check_types(request: ImportRequest, config: HoverNetConfig) -> None:
+    """Raise CheckpointError where a request tells of another number of types."""
     found = config.type_count + 1 if config.type_count else 0
     if request.nr_types not in (None, found):
         raise CheckpointError(

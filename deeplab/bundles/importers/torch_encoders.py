@@ -5,12 +5,13 @@
 timm's, of which tf_efficientnet_lite0 computes as ours;
 `mobilenet_v2`: torchvision's and timm's, whose pixels and epsilon are put into the weights; where
 they pad with the mean colour we pad with grey, so that features differ at the border;
-`preact_resnet50`: HoVer-Net's, with or without its decoders.
+`preact_resnet50`: HoVer-Net's, with or without its decoders;
+`convnext_*`, `vit_*`, `swin_*`: timm's, of which the older Swin names are known, too.
 """
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -26,9 +27,18 @@ from deeplab.bundles.importers.hovernet import (
 )
 from deeplab.bundles.importers.hovernet_names import PYTORCH, Rule
 from deeplab.bundles.importers.stored_tensors import StoredTensors
+from deeplab.bundles.importers.timm_names import CONVNEXT, OLD_SWIN, RESNET_HEAD, SWIN, VIT
+from deeplab.bundles.importers.timm_names import name_of as timm_name
 from deeplab.bundles.weights import named_weights
 from deeplab.config.backbones import BACKBONES, STANDARDISED, Normalisation
 from deeplab.config.hovernet import PREACT
+from deeplab.config.patch_encoders import (
+    PATCH_ENCODERS,
+    ConvNextFacts,
+    PatchEncoder,
+    SwinFacts,
+    VitFacts,
+)
 from deeplab.errors import CheckpointError
 from deeplab.models.backbones.mobilenet_v2 import EPSILON
 from deeplab.models.family import ENCODER
@@ -41,6 +51,7 @@ _RESNET: tuple[Rule, ...] = (
     (rf"{_UNIT}\.conv(\d)\.norm", r"layer\1.\2.bn\3"),
     (rf"{_UNIT}\.shortcut", r"layer\1.\2.downsample.0"),
     (rf"{_UNIT}\.shortcut\.norm", r"layer\1.\2.downsample.1"),
+    *RESNET_HEAD,
 )
 _EFFICIENTNET: tuple[Rule, ...] = (
     (r"backbone\.stem", "_conv_stem"),
@@ -98,13 +109,16 @@ class EncoderNaming:
 
     def name_of(self, weight: str) -> str | None:
         """Return what our weight `<layer>/<weight>` is called there; None where it is unknown."""
-        layer, _, kind = weight.rpartition("/")
-        for pattern, template in self.rules:
-            if match := re.fullmatch(pattern, layer):
-                return match.expand(template) + PYTORCH.kinds[kind]
-        return None
+        return timm_name(weight, self.rules)
 
 
+_OF_PATCHES: Mapping[type[PatchEncoder], tuple[Layout, ...]] = MappingProxyType(
+    {
+        ConvNextFacts: (Layout(rules=CONVNEXT),),
+        SwinFacts: (Layout(rules=SWIN), Layout(rules=OLD_SWIN)),
+        VitFacts: (Layout(rules=VIT),),
+    }
+)
 _MOBILENET_REPEATS, _LITE_REPEATS = (1, 2, 3, 4, 3, 3, 1), (1, 2, 2, 3, 3, 4, 1)
 _TORCH_EPSILON_MORE = 1e-5 - EPSILON
 LAYOUTS: Mapping[str, tuple[EncoderNaming, ...]] = MappingProxyType(
@@ -123,6 +137,7 @@ LAYOUTS: Mapping[str, tuple[EncoderNaming, ...]] = MappingProxyType(
         **dict.fromkeys(
             ("resnet_18", "resnet_34", "resnet_50", "resnet_101"), (EncoderNaming(rules=_RESNET),)
         ),
+        **{name: _OF_PATCHES[type(facts)] for name, facts in PATCH_ENCODERS.items()},
     }
 )
 PREFIXES = ("", "encoder.", "backbone.")  # before an encoder that is part of a network
@@ -147,8 +162,29 @@ def read_encoder_weights(
     if missing:
         problem = f"is of another network than {backbone}: it lacks {prefix}{missing[0]}"
         raise CheckpointError(tensors.path, problem)
-    values = {ours: _value(tensors, prefix + name, ours) for ours, name in theirs.items()}
+    _check_places(tensors, network, prefix, theirs)
+    values = {ours: read_value(tensors, prefix + name, ours) for ours, name in theirs.items()}
+    if backbone in PATCH_ENCODERS:
+        return values
     return _as_ours(values, layout, BACKBONES[backbone].normalisation)
+
+
+def _check_places(
+    tensors: StoredTensors, network: keras.Model, prefix: str, theirs: Mapping[str, str]
+) -> None:
+    """Raise CheckpointError if a transformer learnt the places of patches of another size."""
+    for ours, name in theirs.items():
+        wanted, found = tuple(named_weights(network)[ours].shape), tensors.shapes[prefix + name]
+        if ours.endswith("/pos_embed") and found != wanted:
+            problem = "learnt the places of {} cells, where patches of {} x {} pixels have {}"
+            side = network.input.shape[1]
+            counts = (math.prod(shape[1:2]) - 1 for shape in (found, wanted))
+            there, here = counts
+            raise CheckpointError(
+                tensors.path,
+                problem.format(there, side, side, here)
+                + f"; set patch_size to {round(side * math.sqrt(there / here))}",
+            )
 
 
 def _recognised(
@@ -196,11 +232,27 @@ def _as_ours(
     return values
 
 
-def _value(tensors: StoredTensors, name: str, ours: str) -> NDArray[np.float32]:
+def stored_shape(ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that a weight of ours has in a file of PyTorch's."""
+    if ours.endswith(".depthwise/kernel"):  # one kernel a channel: (c, 1, h, w)
+        return (shape[2], shape[3], *shape[:2])
+    if ours.endswith("/kernel") and len(shape) == 2:
+        return shape[::-1]
+    return PYTORCH.shape_of(shape)
+
+
+def read_value(tensors: StoredTensors, name: str, ours: str) -> NDArray[np.float32]:
+    """Return the value of a tensor as our weight `ours` has it.
+
+    Raises:
+        CheckpointError: it is damaged or not finite.
+    """
     value = tensors.read(name)
     if value.dtype.kind != "f" or not np.isfinite(value).all():
         problem = f"has a value that is not a finite number in {name}"
         raise CheckpointError(tensors.path, problem)
     if ours.endswith(".depthwise/kernel"):  # one kernel a channel: (c, 1, h, w) to (h, w, c, 1)
         return value.astype(np.float32).transpose(2, 3, 0, 1)
+    if ours.endswith("/kernel") and value.ndim == 2:
+        return value.astype(np.float32).T
     return PYTORCH.to_ours(value)

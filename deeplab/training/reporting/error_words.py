@@ -44,6 +44,14 @@ def _of_objects(truth: str, prediction: str) -> str:
     return _of_labels(truth, prediction)
 
 
+def _of_patches(truth: str, prediction: str) -> str:
+    if prediction == NO_OBJECT:
+        return f"{truth} not seen"
+    if truth == NO_OBJECT:
+        return f"{prediction} seen where it is not"
+    return _of_labels(truth, prediction)
+
+
 ERROR_WORDS: Final[Mapping[str, ErrorWords]] = MappingProxyType(
     {
         "labels": ErrorWords(
@@ -51,6 +59,12 @@ ERROR_WORDS: Final[Mapping[str, ErrorWords]] = MappingProxyType(
             title=lambda share: f"{percent(share)} of its pixels wrong",
             label=lambda share: f"{share:.0%} wrong",
             mistake=_of_labels,
+        ),
+        "patch": ErrorWords(
+            sentence=lambda share: f"{as_percent(share)} of its classes wrong",
+            title=lambda share: f"{percent(share)} of its classes wrong",
+            label=lambda share: f"{share:.0%} wrong",
+            mistake=_of_patches,
         ),
         "objects": ErrorWords(sentence=_as_pq, title=_as_pq, label=_as_pq, mistake=_of_objects),
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from deeplab.config.classes import ClassList
+from deeplab.config.network import Task
 from deeplab.training.history import History
 from deeplab.training.reporting.examples import Example
 from deeplab.training.validation.results import Validation
@@ -56,6 +57,7 @@ class TrainingReportFacts:
         model: name of the model's file.
         classes: 1, 2, ...
         work_mpp: um per pixel at which the model works.
+        task: that uses the model.
         mpp_range: least and greatest at which it may be run.
         source: where the slides were found.
         slides: that were learnt from or held out.
@@ -81,6 +83,7 @@ class TrainingReportFacts:
     model: str
     classes: ClassList
     work_mpp: float
+    task: Task = "segment"
     mpp_range: tuple[float, float] | None = None
     source: str = ""
     slides: tuple[SlideFact, ...] = ()

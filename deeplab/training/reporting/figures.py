@@ -14,6 +14,7 @@ from deeplab.config.classes import ClassList, SlideClass, hex_colour
 from deeplab.evaluation.charts import confusion_png
 from deeplab.evaluation.instances import PanopticSums
 from deeplab.evaluation.object_tally import ObjectTally
+from deeplab.evaluation.patch_tally import PatchTally
 from deeplab.evaluation.semantic import Confusion
 from deeplab.report.page import image, table, tag
 from deeplab.report.words import NOTHING, as_mm2, as_percent, as_score, swatch
@@ -132,6 +133,74 @@ def _figures_of_objects(facts: TrainingReportFacts, found: Validation) -> Iterat
     yield from _slide_by_slide(facts, found)
 
 
+def _cards_of_patches(facts: ReportFacts, found: Validation) -> Markup:
+    return _cards(facts, found, "macro F1")
+
+
+def _figures_of_patches(facts: ReportFacts, found: Validation) -> Iterator[Markup]:
+    pooled = PatchTally.of(found.pooled.counts)
+    limits = pooled.thresholds
+    yield tag("h2", "How good it is on patches that it has not seen")
+    said = (
+        "Every figure goes from 0 to 1. Recall is the share of the patches with a class that were "
+        "found, precision the share of those found that have it, F1 is between them. AUROC says "
+        "how often a patch with the class has a higher score than one without it (0.5 is chance), "
+        "average precision is the area under the curve of precision over recall. "
+    )
+    said += (
+        "A patch is taken for the class of its highest score."
+        if pooled.exclusive
+        else "A patch is taken for a class from the threshold on that gave the best F1 on these "
+        "patches themselves, so F1 on others is a little lower; the model keeps the thresholds."
+    )
+    yield tag("p", said, class_="note")
+    columns = (
+        pooled.class_scores,
+        pooled.precision(limits),
+        pooled.recall(limits),
+        pooled.auroc,
+        pooled.average_precision,
+        limits,
+    )
+    head = ["", "F1", "precision", "recall", "AUROC", "average precision", "threshold"]
+    last = len(columns) - pooled.exclusive  # without thresholds where there are none
+    rows = [
+        [
+            swatch(each),
+            *(as_score(column[label]) for column in columns[:last]),
+            f"{pooled.class_amounts[label]:,}",
+        ]
+        for label, each in enumerate(facts.classes)
+    ]
+    yield table([*head[: last + 1], "patches"], rows)
+    precision, recall, f1 = pooled.micro(limits)
+    yield tag(
+        "p",
+        f"All {pooled.patches:,} patches together: macro F1 {as_score(pooled.score)}; of all "
+        f"decisions together (micro) precision {as_score(precision)}, recall {as_score(recall)}, "
+        f"F1 {as_score(f1)}.",
+    )
+    yield from _reliability(pooled)
+    yield from _slide_by_slide(facts, found)
+
+
+def _reliability(pooled: PatchTally) -> Iterator[Markup]:
+    """Yield whether scores are the shares that they seem to be."""
+    yield tag("h3", "Are its scores probabilities?")
+    yield tag(
+        "p",
+        "Of all scores of about 0.7, 70 % should be of patches that have the class. The expected "
+        f"calibration error is {as_score(pooled.calibration_error)}.",
+    )
+    scores, shares, total = pooled.reliability
+    rows = []
+    for place, (score, share, count) in enumerate(zip(scores, shares, total, strict=True)):
+        if count:
+            ends = f"{place / len(total):.1f} to {(place + 1) / len(total):.1f}"
+            rows.append([ends, as_score(score), as_score(share), f"{count:,}"])
+    yield table(["scores", "mean score", "share with the class", "scores counted"], rows)
+
+
 def _of_sums(sums: PanopticSums) -> list[str]:
     shares = (
         sums.panoptic_quality,
@@ -205,6 +274,14 @@ def _mistakes_of_objects(found: Validation, classes: ClassList) -> Iterator[Mark
     yield from _mistakes(found, classes, caption, "objects")
 
 
+def _mistakes_of_patches(found: Validation, classes: ClassList) -> Iterator[Markup]:
+    caption = (
+        "Of the patches of the class of a row, the share that was taken for the class of each "
+        "column at a score of 0.5; background is none of the classes."
+    )
+    yield from _mistakes(found, classes, caption, "patches")
+
+
 def _mm2_by_label(found: Validation) -> list[float]:
     total = [0.0] * len(found.nothing.confused)
     for slide in found.slides:
@@ -216,6 +293,7 @@ def _mm2_by_label(found: Validation) -> list[float]:
 SECTIONS: Final[Mapping[str, FigureSections]] = MappingProxyType(
     {
         "labels": FigureSections(_cards_of_labels, _figures_of_labels, _mistakes_of_labels),
+        "patch": FigureSections(_cards_of_patches, _figures_of_patches, _mistakes_of_patches),
         "objects": FigureSections(_cards_of_objects, _figures_of_objects, _mistakes_of_objects),
     }
 )

@@ -104,6 +104,7 @@ def facts_of(ended: TrainingOutcome) -> TrainingReportFacts:
     return TrainingReportFacts(
         model=request.output_model.name,
         classes=card.classes,
+        task=card.config.task,
         work_mpp=card.work_mpp or request.work_mpp,
         mpp_range=card.mpp_range,
         source=Path(request.source).name,

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from deeplab.config.classes import ClassList
+from deeplab.config.network import Task
 from deeplab.report.page import Inside, caveats, image, joined, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (
@@ -31,6 +32,8 @@ from deeplab.training.reporting.figures import SECTIONS
 from deeplab.training.reporting.limits import limits
 
 JPEG_QUALITY = 88
+TASKS: Mapping[Task, str] = {"segment": "SegmentWSI", "classify": "ClassifyPatches"}
+VERBS: Mapping[Task, str] = {"segment": "outlines", "classify": "finds patches that show"}
 WORDS_OF_KINDS = {
     "best": "Where it is best",
     "typical": "Where it is as good as usual",
@@ -80,7 +83,7 @@ def _opening(facts: TrainingReportFacts) -> Iterator[Markup]:
 
 def _lead(facts: TrainingReportFacts) -> str:
     names = listed(facts.classes.names)
-    said = f"The model outlines {names} at {facts.work_mpp:.3g} µm per pixel."
+    said = f"The model {VERBS[facts.task]} {names} at {facts.work_mpp:.3g} µm per pixel."
     learnt = facts.on("train")
     if learnt:
         said += f" It learnt from {_slides_of_patients(learnt)} in {facts.kept_step:,} steps."
@@ -218,9 +221,11 @@ def _use(facts: TrainingReportFacts) -> Iterator[Markup]:
         "p",
         f"It works at {facts.work_mpp:.3g} µm per pixel and reads slides at that scale by itself. "
         f"It may be run at {low:.3g} to {high:.3g} µm per pixel; elsewhere it is refused. In "
-        "HistomicsUI choose the task SegmentWSI and this model; on a command line:",
+        f"HistomicsUI choose the task {TASKS[facts.task]} and this model; on a command line:",
     )
-    command = f"deeplab segment SLIDE --model {shlex.quote(facts.model)} --annotation SLIDE.anot"
+    command = (
+        f"deeplab {facts.task} SLIDE --model {shlex.quote(facts.model)} --annotation SLIDE.anot"
+    )
     yield tag("p", tag("code", command))
     yield tag("p", "Its classes: ", _swatches(facts.classes))
     yield tag(

@@ -22,6 +22,7 @@ from deeplab.config.classes import ClassList
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import OutputError, ServerError, SlideError
 from deeplab.evaluation.object_tally import ObjectTally
+from deeplab.evaluation.patch_tally import PatchTally
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import WorkBox
 from deeplab.training.history import History
@@ -150,9 +151,22 @@ def _events_of_objects(found: ObjectTally, names: Sequence[str]) -> dict[str, fl
     return numbers | {f"PQ/{name}": value for name, value in of_classes}
 
 
+def _events_of_patches(found: PatchTally, names: Sequence[str]) -> dict[str, float]:
+    limits = found.thresholds
+    numbers = {
+        "held out/macro F1": found.score,
+        "held out/micro F1": found.micro(limits)[2],
+        "held out/calibration error": found.calibration_error,
+    }
+    for label, name in enumerate(names[1:]):
+        numbers[f"F1/{name}"] = float(found.class_scores[label])
+        numbers[f"AUROC/{name}"] = float(found.auroc[label])
+    return numbers
+
+
 # What is told of a validation, by the kind of its tally; names are those of the labels.
 EVENTS_OF: Final[Mapping[str, Callable[[Any, Sequence[str]], dict[str, float]]]] = MappingProxyType(
-    {"labels": _events_of_labels, "objects": _events_of_objects}
+    {"labels": _events_of_labels, "objects": _events_of_objects, "patch": _events_of_patches}
 )
 
 

@@ -10,12 +10,15 @@ import numpy as np
 
 from deeplab.annotations.raster.rasterize import Labels
 from deeplab.config.classes import IGNORE
+from deeplab.config.network import NetworkConfig
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.evaluation.object_tally import Objects, tally_objects
+from deeplab.evaluation.patch_tally import PatchTally
 from deeplab.evaluation.semantic import Confusion
 from deeplab.geometry.frames import WorkBox, WorkFrame
-from deeplab.models.answers import AnswerKind, ObjectAnswer
-from deeplab.models.outputs import LABELS, PredictedMap
+from deeplab.models.answers import AnswerKind, ObjectAnswer, PatchAnswer
+from deeplab.models.outputs import CLASSES, KNOWN, LABELS, PredictedMap
+from deeplab.models.registry import family_of
 from deeplab.training.validation.results import Region
 
 
@@ -38,7 +41,12 @@ class SeenTile(NamedTuple):
 class Judge(Protocol):
     """What compares a tile's answer with the truth."""
 
-    def __call__(self, tile: SeenTile, answer: Any, class_count: int) -> Iterator[Region]:  # noqa: ANN401  of its own kind
+    def __call__(
+        self,
+        tile: SeenTile,
+        answer: Any,  # noqa: ANN401  of its own kind
+        config: Any,  # noqa: ANN401  the family's own config
+    ) -> Iterator[Region]:
         """Return one region for each piece; no answer: nothing is found there."""
 
 
@@ -54,13 +62,13 @@ class Judging(NamedTuple):
     judge: Judge
 
 
-def judge_labels(tile: SeenTile, answer: Labels | None, class_count: int) -> Iterator[Region]:
+def judge_labels(tile: SeenTile, answer: Labels | None, config: NetworkConfig) -> Iterator[Region]:
     """Compare labels uint8 (answered.height, answered.width) pixel by pixel."""
     for box in tile.pieces:
         truth = tile.slide.labels(tile.frame, box)
         # Tiles without tissue are passed over: nothing is found there.
         labels = truth * 0 if answer is None else answer[box.within(tile.answered)]
-        tally = Confusion(class_count + 1)
+        tally = Confusion(config.class_count + 1)
         tally.add(truth, labels)
         yield Region.of(
             tile.slide.name,
@@ -73,14 +81,14 @@ def judge_labels(tile: SeenTile, answer: Labels | None, class_count: int) -> Ite
 
 
 def judge_objects(
-    tile: SeenTile, answer: ObjectAnswer | None, class_count: int
+    tile: SeenTile, answer: ObjectAnswer | None, config: NetworkConfig
 ) -> Iterator[Region]:
     """Compare objects one by one.
 
     They are matched in all that the tile shows, and count where they have their centre: an object
     is judged as a whole, and once, however the slide is cut into tiles and regions.
     """
-    frame, answered = tile.frame, tile.answered
+    frame, answered, class_count = tile.frame, tile.answered, config.class_count
     drawn = tile.slide.truth(frame, answered, ("instances", "labels"))
     truth = Objects.of_rasters(drawn["instances"], drawn["labels"], class_count)
     prediction = _predicted(answer, answered)
@@ -117,6 +125,40 @@ def _predicted(answer: ObjectAnswer | None, answered: WorkBox) -> Objects:
     return Objects(answer.instances, answer.labels)
 
 
+def judge_patch(
+    tile: SeenTile, answer: PatchAnswer | None, config: NetworkConfig
+) -> Iterator[Region]:
+    """Compare the scores of a patch with the classes that cover it.
+
+    A patch that a classification passes over, for it has no tissue, is not counted.
+    """
+    drawn = tile.slide.truth(tile.frame, tile.answered, ("classes", "labels"))
+    targets = family_of(config).encode(config, drawn)
+    tally, taken_for = PatchTally.empty(config.class_count), 0
+    is_judged = answer is not None and targets[KNOWN] > 0
+    if answer is not None and is_judged:
+        scores, exclusive = answer.scores, answer.exclusive
+        tally = PatchTally.of_scores(scores, targets[CLASSES], exclusive=exclusive)
+        likeliest = int(scores.argmax())
+        taken_for = likeliest + 1 if exclusive or scores[likeliest] >= HALF_SURE else 0
+    for box in tile.pieces:
+        yield Region.of(
+            tile.slide.name,
+            tile.frame,
+            box,
+            tally=tally,
+            judged_px=box.width * box.height * int(is_judged),
+            prediction={"labels": np.full((box.height, box.width), taken_for, np.uint8)},
+        )
+        tally = PatchTally.empty(config.class_count)  # one answer is counted once
+
+
+HALF_SURE = 0.5
+
 JUDGING: Final[Mapping[AnswerKind, Judging]] = MappingProxyType(
-    {"labels": Judging((LABELS,), judge_labels), "objects": Judging((), judge_objects)}
+    {
+        "labels": Judging((LABELS,), judge_labels),
+        "objects": Judging((), judge_objects),
+        "patch": Judging((), judge_patch),
+    }
 )

@@ -95,7 +95,7 @@ class Validator:
         )
         for slot, answer in tiles:
             tile = SeenTile(slide, frame, slot.answer, list(_pieces(slot.write, side)))
-            yield from self._judge(tile, answer, len(self._card.classes))
+            yield from self._judge(tile, answer, self._card.config)
 
     def _score(self, judged: JudgedSlide, pieces: Sequence[Region]) -> ValidationScore:
         return ValidationScore(

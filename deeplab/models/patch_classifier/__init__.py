@@ -1,0 +1,1 @@
+"""Networks that say of a whole patch which classes it shows."""

@@ -1,0 +1,61 @@
+"""An encoder, its features of a whole patch, and one layer that reads the classes from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import keras
+from keras import layers
+
+from deeplab.config.backbones import BACKBONES, STANDARDISED
+from deeplab.config.patch_classifier import CNN_STRIDE, PatchClassifierConfig
+from deeplab.config.patch_encoders import ConvNextFacts, SwinFacts, VitFacts
+from deeplab.models.backbones.pyramid import BackboneOptions
+from deeplab.models.backbones.table import BUILD
+from deeplab.models.layers.resize import Tensor
+from deeplab.models.outputs import CLASSES
+from deeplab.models.patch_classifier.blocks import WHOLE, dense, marked
+from deeplab.models.patch_classifier.convnext import convnext
+from deeplab.models.patch_classifier.swin import swin
+from deeplab.models.patch_classifier.vit import vit
+
+_ENCODERS: Mapping[type, Callable[[Tensor, Any], Tensor]] = MappingProxyType(
+    {ConvNextFacts: convnext, SwinFacts: swin, VitFacts: vit}
+)
+
+
+def build(config: PatchClassifierConfig) -> keras.Model:
+    """Return the network: uint8 RGB (n, side, side, 3) in, float32 logits by name out.
+
+    That is "classes" (n, classes). The side is `config.crop_size`.
+    """
+    side = config.crop_size
+    rgb = keras.Input((side, side, len(config.channels)), dtype="uint8", name="rgb")
+    backbone = BACKBONES.get(config.backbone)
+    facts = backbone.normalisation if backbone else STANDARDISED
+    x = layers.Rescaling(facts.scale, offset=facts.offset, name="normalisation")(rgb)
+    encoder = config.encoder
+    pooled = _ENCODERS[type(encoder)](x, encoder) if encoder else _cnn(x, config)
+    if config.dropout:
+        pooled = layers.Dropout(config.dropout, name="dropout")(pooled)
+    logits = dense(pooled, config.classes, name="logits")
+    # Whatever the precision inside, losses and scores start from float32.
+    outputs = {CLASSES: layers.Activation("linear", dtype="float32", name=CLASSES)(logits)}
+    return keras.Model(rgb, outputs, name="patch_classifier")
+
+
+def _cnn(x: Tensor, config: PatchClassifierConfig) -> Tensor:
+    """Return the mean of the last map of a backbone, (n, c)."""
+    options = BackboneOptions(
+        output_stride=CNN_STRIDE,
+        depth_multiplier=config.depth_multiplier,
+        channel_multiple=8,
+        multi_grid=(),
+        crop_size=config.crop_size,
+        drop_path_keep_prob=1.0,
+        decay=config.batch_norm_decay,
+    )
+    x = marked(BUILD[config.backbone](x, options).features, name=WHOLE)
+    return layers.GlobalAveragePooling2D(name="pool")(x)

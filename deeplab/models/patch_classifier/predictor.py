@@ -1,0 +1,62 @@
+"""From a patch classifier's logits to the probability of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.config.patch_classifier import Problem
+from deeplab.config.views import View
+from deeplab.errors import ConfigError
+from deeplab.models.answers import PatchAnswer
+from deeplab.models.dense.decode import AS_IT_IS
+from deeplab.models.family import Maps
+from deeplab.models.outputs import CLASSES, PredictedMap
+
+
+class ScoreConfig(Protocol):
+    """What scores depend on."""
+
+    @property
+    def problem(self) -> Problem:
+        """Whether classes exclude each other."""
+
+
+def predictor(
+    network: keras.Model,
+    *,
+    tile: int | None = None,
+    maps: Sequence[PredictedMap] = (),
+    views: Sequence[View] = AS_IT_IS,
+) -> keras.Model:
+    """Return a graph of the network: uint8 RGB (n, side, side, 3) in, "classes" out, logits.
+
+    Raises:
+        ConfigError: a map is asked for that it has not, a patch of another side, or several views.
+    """
+    if maps:
+        raise ConfigError("maps", tuple(maps), "none: a patch classifier gives scores of patches")
+    if tuple(views) != AS_IT_IS:
+        raise ConfigError("views", len(views), "one, as it is, for a patch classifier")
+    side = int(network.input.shape[1])
+    if tile not in (None, side):
+        raise ConfigError("tile", tile, f"{side} for this patch classifier")
+    rgb = keras.Input((side, side, 3), dtype="uint8", name="rgb")
+    return keras.Model(rgb, {CLASSES: network(rgb)[CLASSES]}, name="predictor")
+
+
+def decode(config: ScoreConfig, maps: Maps) -> PatchAnswer:
+    """Return the probability of each class, from logits (classes,)."""
+    logits = np.asarray(maps[CLASSES], np.float64)
+    scores: NDArray[np.float64]
+    exclusive = config.problem == "multi_class"
+    if exclusive:
+        powers = np.exp(logits - logits.max())
+        scores = powers / powers.sum()
+    else:
+        scores = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+    return PatchAnswer(scores=scores.astype(np.float32), exclusive=exclusive)
