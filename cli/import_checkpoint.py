@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from deeplab.config.import_request import ARCHITECTURES, ImportRequest
-from deeplab.config.patch_classifier import Problem
+from deeplab.config.patch_encoders import Problem
 from deeplab.native_log import remarks_left_out
 from deeplab_cli.binding import NO_NUMBERS, check_is_readable
 from deeplab_cli.command import Command, CommandParser

@@ -10,6 +10,7 @@ from typing import Any
 from deeplab import __version__
 from deeplab.errors import OutputError
 from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
+from deeplab_cli.ClassifyPatches.ClassifyPatches import TASK as CLASSIFY
 from deeplab_cli.command import Command, run_command
 from deeplab_cli.ConvertAnnotations.ConvertAnnotations import TASK as CONVERT
 from deeplab_cli.EvaluateSegmentation.EvaluateSegmentation import TASK as EVALUATE
@@ -29,6 +30,7 @@ from deeplab_cli.unpack import COMMAND as UNPACK
 
 TASKS: tuple[Task[Any], ...] = (
     SEGMENT,
+    CLASSIFY,
     TRAIN,
     AVERAGE,
     CONVERT,

@@ -1,4 +1,4 @@
-"""Make a bundle of a model that TensorFlow 1 DeepLab or HoVer-Net trained."""
+"""Make a bundle of a model that TensorFlow 1 DeepLab, HoVer-Net or timm trained."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ from deeplab.bundles.importers.tf1_network import Variables, config_of, trained_
 from deeplab.bundles.read import is_bundle
 from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList
+from deeplab.config.families import class_weight_count
 from deeplab.config.import_request import ImportRequest
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError, CheckpointError
 from deeplab.files import check_spared, check_writable
 
+BACKGROUND = "background"
 # What the variables tell: where a request says it as well, both must say the same.
 TOLD = (
     "decoder_output_stride",
@@ -59,10 +61,12 @@ class ImportResult:
     def summary(self) -> str:
         """Return the result in lines for people."""
         config, names = self.card.config, self.card.classes.names
+        if class_weight_count(config) > len(names):
+            names = (BACKGROUND, *names)
         lines = [
             f"imported {config.describe()}, crop {config.crop_size}, of {self.request.source}: "
             f"{self.taken} variables with {self.weights:,} numbers",
-            "classes: background, " + ", ".join(names),
+            "classes: " + ", ".join(names),
         ]
         if self.skipped:
             kinds = Counter(_kind(name) for name in self.skipped)

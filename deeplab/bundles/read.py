@@ -10,7 +10,8 @@ from deeplab.bundles.card import CARD_NAME, Card, card_from_json
 from deeplab.bundles.checkpoint_files import check_whole, is_checkpoint
 from deeplab.bundles.foreign import refuse_foreign
 from deeplab.bundles.importers.deeplab_wsi import deeplab_wsi_card
-from deeplab.config.network import NetworkConfig, Task
+from deeplab.config.families import Task, task_of
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError
 
 MAX_TEXT_BYTES = 2**20
@@ -25,8 +26,9 @@ def read_card_for(task: Task, path: Path) -> Card:
         BundleError: the file is not a model that can be used here, or is one for another task.
     """
     card = read_card(path)
-    if card.config.task != task:
-        command = f"deeplab {card.config.task}"
+    used_by = task_of(card.config)
+    if used_by != task:
+        command = f"deeplab {used_by}"
         raise BundleError(path, f"is {card.config.describe()}; it is used by {command}")
     return card
 

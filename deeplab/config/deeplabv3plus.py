@@ -10,7 +10,6 @@ from deeplab.config.backbones import BACKBONES
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.checks import check_list, check_range, check_value, check_whole
 from deeplab.config.classes import ClassList
-from deeplab.config.network import Task
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.errors import ConfigError
 from deeplab.geometry.tiling import Tiling
@@ -154,16 +153,6 @@ class DeepLabV3PlusConfig:
     def class_count(self) -> int:
         """Number of classes, without the background."""
         return self.label_count - 1
-
-    @property
-    def task(self) -> Task:
-        """The task that uses such a model."""
-        return "segment"
-
-    @property
-    def class_weight_count(self) -> int:
-        """Numbers of class weights: the background's and one a class."""
-        return self.class_count + 1
 
     @property
     def channels(self) -> Channels:

@@ -12,8 +12,8 @@ from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_settings import NetworkSettings
-from deeplab.config.recipes import dedl_recipe
 from deeplab.config.patch_classifier import PatchClassifierConfig
+from deeplab.config.recipes import dedl_recipe
 from deeplab.errors import ConfigError
 
 Recipe = Literal["default", "original", "dedl"]
@@ -26,6 +26,20 @@ CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
         "patch_classifier": PatchClassifierConfig,
     }
 )
+
+Task = Literal["segment", "classify"]  # that uses a model, as the command line calls it
+# Of families that are not used to segment.
+TASKS: Mapping[str, Task] = MappingProxyType({"patch_classifier": "classify"})
+
+
+def task_of(config: NetworkConfig) -> Task:
+    """Return the task that uses models of such a network."""
+    return TASKS.get(family_name(config), "segment")
+
+
+def class_weight_count(config: NetworkConfig) -> int:
+    """Return how many class weights there are: one a class, and first the background's if any."""
+    return config.class_count + (task_of(config) == "segment")
 
 
 def network_config(settings: NetworkSettings, classes: ClassList) -> NetworkConfig:

@@ -9,8 +9,7 @@ from deeplab.config.backbones import BACKBONES
 from deeplab.config.checks import check_kind_of_file, check_range
 from deeplab.config.classes import parse_colour
 from deeplab.config.deeplabv3plus import AsppMerge, DecoderMerge, DecoderOutput, ImagePooling
-from deeplab.config.patch_classifier import Problem
-from deeplab.config.patch_encoders import PATCH_ENCODERS
+from deeplab.config.patch_encoders import PATCH_ENCODERS, Problem
 from deeplab.errors import ConfigError
 
 ARCHITECTURES = (*BACKBONES, *PATCH_ENCODERS)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from deeplab.config.channels import Channels
 from deeplab.config.classes import ClassList
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.geometry.tiling import Tiling
-
-Task = Literal["segment", "classify"]  # as the command line calls it
 
 
 class NetworkConfig(Protocol):
@@ -25,14 +23,6 @@ class NetworkConfig(Protocol):
     @property
     def class_count(self) -> int:
         """Number of classes, without the background."""
-
-    @property
-    def task(self) -> Task:
-        """The task that uses such a model."""
-
-    @property
-    def class_weight_count(self) -> int:
-        """Numbers of class weights: one a label, the background's first where there is one."""
 
     @property
     def crop_size(self) -> int:

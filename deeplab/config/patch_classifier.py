@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 from deeplab.config.backbones import BACKBONES
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.checks import check_choice, check_range, check_whole
 from deeplab.config.classes import ClassList
-from deeplab.config.network import Task
 from deeplab.config.network_settings import NetworkSettings
-from deeplab.config.patch_encoders import PATCH_ENCODERS, PatchEncoder
+from deeplab.config.patch_encoders import PATCH_ENCODERS, PatchEncoder, Problem
 from deeplab.errors import ConfigError
 from deeplab.geometry.tiling import Tiling
 
-Problem = Literal["multi_class", "multi_label"]
 CNN_STRIDE, CNN_SIDE = 32, 256
 CNNS = tuple(name for name, facts in BACKBONES.items() if CNN_STRIDE in facts.channels)
 MOST_LEARNT = 32  # classes; an imported network may have more
@@ -76,16 +74,6 @@ class PatchClassifierConfig:
     @property
     def class_count(self) -> int:
         """Number of classes; there is no background."""
-        return self.classes
-
-    @property
-    def task(self) -> Task:
-        """The task that uses such a model."""
-        return "classify"
-
-    @property
-    def class_weight_count(self) -> int:
-        """Numbers of class weights: one a class."""
         return self.classes
 
     @property

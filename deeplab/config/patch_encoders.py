@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
+
+# A patch is of one class, or of any number of them.
+Problem = Literal["multi_class", "multi_label"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

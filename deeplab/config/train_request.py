@@ -19,7 +19,13 @@ from deeplab.config.checks import (
     check_range,
 )
 from deeplab.config.classes import ClassList, parse_colour
-from deeplab.config.families import Recipe, network_config, recipe_settings, suggested_patch_size
+from deeplab.config.families import (
+    Recipe,
+    class_weight_count,
+    network_config,
+    recipe_settings,
+    suggested_patch_size,
+)
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
@@ -488,7 +494,7 @@ class TrainRequest(
             must = f"{count} numbers, the background's first"
             raise ConfigError("class_shares", self.class_shares, must)
         config = network_config(self, ClassList.named(self.classes))
-        count = config.class_weight_count
+        count = class_weight_count(config)
         if self.class_weights and len(self.class_weights) != count:
             first = ", the background's first" if count > len(self.classes) else ", one a class"
             raise ConfigError("class_weights", self.class_weights, f"{count} numbers{first}")

@@ -280,9 +280,9 @@ class PatchTally:
 THRESHOLD: Final = "threshold"  # before the name of a class, among the figures of a card
 
 
-def thresholds_of(figures: Mapping[str, float], names: Sequence[str]) -> list[float]:
-    """Return the thresholds that a card keeps, one a class; 0.5 where it keeps none."""
-    return [figures.get(f"{THRESHOLD} {name}", 0.5) for name in names]
+def thresholds_of(figures: Mapping[str, float], names: Sequence[str]) -> list[float | None]:
+    """Return the thresholds that a card keeps, one a class; None where it keeps none."""
+    return [figures.get(f"{THRESHOLD} {name}") for name in names]
 
 
 def _from_above(counts: Counts) -> Counts:

@@ -109,9 +109,9 @@ def _score_labels(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     return labels.astype(np.uint8)[:, None, None]
 
 
-def _score_agreements(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> list[Agreement]:
+def _score_agreements(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> list[AgreedShare]:
     alike = np.abs(wanted - found) <= SAME_SCORE
-    return [Agreement(float(alike.mean()), 1.0, "scores")]
+    return [AgreedShare(float(alike.mean()), 1.0, "scores")]
 
 
 COMPARISONS: Final[Mapping[AnswerKind, AgreementRule]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import shapely
@@ -24,7 +25,19 @@ from deeplab.slides.tissue import TissueMask
 FINEST_UPSAMPLING = 1.5  # a slide may be this much coarser than the network wants, no more
 
 
-def work_frame(request: SegmentRequest, card: Card, slide: Slide) -> WorkFrame:
+class AskedScale(Protocol):
+    """What a request says of the scale at which a slide is looked at."""
+
+    @property
+    def work_mpp(self) -> float:
+        """Um per pixel; 0: not told."""
+
+    @property
+    def wsi_downsample(self) -> float:
+        """A multiple of level 0; 0: not told."""
+
+
+def work_frame(request: AskedScale, card: Card, slide: Slide) -> WorkFrame:
     """Return the frame in which the network sees the slide.
 
     Raises:

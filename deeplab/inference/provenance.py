@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deeplab import __version__
 from deeplab.bundles.card import Card
+from deeplab.config.classify_request import ClassifyRequest
 from deeplab.config.requests import SegmentRequest
 from deeplab.geometry.frames import WorkFrame
 from deeplab.slides.slide import Slide
@@ -16,7 +17,12 @@ _NOT_TOLD = {"token", "api_url"}
 
 
 def provenance(
-    request: SegmentRequest, card: Card, slide: Slide, frame: WorkFrame, runtime: str
+    task: str,
+    request: SegmentRequest | ClassifyRequest,
+    card: Card,
+    slide: Slide,
+    frame: WorkFrame,
+    runtime: str,
 ) -> dict[str, object]:
     """Attributes by the convention of HistomicsTK's tasks: cli, version, params, and our own."""
     params = {
@@ -25,7 +31,7 @@ def provenance(
         if name not in _NOT_TOLD
     }
     return {
-        "cli": "SegmentWSI",
+        "cli": task,
         "version": __version__,
         "params": params,
         "model": {

@@ -157,7 +157,7 @@ def segment_slide(
             progress("write", 0, 1)
             kept = rasters.number(clean(found, request, frame))
             layers = make_layers(simplify(kept, request.simplify_um, slide.mpp), card, frame)
-            origin = provenance(request, card, slide, frame, runtime)
+            origin = provenance("SegmentWSI", request, card, slide, frame, runtime)
             annotations = Annotations(layers, origin, slide.mpp)
             results = _Results(annotations, rasters, object_type)
             with all_or_none(_writers(request, results, slide, area)):

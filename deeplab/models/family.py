@@ -102,6 +102,9 @@ class Family:
             the family has no such thing.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
             to the backbone.
+        explain: Network to a graph that gives "classes", logits (n, classes), and "seen", the map
+            (n, h, w, c) or tokens (n, 1 + h w, c) that activation maps are made of. None: what it
+            answers shows where it is.
         over_the_edge: Share of the side of a training patch that may lie beyond the slide.
         logit_layers: Likewise, of those whose weights have one entry a label in the last axis.
     """
@@ -119,6 +122,7 @@ class Family:
     decode: Callable[[Any, Maps], Answer] | None = None
     companion: MakeCompanion | None = None
     over_the_edge: float = 0.25
+    explain: Callable[[keras.Model], keras.Model] | None = None
 
     def last_layers(self, settings: StartSettings) -> tuple[str, ...]:
         """Beginnings of the names of what a training calls the last layers, and trains faster."""

@@ -61,6 +61,7 @@ FAMILIES: tuple[Family, ...] = (
         predictor=patch_predictor.predictor,
         decode=patch_predictor.decode,
         over_the_edge=0.0,
+        explain=patch_predictor.explain,
         head_layers=("logits",),
         logit_layers=("logits",),
     ),

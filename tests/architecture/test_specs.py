@@ -15,6 +15,7 @@ from slicer_cli_web.ctk_cli_adjustment import CLIModule
 from deeplab import __version__
 from deeplab.config.backbones import BACKBONES
 from deeplab.config.families import CONFIGS
+from deeplab.config.patch_encoders import PATCH_ENCODERS
 from deeplab.errors import ConfigError
 from deeplab_cli.binding import bind
 from deeplab_cli.forms import list_text, read_spec
@@ -56,6 +57,11 @@ def least(tmp_path: Path) -> dict[str, dict[str, str]]:
             "inputImageFile": slide,
             "inputModelFile": model,
             "outputAnnotationFile": out,
+        },
+        "ClassifyPatches": {
+            "inputImageFile": slide,
+            "inputModelFile": model,
+            "output_table": out,
         },
         "TrainNetwork": {"inputFolder": str(tmp_path), "output_model": out, "classes": "a"},
         "AverageModels": {"inputFolder": str(tmp_path), "output_model": out},
@@ -159,7 +165,9 @@ def test_the_server_is_named_by_the_parameters_that_girder_fills(task):
     assert kinds["girderApiUrl"] == kinds["girderToken"] == ("string", "")
 
 
-@pytest.mark.parametrize(("name", "rows"), [("backbone", BACKBONES), ("network", CONFIGS)])
+@pytest.mark.parametrize(
+    ("name", "rows"), [("backbone", BACKBONES | PATCH_ENCODERS), ("network", CONFIGS)]
+)
 def test_networks_of_the_form_are_those_that_can_be_built(name: str, rows: Mapping[str, object]):
     spec = read_spec("TrainNetwork")
     (parameter,) = (p for p in spec.parameters if p.name == name)

@@ -24,6 +24,7 @@ def test_the_list_of_tasks_is_pure_json(tmp_path: Path):
     assert answer.returncode == 0
     assert {name: entry["type"] for name, entry in json.loads(answer.stdout).items()} == {
         "SegmentWSI": "python",
+        "ClassifyPatches": "python",
         "TrainNetwork": "python",
         "AverageModels": "python",
         "ConvertAnnotations": "python",
@@ -38,6 +39,7 @@ def test_the_list_of_tasks_is_pure_json(tmp_path: Path):
     "name",
     [
         "SegmentWSI",
+        "ClassifyPatches",
         "TrainNetwork",
         "AverageModels",
         "ConvertAnnotations",

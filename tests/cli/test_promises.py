@@ -24,6 +24,11 @@ NEEDED = {
         "inputModelFile": ".",
         "outputAnnotationFile": "a.anot",
     },
+    "ClassifyPatches": {
+        "inputImageFile": ".",
+        "inputModelFile": ".",
+        "output_table": "t.csv",
+    },
     "TrainNetwork": {"inputFolder": ".", "classes": "tumor", "output_model": "m.zip"},
     "AverageModels": {"inputFolder": ".", "output_model": "m.zip"},
     "ConvertAnnotations": {"inputAnnotationFile": ".", "outputFile": "a.xml"},

@@ -22,7 +22,7 @@ TORCH_TOOL = SHARED / "tools/golden_torch_checkpoint"
 ABSENT = f"there are no files of what the original computed: {GOLDEN} is no folder"
 NETWORK = "network"  # the kind of a file of a network's outputs, which does not name one
 SERVED = {
-    "dedl/app": (NETWORK,),
+    "dedl": (NETWORK, "classification loss and score"),
     "hovernet": (
         NETWORK,
         "detection and type metrics",

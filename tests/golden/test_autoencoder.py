@@ -19,7 +19,7 @@ from tests.golden.golden_files import each_golden, meta_of, rebuild_checkpoint
 
 
 @pytest.mark.slow
-@each_golden("dedl/app", "network")
+@each_golden("dedl", "network")
 def test_the_original_weights_give_the_original_logits_and_losses(golden: Path, tmp_path: Path):
     meta = meta_of(golden)
     with np.load(golden) as file:

@@ -12,8 +12,8 @@ from deeplab.bundles.importers.stored_tensors import StoredTensors
 from deeplab.bundles.importers.timm_names import IGNORED, recognise
 from deeplab.bundles.importers.torch_encoders import LAYOUTS, read_value, stored_shape
 from deeplab.bundles.weights import named_weights
-from deeplab.config.patch_classifier import PatchClassifierConfig, Problem, suggested_side
-from deeplab.config.patch_encoders import PATCH_ENCODERS, SwinFacts, VitFacts
+from deeplab.config.patch_classifier import PatchClassifierConfig, suggested_side
+from deeplab.config.patch_encoders import PATCH_ENCODERS, Problem, SwinFacts, VitFacts
 from deeplab.errors import CheckpointError
 from deeplab.models.patch_classifier.network import build
 

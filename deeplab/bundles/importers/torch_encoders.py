@@ -112,11 +112,11 @@ class EncoderNaming:
         return timm_name(weight, self.rules)
 
 
-_OF_PATCHES: Mapping[type[PatchEncoder], tuple[Layout, ...]] = MappingProxyType(
+_OF_PATCHES: Mapping[type[PatchEncoder], tuple[EncoderNaming, ...]] = MappingProxyType(
     {
-        ConvNextFacts: (Layout(rules=CONVNEXT),),
-        SwinFacts: (Layout(rules=SWIN), Layout(rules=OLD_SWIN)),
-        VitFacts: (Layout(rules=VIT),),
+        ConvNextFacts: (EncoderNaming(rules=CONVNEXT),),
+        SwinFacts: (EncoderNaming(rules=SWIN), EncoderNaming(rules=OLD_SWIN)),
+        VitFacts: (EncoderNaming(rules=VIT),),
     }
 )
 _MOBILENET_REPEATS, _LITE_REPEATS = (1, 2, 3, 4, 3, 3, 1), (1, 2, 2, 3, 3, 4, 1)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from keras import ops
 
-from deeplab.config.patch_classifier import Problem
+from deeplab.config.patch_encoders import Problem
 from deeplab.config.train_request import LossSettings
 from deeplab.errors import ConfigError
 from deeplab.models.dense.pixel_losses import focal, pixel_loss_in_words
@@ -16,7 +16,7 @@ from deeplab.models.loss import MapTensors, TargetTensors
 from deeplab.models.outputs import CLASSES, KNOWN
 
 
-class LossConfig(Protocol):
+class PatchLossConfig(Protocol):
     """What the loss depends on."""
 
     @property
@@ -28,7 +28,7 @@ class LossConfig(Protocol):
         """Whether classes exclude each other."""
 
 
-def patch_loss(config: LossConfig, settings: LossSettings) -> PatchLoss:
+def patch_loss(config: PatchLossConfig, settings: LossSettings) -> PatchLoss:
     """Return the loss of "classes" (n, classes).
 
     Raises:

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.config.patch_classifier import Problem
+from deeplab.config.patch_encoders import Problem
 from deeplab.config.views import View
 from deeplab.errors import ConfigError
 from deeplab.models.answers import PatchAnswer
 from deeplab.models.dense.decode import AS_IT_IS
 from deeplab.models.family import Maps
 from deeplab.models.outputs import CLASSES, PredictedMap
+from deeplab.models.patch_classifier.blocks import SEEN, WHOLE
 
 
 class ScoreConfig(Protocol):
@@ -47,6 +48,13 @@ def predictor(
         raise ConfigError("tile", tile, f"{side} for this patch classifier")
     rgb = keras.Input((side, side, 3), dtype="uint8", name="rgb")
     return keras.Model(rgb, {CLASSES: network(rgb)[CLASSES]}, name="predictor")
+
+
+def explain(network: keras.Model) -> keras.Model:
+    """Return a graph that gives "classes", logits, and "seen": see `Family.explain`."""
+    names = [layer.name for layer in network.layers]
+    seen = network.get_layer(SEEN if SEEN in names else WHOLE).output
+    return keras.Model(network.input, {CLASSES: network.output[CLASSES], "seen": seen})
 
 
 def decode(config: ScoreConfig, maps: Maps) -> PatchAnswer:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.annotations.raster.rasterize import Truth, covers
-from deeplab.config.patch_classifier import Problem
+from deeplab.config.patch_encoders import Problem
 from deeplab.models.family import Targets
 from deeplab.models.outputs import CLASSES, KNOWN
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from deeplab.config.classes import ClassList
-from deeplab.config.network import Task
+from deeplab.config.families import Task
 from deeplab.training.history import History
 from deeplab.training.reporting.examples import Example
 from deeplab.training.validation.results import Validation

@@ -133,11 +133,11 @@ def _figures_of_objects(facts: TrainingReportFacts, found: Validation) -> Iterat
     yield from _slide_by_slide(facts, found)
 
 
-def _cards_of_patches(facts: ReportFacts, found: Validation) -> Markup:
+def _cards_of_patches(facts: TrainingReportFacts, found: Validation) -> Markup:
     return _cards(facts, found, "macro F1")
 
 
-def _figures_of_patches(facts: ReportFacts, found: Validation) -> Iterator[Markup]:
+def _figures_of_patches(facts: TrainingReportFacts, found: Validation) -> Iterator[Markup]:
     pooled = PatchTally.of(found.pooled.counts)
     limits = pooled.thresholds
     yield tag("h2", "How good it is on patches that it has not seen")

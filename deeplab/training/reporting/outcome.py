@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deeplab.bundles.card import Card
+from deeplab.config.families import task_of
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import SlideCount
 from deeplab.data.opening import OpenedSlides
@@ -104,7 +105,7 @@ def facts_of(ended: TrainingOutcome) -> TrainingReportFacts:
     return TrainingReportFacts(
         model=request.output_model.name,
         classes=card.classes,
-        task=card.config.task,
+        task=task_of(card.config),
         work_mpp=card.work_mpp or request.work_mpp,
         mpp_range=card.mpp_range,
         source=Path(request.source).name,

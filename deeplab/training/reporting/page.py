@@ -11,7 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from deeplab.config.classes import ClassList
-from deeplab.config.network import Task
+from deeplab.config.families import Task
 from deeplab.report.page import Inside, caveats, image, joined, page, table, tag, write_page
 from deeplab.report.style import STYLE
 from deeplab.report.words import (

@@ -1,0 +1,1 @@
+"""Classify the patches of one slide."""

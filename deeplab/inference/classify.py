@@ -1,0 +1,328 @@
+"""The flow of a classification: a slide and a patch classifier in, scores of its patches out."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.annotations.formats.format import Writing
+from deeplab.annotations.formats.geojson import write_geojson
+from deeplab.annotations.formats.girder_json import write_girder_json
+from deeplab.annotations.heatmap import Heatmap
+from deeplab.annotations.shapes import Annotations
+from deeplab.bundles.card import Card
+from deeplab.bundles.read import read_card_for
+from deeplab.config.classify_request import AS_THE_MODEL, ClassifyRequest
+from deeplab.config.progress import Progress
+from deeplab.config.views import View
+from deeplab.errors import ConfigError
+from deeplab.evaluation.patch_tally import thresholds_of
+from deeplab.exchange.layers import post_layers
+from deeplab.files import all_or_none, check_spared, check_writable, whole_file
+from deeplab.geometry.grid import TilePlan
+from deeplab.inference.collectors.patches import PatchCollector, taken_for
+from deeplab.inference.layers import make_layers
+from deeplab.inference.plan import Area, wanted_slots, work_frame
+from deeplab.inference.provenance import provenance
+from deeplab.inference.stream import predict_tiles
+from deeplab.models.answers import PatchAnswer
+from deeplab.native_log import remarks_left_out
+from deeplab.report.cells import safe_cell
+from deeplab.server.session import ServerLogin
+from deeplab.slides.slide import open_slide
+from deeplab.slides.tissue import tissue_mask
+
+if TYPE_CHECKING:
+    from deeplab.inference.activation import ActivationGrid
+    from deeplab.inference.stream import Predict
+
+log = logging.getLogger(__name__)
+
+BETWEEN = ";"  # classes of one patch in a table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifyResult:
+    """What a classification found and how long it took.
+
+    Attributes:
+        slide: its name.
+        names: of the classes.
+        scores: float32 (patches, classes).
+        labels: how many patches were taken for each class, (classes,).
+        seconds: it took.
+        runtime: that computed.
+        thresholds: score from which a patch was taken for each class.
+        exclusive: whether it was taken for one at most.
+    """
+
+    slide: str
+    names: Sequence[str]
+    scores: NDArray[np.float32]
+    labels: Sequence[int]
+    seconds: float
+    runtime: str
+    thresholds: Sequence[float]
+    exclusive: bool
+
+    def summary(self) -> str:
+        """Return a few lines for a person."""
+        count = len(self.scores)
+        lines = [f"{self.slide}: {count} patches by {self.runtime} in {self.seconds:.1f} s"]
+        means = self.scores.mean(axis=0) if count else [0.0] * len(self.names)
+        lines += [
+            f"  {name}: {taken} patches from a score of {least:.2f} on, mean score {mean:.3f}"
+            for name, taken, least, mean in zip(
+                self.names, self.labels, self.thresholds, means, strict=True
+            )
+        ]
+        return "\n".join(lines)
+
+    @property
+    def image_scores(self) -> NDArray[np.float32]:
+        """Mean score of all patches, (classes,); 0 where there is none."""
+        if not len(self.scores):
+            return np.zeros(len(self.names), np.float32)
+        mean: NDArray[np.float32] = self.scores.mean(axis=0)
+        return mean
+
+    @property
+    def image_classes(self) -> str:
+        """What all of it is taken for: names of classes between semicolons."""
+        taken = taken_for(self.image_scores, self.thresholds, exclusive=self.exclusive)
+        return BETWEEN.join(self.names[at] for at in taken) if len(self.scores) else ""
+
+
+class Loaded(NamedTuple):
+    """A model that is ready.
+
+    Attributes:
+        runtime: name of what computes.
+        predict: patches to maps.
+        decode: the maps of a patch to its answer.
+    """
+
+    runtime: str
+    predict: Predict
+    decode: Callable[[dict[str, Any]], PatchAnswer]
+
+
+class Models:
+    """Loads a model once for all slides of a run."""
+
+    def __init__(self) -> None:
+        self._loaded: Loaded | None = None
+
+    def of(self, request: ClassifyRequest) -> Loaded:
+        """Return what computes a run of a request; every one is asked of the same model."""
+        if self._loaded is None:
+            # Here TensorFlow starts: all that can be refused has been looked at.
+            with remarks_left_out():
+                self._loaded = _load(request)
+            log.info("predicting by %s", self._loaded.runtime)
+        return self._loaded
+
+
+def _load(request: ClassifyRequest) -> Loaded:
+    from deeplab.bundles.load import load_bundle  # noqa: PLC0415  TensorFlow takes seconds
+    from deeplab.device import choose_device  # noqa: PLC0415
+    from deeplab.inference.activation import activating  # noqa: PLC0415
+    from deeplab.inference.decode import tile_decoder  # noqa: PLC0415
+    from deeplab.inference.runtime import make_predictor  # noqa: PLC0415
+
+    choose_device(request.gpu)
+    bundle = load_bundle(request.model)
+    if request.activations == "grad_cam":
+        explain = bundle.family.explain
+        if explain is None:
+            must = "off for a network that answers place by place"
+            raise ConfigError("activations", request.activations, must)
+        graph = explain(bundle.network)
+        decode: Any = tile_decoder(bundle.family, bundle.card.config)
+        return Loaded("TensorFlow", activating(graph), decode)
+    side = bundle.card.config.crop_size
+    predictor: Any = make_predictor(
+        bundle,
+        tile=side,
+        maps=(),
+        runtime=request.runtime,
+        trial_side=side,
+        views=(View(),),
+    )
+    return Loaded(predictor.runtime, predictor.predict, predictor.decode)
+
+
+def classify_slide(
+    request: ClassifyRequest, progress: Progress, models: Models | None = None
+) -> ClassifyResult:
+    """Classify the patches of a slide and write what `request` asks for, all of it or nothing.
+
+    Args:
+        request: what to classify, and how.
+        progress: is told how far it is.
+        models: keeps the model for the next slide; None: it is loaded for this one.
+
+    Raises:
+        BundleError, SlideError, ServerError, ConfigError, DeviceError, OutputError: as named.
+    """
+    started = time.monotonic()
+    for path in request.outputs:
+        check_writable(path)
+    check_spared(request.outputs, [Path(request.slide), request.model])
+    card = read_card_for("classify", request.model)
+    login = ServerLogin(request.api_url, request.token) if request.api_url else None
+    with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:
+        frame = work_frame(request, card, slide)
+        area = Area.of(request.regions, frame)
+        plan = patch_plan(request, card, area)
+        tissue = tissue_mask(slide) if request.tissue == "auto" else None
+        slots = wanted_slots(plan, area, tissue)
+        asked = sum(wanted for _, wanted in slots)
+        log.info("%s by %s: %d of %d patches", slide.name, slide.reader, asked, len(slots))
+        collector = PatchCollector(card.classes, frame, thresholds(request, card))
+        runtime, activations = "no network", list[Heatmap]()
+        if asked:
+            loaded = (models or Models()).of(request)
+            runtime = loaded.runtime
+            tiles = predict_tiles(
+                slide,
+                frame,
+                slots,
+                predict=loaded.predict,
+                decode=lambda maps: (loaded.decode(maps), maps.get("activation")),
+                batch_size=request.batch_size,
+            )
+            grid: ActivationGrid | None = None
+            for number, (slot, answer) in enumerate(tiles, start=1):
+                scored, speaking = answer or (None, None)
+                collector.add(slot, scored)
+                if scored is not None and speaking is not None:
+                    grid = grid or _grid(card, collector, speaking)
+                    grid.add(slot, speaking, scored.scores)
+                progress("classify", number, len(slots))
+            activations = grid.heatmaps() if grid else []
+        slide.check_unchanged()
+        layers = make_layers(collector.found(), card, frame) if request.save_rectangles else ()
+        heatmaps = [*(collector.heatmaps() if request.save_heatmap else []), *activations]
+        origin = provenance("ClassifyPatches", request, card, slide, frame, runtime)
+        annotations = Annotations(layers, origin, slide.mpp)
+        with all_or_none(_writers(request, annotations, heatmaps, collector)):
+            if login and request.post_annotation == "auto":
+                post_layers(annotations, heatmaps, request.slide, login)
+        progress("write", 1, 1)
+    return ClassifyResult(
+        slide=slide.name,
+        names=card.classes.names,
+        scores=collector.scores,
+        labels=_counts(collector),
+        seconds=time.monotonic() - started,
+        runtime=runtime,
+        thresholds=collector.thresholds,
+        exclusive=collector.exclusive,
+    )
+
+
+def patch_plan(request: ClassifyRequest, card: Card, area: Area) -> TilePlan:
+    """Return the grid of patches over an area: each answers for the middle `stride` pixels.
+
+    Raises:
+        ConfigError: the stride is not possible.
+    """
+    side = card.config.crop_size
+    stride = request.stride or side
+    if stride > side or (side - stride) % 2:
+        parity = "even" if side % 2 == 0 else "odd"
+        raise ConfigError("stride", stride, f"an {parity} number up to {side}, the patch's side")
+    tiling = card.config.tiling
+    return TilePlan(area=area.box, tile=side, halo=(side - stride) // 2, tiling=tiling)
+
+
+def thresholds(request: ClassifyRequest, card: Card) -> Sequence[float | None]:
+    """Return the score from which a patch is taken for each class; None where nobody says."""
+    if request.threshold != AS_THE_MODEL:
+        return [request.threshold] * len(card.classes)
+    return thresholds_of(card.metrics, card.classes.names)
+
+
+def _grid(card: Card, collector: PatchCollector, speaking: NDArray[np.float32]) -> ActivationGrid:
+    from deeplab.inference.activation import ActivationGrid  # noqa: PLC0415  brings TensorFlow
+
+    cells, side = speaking.shape[0], card.config.crop_size
+    return ActivationGrid(card.classes, collector.frame, cells=cells, side=side)
+
+
+def _counts(collector: PatchCollector) -> list[int]:
+    counts = [0] * len(collector.classes)
+    for scores in collector.scores:
+        for at in taken_for(scores, collector.thresholds, exclusive=collector.exclusive):
+            counts[at] += 1
+    return counts
+
+
+def _writers(
+    request: ClassifyRequest,
+    annotations: Annotations,
+    heatmaps: Sequence[Heatmap],
+    collector: PatchCollector,
+) -> dict[Path, Callable[[Path], None]]:
+    """Return what is to be written where."""
+    writers: dict[Path, Callable[[Path], None]] = {}
+    if request.output_annotation:
+        writers[request.output_annotation] = lambda path: write_girder_json(
+            path, annotations, heatmaps=heatmaps
+        )
+    if request.output_geojson:
+        writing = Writing(object_type="detection")
+        writers[request.output_geojson] = lambda path: write_geojson(path, annotations, writing)
+    if request.output_table:
+        writers[request.output_table] = lambda path: _write_rows(path, list(_patch_rows(collector)))
+    return writers
+
+
+def _patch_rows(collector: PatchCollector) -> Iterator[list[str]]:
+    """Yield the head and a row a patch: its place in level-0 pixels, classes, scores."""
+    names = collector.classes.names
+    places = ("x_level0", "y_level0", "width_level0", "height_level0")
+    yield [*places, "classes", *(safe_cell(name) for name in names)]
+    for box, scores in zip(collector.places, collector.scores, strict=True):
+        part = collector.frame.to_level0(box)
+        taken = taken_for(scores, collector.thresholds, exclusive=collector.exclusive)
+        numbers = (part.x0, part.y0, part.width, part.height)
+        yield [
+            *(f"{number:.2f}" for number in numbers),
+            safe_cell(BETWEEN.join(names[at] for at in taken)),
+            *(f"{score:.6f}" for score in scores),
+        ]
+
+
+def write_image_rows(path: Path, results: Sequence[tuple[str, ClassifyResult]]) -> None:
+    """Write a CSV with one row an image: its classes, the mean scores, how many patches it has.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    names = results[0][1].names
+    rows = [["file", "classes", *map(safe_cell, names), "patches"]]
+    rows += [
+        [
+            safe_cell(file),
+            safe_cell(each.image_classes),
+            *(f"{score:.6f}" for score in each.image_scores),
+            str(len(each.scores)),
+        ]
+        for file, each in results
+    ]
+    _write_rows(path, rows)
+
+
+def _write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
