@@ -37,6 +37,11 @@ def task_of(config: NetworkConfig) -> Task:
     return TASKS.get(family_name(config), "segment")
 
 
+def classes_exclude(config: NetworkConfig) -> bool:
+    """Tell whether a patch is of one class at most, for a network that classifies patches."""
+    return isinstance(config, PatchClassifierConfig) and config.problem == "multi_class"
+
+
 def class_weight_count(config: NetworkConfig) -> int:
     """Return how many class weights there are: one a class, and first the background's if any."""
     return config.class_count + (task_of(config) == "segment")

@@ -25,6 +25,7 @@ from deeplab.config.families import (
     network_config,
     recipe_settings,
     suggested_patch_size,
+    task_of,
 )
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.requests import Posting
@@ -39,6 +40,9 @@ Optimizer = Literal["adamw", "momentum"]
 PixelLoss = Literal["cross_entropy", "focal"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 ReducePrecision = Literal["float32", "bfloat16", "float16"]
+# What says which classes there are: outlines on slides, or of whole images a table, their folders
+# or their names.
+LabelSource = Literal["outlines", "table", "folders", "names"]
 Unannotated = Literal["background", "ignore"]
 
 AS_AUGMENT = -1.0  # a single augmentation's strength: that of all
@@ -63,6 +67,9 @@ class SourceSettings(Checked):
             inside of them what is not drawn is background, outside it is ignored.
         untyped_layer: a layer of objects that are of one of the classes, nobody knows of which:
             networks of objects learn from them that they are, and no network of which class.
+        labels: what says the classes: "outlines" on slides; or, of images that are labelled as a
+            whole, a "table" (CSV with the columns file and label, or one a class), the "folders"
+            that they lie in, or numbers in their "names". For networks that classify patches.
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
         dry_run: only say what there is to learn from; nothing is trained or written.
         api_url: of the Girder server that holds the data.
@@ -77,6 +84,7 @@ class SourceSettings(Checked):
     unannotated: Unannotated = "background"
     exhaustive_layer: str = ""
     untyped_layer: str = ""
+    labels: LabelSource = "outlines"
     slide_mpp: float = 0.0
     dry_run: bool = False
     api_url: str = ""
@@ -98,6 +106,9 @@ class SourceSettings(Checked):
             )
         self._check_untyped()
         check_choice("unannotated", self.unannotated, get_args(Unannotated))
+        check_choice("labels", self.labels, get_args(LabelSource))
+        if self.api_url and self.labels != "outlines":
+            raise ConfigError("labels", self.labels, "outlines for slides of a Girder server")
         check_at_least("slide_mpp", self.slide_mpp, 0)
         self._check_aliases()
         if self.colours and len(self.colours) != len(self.classes):
@@ -168,6 +179,8 @@ class PatchSettings(Checked):
         include_background_prob: share of background patches drawn anywhere instead of on tissue.
         hard_mining: share of the patches drawn where the network was wrong before; the other
             settings hold for the rest.
+        mix_up: 0, or how evenly each patch is mixed with another one and its classes likewise: the
+            shares are drawn from Beta(mix_up, mix_up). For networks that classify patches.
         seed: of everything that is drawn.
     """
 
@@ -179,6 +192,7 @@ class PatchSettings(Checked):
     object_balance: Balance = "equal"
     include_background_prob: float = 0.1
     hard_mining: float = 0.0
+    mix_up: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -195,6 +209,7 @@ class PatchSettings(Checked):
             raise ConfigError("class_shares", self.class_shares, "above 0 for some class")
         check_range("include_background_prob", self.include_background_prob, 0, 1)
         check_range("hard_mining", self.hard_mining, 0, 0.9)
+        check_range("mix_up", self.mix_up, 0, 10)
         check_choice("slide_balance", self.slide_balance, get_args(Balance))
         check_choice("object_balance", self.object_balance, get_args(Balance))
 
@@ -494,6 +509,10 @@ class TrainRequest(
             must = f"{count} numbers, the background's first"
             raise ConfigError("class_shares", self.class_shares, must)
         config = network_config(self, ClassList.named(self.classes))
+        for name, value, only in (("labels", self.labels, "outlines"), ("mix_up", self.mix_up, 0)):
+            if value != only and task_of(config) != "classify":
+                must = f"{only} for a network that does not classify patches"
+                raise ConfigError(name, value, must)
         count = class_weight_count(config)
         if self.class_weights and len(self.class_weights) != count:
             first = ", the background's first" if count > len(self.classes) else ", one a class"

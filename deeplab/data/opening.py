@@ -17,6 +17,7 @@ from typing import NamedTuple
 from deeplab.annotations.formats.format import IGNORE_LAYER
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.classes import ClassList, SlideClass, parse_colour
+from deeplab.config.families import classes_exclude, network_config
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import UNTYPED_LAYERS, Census, take_census
@@ -31,8 +32,9 @@ from deeplab.errors import (
     TrainingError,
     UnreachableError,
 )
+from deeplab.exchange.labelled_images import find_labelled_images
 from deeplab.exchange.labelling import Labelling, nearest
-from deeplab.exchange.samples import LeftOut, Sample, find_samples
+from deeplab.exchange.samples import Found, LeftOut, Sample, find_samples
 from deeplab.files import check_spared, real_place
 from deeplab.server.session import ServerLogin
 
@@ -109,12 +111,7 @@ def _survey(
     """
     rules = Labelling.of(request)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    found = find_samples(
-        request.source,
-        classes=rules.classes,
-        ignore=rules.ignore_class or IGNORE_LAYER,
-        login=login,
-    )
+    found = _find(request, rules, login)
     check_spared(filter(None, (request.output_model, request.output_report)), found.files)
     opened, faults = _open_all(found.samples, _Opener(request, rules, login), progress)
     try:
@@ -130,6 +127,24 @@ def _survey(
             slide.slide.close()
         raise
     return slides, census
+
+
+def _find(request: TrainRequest, rules: Labelling, login: ServerLogin | None) -> Found:
+    """Return the slides of a training, or the images that are labelled as a whole."""
+    if request.labels != "outlines":
+        config = network_config(request, ClassList.named(rules.classes))
+        return find_labelled_images(
+            request.source,
+            labels=request.labels,
+            classes=rules.classes,
+            exclusive=classes_exclude(config),
+        )
+    return find_samples(
+        request.source,
+        classes=rules.classes,
+        ignore=rules.ignore_class or IGNORE_LAYER,
+        login=login,
+    )
 
 
 class _Fault(NamedTuple):

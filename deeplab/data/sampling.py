@@ -142,16 +142,26 @@ class PatchSampler:
         for attempt in itertools.count():
             random = np.random.default_rng([self._settings.seed, number, attempt])
             # A first draw is from all slides, so that the loss of one does not move the others'.
-            place = self._drawn(self._left if attempt else self._all, number, random)
-            if place.slide in self._aside:
-                continue
-            try:
-                return self._cut(place, random)
-            except (AccessDeniedError, UnreachableError):
-                raise  # not the slide's fault: the others would be lost one by one
-            except (SlideError, ServerError) as error:
-                self._put_aside(place.slide, error)
+            draws = self._left if attempt else self._all
+            patch = self._cut_if_there(self._drawn(draws, number, random), random)
+            if patch and self._settings.mix_up:
+                other = self._cut_if_there(draws.place(random), random)
+                patch = self._mixed(patch, other, random) if other else None
+            if patch:
+                return patch
         raise AssertionError  # counting does not end
+
+    def _cut_if_there(self, place: Place, random: np.random.Generator) -> Patch | None:
+        """Return the patch of a place; None where its slide is set aside, also from now on."""
+        if place.slide in self._aside:
+            return None
+        try:
+            return self._cut(place, random)
+        except (AccessDeniedError, UnreachableError):
+            raise  # not the slide's fault: the others would be lost one by one
+        except (SlideError, ServerError) as error:
+            self._put_aside(place.slide, error)
+        return None
 
     def _drawn(self, draws: PlaceSampler, number: int, random: np.random.Generator) -> Place:
         wants_hard = random.random() < self._settings.hard_mining
@@ -185,6 +195,16 @@ class PatchSampler:
         rgb, truth = warp.apply(rgb, truth, side, step)
         middle = Place(place.slide, (x + read / 2) * frame.scale_x, (y + read / 2) * frame.scale_y)
         return Patch(self._augmentation.recolour(rgb, random), form.encode(truth), middle)
+
+    def _mixed(self, patch: Patch, other: Patch, random: np.random.Generator) -> Patch:
+        """Return a patch mixed with another, targets likewise (Zhang 2018, arXiv:1710.09412)."""
+        share = random.beta(self._settings.mix_up, self._settings.mix_up)
+        rgb = np.rint(share * patch.rgb + (1 - share) * other.rgb).astype(np.uint8)
+        targets = {
+            name: (share * value + (1 - share) * other.targets[name]).astype(np.float32)
+            for name, value in patch.targets.items()
+        }
+        return Patch(rgb, targets, patch.place)
 
     def _put_aside(self, number: int, error: SlideError | ServerError) -> None:
         with self._lock:
