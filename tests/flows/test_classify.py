@@ -53,6 +53,7 @@ def test_a_short_training_tells_patches_apart_and_says_how_well(trained):
     assert "a patch classifier on mobilenet_v2, one class" in told
     assert "AUROC" in told
     assert "expected calibration error" in told
+    assert "area that was drawn" not in told
     assert "deeplab classify SLIDE" in told
 
 

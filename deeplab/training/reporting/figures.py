@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -19,10 +20,11 @@ from deeplab.evaluation.semantic import Confusion
 from deeplab.report.page import image, table, tag
 from deeplab.report.words import NOTHING, as_mm2, as_percent, as_score, swatch
 from deeplab.training.reporting.facts import TrainingReportFacts
-from deeplab.training.validation.results import Validation
+from deeplab.training.validation.results import Validation, spread
 
 BACKGROUND = SlideClass("background", (255, 255, 255))
 EVERY = SlideClass("all types together", (255, 255, 255))
+MOST_DRAWN = 300  # slides whose histograms are drawn from, again and again, in seconds
 MOST_CARDS = 6  # more classes than that are read in the table
 
 
@@ -180,8 +182,31 @@ def _figures_of_patches(facts: TrainingReportFacts, found: Validation) -> Iterat
         f"decisions together (micro) precision {as_score(precision)}, recall {as_score(recall)}, "
         f"F1 {as_score(f1)}.",
     )
+    yield from _intervals(facts, found)
     yield from _reliability(pooled)
     yield from _slide_by_slide(facts, found)
+
+
+def _intervals(facts: TrainingReportFacts, found: Validation) -> Iterator[Markup]:
+    """Yield how far AUROC depends on which slides were held out."""
+    tallies = [PatchTally.of(slide.tally.counts) for slide in found.slides]
+    if len(tallies) > MOST_DRAWN:
+        return
+    said = []
+    for label, each in enumerate(facts.classes):
+        bounds = spread(tallies, facts.seed, partial(_auroc, label=label))
+        if bounds:
+            said.append(f"{each.name} {bounds[0]:.3f} to {bounds[1]:.3f}")
+    if said:
+        yield tag(
+            "p",
+            "Drawing as many of the held-out slides or images, again and again and with "
+            f"repetition, gives an AUROC, in 95 of 100 draws, of {'; '.join(said)}.",
+        )
+
+
+def _auroc(tally: PatchTally, label: int) -> float:
+    return float(tally.auroc[label])
 
 
 def _reliability(pooled: PatchTally) -> Iterator[Markup]:

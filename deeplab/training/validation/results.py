@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from deeplab.annotations.raster.rasterize import Truth
 from deeplab.evaluation.tally import Tally
 from deeplab.geometry.frames import WorkBox, WorkFrame
 
+T = TypeVar("T", bound=Tally)
 LEAST_JUDGED = 0.25  # of a region's pixels; what is judged on less is no example of anything
 
 
@@ -159,10 +160,22 @@ class Validation:
         return [region for region in self.regions if region.is_telling]
 
 
-def spread(tallies: Sequence[Tally], seed: int) -> tuple[float, float] | None:
-    """Return the bounds of the score in 95 of 100 draws of as many slides, with repetition.
+def score_of(tally: Tally) -> float:
+    """Return the score of a tally."""
+    return tally.score
+
+
+def spread(
+    tallies: Sequence[T], seed: int, figure: Callable[[T], float] = score_of
+) -> tuple[float, float] | None:
+    """Return the bounds of a figure in 95 of 100 draws of as many slides, with repetition.
 
     They say how far the figure depends on which slides were held out; None of fewer than three.
+
+    Args:
+        tallies: one a slide.
+        seed: of the draws.
+        figure: of the tally of the slides of a draw.
     """
     if len(tallies) < 3:
         return None
@@ -170,7 +183,7 @@ def spread(tallies: Sequence[Tally], seed: int) -> tuple[float, float] | None:
     random = np.random.default_rng([seed, 2])
     drawn = random.integers(len(counts), size=(DRAWS, len(counts)))
     found: NDArray[np.float64] = np.array(
-        [tallies[0].of(counts[some].sum(axis=0)).score for some in drawn]
+        [figure(tallies[0].of(counts[some].sum(axis=0))) for some in drawn]
     )
     low, high = np.nanquantile(found, (0.025, 0.975))
     return None if math.isnan(low) else (float(low), float(high))
