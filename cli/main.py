@@ -13,6 +13,7 @@ from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
 from deeplab_cli.ClassifyPatches.ClassifyPatches import TASK as CLASSIFY
 from deeplab_cli.command import Command, run_command
 from deeplab_cli.ConvertAnnotations.ConvertAnnotations import TASK as CONVERT
+from deeplab_cli.ensemble import COMMAND as ENSEMBLE
 from deeplab_cli.EvaluateSegmentation.EvaluateSegmentation import TASK as EVALUATE
 from deeplab_cli.export import COMMAND as EXPORT
 from deeplab_cli.ExportAperioXML.ExportAperioXML import TASK as EXPORT_ANNOTATIONS
@@ -39,7 +40,7 @@ TASKS: tuple[Task[Any], ...] = (
     EVALUATE,
     FEATURES,
 )
-COMMANDS: tuple[Command[Any], ...] = (IMPORT_CHECKPOINT, EXPORT, UNPACK)
+COMMANDS: tuple[Command[Any], ...] = (IMPORT_CHECKPOINT, EXPORT, ENSEMBLE, UNPACK)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

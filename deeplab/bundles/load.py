@@ -50,11 +50,18 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     with open_archive(path) as archive:
         card = read_archived_card(archive)
         family = family_of(card.config)
-        network = family.build(card.config)
+        network = _build(family, card, path)
         _check_members(network, archive)
         for name, variable in named_weights(network).items():
             variable.assign(read_weight(archive, name, tuple(variable.shape)))
     return Bundle(card=card, family=family, network=network)
+
+
+def _build(family: Family, card: Card, path: Path) -> keras.Model:
+    try:
+        return family.build(card.config)
+    except ConfigError as error:
+        raise BundleError(path, f"has a card.json in which {error}") from error
 
 
 def _check_members(network: keras.Model, archive: Archive) -> None:

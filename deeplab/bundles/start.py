@@ -190,6 +190,12 @@ def _read(
         return _Model(weights=weights, names=arguments.class_names if arguments else None)
     with open_archive(path) as archive:
         card = read_archived_card(archive)
+        if card.config.backbone is None:
+            raise BundleError(
+                path,
+                f"is {card.config.describe()}, and has not one backbone to begin with; give the "
+                "model of a single network, as one of its members",
+            )
         if card.config.backbone != config.backbone:
             raise BundleError(
                 path,

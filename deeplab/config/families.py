@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
+from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.config.recipes import dedl_recipe
@@ -18,12 +19,15 @@ from deeplab.errors import ConfigError
 
 Recipe = Literal["default", "original", "dedl"]
 
+ENSEMBLE = "network_ensemble"  # the family of several networks, which no training asks for
+
 # By the name that bundles carry; `deeplab.models.registry` has one row for each.
 CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
     {
         "deeplabv3plus": DeepLabV3PlusConfig,
         "hovernet": HoverNetConfig,
         "patch_classifier": PatchClassifierConfig,
+        ENSEMBLE: NetworkEnsembleConfig,
     }
 )
 
@@ -58,8 +62,22 @@ def network_config(settings: NetworkSettings, classes: ClassList) -> NetworkConf
 
 def _config_class(network: str) -> type[NetworkConfig]:
     if network not in CONFIGS:
-        raise ConfigError("network", network, "one of " + ", ".join(CONFIGS))
+        raise ConfigError("network", network, "one of " + ", ".join(learning_networks()))
     return CONFIGS[network]
+
+
+def learning_networks() -> tuple[str, ...]:
+    """Return the names of the families that a training can ask for."""
+    return tuple(name for name in CONFIGS if name != ENSEMBLE)
+
+
+def ensemble_config(members: tuple[NetworkConfig, ...]) -> NetworkConfig:
+    """Return the config of networks whose probabilities are averaged.
+
+    Raises:
+        ConfigError: they do not answer alike, or one of them is several networks itself.
+    """
+    return NetworkEnsembleConfig(members=members)
 
 
 def suggested_patch_size(settings: NetworkSettings) -> int:
@@ -102,11 +120,16 @@ def family_name(config: NetworkConfig) -> str:
 
 
 def config_to_json(config: NetworkConfig) -> dict[str, Any]:
-    """Return the knobs as JSON values."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(config).items()
-    }
+    """Return the knobs as JSON values; a network within is its family and its own knobs."""
+    return {each.name: _to_json(getattr(config, each.name)) for each in fields(config)}
+
+
+def _to_json(value: Any) -> Any:  # noqa: ANN401  a knob is any value
+    if isinstance(value, tuple):
+        return [_to_json(each) for each in value]
+    if type(value) in CONFIGS.values():
+        return {"family": family_name(value), "config": config_to_json(value)}
+    return value
 
 
 def config_from_json(family: str, knobs: Mapping[str, Any]) -> NetworkConfig:
@@ -123,7 +146,7 @@ def config_from_json(family: str, knobs: Mapping[str, Any]) -> NetworkConfig:
         if name not in known:
             raise ConfigError("config", name, "a knob of " + family)
     values: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in knobs.items()
+        name: tuple(map(_member, v)) if isinstance(v, list) else v for name, v in knobs.items()
     }
     for name, field in known.items():
         if name not in values and field.default is MISSING:
@@ -132,3 +155,17 @@ def config_from_json(family: str, knobs: Mapping[str, Any]) -> NetworkConfig:
         return config(**values)
     except TypeError as error:
         raise ConfigError("config", dict(knobs), "made of values of the right types") from error
+
+
+def _member(value: Any) -> Any:  # noqa: ANN401  JSON is any value
+    """Return the config of a network within another one; what is none is left as it is.
+
+    Raises:
+        ConfigError: as `config_from_json` does, or it has networks within, too.
+    """
+    if not isinstance(value, dict) or value.keys() != {"family", "config"}:
+        return value
+    family, knobs = value["family"], value["config"]
+    if not isinstance(family, str) or family == ENSEMBLE or not isinstance(knobs, dict):
+        raise ConfigError("members", family, "single networks with a family and a config each")
+    return config_from_json(family, knobs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field
 from typing import Any, ClassVar, Protocol, Self
 
@@ -69,3 +69,22 @@ class NetworkConfig(Protocol):
 
     def describe(self) -> str:
         """Say in words which network this is."""
+
+
+def compare_answers(
+    first: NetworkConfig, other: NetworkConfig
+) -> Sequence[tuple[str, object, object]]:
+    """Return what two networks must have alike to be averaged, in words, and what each has."""
+    one, two = first.tiling, other.tiling
+    return (
+        ("number of classes", first.class_count, other.class_count),
+        ("list of channels", first.channels, other.channels),
+        ("number of pixels per logit", one.logit_stride, two.logit_stride),
+        ("kind of tile", _kind_of_tile(one), _kind_of_tile(two)),
+    )
+
+
+def _kind_of_tile(tiling: Tiling) -> str:
+    plus = f" plus {tiling.extra}" if tiling.extra else ""
+    margin = f" with a margin of {tiling.margin}" if tiling.margin else ""
+    return f"{tiling.only or f'a multiple{plus}'}{margin}"

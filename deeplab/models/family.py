@@ -21,6 +21,12 @@ Maps = Mapping[str, NDArray[Any]]  # of one tile, by name, as a predictor gives 
 
 ENCODER = "backbone."  # how the names of the layers of every encoder begin
 
+
+def member_scope(number: int) -> str:
+    """Return how the names of the weights of one of several networks begin, counted from 1."""
+    return f"member_{number}"
+
+
 # What the outputs of one patch are compared with, by the name of the output.
 Targets = Mapping[str, NDArray[Any]]
 

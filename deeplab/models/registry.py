@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import keras
+
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
+from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.network import build
@@ -18,10 +21,24 @@ from deeplab.models.hovernet import losses as hovernet_losses
 from deeplab.models.hovernet import network as hovernet_network
 from deeplab.models.hovernet import predictor as hovernet_predictor
 from deeplab.models.hovernet import targets as hovernet_targets
+from deeplab.models.network_ensemble import network as network_ensemble
 from deeplab.models.patch_classifier import losses as patch_losses
 from deeplab.models.patch_classifier import network as patch_network
 from deeplab.models.patch_classifier import predictor as patch_predictor
 from deeplab.models.patch_classifier import targets as patch_targets
+
+
+def _build_member(config: NetworkConfig) -> keras.Model:
+    """Return the network of a config that is one of several whose probabilities are averaged.
+
+    Raises:
+        ConfigError: it does not give every pixel a class.
+    """
+    family = family_of(config)
+    if family.answer != "labels":
+        raise ConfigError("members", family.name, "networks that give every pixel a class")
+    return family.build(config)
+
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -64,6 +81,20 @@ FAMILIES: tuple[Family, ...] = (
         explain=patch_predictor.explain,
         head_layers=("logits",),
         logit_layers=("logits",),
+    ),
+    Family(
+        name="network_ensemble",
+        config=NetworkEnsembleConfig,
+        needs=frozenset({"labels"}),
+        answer="labels",
+        build=lambda config: network_ensemble.build(config, _build_member),
+        encode=network_ensemble.encode,
+        loss=semantic_loss,
+        predictor=predictor,
+        # Of its members, whose names begin with their number: nobody trains them together.
+        head_layers=(),
+        logit_layers=(),
+        companion=autoencoder,
     ),
 )
 

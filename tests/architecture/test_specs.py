@@ -14,7 +14,7 @@ from slicer_cli_web.ctk_cli_adjustment import CLIModule
 
 from deeplab import __version__
 from deeplab.config.backbones import BACKBONES
-from deeplab.config.families import CONFIGS
+from deeplab.config.families import learning_networks
 from deeplab.config.patch_encoders import PATCH_ENCODERS
 from deeplab.errors import ConfigError
 from deeplab_cli.binding import bind
@@ -166,7 +166,7 @@ def test_the_server_is_named_by_the_parameters_that_girder_fills(task):
 
 
 @pytest.mark.parametrize(
-    ("name", "rows"), [("backbone", BACKBONES | PATCH_ENCODERS), ("network", CONFIGS)]
+    ("name", "rows"), [("backbone", BACKBONES | PATCH_ENCODERS), ("network", learning_networks())]
 )
 def test_networks_of_the_form_are_those_that_can_be_built(name: str, rows: Mapping[str, object]):
     spec = read_spec("TrainNetwork")

@@ -8,6 +8,7 @@ import pytest
 from deeplab.config.families import CONFIGS
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
+from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.errors import ConfigError
 from deeplab.models.family import Family
@@ -31,6 +32,7 @@ LIGHT = dataclasses.replace(
     decoder_filters=3,
     decoder_output="logits",
 )
+WIDER = dataclasses.replace(TINY, depth_multiplier=0.15, aspp_filters=12)
 NUCLEI = HoverNetConfig(type_count=2, depth_multiplier=0.1, decoder_width=16, crop_size=64)
 PATCHES = PatchClassifierConfig(
     classes=2, crop_size=64, problem="multi_label", backbone="mobilenet_v2", depth_multiplier=0.35
@@ -39,11 +41,13 @@ TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
     "deeplabv3plus": (TINY, LIGHT),
     "hovernet": (NUCLEI,),
     "patch_classifier": (PATCHES,),
+    "network_ensemble": (NetworkEnsembleConfig(members=(TINY, WIDER)),),
 }
 OUTPUTS = {
     "deeplabv3plus": {"semantic_logits": 3},
     "hovernet": {"np": 2, "hv": 2, "tp": 3},
     "patch_classifier": {"classes": 2},
+    "network_ensemble": {"semantic_logits": 3},
 }
 
 
@@ -93,7 +97,7 @@ def test_families_and_configs_name_each_other():
     assert family_of(TINY) is family_named("deeplabv3plus")
     with pytest.raises(
         ConfigError,
-        match="family must be one of deeplabv3plus, hovernet, patch_classifier, but is 'unet9'",
+        match="family must be one of deeplabv3plus, hovernet, patch_classifier, network_ensemble, but is 'unet9'",
     ):
         family_named("unet9")
 

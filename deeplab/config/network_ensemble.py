@@ -1,0 +1,125 @@
+"""The knobs of several networks that answer together: those of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, Self
+
+from deeplab.config.channels import Channels
+from deeplab.config.classes import ClassList
+from deeplab.config.network import NetworkConfig, compare_answers
+from deeplab.config.network_settings import NetworkSettings
+from deeplab.errors import ConfigError
+from deeplab.geometry.tiling import Tiling
+
+MAX_MEMBERS = 16
+NOT_TRAINED = "a network that learns; train its members, then join them by deeplab ensemble"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkEnsembleConfig:
+    """Networks that give every pixel a class, of which the mean probabilities count.
+
+    Attributes:
+        members: Their configs, of any families, with equal numbers of classes and equal channels,
+            logit strides and kinds of tiles.
+    """
+
+    members: tuple[NetworkConfig, ...]
+
+    def __post_init__(self) -> None:
+        members: object = self.members  # of a card, whatever it has
+        if not isinstance(members, tuple) or not 2 <= len(self.members) <= MAX_MEMBERS:
+            raise ConfigError("members", self.members, f"from 2 to {MAX_MEMBERS} networks")
+        first = self.members[0]
+        for member in self.members:
+            self._check_member(member)
+            for what, one, other in compare_answers(first, member):
+                if one != other:
+                    must = f"networks that answer alike: the {what} of one is {one}"
+                    raise ConfigError("members", other, must)
+
+    def _check_member(self, member: object) -> None:
+        if isinstance(member, NetworkEnsembleConfig) or not hasattr(member, "tiling"):
+            raise ConfigError("members", member, "networks, none of which is several itself")
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, without the background."""
+        return self.members[0].class_count
+
+    @property
+    def label_count(self) -> int:
+        """Number of labels, the background's included."""
+        return self.class_count + 1
+
+    @property
+    def crop_size(self) -> int:
+        """Side of the largest patches that a member was trained on, work pixels."""
+        return max(member.crop_size for member in self.members)
+
+    @property
+    def channels(self) -> Channels:
+        """What the networks are shown of a slide."""
+        return self.members[0].channels
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tiles that all members take, and how far the one looks that looks farthest."""
+        tilings = [member.tiling for member in self.members]
+        return replace(
+            tilings[0],
+            multiple=math.lcm(*(tiling.multiple for tiling in tilings)),
+            reach=max(tiling.reach for tiling in tilings),
+        )
+
+    @property
+    def logit_stride(self) -> int:
+        """Work pixels per logit."""
+        return self.tiling.logit_stride
+
+    @property
+    def backbone(self) -> None:
+        """Each member has its own."""
+        return None
+
+    @property
+    def least_weight_count(self) -> int:
+        """Numbers that a file of such networks holds at least."""
+        return sum(member.least_weight_count for member in self.members)
+
+    @classmethod
+    def from_settings(cls, settings: NetworkSettings, classes: ClassList) -> Self:  # noqa: ARG003  NetworkConfig's
+        """Refuse: what is joined has been trained.
+
+        Raises:
+            ConfigError: always.
+        """
+        _refuse(settings)
+
+    @staticmethod
+    def suggested_patch_size(settings: NetworkSettings) -> int:
+        """Refuse: what is joined has been trained.
+
+        Raises:
+            ConfigError: always.
+        """
+        _refuse(settings)
+
+    @staticmethod
+    def original_recipe(steps: int) -> Mapping[str, Any]:  # noqa: ARG004  NetworkConfig's
+        """Return nothing: what is joined has been trained."""
+        return {}
+
+    def describe(self) -> str:
+        """Say in words which networks these are."""
+        told = [member.describe() for member in self.members]
+        if len(set(told)) == 1:
+            return f"the mean of {len(told)} networks, each {told[0]}"
+        return f"the mean of {len(told)} networks: {'; '.join(told)}"
+
+
+def _refuse(settings: NetworkSettings) -> NoReturn:
+    raise ConfigError("network", settings.network, NOT_TRAINED)

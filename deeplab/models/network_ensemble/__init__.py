@@ -1,0 +1,1 @@
+"""Several trained networks whose probabilities are averaged."""

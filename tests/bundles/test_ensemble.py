@@ -1,0 +1,184 @@
+"""Models joined by the command: what the bundle answers, and what cannot be joined."""
+
+import dataclasses
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from deeplab.bundles.ensemble import make_ensemble
+from deeplab.bundles.load import load_bundle
+from deeplab.bundles.read import read_card
+from deeplab.bundles.save import save_bundle
+from deeplab.config.classes import ClassList
+from deeplab.config.ensemble_request import EnsembleRequest
+from deeplab.config.hovernet import HoverNetConfig
+from deeplab.config.network_ensemble import NetworkEnsembleConfig
+from deeplab.config.views import View
+from deeplab.errors import BundleError, ConfigError
+from deeplab.inference.runtime import make_predictor
+from deeplab.models.outputs import LABELS, PROBABILITIES, SEMANTIC_LOGITS
+from deeplab_cli.main import main
+from tests.bundles.tiny_models import TINY, noise_tile, tiny_card, tiny_network
+
+pytestmark = pytest.mark.slow
+
+WIDER = dataclasses.replace(TINY, depth_multiplier=0.15, crop_size=97, aspp_filters=12)
+
+
+def write_member(path, config=TINY, seed=0, **card):
+    save_bundle(tiny_network(config, seed), tiny_card(config=config, **card), path)
+    return path
+
+
+@pytest.fixture
+def members(tmp_path):
+    """Two models, the second of another width and another training crop."""
+    second = write_member(
+        tmp_path / "b.zip", WIDER, seed=1, mpp_range=(0.45, 0.7), trained_on="others", halo=32
+    )
+    return write_member(tmp_path / "a.zip"), second
+
+
+@pytest.fixture
+def joined(members, tmp_path):
+    out = tmp_path / "both.zip"
+    assert main(["ensemble", *map(str, members), "--output", str(out)]) == 0
+    return out
+
+
+def softmax(network, tiles):
+    return keras.ops.softmax(network(tiles)[SEMANTIC_LOGITS]).numpy()
+
+
+def test_probabilities_are_the_mean_of_the_members(members, joined):
+    tiles = noise_tile(97, count=2)
+    found = softmax(load_bundle(joined).network, tiles)
+    each = [softmax(load_bundle(path).network, tiles) for path in members]
+    assert np.abs(each[0] - each[1]).max() > 0.1
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6)
+
+
+def test_a_model_joined_with_itself_answers_as_it_does_in_every_view(members, tmp_path):
+    out = tmp_path / "twice.zip"
+    make_ensemble(EnsembleRequest(models=(members[0], members[0]), output=out))
+    views = (View(), View(mirrored=True), View(quarters=6))
+    answers = []
+    for path in (out, members[0]):
+        bundle = load_bundle(path)
+        graph = bundle.family.predictor(bundle.network, maps=(LABELS, PROBABILITIES), views=views)
+        answers.append(graph(noise_tile(129)))
+    np.testing.assert_allclose(*(each[PROBABILITIES] for each in answers), atol=1e-5)
+    assert np.mean(answers[0][LABELS] == answers[1][LABELS]) > 0.999
+
+
+def test_openvino_computes_it_as_tensorflow_does(joined):
+    pytest.importorskip("openvino")
+    answers = [
+        make_predictor(
+            load_bundle(joined),
+            tile=129,
+            maps=(LABELS, PROBABILITIES),
+            runtime=runtime,
+            trial_side=129,
+            views=(View(),),
+        ).predict(noise_tile(129))
+        for runtime in ("openvino", "tensorflow")
+    ]
+    assert np.mean(answers[0][LABELS] == answers[1][LABELS]) > 0.995
+
+
+def test_the_card_names_the_members_and_where_all_may_be_run(joined):
+    card = read_card(joined)
+    assert card.family == "network_ensemble"
+    assert [member.crop_size for member in card.config.members] == [65, 97]
+    assert card.training == {"member 1": "a.zip, nothing", "member 2": "b.zip, others"}
+    assert (card.mpp_range, card.halo, card.metrics) == ((0.45, 0.6), 32, {})
+    assert card.config.describe().startswith("the mean of 2 networks, each DeepLabV3+")
+    assert card.config.tiling.reach == WIDER.tiling.reach
+
+
+def test_the_summary_says_what_was_joined(members, tmp_path, capsys):
+    assert main(["ensemble", *map(str, members), "--output", str(tmp_path / "e.zip")]) == 0
+    said = capsys.readouterr().out
+    assert "the mean of 2 networks" in said
+    assert "member 2: b.zip, others" in said
+
+
+def refusal(*paths, out):
+    with pytest.raises((BundleError, ConfigError)) as caught:
+        make_ensemble(EnsembleRequest(models=tuple(paths), output=out))
+    assert not out.exists()
+    return str(caught.value)
+
+
+def test_what_cannot_be_joined_is_one_sentence(members, joined, tmp_path):
+    first, out = members[0], tmp_path / "no.zip"
+    other = write_member(tmp_path / "c.zip", classes=ClassList.named(["glomerulus", "tubule"]))
+    assert "its list of classes is glomerulus, tubule" in refusal(first, other, out=out)
+    other = write_member(tmp_path / "d.zip", work_mpp=0.6)
+    assert "its um per pixel is 0.6, there it is 0.5" in refusal(first, other, out=out)
+    coarse = dataclasses.replace(TINY, decoder_output_stride=None)
+    other = write_member(tmp_path / "e.zip", coarse)
+    assert "its number of pixels per logit is 16, there it is 4" in refusal(first, other, out=out)
+    config = HoverNetConfig(type_count=2, depth_multiplier=0.1, decoder_width=16, crop_size=64)
+    other = write_member(tmp_path / "f.zip", config, tile=128)
+    assert "does not give every pixel a class" in refusal(first, other, out=out)
+    assert "none of which is several itself" in refusal(joined, first, out=out)
+    assert "two or more" in refusal(first, out=out)
+
+
+def rewritten(path, out, change):
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "card.json":
+                card = json.loads(content)
+                change(card)
+                content = json.dumps(card).encode()
+            new.writestr(name, content)
+    return out
+
+
+def test_a_damaged_list_of_members_is_one_sentence(joined, tmp_path):
+    def nest(card):
+        whole = {"family": card["family"], "config": card["config"]}
+        card["config"] = {"members": [whole, whole]}
+
+    def objects(card):
+        config = {"type_count": 2, "mode": "light", "crop_size": 64, "decoder_width": 8}
+        config["depth_multiplier"] = 0.1
+        card["config"]["members"] = [{"family": "hovernet", "config": config}] * 2
+        card |= {"tile": 128, "halo": 16}
+
+    def words(card):
+        card["config"]["members"] = ["a", "b"]
+
+    def many(card):
+        card["config"]["members"] *= 9
+
+    for change, sentence in (
+        (nest, "members must be single networks"),
+        (objects, "networks that give every pixel a class"),
+        (words, "members must be networks"),
+        (many, "from 2 to 16 networks"),
+    ):
+        with pytest.raises(BundleError, match=sentence):
+            load_bundle(rewritten(joined, tmp_path / "damaged.zip", change))
+
+
+def test_members_of_two_kinds_of_tiles_are_refused():
+    class Padded:
+        class_count, channels = TINY.class_count, TINY.channels
+        tiling = dataclasses.replace(TINY.tiling, extra=0)
+
+    with pytest.raises(ConfigError, match="kind of tile of one is a multiple plus 1"):
+        NetworkEnsembleConfig(members=(TINY, Padded()))
+
+
+def test_no_training_asks_for_it_or_begins_with_it(joined, tmp_path, capsys):
+    words = ["train", str(tmp_path), str(tmp_path / "m.zip"), "--classes", "a"]
+    assert main([*words, "--network", "network_ensemble"]) == 2
+    capsys.readouterr()
