@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from deeplab.annotations.formats.girder_json import annotations_of
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.girder_json import annotations_in, read_girder_json
 from deeplab.annotations.pieces import Piece, layers_of_each_name
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
@@ -17,8 +19,6 @@ from deeplab.exchange.maker import is_remark, maker
 CLI = "EvaluateSegmentation"
 WITHOUT_OUTLINES = frozenset({"heatmap", "griddata", "image", "pixelmap"})
 HEATMAP = "-heatmap"
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +36,21 @@ class Sides:
     model: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     """An annotation of HistomicsUI with what tells the sides apart.
 
     Attributes:
-        document: as it was read.
+        called: the annotation's own name.
         name: of its layer, which may have several annotations.
         attributes: of the annotation.
+        element_types: of its elements.
     """
 
-    document: Document
+    called: str
     name: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any]
+    element_types: frozenset[str]
 
     @property
     def made(self) -> bool:
@@ -64,8 +66,8 @@ class _Entry:
         return str(told.get("name") or ""), str(told.get("sha256") or "")
 
 
-def sides_of_documents(documents: object, request: EvaluateRequest, source: str) -> Sides:
-    """Both sides of a slide from its annotations as HistomicsUI keeps them.
+def sides_in_file(path: Path, reading: Reading, request: EvaluateRequest, source: str) -> Sides:
+    """Return both sides of a slide from a file of its annotations as HistomicsUI keeps them.
 
     Layers go to the side on whose list their names are; without a list, those that a task made are
     the prediction and the others the reference. Where a name on a list is that of layers of both
@@ -75,9 +77,10 @@ def sides_of_documents(documents: object, request: EvaluateRequest, source: str)
         SourceError: a side has no layer, or the prediction is of several models.
         AnnotationError: a layer is not what it claims to be.
     """
-    entries = [entry for entry in _entries(documents) if _is_compared(entry)]
-    reference = _taken(entries, request.reference_layers, made=False)
-    prediction = _taken(entries, request.prediction_layers, made=True)
+    entries = _entries(path, source)
+    compared = [entry for entry in entries if _is_compared(entry)]
+    reference = _taken(compared, request.reference_layers, made=False)
+    prediction = _taken(compared, request.prediction_layers, made=True)
     first, second = (request.reference_layers, request.prediction_layers)
     for entry in [each for each in reference if each in prediction]:
         # What is named goes before what is guessed; what is named twice is what it looks like.
@@ -88,27 +91,30 @@ def sides_of_documents(documents: object, request: EvaluateRequest, source: str)
     if not prediction:
         raise SourceError(f"{source} {_missing(second, 'prediction', 'that a task made')}")
     prediction, model = _of_one_model(prediction, request, source)
-    predicted = annotations_of([entry.document for entry in prediction], source)
+    predicted = _read(path, reading, entries, prediction)
     return Sides(
-        reference=annotations_of([entry.document for entry in reference], source),
+        reference=_read(path, reading, entries, reference),
         prediction=replace(predicted, remarks=(*predicted.remarks, *_repeated(prediction))),
         model=model,
     )
 
 
-def reference_of_documents(documents: object, request: EvaluateRequest, source: str) -> Annotations:
+def reference_in_file(
+    path: Path, reading: Reading, request: EvaluateRequest, source: str
+) -> Annotations:
     """Return the reference alone, where the prediction comes from elsewhere.
 
     Raises:
         SourceError: there is no such layer.
         AnnotationError: a layer is not what it claims to be.
     """
-    entries = [entry for entry in _entries(documents) if _is_compared(entry)]
-    taken = _taken(entries, request.reference_layers, made=False)
+    entries = _entries(path, source)
+    compared = [entry for entry in entries if _is_compared(entry)]
+    taken = _taken(compared, request.reference_layers, made=False)
     if not taken:
         names = request.reference_layers
         raise SourceError(f"{source} {_missing(names, 'reference', 'that a person drew')}")
-    return annotations_of([entry.document for entry in taken], source)
+    return _read(path, reading, entries, taken)
 
 
 def only(annotations: Annotations, names: Sequence[str], source: str) -> Annotations:
@@ -129,27 +135,32 @@ def only(annotations: Annotations, names: Sequence[str], source: str) -> Annotat
     return Annotations(layers, annotations.attributes, annotations.mpp, annotations.remarks)
 
 
-def _entries(documents: object) -> Iterable[_Entry]:
-    for place, told in enumerate(documents if isinstance(documents, list) else [documents], 1):
-        annotation = told.get("annotation", told) if isinstance(told, dict) else {}
-        annotation = annotation if isinstance(annotation, dict) else {}
-        own = annotation.get("attributes")
-        name = str(annotation.get("name") or f"layer {place}")
-        layer = Piece.of(name, own).layer
-        yield _Entry({**annotation, "name": name}, layer, own if isinstance(own, dict) else {})
+def _entries(path: Path, source: str) -> list[_Entry]:
+    """Return what tells the sides apart of each annotation in a file, in its order."""
+    entries = []
+    for place, each in enumerate(annotations_in(path, source), 1):
+        own = each.annotation.get("attributes")
+        called = str(each.annotation.get("name") or f"layer {place}")
+        attributes = own if isinstance(own, dict) else {}
+        entries.append(_Entry(called, Piece.of(called, own).layer, attributes, each.element_types))
+    return entries
+
+
+def _read(
+    path: Path, reading: Reading, entries: Sequence[_Entry], chosen: Sequence[_Entry]
+) -> Annotations:
+    """Return the chosen ones of all annotations of a file."""
+    is_chosen = iter([entry in chosen for entry in entries])
+    return read_girder_json(path, reading, choose=lambda _: next(is_chosen))
 
 
 def _is_compared(entry: _Entry) -> bool:
     """Return whether it outlines something, and does not only say how good other layers are."""
     if is_remark(entry.attributes):
         return False
-    elements = entry.document.get("elements")
-    if not elements:
+    if not entry.element_types:
         return not entry.name.endswith(HEATMAP)
-    if not isinstance(elements, list):
-        return True  # the reader says what is wrong with it
-    kinds = {str(each.get("type")) for each in elements if isinstance(each, dict)}
-    return not kinds or bool(kinds - WITHOUT_OUTLINES)
+    return bool(entry.element_types - WITHOUT_OUTLINES)
 
 
 def _taken(entries: Iterable[_Entry], asked: Sequence[str], *, made: bool) -> list[_Entry]:
@@ -169,7 +180,7 @@ def _missing(asked: Sequence[str], side: str, kind: str) -> str:
 
 def _repeated(entries: Iterable[_Entry]) -> Iterator[str]:
     """Yield names that several predicted layers have: of several regions, or of several runs."""
-    annotations = ((str(each.document["name"]), each.attributes) for each in entries)
+    annotations = ((each.called, each.attributes) for each in entries)
     for name, count in layers_of_each_name(annotations).items():
         if count > 1:
             yield (

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from deeplab.annotations.files import opened, read_annotations
 from deeplab.annotations.formats.format import IGNORE_LAYER, Reading
-from deeplab.annotations.formats.json_stream import values
 from deeplab.annotations.formats.table import FORMATS, format_of
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.errors import ConfigError, SourceError
 from deeplab.evaluation.files_of_side import SUFFIXES, FilesOfSide, absent_slides, called
-from deeplab.evaluation.sides import Sides, only, reference_of_documents, sides_of_documents
+from deeplab.evaluation.sides import Sides, only, reference_in_file, sides_in_file
 from deeplab.exchange.beside import (
     MASKS,
     is_picture,
@@ -24,6 +23,7 @@ from deeplab.exchange.beside import (
     slides_by_file,
 )
 from deeplab.exchange.glass import glass_of_item
+from deeplab.exchange.live_annotations import read_live
 from deeplab.exchange.samples import files_in
 from deeplab.exchange.shared_files import (
     SharedFile,
@@ -32,7 +32,6 @@ from deeplab.exchange.shared_files import (
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
 from deeplab.files import check_spared
 from deeplab.names import shown_name
-from deeplab.server.annotations import item_annotations
 from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session
 
@@ -134,10 +133,11 @@ def _live(
     session: Session, item: Item, prediction: Path | None, request: EvaluateRequest
 ) -> Callable[[Reading], Sides]:
     def load(reading: Reading) -> Sides:
-        documents = item_annotations(session, item.id)
         if prediction is None:
-            return sides_of_documents(documents, request, item.name)
-        reference = reference_of_documents(documents, request, item.name)
+            both = partial(sides_in_file, request=request, source=item.name)
+            return read_live(session, item.id, item.name, both)
+        drawn = partial(reference_in_file, request=request, source=item.name)
+        reference = read_live(session, item.id, item.name, drawn)
         on_server = replace(reading, glass=partial(glass_of_item, session, item.id))
         return Sides(reference=reference, prediction=_predicted(prediction, on_server, request))
 
@@ -220,10 +220,9 @@ def _of_one_file(path: Path, request: EvaluateRequest) -> Callable[[Reading], Si
 
     def load(reading: Reading) -> Sides:
         with opened(path, reading.slide) as file:
-            documents = _documents(file) if format_of(file).name == FORMATS[0].name else None
-        if documents is not None:
-            sides = sides_of_documents(documents, request, path.name)
-            return replace(sides, reference=_with_mpp(sides.reference, sides.prediction))
+            if format_of(file).name == FORMATS[0].name:
+                sides = sides_in_file(file, replace(reading, called=path.name), request, path.name)
+                return replace(sides, reference=_with_mpp(sides.reference, sides.prediction))
         if not (request.reference_layers and request.prediction_layers):
             raise ConfigError(
                 "prediction", "", "a file, or reference_layers and prediction_layers be named"
@@ -235,12 +234,6 @@ def _of_one_file(path: Path, request: EvaluateRequest) -> Callable[[Reading], Si
         )
 
     return load
-
-
-def _documents(path: Path) -> list[object]:
-    """Return the annotations of HistomicsUI in a file, as they are written."""
-    found = list(values(path, ""))
-    return found[0] if found and isinstance(found[0], list) else found
 
 
 def _with_mpp(annotations: Annotations, other: Annotations) -> Annotations:

@@ -17,7 +17,7 @@ MAX_BYTES = 1 << 34
 
 
 class LabelImages:
-    """Finds label images for `annotations_of` and `Reading`.
+    """Finds label images for `Reading`.
 
     Args:
         session: of the server that the annotations are from.

@@ -15,7 +15,6 @@ from typing import Literal, Protocol
 
 from deeplab.annotations.files import read_annotations
 from deeplab.annotations.formats.format import IGNORE_LAYER, Reading
-from deeplab.annotations.formats.girder_json import annotations_of, read_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
 from deeplab.errors import (
@@ -37,7 +36,7 @@ from deeplab.exchange.beside import (
     tells_types,
     unclear,
 )
-from deeplab.exchange.label_images import LabelImages
+from deeplab.exchange.live_annotations import read_live
 from deeplab.exchange.nuclei_datasets import find_nuclei_dataset
 from deeplab.exchange.shared_files import SHARED, SharedFiles, listed_twice
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
@@ -45,8 +44,6 @@ from deeplab.files import is_plain_file
 from deeplab.names import shown_name
 from deeplab.server.annotations import (
     annotation_heads,
-    download_annotations,
-    item_annotations,
 )
 from deeplab.server.items import Item, item_with, large_image_items
 from deeplab.server.session import ServerLogin, Session
@@ -57,7 +54,6 @@ BESIDE = (*ANNOTATIONS, ".png")  # after masks; a picture alone is a mask, too
 LONGEST_COLUMNS = 80  # letters; what is no list has long ones
 COLUMNS = {"slide", "annotation", "mpp", "patient", "split"}
 
-MAX_BYTES = 8 * 2**30  # of the live annotations of a slide, as JSON
 
 Split = Literal["", "train", "validation"]
 
@@ -451,14 +447,6 @@ def _slide_items(session: Session, any_id: str) -> list[Item]:
 
 def _live(session: Session, item_id: str, name: str) -> Load:
     def load(spill: Path | None = None) -> Annotations:
-        if spill is None:
-            return annotations_of(item_annotations(session, item_id), name)
-        path = spill / "live.json"
-        download_annotations(session, item_id, path, limit_bytes=MAX_BYTES)
-        try:
-            reading = Reading(spill=spill, label_image=LabelImages(session, spill), called=name)
-            return read_girder_json(path, reading)
-        except AnnotationError as error:
-            raise AnnotationError(name, error.problem) from error
+        return read_live(session, item_id, name, spill=spill)
 
     return load

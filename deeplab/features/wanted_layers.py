@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from deeplab.annotations.formats.format import Reading
 from deeplab.annotations.formats.girder_json import read_girder_json
 from deeplab.annotations.pieces import layers_of_each_name, piece_of
 from deeplab.annotations.shapes import Annotations, Layer
-from deeplab.errors import AnnotationError
-from deeplab.exchange.label_images import LabelImages
 from deeplab.exchange.labelling import folded
+from deeplab.exchange.live_annotations import read_live
 from deeplab.exchange.maker import is_remark
-from deeplab.exchange.samples import MAX_BYTES, Sample
-from deeplab.files import scratch_folder
+from deeplab.exchange.samples import Sample
 from deeplab.report.words import listed
-from deeplab.server.annotations import download_annotations
 from deeplab.server.session import ServerLogin, Session
 
 HEATMAP = "-heatmap"  # end of the names of layers in which SegmentWSI outlines nothing
@@ -37,24 +34,18 @@ def load_layers(
     """
     if login is None:
         return sample.load(), []
-    with Session(login) as session, scratch_folder() as folder:
-        asked = {folded(name) for name in classes}
-        kept: list[Mapping[str, Any]] = []
+    asked = {folded(name) for name in classes}
+    kept: list[Mapping[str, Any]] = []
 
-        def choose(annotation: Mapping[str, Any]) -> bool:
-            if _outlines(annotation, asked):
-                kept.append(annotation)
-                return True
-            return False
+    def choose(annotation: Mapping[str, Any]) -> bool:
+        if _outlines(annotation, asked):
+            kept.append(annotation)
+            return True
+        return False
 
-        # Through a file: as parsed JSON a million outlines would take gigabytes.
-        path = folder / "live.json"
-        download_annotations(session, sample.slide, path, limit_bytes=MAX_BYTES)
-        reading = Reading(label_image=LabelImages(session, folder), called=sample.name)
-        try:
-            annotations = read_girder_json(path, reading, choose=choose)
-        except AnnotationError as error:
-            raise AnnotationError(sample.name, error.problem) from error
+    with Session(login) as session:
+        read = partial(read_girder_json, choose=choose)
+        annotations = read_live(session, sample.slide, sample.name, read)
     counts = layers_of_each_name((str(each.get("name")), each.get("attributes")) for each in kept)
     odd = [
         f"{count} layers are called {name} and were measured as one"

@@ -14,7 +14,7 @@ from deeplab.errors import AccessDeniedError, ServerError, UnknownIdError
 from deeplab.interrupt import stop_if_asked
 from deeplab.server.folder_files import upload_to_item
 from deeplab.server.items import item_files
-from deeplab.server.replies import Told, each_told, parse_json
+from deeplab.server.replies import Told, each_told
 from deeplab.server.session import Patience, Session, girder_id
 
 # Girder takes 100 MB at once unless its server.max_request_body_size says more.
@@ -58,19 +58,6 @@ def annotation_heads(session: Session, item_id: str) -> list[AnnotationHead]:
     query = {"itemId": girder_id("item", item_id), "limit": "0"}
     told = session.get_json("annotation", what, query)
     return [_head(each) for each in each_told(told, what, ANNOTATIONS)]
-
-
-def item_annotations(session: Session, item_id: str) -> list[dict[str, Any]]:
-    """Return all annotations of an item with their elements, as HistomicsUI keeps them in a file.
-
-    Raises:
-        AccessDeniedError: the token may not read them.
-        ServerError: the server refused or failed.
-    """
-    what = f"annotations of item {item_id}"
-    path = f"annotation/item/{girder_id('item', item_id)}"
-    told = session.get(path, what, limit_bytes=MOST_BYTES_HELD, check=parse_json)
-    return [dict(each.part("annotation").parts) for each in each_told(told, what, ANNOTATIONS)]
 
 
 def download_annotations(session: Session, item_id: str, to: Path, *, limit_bytes: int) -> None:

@@ -6,7 +6,7 @@ import math
 import jsonschema
 import pytest
 
-from deeplab.annotations.formats.girder_json import annotations_of
+from tests.annotations.documents_for_tests import read_documents
 from tests.annotations.girder_schema import load_schema
 
 RING = [[0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0]]
@@ -46,7 +46,7 @@ def checked(element):
 
 @pytest.mark.parametrize(("element", "area"), AREAS.values(), ids=AREAS)
 def test_what_encloses_an_area_is_a_shape(element, area):
-    (shape,) = annotations_of([{"name": "a", "elements": [checked(element)]}]).layer("a").shapes
+    (shape,) = read_documents([{"name": "a", "elements": [checked(element)]}]).layer("a").shapes
     assert shape.polygon.area == pytest.approx(area, rel=0.03)
     assert len(shape.polygon.interiors) == len(element.get("holes", []))
 
@@ -56,14 +56,14 @@ def test_what_marks_nothing_is_passed_over_and_said_so(kind, caplog):
     other = {"type": "polyline", "points": RING, "closed": True}
     element = checked({"type": kind, **NO_AREA[kind]})
     with caplog.at_level(logging.WARNING):
-        read = annotations_of([{"name": "a", "elements": [element, other]}], "slide.svs")
+        read = read_documents([{"name": "a", "elements": [element, other]}], "slide.svs")
     assert read.shape_count == 1
     assert f"slide.svs: 1 left out: element of type {kind}" in caplog.text
 
 
 @pytest.mark.parametrize("kind", MARKED)
 def test_points_and_arrows_are_marks(kind):
-    (layer,) = annotations_of([checked_layer(kind)]).layers
+    (layer,) = read_documents([checked_layer(kind)]).layers
     assert [mark.geometry.geom_type for mark in layer.marks] == [MARKED[kind]]
     assert not layer.shapes
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deeplab.annotations.formats.girder_json import (
-    annotations_of,
     read_girder_json,
     write_girder_json,
 )
@@ -23,6 +22,7 @@ from deeplab.annotations.pieces import (
 )
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Shape
 from deeplab.annotations.store import Spilled
+from tests.annotations.documents_for_tests import read_documents
 
 NAMES = st.text(min_size=1, max_size=9).filter(str.strip) | st.sampled_from(
     ["a", "a (1 of 2)", "a (2 of 2) (1 of 2)"]
@@ -58,7 +58,7 @@ def documents(annotations, folder, most):
 def test_pieces_put_together_are_the_layers(layers, most, tmp_path_factory):
     whole = Annotations(layers, {"cli": "x"})
     told = documents(whole, tmp_path_factory.getbasetemp(), most)
-    assert annotations_of(told) == whole or not layers
+    assert read_documents(told) == whole or not layers
     assert len({each["name"] for each in told}) == len(told) or len(layers) > 1
     assert {piece_of(each).layer for each in told} == set(whole.names)
     assert list(missing_pieces(map(piece_of, told))) == []
@@ -96,7 +96,7 @@ def test_a_layer_that_fits_is_posted_as_it_is_and_marks_are_not_lost(tmp_path):
     layer = Layer("a", (1, 2, 3), (shape_of(10), shape_of(10, 1)), "", (mark,))
     (whole,) = documents(Annotations((layer,)), tmp_path, 20)
     assert (whole["name"], whole["attributes"], len(whole["elements"])) == ("a", {}, 3)
-    again = annotations_of(documents(Annotations((layer,)), tmp_path, 19)).layer("a")
+    again = read_documents(documents(Annotations((layer,)), tmp_path, 19)).layer("a")
     assert (again.shapes, tuple(again.marks)) == (layer.shapes, (mark,))
 
 
@@ -130,7 +130,7 @@ def test_a_piece_that_somebody_renamed_is_a_layer_of_its_own(tmp_path):
     layer = Layer("a", (1, 2, 3), (shape_of(10), shape_of(10, 1), shape_of(10, 2)))
     told = documents(Annotations((layer,)), tmp_path, 10)
     told[1]["name"] = "mitoses"
-    again = annotations_of(told)
+    again = read_documents(told)
     assert [(each.name, len(each.shapes)) for each in again.layers] == [("a", 2), ("mitoses", 1)]
     assert again.remarks == ("of the 3 pieces of the layer 'a' only 2 are there",)
 

@@ -4,9 +4,9 @@ import jsonschema
 import pytest
 import shapely
 
-from deeplab.annotations.formats.girder_json import annotations_of
 from deeplab.annotations.rectangles import Rectangle, rectangle_annotation
 from deeplab.geometry.frames import Level0Box
+from tests.annotations.documents_for_tests import read_documents
 from tests.annotations.girder_schema import load_schema
 
 PLACES = [
@@ -23,7 +23,7 @@ def document():
 
 
 def test_a_rectangle_reads_back_as_its_box_with_text_and_properties(document):
-    layer = annotations_of([document]).layer("worst")
+    layer = read_documents([document]).layer("worst")
     assert layer.colour == (213, 94, 0)
     assert layer.shapes[0].polygon.equals(shapely.box(10, 20, 40, 60))
     assert layer.shapes[1].polygon.equals(shapely.box(0.5, 0, 7.5, 9))

@@ -1,11 +1,24 @@
 """Which layers are the reference and which the prediction: by name, else by who made them."""
 
+import json
+
 import pytest
 
+from deeplab.annotations.formats.format import Reading
 from deeplab.annotations.pieces import Piece
 from deeplab.errors import SourceError
-from deeplab.evaluation.sides import only, reference_of_documents, sides_of_documents
+from deeplab.evaluation.sides import only, reference_in_file, sides_in_file
 from tests.evaluation.cases_for_tests import request, side
+
+
+@pytest.fixture
+def sides_of(tmp_path):
+    def read(documents, *, by=sides_in_file, **settings):
+        path = tmp_path / "live.json"
+        path.write_text(json.dumps(documents))
+        return by(path, Reading(called="s.svs"), request(**settings), "s.svs")
+
+    return read
 
 
 def layer(name, *, made=False, model="m.zip", marker=0):
@@ -14,11 +27,6 @@ def layer(name, *, made=False, model="m.zip", marker=0):
     element = {"type": "polyline", "closed": True, "points": points}
     attributes = {"cli": "SegmentWSI", "model": {"name": model, "sha256": model}} if made else {}
     return {"name": name, "attributes": attributes, "elements": [element]}
-
-
-def names(documents, **settings):
-    found = sides_of_documents(documents, request(**settings), "s.svs")
-    return found.reference.names, found.prediction.names
 
 
 MINE, FOUND = layer("a"), layer("a", made=True, marker=5)
@@ -38,13 +46,14 @@ OTHER, COPY = layer("b"), layer("copy of a")
         ([MINE, FOUND], {"reference_layers": ("a",)}, ("a",), ("a",)),
     ],
 )
-def test_names_go_before_who_made_a_layer(documents, settings, reference, prediction):
-    assert names(documents, **settings) == (reference, prediction)
+def test_names_go_before_who_made_a_layer(sides_of, documents, settings, reference, prediction):
+    found = sides_of(documents, **settings)
+    assert (found.reference.names, found.prediction.names) == (reference, prediction)
 
 
-def test_of_two_layers_of_one_name_each_goes_to_its_own_side():
+def test_of_two_layers_of_one_name_each_goes_to_its_own_side(sides_of):
     for documents in ([MINE, FOUND], [FOUND, MINE]):
-        found = sides_of_documents(documents, request(reference_layers=("a",)), "s.svs")
+        found = sides_of(documents, reference_layers=("a",))
         areas = [
             each.layers[0].shapes[0].polygon.area for each in (found.reference, found.prediction)
         ]
@@ -52,8 +61,8 @@ def test_of_two_layers_of_one_name_each_goes_to_its_own_side():
         assert (found.model, len(found.reference.layers)) == ("m.zip", 1)
 
 
-def test_layers_of_two_runs_are_said():
-    found = sides_of_documents([MINE, MINE, FOUND, FOUND], request(), "s.svs")
+def test_layers_of_two_runs_are_said(sides_of):
+    found = sides_of([MINE, MINE, FOUND, FOUND])
     assert [each.partition(";")[0] for each in found.prediction.remarks] == [
         "2 predicted layers are called a"
     ]
@@ -69,13 +78,13 @@ def in_two(document):
 
 
 @pytest.mark.parametrize("settings", [{}, {"prediction_layers": ("A",)}])
-def test_a_layer_in_pieces_is_one_on_either_side(settings):
+def test_a_layer_in_pieces_is_one_on_either_side(sides_of, settings):
     documents = [*in_two(MINE), *in_two(FOUND)]
-    found = sides_of_documents(documents, request(**settings), "s.svs")
+    found = sides_of(documents, **settings)
     for each in (found.reference, found.prediction):
         assert [(layer.name, len(layer.shapes)) for layer in each.layers] == [("a", 2)]
         assert each.remarks == ()
-    twice = sides_of_documents([*documents, *in_two(FOUND)], request(), "s.svs")
+    twice = sides_of([*documents, *in_two(FOUND)])
     assert [each.partition(";")[0] for each in twice.prediction.remarks] == [
         "2 predicted layers are called a"
     ]
@@ -94,18 +103,18 @@ def test_a_layer_in_pieces_is_one_on_either_side(settings):
         ),
         ([MINE, FOUND, layer("a", made=True, model="n.zip")], {}, "layers of 2 models"),
         ([], {}, "no layer that a person drew"),
-        (["strange", None, 3], {}, "no layer that a task made"),
+        (["strange", None, 3], {}, "no layer that a person drew"),
     ],
 )
-def test_a_side_without_layers_is_one_clear_sentence(documents, settings, sentence):
+def test_a_side_without_layers_is_one_clear_sentence(sides_of, documents, settings, sentence):
     with pytest.raises(SourceError, match=sentence):
-        sides_of_documents(documents, request(**settings), "s.svs")
+        sides_of(documents, **settings)
 
 
-def test_the_reference_alone_is_what_people_drew():
-    assert reference_of_documents([MINE, FOUND, OTHER], request(), "s.svs").names == ("a", "b")
+def test_the_reference_alone_is_what_people_drew(sides_of):
+    assert sides_of([MINE, FOUND, OTHER], by=reference_in_file).names == ("a", "b")
     with pytest.raises(SourceError, match="that a person drew"):
-        reference_of_documents([FOUND], request(), "s.svs")
+        sides_of([FOUND], by=reference_in_file)
 
 
 def test_layers_of_a_file_are_chosen_by_name_whatever_its_writing():

@@ -7,11 +7,11 @@ import pytest
 import shapely
 import tifffile
 
-from deeplab.annotations.formats.girder_json import annotations_of
 from deeplab.errors import ServerError
 from deeplab.exchange import label_images
 from deeplab.exchange.label_images import LabelImages
 from deeplab.server.session import Session
+from tests.annotations.documents_for_tests import read_documents
 from tests.girder_for_tests import FOLDER, ITEM, fake_girder
 
 
@@ -37,7 +37,7 @@ def superpixels(girder_id=ITEM):
 
 def read(girder, folder, *documents):
     with Session(girder.login) as session:
-        return annotations_of(list(documents), label_image=LabelImages(session, folder))
+        return read_documents(list(documents), label_image=LabelImages(session, folder))
 
 
 def test_a_label_image_is_fetched_once_and_drawn(girder, tmp_path):

@@ -19,7 +19,7 @@ import numpy as np
 import shapely
 from ijson.common import ObjectBuilder
 
-from deeplab.annotations.formats.format import FindLabelImage, Reading, not_at_hand
+from deeplab.annotations.formats.format import FindLabelImage, Reading
 from deeplab.annotations.formats.gather import (
     LayerGatherer,
     browser_colour,
@@ -45,6 +45,23 @@ COLOUR = "lineColor"  # among the attributes of a layer that has no element to s
 NO_ANNOTATION = "is not an annotation with elements"
 INNER = (("elements", "item"), ("annotation", "elements", "item"))
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FileAnnotation:
+    """An annotation of a file without its elements.
+
+    Attributes:
+        annotation: what else it holds; its elements are an empty list.
+        prefix: of the elements in the file, as ijson writes it.
+        elements: their number.
+        element_types: as the elements say them.
+    """
+
+    annotation: Json
+    prefix: str
+    elements: int
+    element_types: frozenset[str]
 
 
 def write_girder_json(
@@ -81,7 +98,12 @@ def read_girder_json(
     *,
     choose: Callable[[Json], bool] = lambda _: True,
 ) -> Annotations:
-    """Reads a file of HistomicsUI annotations, element by element.
+    """Reads a file of HistomicsUI annotations, one or a list, element by element.
+
+    They are bare or as a server sends them. A layer is called after its annotation, or after the
+    layer that this is a piece of; the group of an element, where it is another name, is kept among
+    the element's properties. Open lines of three and more points are closed; shorter ones, arrows
+    and points are marks. A pixelmap becomes layers called after its categories.
 
     Args:
         path: of the file.
@@ -96,29 +118,13 @@ def read_girder_json(
     return _gathered(found, gatherer, path, reading.label_image)
 
 
-def annotations_of(
-    documents: object,
-    source: str | Path = "annotations",
-    *,
-    label_image: FindLabelImage = not_at_hand,
-) -> Annotations:
-    """The annotations in parsed JSON: one annotation or a list, bare or as a server sends them.
-
-    A layer is called after its annotation, or after the layer that this is a piece of; the group of
-    an element, where it is another name, is kept among the element's properties. Open lines of
-    three and more points are closed; shorter ones, arrows and points are marks. A pixelmap becomes
-    layers called after its categories.
-
-    Args:
-        documents: the JSON.
-        source: what it is from, for sentences.
-        label_image: finds the label image that a pixelmap is about.
+def annotations_in(path: Path, called: str = "") -> list[FileAnnotation]:
+    """Return the annotations of a file, without their elements, in their order.
 
     Raises:
-        AnnotationError: it is something else, or holds what cannot be on a slide.
+        AnnotationError: the file holds something else; `called` is what the sentence calls it.
     """
-    gatherer = LayerGatherer(source)
-    return _gathered(_parsed(documents, gatherer), gatherer, source, label_image)
+    return _heads(path, LayerGatherer(path, called=called))
 
 
 def _gathered(
@@ -143,16 +149,6 @@ def _gathered(
     for remark in missing_pieces(pieces):
         gatherer.say(remark)
     return gatherer.annotations(attributes, _mpp(attributes.pop(UM_PER_PIXEL, None), gatherer))
-
-
-def _parsed(documents: object, gatherer: LayerGatherer) -> Iterator[tuple[Json, Iterable[object]]]:
-    entries = documents if isinstance(documents, list) else [documents]
-    for place, entry in enumerate(entries, start=1):
-        annotation = _annotation(entry)
-        if annotation is None:
-            gatherer.leave_out(f"entry {place} {NO_ANNOTATION}")
-        else:
-            yield annotation, annotation["elements"]
 
 
 def _annotation(entry: object) -> Json | None:
@@ -180,25 +176,17 @@ def _streamed(
             deque(own, maxlen=0)  # the next one's come after them
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """An annotation without its elements: their prefix and number instead."""
-
-    annotation: Json
-    prefix: str
-    elements: int
-
-
-def _heads(path: Path, gatherer: LayerGatherer) -> list[_Head]:
+def _heads(path: Path, gatherer: LayerGatherer) -> list[FileAnnotation]:
     """Return the annotations of a file, one or a list."""
-    heads: list[_Head] = []
+    heads: list[FileAnnotation] = []
     number_ = 0
     stream = events(path)
     first = next(stream)
     in_list = first[1] == "start_array"
     entry = "item" if in_list else ""
     places = tuple(".".join(filter(None, (entry, *inner))) for inner in INNER)
-    builder, counts = ObjectBuilder(), Counter[str]()
+    types = tuple(f"{place}.type" for place in places)
+    builder, counts, kinds = ObjectBuilder(), Counter[str](), set[str]()
     depth = 0  # of containers: the value of a key without letters has its parent's prefix
     for prefix, event, value in stream if in_list else chain([first], stream):
         if in_list and not prefix:
@@ -206,6 +194,8 @@ def _heads(path: Path, gatherer: LayerGatherer) -> list[_Head]:
         if prefix.startswith(places):  # a hundred events an element come here
             if prefix in places and event not in (*ENDS, "map_key"):
                 counts[prefix] += 1
+            elif prefix in types:
+                kinds.add(str(value))
             continue
         builder.event(event, value)
         depth += event.startswith("start_") - event.startswith("end_")
@@ -214,12 +204,12 @@ def _heads(path: Path, gatherer: LayerGatherer) -> list[_Head]:
             annotation = _annotation(builder.value)
             if annotation is not None:
                 prefix = places[annotation is not builder.value]
-                heads.append(_Head(annotation, prefix, counts[prefix]))
+                heads.append(FileAnnotation(annotation, prefix, counts[prefix], frozenset(kinds)))
             elif counts:  # what stands in its place would be taken for that of another
                 raise AnnotationError(path, f"entry {number_} {NO_ANNOTATION}")
             else:
                 gatherer.leave_out(f"entry {number_} {NO_ANNOTATION}")
-            builder, counts = ObjectBuilder(), Counter()
+            builder, counts, kinds = ObjectBuilder(), Counter(), set()
     return heads
 
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeplab.annotations.formats.girder_json import (
-    annotations_of,
     read_girder_json,
     write_girder_json,
 )
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.errors import AnnotationError
+from tests.annotations.documents_for_tests import read_documents
 from tests.annotations.girder_schema import load_schema
 
 RING = shapely.box(0, 0, 20, 20) - shapely.box(5, 5, 8.126, 8)
@@ -43,7 +43,7 @@ def element(**fields):
 
 
 def only_polygon(**fields) -> shapely.Polygon:
-    (shape,) = annotations_of(element(**fields)).layer("a").shapes
+    (shape,) = read_documents(element(**fields)).layer("a").shapes
     return shape.polygon
 
 
@@ -164,7 +164,7 @@ def test_an_open_line_is_closed_and_points_and_short_lines_are_marks():
         {"type": "point", "center": [1, 1, 0]},
         {"type": "point", "center": [2, 1, 0]},
     ]
-    (layer,) = annotations_of({"name": "a", "elements": elements}).layers
+    (layer,) = read_documents({"name": "a", "elements": elements}).layers
     assert [s.polygon.area for s in layer.shapes] == [8]
     assert [mark.geometry.wkt for mark in layer.marks] == [
         "LINESTRING (0 0, 4 0)",
@@ -177,7 +177,7 @@ def test_annotations_as_a_server_sends_them_keep_colour_group_and_properties():
     square = [[0, 0, 0], [4, 0, 0], [4, 4, 0], [0, 4, 0]]
     fields = {"lineColor": "#ff800040", "group": "g", "user": {"n": 3, "bad": None, "yes": True}}
     elements = [{"type": "polyline", "closed": True, "points": square} | fields]
-    (layer,) = annotations_of(
+    (layer,) = read_documents(
         [{"_id": "0" * 24, "annotation": {"name": "a", "elements": elements}}]
     ).layers
     assert layer.colour == (255, 128, 0)
@@ -241,4 +241,4 @@ JSON = st.recursive(
 def test_any_json_is_read_or_refused(value):
     # Any other exception is the failure this looks for.
     with contextlib.suppress(AnnotationError):
-        annotations_of([{"name": "a", "elements": [value]}])
+        read_documents([{"name": "a", "elements": [value]}])
