@@ -67,7 +67,8 @@ def main() -> None:
 def compose(sample: Path, side: int, path: Path, stated_mpp: float | None = None) -> Path:
     """Write a tiled TIFF of `side` pixels square, a sample slide repeated and mirrored.
 
-    It states the um per pixel of the sample, or those given: it is then as fine as no sample is.
+    It begins at the middle of the sample, where tissue is. It states the um per pixel of the
+    sample, or those given: it is then as fine as no sample is.
     """
     with open_slide(sample) as slide:
         frame = slide.frame(slide.mpp.mean)
@@ -78,9 +79,9 @@ def compose(sample: Path, side: int, path: Path, stated_mpp: float | None = None
 
     def tiles() -> Iterator[NDArray[np.uint8]]:
         for y in range(0, side, TILE):
-            rows = np.arange(y, y + TILE) % rgb.shape[0]
+            rows = (np.arange(y, y + TILE) + rgb.shape[0] // 4) % rgb.shape[0]
             for x in range(0, side, TILE):
-                yield rgb[rows][:, np.arange(x, x + TILE) % rgb.shape[1]]
+                yield rgb[rows][:, (np.arange(x, x + TILE) + rgb.shape[1] // 4) % rgb.shape[1]]
 
     with tifffile.TiffWriter(path, bigtiff=True) as writer:
         writer.write(

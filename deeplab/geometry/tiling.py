@@ -21,6 +21,7 @@ class Tiling:
         logit_stride: Work pixels from one logit to the next.
         margin: Read on every side of a tile and not answered, by convolutions without padding.
         only: The one side that is accepted, 0 for any of the rule.
+        usual: About the side that suits a network whose maps are large; 0: as the halo does.
     """
 
     multiple: int
@@ -29,6 +30,7 @@ class Tiling:
     logit_stride: int
     margin: int = 0
     only: int = 0
+    usual: int = 0
 
     def __post_init__(self) -> None:
         for name in ("multiple", "logit_stride"):
@@ -39,6 +41,8 @@ class Tiling:
                 raise ConfigError(name, getattr(self, name), "at least 0")
         if self.extra >= self.multiple:
             raise ConfigError("extra", self.extra, f"below {self.multiple}")
+        if self.usual:
+            self.check(tile=self.round_up(self.usual), halo=self.halo, called="usual")
         if self.only and not self._is_whole(self.only):
             must = f"of {self.extra} beside multiples of {self.multiple} and beyond the margin"
             raise ConfigError("only", self.only, must)
@@ -102,12 +106,13 @@ class Tiling:
     def side_with(self, halo: int, *, most: int) -> int:
         """Return a usual side, no longer than `most`, with a halo of so many pixels.
 
-        Of longer halos the tile has three times each: then 44 % of what is read is kept.
+        Of longer halos the tile has three times each: then 44 % of what is read is kept. A network
+        may say what is usual for it.
         """
         if self.only:
             return self.only
         longest = (most - self.extra) // self.multiple * self.multiple + self.extra
-        return min(self.round_up(max(USUAL_SIDE, 6 * halo)), longest)
+        return min(self.round_up(self.usual or max(USUAL_SIDE, 6 * halo)), longest)
 
     def _is_whole(self, side: int) -> bool:
         return side >= self.least and side % self.multiple == self.extra

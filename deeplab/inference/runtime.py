@@ -121,7 +121,7 @@ def make_predictor(
         return reference
     if find_spec("openvino"):
         converted = OpenVino(graph)
-        precision = _find_precision(converted, graph, trial_tiles(trial_side), reference)
+        precision = _find_precision(converted, trial_tiles(trial_side), reference)
         if precision:
             compiled = converted.compiled(tile, precision)
             return Predictor(f"OpenVINO {precision}", compiled, decode, family.answer)
@@ -133,12 +133,11 @@ def make_predictor(
     return reference
 
 
-def _find_precision(
-    converted: OpenVino, graph: keras.Model, tiles: Tiles, reference: Predictor
-) -> str | None:
-    """Return the first precision in which OpenVINO's answers agree with the graph's, if any."""
+def _find_precision(converted: OpenVino, tiles: Tiles, reference: Predictor) -> str | None:
+    """Return the first precision in which OpenVINO's answers agree with the reference's."""
     compare = COMPARISONS[reference.answer]
-    one_by_one = [graph(tile[None], training=False) for tile in tiles]
+    # As a graph, since a network called eagerly keeps every map of it until it has answered.
+    one_by_one = [reference.predict(tile[None]) for tile in tiles]
     wanted = {name: np.concatenate([maps[name] for maps in one_by_one]) for name in one_by_one[0]}
     answers = compare.answers(wanted, reference.decode)
     for precision in _precisions(compare.labels(answers)):

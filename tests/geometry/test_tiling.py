@@ -49,6 +49,13 @@ def test_the_sides_of_the_papers_are_accepted():
     assert only.side_with(64, most=8193) == 384
 
 
+def test_a_network_of_large_maps_says_what_side_is_usual():
+    large = Tiling(multiple=8, extra=6, reach=128, logit_stride=1, margin=95, usual=648)
+    assert large.side_with(large.halo, most=8193) == 654
+    with pytest.raises(ConfigError, match="usual must be at least 270 with a halo of 128"):
+        Tiling(multiple=8, extra=6, reach=128, logit_stride=1, margin=95, usual=262)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 import keras
 
+from deeplab.bundles.card import MAX_TILE
 from deeplab.bundles.importers.class_names import named_classes
 from deeplab.bundles.importers.hovernet import import_hovernet, infer_hovernet
 from deeplab.bundles.importers.stored_tensors import StoredTensors
@@ -19,7 +20,6 @@ from deeplab.config.import_request import ImportRequest
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import CheckpointError
 
-TILE = 768  # work pixels: maps of 256 channels are as large as the tile, 0.6 GB each
 MPP = 0.25  # um per pixel of all published weights, 40x
 # What a request may tell of each network; the rest is of DeepLab's graph.
 OF_EACH = frozenset({"source", "output", "architecture", "classes", "colours", "work_mpp"})
@@ -74,7 +74,7 @@ def _hovernet(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
         skipped=imported.skipped,
         classes=classes,
         work_mpp=request.work_mpp or MPP,
-        tile=config.tiling.round_up(TILE),
+        tile=config.tiling.side_with(config.tiling.halo, most=MAX_TILE),
     )
 
 
