@@ -4,12 +4,14 @@ import csv
 import json
 from xml.etree import ElementTree as ET
 
+import large_image_source_tiff
 import numpy as np
 import pytest
 from PIL import Image
 
 from deeplab.bundles.read import read_card
 from deeplab_cli.main import main
+from tests.girder_for_tests import ITEM, fake_girder, item_routes
 from tests.slides_for_tests import PINK, PURPLE, write_tiff
 
 SIDE, PATCH = 512, 64
@@ -81,6 +83,29 @@ def test_a_slide_gets_a_heatmap_rectangles_and_a_table(trained, tmp_path, capsys
     assert heat["radius"] == PATCH
     assert [96.0, 224.0] in [point[:2] for point in heat["points"]]
     assert layers["lesion"]["attributes"]["cli"] == "ClassifyPatches"
+
+
+@pytest.mark.slow
+def test_a_slide_of_a_server_gets_the_layers_that_its_file_gives(trained, tmp_path):
+    painted(tmp_path / "new.tiff", np.s_[192:320, 64:448])
+    out = tmp_path / "out.anot"
+    words = ["--model", str(trained), "--tissue", "off", "--gpu", "-1"]
+    slide = ["classify", str(tmp_path / "new.tiff"), "--slide_mpp", "0.5"]
+    assert main([*slide, *words, "--annotation", str(out)]) == 0
+    of_file = json.loads(out.read_text())
+    source = large_image_source_tiff.TiffFileTileSource
+
+    def tiles(encoding, style):
+        return source(str(tmp_path / "new.tiff"), encoding=encoding, style=style)
+
+    routes = item_routes(tiles, name="new.tiff") | {"annotation": []}
+    routes[f"annotation/item/{ITEM}"] = {}
+    with fake_girder(routes=routes) as girder:
+        server = ["--girderApiUrl", girder.url, "--girderToken", girder.login.token]
+        assert main(["classify", ITEM, *words, "--slide_mpp", "0.5", *server]) == 0
+        posted = [layer for layers in girder.posted for layer in layers]
+    assert [layer["name"] for layer in posted] == ["lesion", "lesion-heatmap"]
+    assert [layer["elements"] for layer in posted] == [layer["elements"] for layer in of_file]
 
 
 @pytest.mark.slow
