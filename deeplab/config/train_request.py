@@ -45,6 +45,7 @@ ReducePrecision = Literal["float32", "bfloat16", "float16"]
 LabelSource = Literal["outlines", "table", "folders", "names"]
 Unannotated = Literal["background", "ignore"]
 
+MAX_FOLDS = 16  # as many networks average their probabilities
 AS_AUGMENT = -1.0  # a single augmentation's strength: that of all
 
 
@@ -411,6 +412,10 @@ class ValidationSettings(Checked):
 
     Attributes:
         validation_fraction: of the patients, held out whole.
+        folds: instead of a fraction: deal the patients out to so many folds, and train a model for
+            each on the others; 0: one model, by the fraction.
+        fold: train that of one fold only, counted from 1; 0: all, one after the other.
+        compare_without_companion: train twice, without the companion, too, and say what it gains.
         validate_every: steps from one validation to the next.
         early_stopping: validations without a better one after which the training ends; 0: never.
         keep: whether the model is that of the "best" validation or of the "last" step.
@@ -420,6 +425,9 @@ class ValidationSettings(Checked):
     """
 
     validation_fraction: float = 0.2
+    folds: int = 0
+    fold: int = 0
+    compare_without_companion: bool = False
     validate_every: int = 500
     early_stopping: int = 0
     keep: Keep = "best"
@@ -431,6 +439,10 @@ class ValidationSettings(Checked):
         check_at_least("validation_fraction", self.validation_fraction, 0)
         if self.validation_fraction >= 1:
             raise ConfigError("validation_fraction", self.validation_fraction, "below 1")
+        if self.folds and not 2 <= self.folds <= MAX_FOLDS:
+            raise ConfigError("folds", self.folds, f"from 2 to {MAX_FOLDS}, or 0")
+        if not 0 <= self.fold <= self.folds:
+            raise ConfigError("fold", self.fold, f"from 1 to folds ({self.folds}), or 0")
         check_at_least("validate_every", self.validate_every, 1)
         check_at_least("early_stopping", self.early_stopping, 0)
         check_choice("keep", self.keep, get_args(Keep))
@@ -502,6 +514,7 @@ class TrainRequest(
         super().__post_init__()
         if not self.patch_size:
             object.__setattr__(self, "patch_size", suggested_patch_size(self))
+        self._check_several()
         check_kind_of_file("output_model", self.output_model, ".zip")
         check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         count = len(self.classes) + 1
@@ -517,3 +530,12 @@ class TrainRequest(
         if self.class_weights and len(self.class_weights) != count:
             first = ", the background's first" if count > len(self.classes) else ", one a class"
             raise ConfigError("class_weights", self.class_weights, f"{count} numbers{first}")
+
+    def _check_several(self) -> None:
+        """Check what takes several trainings."""
+        if self.compare_without_companion and self.companion == "none":
+            must = "left away where there is no companion; set companion to autoencoder"
+            raise ConfigError("compare_without_companion", True, must)  # noqa: FBT003  its value
+        if self.workers and (self.compare_without_companion or (self.folds and not self.fold)):
+            must = "left away where several models are trained; give fold to train one of them"
+            raise ConfigError("workers", ",".join(self.workers), must)

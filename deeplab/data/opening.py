@@ -21,6 +21,7 @@ from deeplab.config.families import classes_exclude, network_config
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import UNTYPED_LAYERS, Census, take_census
+from deeplab.data.folds import deal
 from deeplab.data.split import Side, SplitCase, sides
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import (
@@ -227,7 +228,12 @@ def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainReques
         )
         for slide, sample in opened
     ]
-    return sides(claims, request.validation_fraction, request.seed)
+    if not request.folds:
+        return sides(claims, request.validation_fraction, request.seed)
+    # A census of all folds is that of the first.
+    held_out = request.fold or 1
+    folds = deal(claims, request.folds, request.seed)
+    return ["validation" if fold == held_out else "train" for fold in folds]
 
 
 def _smaller(request: TrainRequest, slides: Sequence[tuple[AnnotatedSlide, Side]]) -> list[str]:

@@ -50,16 +50,16 @@ def sides(claims: Sequence[SplitCase], fraction: float, seed: int) -> list[Side]
         TrainingError: a patient or a file is on both sides by the user's choice, or nothing is
             left to learn from.
     """
-    groups = _groups(claims)
+    groups = groups_of(claims)
     chosen = {number: _chosen(group) for number, group in enumerate(groups)}
     held = {number for number, side in chosen.items() if side == "validation"}
     free = sorted(
-        (n for n, side in chosen.items() if not side), key=lambda n: _rank(groups[n], seed)
+        (n for n, side in chosen.items() if not side), key=lambda n: rank_of(groups[n], seed)
     )
     wanted = 0 if held else round(fraction * len(free))
-    learn = [_classes(group) for n, group in enumerate(groups) if n not in held]
+    learn = [classes_of(group) for n, group in enumerate(groups) if n not in held]
     for number in free:
-        own = _classes(groups[number])
+        own = classes_of(groups[number])
         others = [*learn]
         others.remove(own)
         if len(held) < wanted and others and own <= frozenset().union(*others):
@@ -73,7 +73,7 @@ def sides(claims: Sequence[SplitCase], fraction: float, seed: int) -> list[Side]
     return ["validation" if side_of[id(claim)] in held else "train" for claim in claims]
 
 
-def _groups(claims: Sequence[SplitCase]) -> list[list[SplitCase]]:
+def groups_of(claims: Sequence[SplitCase]) -> list[list[SplitCase]]:
     """Return the claims that stay together, each group in its order."""
     group_of: dict[Hashable, list[SplitCase]] = {}
     for claim in claims:
@@ -99,10 +99,12 @@ def _chosen(group: Sequence[SplitCase]) -> Side | Literal[""]:
     return next(iter(first), "")
 
 
-def _classes(group: Sequence[SplitCase]) -> frozenset[int]:
+def classes_of(group: Sequence[SplitCase]) -> frozenset[int]:
+    """Return the labels that are drawn on some slide of a group."""
     return frozenset().union(*(claim.classes for claim in group))
 
 
-def _rank(group: Sequence[SplitCase], seed: int) -> bytes:
+def rank_of(group: Sequence[SplitCase], seed: int) -> bytes:
+    """Return where a group stands in an order that depends on its patient and the seed alone."""
     name = min(claim.patient or claim.name for claim in group)
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()

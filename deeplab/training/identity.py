@@ -18,7 +18,7 @@ from deeplab.data.truth import AnnotatedSlide
 # kept, change nothing of what is learnt.
 _NOT_LEARNT_FROM = {
     "output_model", "output_report", "post_worst", "dry_run", "api_url", "token",
-    "validate_every", "early_stopping", "keep",
+    "validate_every", "early_stopping", "keep", "compare_without_companion",
     "work_folder", "checkpoint_minutes", "checkpoint_folder",
     "gpu", "num_clones", "workers", "worker_index", "reduce_precision",
 }  # fmt: skip
@@ -35,6 +35,8 @@ _ADDED_LATER = (
     "companion",
     "companion_activation",
     "companion_learning_rate",
+    "folds",
+    "fold",
 )
 
 

@@ -7,8 +7,8 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from deeplab.data.mining import HardPlaces
 from deeplab.data.opening import OpenedSlides, open_slides
 from deeplab.data.sampling import PatchForm, PatchSampler, Scales
 from deeplab.data.truth import AnnotatedSlide
-from deeplab.errors import AccessDeniedError, ConfigError, UnreachableError
+from deeplab.errors import AccessDeniedError, ConfigError, TrainingError, UnreachableError
 from deeplab.files import check_writable
 from deeplab.models.registry import family_named, family_of
 from deeplab.training.distribution import Replicas, open_replicas
@@ -43,8 +43,12 @@ from deeplab.training.optimizer import freeze_batch_norm
 from deeplab.training.remote_checkpoints import RemoteCheckpoints, checkpoints_on_server
 from deeplab.training.reporting.outcome import TrainingOutcome, write_outcome
 from deeplab.training.reporting.tensorboard import EventLog
+from deeplab.training.result import TrainResult
 from deeplab.training.run import BEST, Run, RunHooks, work_folder
+from deeplab.training.series import FoldsResult, train_and_compare, train_folds
 from deeplab.training.state import State
+from deeplab.training.validation.gain import Gain, PatientFigures, by_patient
+from deeplab.training.validation.results import Validation
 
 log = logging.getLogger(__name__)
 
@@ -52,39 +56,8 @@ EVENTS = "tensorboard"  # in the work folder
 SCALE_MARGIN = 1.5  # a model is run at most this far from a scale at which it was trained
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainResult:
-    """What a training came to.
-
-    Attributes:
-        model: the bundle.
-        steps: taken, those of the runs before this one included.
-        loss: mean of the last ones.
-        metrics: of the model on the held-out slides; empty where none was held out.
-        set_aside: slides that could not be read to the end.
-        worker: which of several machines says this; only the first one writes.
-    """
-
-    model: Path
-    steps: int
-    loss: float
-    metrics: dict[str, float]
-    set_aside: tuple[str, ...]
-    worker: int
-
-    def summary(self) -> str:
-        """Return a few lines for a person."""
-        if self.worker:
-            return f"worker {self.worker} is done; the model was written by worker 0"
-        lines = [f"model {self.model} after {self.steps} steps, loss {self.loss:.4f}"]
-        lines += [f"  {name}: {value:.4f}" for name, value in self.metrics.items()]
-        if self.set_aside:
-            lines.append("set aside, for they could not be read: " + ", ".join(self.set_aside))
-        return "\n".join(lines)
-
-
-def train(request: TrainRequest, progress: Progress) -> TrainResult:
-    """Train a network as `request` says and write its bundle.
+def train(request: TrainRequest, progress: Progress) -> TrainResult | FoldsResult:
+    """Train what `request` asks for: a model, one beside it without its companion, or one a fold.
 
     A run that was stopped goes on from its last checkpoint when the same request is made again.
 
@@ -92,11 +65,36 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
         TrainingError: there is nothing to learn from, or the loss is no longer a number.
         ConfigError, SlideError, AnnotationError, BundleError, ServerError, OutputError: as named.
     """
+    check_companion(request)
+    if request.worker_index == 0:
+        for path in (request.output_model, request.output_report):
+            if path:
+                check_writable(path)
+    if request.folds and not request.fold:
+        return train_folds(request, progress, train_once)
+    if request.compare_without_companion:
+        return train_and_compare(request, progress, train_once)
+    return train_once(request, progress)
+
+
+def train_once(
+    request: TrainRequest,
+    progress: Progress,
+    *,
+    without: TrainResult | None = None,
+    expected: str = "",
+) -> TrainResult:
+    """Train one network and write its bundle; see `TrainOnce`.
+
+    Raises:
+        TrainingError: there is nothing to learn from, the loss is no longer a number, or the slides
+            are not those that were expected.
+        ConfigError, SlideError, AnnotationError, BundleError, ServerError, OutputError: as named.
+    """
     is_chief = request.worker_index == 0
     for path in (request.output_model, request.output_report, work_folder(request) / BEST):
         if path and is_chief:
             check_writable(path)
-    check_companion(request)
     replicas = open_replicas(request)
     replicas.check_batch(request.batch_size, request.gradient_accumulation)
     keras.utils.set_random_seed(request.seed)
@@ -106,8 +104,10 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult:
         if is_chief
         else nullcontext() as remote,
     ):
-        with _advice():
-            result = _train(request, replicas, remote, progress if is_chief else silent)
+        told = progress if is_chief else silent
+        beside = _Beside(without, expected)
+        with _advice(), closing(open_slides(request, told)) as opened:
+            result = _train(request, opened, replicas, remote, told, beside)
         # The others may not be gone before the first one has no more need of them.
         replicas.text_from_chief("done")
         return result
@@ -145,14 +145,52 @@ def _precision(policy: Precision) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What another training of the same command came to, and when this one began.
+
+    Attributes:
+        without: of the same one without its companion, if that was trained.
+        expected: the digest of its slides; "": there was none.
+        started_s: on a clock that only goes forward, when this training began.
+    """
+
+    without: TrainResult | None
+    expected: str
+    started_s: float = field(default_factory=time.monotonic)
+
+    def check(self, slides: str) -> None:
+        """Refuse slides that are not those of the trainings before.
+
+        Raises:
+            TrainingError: they are others, or something else is drawn on them.
+        """
+        if self.expected and slides != self.expected:
+            raise TrainingError(
+                "the slides or their annotations are not those of the trainings before this one; "
+                "remove the work folder and begin again"
+            )
+
+    def gain(self, validation: Validation | None, request: TrainRequest) -> Gain | None:
+        """Return what a training gains over that without its companion, where there was one."""
+        if not (self.without and validation and validation.slides):
+            return None
+        patients = self.without.patients
+        tallies = {slide.slide: slide.tally for slide in validation.slides}
+        own = PatientFigures(tallies=by_patient(tallies, patients), seed=request.seed)
+        return Gain.of(own, self.without.figures(request.seed))
+
+
 def _train(
     request: TrainRequest,
+    opened: OpenedSlides,
     replicas: Replicas,
     remote: RemoteCheckpoints | None,
     progress: Progress,
+    beside: _Beside,
 ) -> TrainResult:
-    started = time.monotonic()
-    opened = open_slides(request, progress)
+    slides = digest(sorted([*opened.learn, *opened.held_out], key=lambda slide: slide.name))
+    beside.check(slides)
     config = network_config(request, opened.classes)
     trainer = _make_trainer(request, config, opened.classes, replicas)
     card = make_card(request, config, classes=opened.classes, slides=opened.learn)
@@ -187,9 +225,11 @@ def _train(
             )
         )
     check = run.keep(request.output_model)
+    seen = gain = None
     if replicas.is_chief:
         log.info("the model is %s", request.output_model)
         seen = held_out.of_step(check.step, request.output_model) if held_out and check else None
+        gain = beside.gain(seen, request)
         ended = TrainingOutcome(
             request=request,
             opened=opened,
@@ -199,7 +239,9 @@ def _train(
             validation=seen,
             set_aside=sampler.set_aside,
             first_step=run.first_step,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - beside.started_s,
+            without=beside.without,
+            gain=gain,
         )
         write_outcome(ended, work_folder(request))
     return TrainResult(
@@ -209,6 +251,10 @@ def _train(
         metrics=_metrics(card, check),
         set_aside=tuple(sampler.set_aside),
         worker=replicas.worker,
+        tallies={each.slide: each.tally for each in seen.slides} if seen else {},
+        patients={slide.name: slide.patient for slide in opened.held_out},
+        slides=slides,
+        gain=gain.sentence() if gain else "",
     )
 
 

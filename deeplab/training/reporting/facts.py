@@ -71,6 +71,7 @@ class TrainingReportFacts:
         validation: of the model that is kept; None: no slide was held out.
         examples: regions of the held-out slides.
         comparisons: other methods on the same slides.
+        gain: over the same training without its companion, in words; "": that was not asked for.
         settings: what was asked for, in words, under headings.
         all_settings: every setting and its value.
         versions: of the programs.
@@ -97,6 +98,7 @@ class TrainingReportFacts:
     validation: Validation | None = None
     examples: tuple[Example, ...] = ()
     comparisons: tuple[OtherMethod, ...] = ()
+    gain: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     all_settings: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -22,10 +22,12 @@ from deeplab.server.session import ServerLogin, Session
 from deeplab.training.history import History
 from deeplab.training.reporting.charts import curves_png, examples_png
 from deeplab.training.reporting.examples import Example, examples_of
-from deeplab.training.reporting.facts import SlideFact, TrainingReportFacts
+from deeplab.training.reporting.facts import OtherMethod, SlideFact, TrainingReportFacts
 from deeplab.training.reporting.page import write_report
 from deeplab.training.reporting.settings_words import all_settings, settings_in_words
 from deeplab.training.reporting.worst import post_worst, worst_layers, write_worst
+from deeplab.training.result import TrainResult
+from deeplab.training.validation.gain import Gain
 from deeplab.training.validation.results import Validation
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ class TrainingOutcome:
         set_aside: slides to learn from that could not be read to the end.
         first_step: at which the training was last taken up.
         seconds: it took from there.
+        without: the same training without its companion; None: that was not asked for.
+        gain: over that one, where held-out slides were judged.
     """
 
     request: TrainRequest
@@ -59,6 +63,8 @@ class TrainingOutcome:
     set_aside: Sequence[str] = ()
     first_step: int = 0
     seconds: float = 0.0
+    without: TrainResult | None = None
+    gain: Gain | None = None
 
 
 def write_outcome(ended: TrainingOutcome, folder: Path) -> None:
@@ -119,6 +125,8 @@ def facts_of(ended: TrainingOutcome) -> TrainingReportFacts:
         kept_step=ended.kept_step,
         validation=ended.validation,
         examples=_examples(ended),
+        comparisons=_comparisons(ended),
+        gain=ended.gain.sentence() if ended.gain else "",
         settings=settings_in_words(request, card),
         all_settings=all_settings(request),
         versions=card.versions,
@@ -127,6 +135,14 @@ def facts_of(ended: TrainingOutcome) -> TrainingReportFacts:
         first_step=ended.first_step,
         finished=datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
     )
+
+
+def _comparisons(ended: TrainingOutcome) -> tuple[OtherMethod, ...]:
+    if ended.without is None or ended.gain is None:
+        return ()
+    pooled = ended.without.figures(ended.request.seed).pooled
+    dice = tuple(pooled.class_scores.tolist())
+    return (OtherMethod(name="the same without companion", mean_iou=pooled.score, dice=dice),)
 
 
 def slide_fact(slide: SlideCount, names: Sequence[str]) -> SlideFact:

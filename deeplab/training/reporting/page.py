@@ -108,6 +108,8 @@ def _comparison(facts: TrainingReportFacts) -> Iterator[Markup]:
         for other in facts.comparisons
     ]
     yield table(["", "mean IoU", *(f"Dice {name}" for name in facts.classes.names)], rows)
+    if facts.gain:
+        yield tag("p", f"Pooled over the patients, {facts.gain}.")
 
 
 def _examples(examples: Sequence[Example], classes: ClassList) -> Iterator[Markup]:
