@@ -8,6 +8,7 @@ from typing import get_args
 
 from deeplab.config.import_request import ARCHITECTURES, ImportRequest
 from deeplab.config.patch_encoders import Problem
+from deeplab.config.skip_decoder import Pixels
 from deeplab.native_log import remarks_left_out
 from deeplab_cli.binding import NO_NUMBERS, check_is_readable
 from deeplab_cli.command import Command, CommandParser
@@ -41,7 +42,8 @@ def _add_arguments(parser: CommandParser) -> None:
         metavar="PREFIX",
         help="prefix of the checkpoint (as model.ckpt-400000) or one of its files, a folder, zip "
         "or tar.gz that holds it and perhaps an args.txt, a frozen graph (.pb), a HoVer-Net's "
-        ".tar or .npz, or a patch classifier of timm's (.pth, .pt, .safetensors)",
+        ".tar or .npz, a U-Net's or U-Net++'s .pth or .pt, or a patch classifier of timm's "
+        "(.pth, .pt, .safetensors)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
     parser.add_argument(
@@ -71,7 +73,10 @@ def _add_arguments(parser: CommandParser) -> None:
         "--multi-grid", type=_numbers, nargs="*", default=(), metavar="RATE", help="left out: all 1"
     )
     graph.add_argument(
-        "--crop-size", type=int, metavar="N", help="left out: what args.txt says, else 513"
+        "--crop-size",
+        type=int,
+        metavar="N",
+        help="left out: what args.txt says, else 513; of a U-Net 512",
     )
     graph.add_argument(
         "--image-pooling-crop-size", type=int, metavar="N", help="left out: the crop size"
@@ -96,6 +101,19 @@ def _add_arguments(parser: CommandParser) -> None:
     patches.add_argument(
         "--problem", choices=get_args(Problem),
         help="whether a patch has one class or any number of them; left out: one",
+    )  # fmt: skip
+    skips = parser.add_argument_group(
+        "of a U-Net or U-Net++",
+        "Encoder, depth, attention, channels and classes are worked out from the file.",
+    )
+    skips.add_argument(
+        "--channels", type=_words, default=(), metavar="a,b",
+        help="names of what it is shown, as DAPI; left out: R, G and B, or numbers",
+    )  # fmt: skip
+    skips.add_argument(
+        "--normalisation", choices=get_args(Pixels),
+        help="what its training did to pixels: as the encoder's on ImageNet, or from 0 to 255 to "
+        "0 to 1 and no more; left out: the latter",
     )  # fmt: skip
 
 
@@ -152,6 +170,8 @@ def _request(asked: argparse.Namespace) -> ImportRequest:
         nr_types=asked.nr_types,
         type_info=asked.type_info_path,
         problem=asked.problem,
+        channels=asked.channels,
+        normalisation=asked.normalisation,
     )
 
 
@@ -165,7 +185,7 @@ def _run(request: ImportRequest) -> str:
 
 COMMAND = Command(
     name="import-checkpoint",
-    help="Makes a model of what TensorFlow 1 DeepLab, HoVer-Net or timm trained.",
+    help="Makes a model of what DeepLab (TensorFlow 1), HoVer-Net, timm or a U-Net has learnt.",
     add_arguments=_add_arguments,
     request=_request,
     run=_run,

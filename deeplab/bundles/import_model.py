@@ -1,4 +1,4 @@
-"""Make a bundle of a model that TensorFlow 1 DeepLab, HoVer-Net or timm trained."""
+"""Make a bundle of a model that another program trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deeplab.bundles.importers.class_names import named_classes
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.frozen_graph import read_frozen_graph
 from deeplab.bundles.importers.tensor_files import is_tensor_file
-from deeplab.bundles.importers.tensor_models import read_tensor_model
+from deeplab.bundles.importers.tensor_models import TensorModel, read_tensor_model
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import open_checkpoint
 from deeplab.bundles.importers.tf1_network import Variables, config_of, trained_network
@@ -57,6 +57,7 @@ class ImportResult:
     taken: int
     weights: int
     skipped: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return the result in lines for people."""
@@ -72,6 +73,7 @@ class ImportResult:
             kinds = Counter(_kind(name) for name in self.skipped)
             counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
             lines.append(f"not of the network, so left out: {counts}")
+        lines += self.remarks
         if self.card.work_mpp is None:
             lines.append("it does not say its um per pixel: give --work_mpp wherever it is used")
         return "\n".join([*lines, f"written to {self.request.output}"])
@@ -90,8 +92,7 @@ def import_model(request: ImportRequest) -> ImportResult:
     check_writable(request.output)
     source = request.source  # a file, or the beginning of the names of several
     check_spared([request.output], [source, *source.parent.glob(f"{glob.escape(source.name)}.*")])
-    is_tensors = is_tensor_file(request.source)
-    trained, card = (_of_tensors if is_tensors else _of_variables)(request)
+    trained, card = (_of_tensors if is_tensor_file(source) else _of_variables)(request)
     save_bundle(trained.network, card, request.output)
     return ImportResult(
         request=request,
@@ -99,6 +100,7 @@ def import_model(request: ImportRequest) -> ImportResult:
         taken=trained.taken,
         weights=trained.network.count_params(),
         skipped=trained.skipped,
+        remarks=trained.remarks if isinstance(trained, TensorModel) else (),
     )
 
 
@@ -134,6 +136,12 @@ def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:
             request.source,
             "is no HoVer-Net, which is a .tar, .pth or .npz of tensors; give nr_types and "
             "type_info for one only",
+        )
+    if request.channels or request.normalisation is not None:
+        raise CheckpointError(
+            request.source,
+            "is no U-Net, which is a .pth or .pt of tensors; give channels and normalisation for "
+            "one only",
         )
     arguments = None
     if not request.classes or request.crop_size is None:

@@ -36,13 +36,16 @@ class BackboneFacts:
 
     Attributes:
         channels: Channels of the last map at depth multiplier 1, by the output strides it can have.
-        taps: Channels of the map at each finer stride, at depth multiplier 1.
+        taps: Channels of the map at each finer stride, at depth multiplier 1; that of stride 16
+            is not there at output stride 8.
         paper: Where it was published.
         normalisation: What is done to pixels before it gets them.
         multi_grid_rates: How many rates a multi-grid has: one a unit of resnet's last block, one a
             convolution of xception's; 0 for none.
         widths: Whether a depth multiplier sets its width.
         inner_stride: The stride of the coarsest map where that lies within the backbone, else 0.
+        gated: Whether means over the training crop gate its features, so that it looks half a
+            crop far.
     """
 
     channels: Mapping[int, int]
@@ -52,6 +55,7 @@ class BackboneFacts:
     multi_grid_rates: int = 0
     widths: bool = False
     inner_stride: int = 0
+    gated: bool = False
 
     @property
     def only_stride(self) -> int | None:
@@ -64,12 +68,15 @@ def _always(channels: int) -> Mapping[int, int]:
     return MappingProxyType(dict.fromkeys((8, 16, 32), channels))
 
 
-def _mobilenet(channels: int, *, taps: tuple[int, int, int], paper: str) -> BackboneFacts:
+def _mobilenet(
+    channels: int, *, taps: tuple[int, int, int], paper: str, gated: bool = False
+) -> BackboneFacts:
     return BackboneFacts(
         channels=_always(channels),
         taps=dict(zip((2, 4, 8), taps, strict=True)),
         paper=paper,
         widths=True,
+        gated=gated,
     )
 
 
@@ -88,7 +95,31 @@ def _resnet_v1(
 
 def _resnet(expansion: int) -> BackboneFacts:
     """Return a resnet in ImageNet's layout, channels times `expansion`."""
-    return _resnet_v1(expansion, units=0, normalisation=STANDARDISED)
+    return BackboneFacts(
+        channels=_always(512 * expansion),
+        taps={2: 64, 4: 64 * expansion, 8: 128 * expansion, 16: 256 * expansion},
+        paper="arXiv:1512.03385",
+        normalisation=STANDARDISED,
+    )
+
+
+def _efficientnets(prefix: str) -> dict[str, BackboneFacts]:
+    """Return EfficientNet-B0 to B7: channels at strides 2, 4, 8, 16 and of the last map."""
+    channels = (
+        *((32, 24, 40, 112, 320), (32, 24, 40, 112, 320), (32, 24, 48, 120, 352)),
+        *((40, 32, 48, 136, 384), (48, 32, 56, 160, 448), (48, 40, 64, 176, 512)),
+        *((56, 40, 72, 200, 576), (64, 48, 80, 224, 640)),
+    )
+    return {
+        f"{prefix}efficientnet_b{size}": BackboneFacts(
+            channels=_always(last),
+            taps=dict(zip((2, 4, 8, 16), taps, strict=True)),
+            paper="arXiv:1905.11946",
+            normalisation=STANDARDISED,
+            gated=True,
+        )
+        for size, (*taps, last) in enumerate(channels)
+    }
 
 
 _XCEPTION = BackboneFacts(
@@ -101,6 +132,7 @@ _MOBILENET_V3, _EDGETPU = "arXiv:1905.02244", "arXiv:2003.02838"
 
 BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
     {
+        **_efficientnets(""),
         "efficientnet_lite0": BackboneFacts(
             channels=_always(320),
             taps={2: 16, 4: 24, 8: 40},
@@ -108,8 +140,12 @@ BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
             normalisation=AROUND_127,
         ),
         "mobilenet_v2": _mobilenet(320, taps=(16, 144, 192), paper="arXiv:1801.04381"),
-        "mobilenet_v3_large_seg": _mobilenet(480, taps=(16, 72, 120), paper=_MOBILENET_V3),
-        "mobilenet_v3_small_seg": _mobilenet(288, taps=(16, 16, 88), paper=_MOBILENET_V3),
+        "mobilenet_v3_large_seg": _mobilenet(
+            480, taps=(16, 72, 120), paper=_MOBILENET_V3, gated=True
+        ),
+        "mobilenet_v3_small_seg": _mobilenet(
+            288, taps=(16, 16, 88), paper=_MOBILENET_V3, gated=True
+        ),
         "mobilenet_edgetpu": _mobilenet(1280, taps=(32, 128, 192), paper=_EDGETPU),
         "nas_pnasnet": BackboneFacts(
             channels={8: 200, 16: 400, 32: 800},
@@ -140,6 +176,7 @@ BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
         "resnet_v1_50_beta": _resnet_v1(4, units=3, stem=128, normalisation=UNIT_RANGE),
         "resnet_v1_101": _resnet_v1(4, units=3, normalisation=MEAN_SUBTRACTED),
         "resnet_v1_101_beta": _resnet_v1(4, units=3, stem=128, normalisation=UNIT_RANGE),
+        **_efficientnets("timm_"),
         "xception_41": _XCEPTION,
         "xception_65": _XCEPTION,
         "xception_71": _XCEPTION,

@@ -15,6 +15,8 @@ from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.config.recipes import dedl_recipe
+from deeplab.config.unet import UNetConfig
+from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
 
 Recipe = Literal["default", "original", "dedl"]
@@ -28,6 +30,8 @@ CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
         "hovernet": HoverNetConfig,
         "patch_classifier": PatchClassifierConfig,
         ENSEMBLE: NetworkEnsembleConfig,
+        "unet": UNetConfig,
+        "unetplusplus": UNetPlusPlusConfig,
     }
 )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from deeplab.config.backbones import BACKBONES
-from deeplab.config.checks import check_kind_of_file, check_range
+from deeplab.config.checks import check_kind_of_file, check_range, check_value
 from deeplab.config.classes import parse_colour
 from deeplab.config.deeplabv3plus import AsppMerge, DecoderMerge, DecoderOutput, ImagePooling
 from deeplab.config.patch_encoders import PATCH_ENCODERS, Problem
+from deeplab.config.skip_decoder import Pixels
 from deeplab.errors import ConfigError
 
 ARCHITECTURES = (*BACKBONES, *PATCH_ENCODERS)
@@ -17,21 +19,22 @@ ARCHITECTURES = (*BACKBONES, *PATCH_ENCODERS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRequest:
-    """Make a bundle of a checkpoint or frozen graph of DeepLab's, a HoVer-Net or a classifier.
+    """Make a bundle of another program's: DeepLab's, a HoVer-Net, a U-Net or a classifier.
 
     What its variables tell may be left None; where it is given it is compared.
 
     Attributes:
         source: a checkpoint by its prefix or one of its files, a folder, zip or tar that has one,
-            a frozen graph (.pb), or a file of tensors of a HoVer-Net or of a patch classifier
-            (.tar, .pth, .safetensors, .npz).
+            a frozen graph (.pb), or a file of tensors of a HoVer-Net, of a network of
+            segmentation_models_pytorch or of a patch classifier (.tar, .pth, .safetensors, .npz).
         output: the bundle to write.
         architecture: the backbone; None: told by the variables.
         atrous_rates: one for each atrous branch of the ASPP; none: it has no such branch.
         output_stride: work pixels per feature cell; None: 16, or the one that the backbone has.
         decoder_output_stride: work pixels per logit of a decoder; None: told by the variables.
         multi_grid: rates of the last block's convolutions or units; none: all 1.
-        crop_size: side of the training crops, work pixels; None: what an args.txt says, else 513.
+        crop_size: side of the training crops, work pixels; None: what an args.txt says, else 513,
+            and 512 of a U-Net.
         classes: names of labels 1, 2, ..., the background's before them or not; none: what an
             args.txt says, else numbers.
         colours: of the classes without the background, as #rrggbb; none: a palette's.
@@ -48,6 +51,8 @@ class ImportRequest:
         type_info: a HoVer-Net's type_info.json, with names and colours of its types.
         problem: of a patch classifier, which no variable tells: whether a patch has one class or
             any number; None: one, where there are several.
+        channels: names of a U-Net's channels; none: red, green and blue, or numbers.
+        normalisation: what a U-Net's training did to pixels; None: from 0 to 255 to 0 to 1.
     """
 
     source: Path
@@ -72,6 +77,8 @@ class ImportRequest:
     nr_types: int | None = None
     type_info: Path | None = None
     problem: Problem | None = None
+    channels: tuple[str, ...] = ()
+    normalisation: Pixels | None = None
 
     def __post_init__(self) -> None:
         if self.architecture is not None and self.architecture not in ARCHITECTURES:
@@ -83,5 +90,7 @@ class ImportRequest:
             parse_colour(colour)
         if self.nr_types is not None:
             check_range("nr_types", self.nr_types, 0, 255)
+        if self.normalisation is not None:
+            check_value("normalisation", self.normalisation, get_args(Pixels))
         if self.type_info is not None and (self.classes or self.colours):
             raise ConfigError("type_info", self.type_info, "left away where classes are named")

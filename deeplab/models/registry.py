@@ -9,12 +9,14 @@ from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.patch_classifier import PatchClassifierConfig
+from deeplab.config.unet import UNetConfig
+from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.network import build
-from deeplab.models.deeplabv3plus.targets import encode
 from deeplab.models.dense.autoencoder import autoencoder
 from deeplab.models.dense.decode import predictor
 from deeplab.models.dense.losses import semantic_loss
+from deeplab.models.dense.targets import encode
 from deeplab.models.family import Family
 from deeplab.models.hovernet import decode as hovernet_decode
 from deeplab.models.hovernet import losses as hovernet_losses
@@ -26,6 +28,8 @@ from deeplab.models.patch_classifier import losses as patch_losses
 from deeplab.models.patch_classifier import network as patch_network
 from deeplab.models.patch_classifier import predictor as patch_predictor
 from deeplab.models.patch_classifier import targets as patch_targets
+from deeplab.models.unet import network as unet_network
+from deeplab.models.unetplusplus import network as unetplusplus_network
 
 
 def _build_member(config: NetworkConfig) -> keras.Model:
@@ -95,6 +99,32 @@ FAMILIES: tuple[Family, ...] = (
         head_layers=(),
         logit_layers=(),
         companion=autoencoder,
+    ),
+    Family(
+        name="unet",
+        config=UNetConfig,
+        needs=frozenset({"labels"}),
+        answer="labels",
+        build=unet_network.build,
+        encode=encode,
+        loss=semantic_loss,
+        predictor=predictor,
+        companion=autoencoder,
+        head_layers=("decoder", "logits"),
+        logit_layers=("logits",),
+    ),
+    Family(
+        name="unetplusplus",
+        config=UNetPlusPlusConfig,
+        needs=frozenset({"labels"}),
+        answer="labels",
+        build=unetplusplus_network.build,
+        encode=encode,
+        loss=semantic_loss,
+        predictor=predictor,
+        companion=autoencoder,
+        head_layers=("decoder", "logits"),
+        logit_layers=("logits",),
     ),
 )
 

@@ -55,8 +55,15 @@ def test_the_plan_of_the_house_repeats_each_caption(room: Path):
 def test_only_its_own_files_say_the_name_of_a_family():
     """Engines, rooms and tasks serve every family: they neither load nor name one."""
     others = tuple(f"deeplab/{path}" for path in LISTS_OF_FAMILIES)
-    for name, config in CONFIGS.items():
-        said = re.compile(rf"\b{name}\b|{config.__name__.removesuffix('Config')}")
+    called = {name: config.__name__.removesuffix("Config") for name, config in CONFIGS.items()}
+    for name, network in called.items():
+        # A name that only begins like this one is another family's, and looked for as that.
+        longer = [
+            each.removeprefix(network)
+            for each in called.values()
+            if each != network and each.startswith(network)
+        ]
+        said = re.compile(rf"\b{name}\b|{network}" + "".join(f"(?!{rest})" for rest in longer))
         own = (f"deeplab/models/{name}/", f"deeplab/config/{name}.py", "deeplab/bundles/importers/")
         for path in [*(ROOT / "deeplab").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]:
             place = path.relative_to(ROOT).as_posix()

@@ -116,7 +116,7 @@ def test_a_frozen_graph_becomes_a_bundle_of_equal_logits(graph: Path, tmp_path: 
         ([], "has 2 atrous branches, but 0 rates are given; give 2, as 6 12 18"),
         ([*RATES, "6"], "has 2 atrous branches, but 3 rates are given"),
         ([*RATES, "--architecture", "xception_65"], "is of mobilenet_v2, not of xception_65"),
-        (["--architecture", "vgg"], "architecture must be one of efficientnet_lite0"),
+        (["--architecture", "vgg"], "architecture must be one of efficientnet_b0"),
         ([*RATES, "--decoder-output-stride", "32"], "decoder_output_stride must be 4, 8 or None"),
         ([*RATES, "--aspp-filters", "9"], "has aspp filters 8, not 9; leave it away"),
         ([*RATES, "--no-concat-projection"], "has aspp merge project, not concat"),

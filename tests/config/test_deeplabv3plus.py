@@ -12,7 +12,7 @@ from deeplab.geometry.tiling import Tiling
 WRONG = [
     ({"label_count": 1}, "label_count must be from 2 to 255, but is 1"),
     ({"label_count": 2.0}, "label_count must be a whole number, but is 2.0"),
-    ({"backbone": "vgg"}, "backbone must be one of efficientnet_lite0, .*, but is 'vgg'"),
+    ({"backbone": "vgg"}, "backbone must be one of efficientnet_b0, .*, but is 'vgg'"),
     ({"depth_multiplier": 9.0}, "depth_multiplier must be from 0.1 to 4, but is 9.0"),
     ({"backbone": "xception_65", "depth_multiplier": 0.5}, "must be 1 for xception_65"),
     ({"atrous_rates": (6, 0)}, "atrous_rates must be from 1 to 96, but is 0"),

@@ -31,6 +31,7 @@ SERVED = {
         "post-processing",
         "training targets",
     ),
+    "smp": (NETWORK,),
     "timm": (NETWORK,),
 }
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=ABSENT)

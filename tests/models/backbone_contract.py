@@ -36,8 +36,9 @@ def check_maps_have_their_strides_and_channels(name: str, output_stride: int) ->
     features, *taps = network(np.zeros((1, SIDE, SIDE + 32, 3), np.float32))
     cells = (SIDE - 1) // output_stride + 1
     assert features.shape == (1, cells, cells + 32 // output_stride, row.channels[output_stride])
-    assert list(pyramid.taps) == list(row.taps)
-    for (stride, channels), tap in zip(row.taps.items(), taps, strict=True):
+    promised = {at: count for at, count in row.taps.items() if at <= max(8, output_stride)}
+    assert list(pyramid.taps) == list(promised)
+    for (stride, channels), tap in zip(promised.items(), taps, strict=True):
         side = (SIDE - 1) // stride + 1
         assert tap.shape == (1, side, side + 32 // stride, channels)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.save import save_bundle
+from deeplab.config.classes import ClassList
 from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings
 from deeplab.models.answers import ObjectAnswer
@@ -102,7 +103,9 @@ def check_a_saved_network_gives_equal_maps(
     family: Family, config: NetworkConfig, folder: Path
 ) -> None:
     network, tile = tiny_network(config), config.tiling.only or config.tiling.round_up(128)
-    save_bundle(network, tiny_card(config=config, tile=tile, halo=0), folder / "model.zip")
+    classes = ClassList.named([f"class {n}" for n in range(1, config.class_count + 1)])
+    card = tiny_card(config=config, classes=classes, tile=tile, halo=0)
+    save_bundle(network, card, folder / "model.zip")
     again = load_bundle(folder / "model.zip")
     assert again.family is family
     tiles = noise_tile(small_side(config))
@@ -136,12 +139,13 @@ def check_a_companion_leaves_the_network_as_it_is(family: Family, config: Networ
 
 def check_labels(family: Family, config: NetworkConfig) -> None:
     network = tiny_network(config)
-    for tile in (65, 81):
+    tiling = config.tiling
+    for tile in (tiling.round_up(65), tiling.round_up(81)):
         tiles = noise_tile(tile, count=2)
         maps = family.predictor(network, tile=tile, maps=("labels", "confidence", "probabilities"))(
             tiles
         )
-        cells = (tile - 1) // config.logit_stride + 1
+        cells = (tile - tiling.extra) // config.logit_stride + tiling.extra
         assert maps["labels"].shape == (2, tile, tile)
         assert maps["labels"].dtype == tf.uint8
         assert maps["confidence"].shape == (2, cells, cells)

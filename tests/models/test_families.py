@@ -10,6 +10,8 @@ from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.patch_classifier import PatchClassifierConfig
+from deeplab.config.unet import UNetConfig
+from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
 from deeplab.models.family import Family
 from deeplab.models.registry import FAMILIES, family_named, family_of
@@ -37,17 +39,29 @@ NUCLEI = HoverNetConfig(type_count=2, depth_multiplier=0.1, decoder_width=16, cr
 PATCHES = PatchClassifierConfig(
     classes=2, crop_size=64, problem="multi_label", backbone="mobilenet_v2", depth_multiplier=0.35
 )
+SKIPS = {"label_count": 3, "depth_multiplier": 0.1, "crop_size": 64}
+GATED = {"depth": 3, "decoder_channels": (16, 16, 16), "attention": "scse"}
 TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
     "deeplabv3plus": (TINY, LIGHT),
     "hovernet": (NUCLEI,),
     "patch_classifier": (PATCHES,),
     "network_ensemble": (NetworkEnsembleConfig(members=(TINY, WIDER)),),
+    "unet": (
+        UNetConfig(**SKIPS, decoder_channels=(16, 8, 8, 8)),
+        UNetConfig(**SKIPS | {"label_count": 2}, **GATED, head="sigmoid"),
+    ),
+    "unetplusplus": (
+        UNetPlusPlusConfig(**SKIPS, decoder_channels=(16, 8, 8, 8)),
+        UNetPlusPlusConfig(**SKIPS, **GATED),
+    ),
 }
 OUTPUTS = {
     "deeplabv3plus": {"semantic_logits": 3},
     "hovernet": {"np": 2, "hv": 2, "tp": 3},
     "patch_classifier": {"classes": 2},
     "network_ensemble": {"semantic_logits": 3},
+    "unet": {"semantic_logits": 3},
+    "unetplusplus": {"semantic_logits": 3},
 }
 
 
@@ -97,14 +111,17 @@ def test_families_and_configs_name_each_other():
     assert family_of(TINY) is family_named("deeplabv3plus")
     with pytest.raises(
         ConfigError,
-        match="family must be one of deeplabv3plus, hovernet, patch_classifier, network_ensemble, but is 'unet9'",
+        match="one of deeplabv3plus, hovernet, patch_classifier, network_ensemble, unet, unetplusplus, but",
     ):
         family_named("unet9")
 
 
 @EACH
 def test_network_takes_the_tiles_that_it_says(family: Family, config: NetworkConfig):
-    contract.TAKES[family.answer](family, config, OUTPUTS[family.name])
+    outputs = OUTPUTS[family.name]
+    if family.answer == "labels":
+        outputs = dict.fromkeys(outputs, config.label_count)
+    contract.TAKES[family.answer](family, config, outputs)
 
 
 @EACH

@@ -245,14 +245,14 @@ class _Machine:
         known = CALLS.get((called.module, called.name))
         if known is not None:
             self._stack.append(known(*arguments))
-        elif called.module.partition(".")[0] in NETWORK_LIBRARIES and called.name[:1].isupper():
+        elif _is_of_network(called):
             self._stack.append(ObjectRecord(called))
         else:
             raise InertPickleError(f"would run {called}")
 
     def make_object(self, _: object) -> None:
         arguments, kind = self.pop(), self.pop()
-        if not isinstance(kind, Name) or arguments != ():
+        if not isinstance(kind, Name) or (arguments != () and not _is_of_network(kind)):
             raise InertPickleError(f"would run {kind if isinstance(kind, Name) else 'something'}")
         self._stack.append(ObjectRecord(kind))
 
@@ -271,6 +271,11 @@ class _Machine:
         storage = _storage(told)
         self.storages[storage.key] = storage
         self._stack.append(storage)
+
+
+def _is_of_network(name: Name) -> bool:
+    """Tell whether a name is of a class of a library whose objects make up networks."""
+    return name.module.partition(".")[0] in NETWORK_LIBRARIES and name.name[:1].isupper()
 
 
 def _opcodes(reader: _Reader) -> Iterator[tuple[str, Any]]:

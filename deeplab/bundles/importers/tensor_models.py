@@ -1,4 +1,4 @@
-"""The network in a file of tensors, and what its card says: a HoVer-Net or a patch classifier."""
+"""The network in a file of tensors, and what its card says, for each program that is known."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import keras
 from deeplab.bundles.card import MAX_TILE
 from deeplab.bundles.importers.class_names import named_classes
 from deeplab.bundles.importers.hovernet import import_hovernet, infer_hovernet
+from deeplab.bundles.importers.smp import import_smp, infer_smp, is_smp, with_told
 from deeplab.bundles.importers.stored_tensors import StoredTensors
 from deeplab.bundles.importers.tensor_files import open_tensor_file
 from deeplab.bundles.importers.timm import import_classifier, infer_classifier, is_classifier
@@ -25,6 +26,11 @@ MPP = 0.25  # um per pixel of all published weights, 40x
 OF_EACH = frozenset({"source", "output", "architecture", "classes", "colours", "work_mpp"})
 OF_HOVERNET = OF_EACH | {"nr_types", "type_info"}
 OF_CLASSIFIER = OF_EACH | {"crop_size", "problem"}
+OF_SMP = OF_EACH | {"crop_size", "channels", "normalisation"}
+PIXELS = (
+    "pixels are brought from 0 to 255 to 0 to 1 and no more; if its training standardised them as "
+    "ImageNet's, import it with --normalisation backbone"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,7 @@ class TensorModel:
         classes: Of its labels 1, 2, ...
         work_mpp: um per pixel that it was trained at; None: not known.
         tile: Side in work pixels that suits it.
+        remarks: What its user should know.
     """
 
     config: NetworkConfig
@@ -48,6 +55,7 @@ class TensorModel:
     classes: ClassList
     work_mpp: float | None
     tile: int
+    remarks: tuple[str, ...] = ()
 
 
 def read_tensor_model(request: ImportRequest) -> TensorModel:
@@ -58,6 +66,8 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
         BundleError, ConfigError: the names of its types make no sense, or are not as many.
     """
     with open_tensor_file(request.source) as tensors:
+        if is_smp(tensors):
+            return _smp(request, tensors)
         return (_classifier if is_classifier(tensors) else _hovernet)(request, tensors)
 
 
@@ -92,6 +102,25 @@ def _classifier(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
         classes=classes,
         work_mpp=request.work_mpp or None,
         tile=config.crop_size,
+    )
+
+
+def _smp(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
+    told = {"crop_size": request.crop_size, "normalisation": request.normalisation}
+    config = with_told(infer_smp(tensors), request.channels, told)
+    _check_told(request, config, "a U-Net or U-Net++", OF_SMP)
+    classes = named_classes(request.classes, request.colours, config.label_count)
+    imported = import_smp(tensors, config)
+    tiling = config.tiling
+    return TensorModel(
+        config=config,
+        network=imported.network,
+        taken=imported.taken,
+        skipped=imported.skipped,
+        classes=classes,
+        work_mpp=request.work_mpp or None,
+        tile=tiling.side_with(tiling.halo, most=MAX_TILE),
+        remarks=() if request.normalisation else (PIXELS,),
     )
 
 

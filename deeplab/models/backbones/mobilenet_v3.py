@@ -17,8 +17,8 @@ from deeplab.models.backbones.mobilenet_v2 import whole_channels
 from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid, StrideBudget
 from deeplab.models.layers.activations import hard_gate
 from deeplab.models.layers.convolution import Activation, Norm, conv, depthwise
+from deeplab.models.layers.gate import channel_gate
 from deeplab.models.layers.resize import Tensor
-from deeplab.models.layers.window_mean import WindowMean, WindowPlaces
 
 EPSILON = 1e-3
 
@@ -202,16 +202,9 @@ def _widened(
 def _gated(x: Tensor, *, name: str, cells: int) -> Tensor:
     """Each channel times a gate from 0 to 1, made of all channels' means over `cells` x `cells`.
 
-    The original's means are over the whole tile. Over a window of the training crop's size they are
-    the same in training, and in a slide they do not change with the tile: but for a faint rest, for
-    gates one after another look farther than any halo.
+    In a slide the tile changes it by a faint rest only: gates one after another look farther than
+    any halo.
     """
-    channels = x.shape[-1]
-    gate = WindowMean(cells, name=f"{name}.mean")(x)
-    gate = layers.Conv2D(
-        whole_channels(channels / 4), 1, activation="relu", name=f"{name}.squeeze"
-    )(gate)
-    gate = layers.Conv2D(channels, 1, name=f"{name}.excite")(gate)
-    gate = layers.Activation(hard_gate, name=f"{name}.gate")(gate)
-    gate = WindowPlaces(cells, span=cells, name=f"{name}.places")([gate, x])
-    return layers.Multiply(name=f"{name}.gated")([x, gate])
+    squeezed = whole_channels(x.shape[-1] / 4)
+    gates = channel_gate(x, name=name, squeezed=squeezed, cells=cells, gate=hard_gate)
+    return layers.Multiply(name=f"{name}.gated")([x, gates])

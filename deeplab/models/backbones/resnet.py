@@ -35,7 +35,7 @@ RESNET_101 = ResNetLayout(units=(3, 4, 23, 3), bottleneck=True)
 
 
 def resnet(x: Tensor, options: BackboneOptions, layout: ResNetLayout) -> Pyramid:
-    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 2, 4, 8."""
+    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 2, 4, 8, 16."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stride, _ = budget.spend(2)
@@ -58,8 +58,8 @@ def resnet(x: Tensor, options: BackboneOptions, layout: ResNetLayout) -> Pyramid
                 stride=stride,
                 rate=rate,
             )
-        if block in (1, 2):
-            taps[2 ** (block + 1)] = x
+        if block < len(WIDTHS) and budget.spent == 2 ** (block + 1):
+            taps[budget.spent] = x
     return Pyramid(features=x, taps=taps)
 
 

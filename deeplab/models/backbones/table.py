@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
+from deeplab.models.backbones.efficientnet import LAYOUTS as EFFICIENTNETS
+from deeplab.models.backbones.efficientnet import efficientnet
 from deeplab.models.backbones.efficientnet_lite import efficientnet_lite0
 from deeplab.models.backbones.mobilenet_v2 import mobilenet_v2
 from deeplab.models.backbones.mobilenet_v3 import EDGETPU, LARGE_SEG, SMALL_SEG, mobilenet_v3
@@ -38,9 +40,15 @@ from deeplab.models.layers.resize import Tensor
 
 # Tiles (n, h, w, c), normalised, to a pyramid.
 Build = Callable[[Tensor, BackboneOptions], Pyramid]
+TIMM = "timm_"  # how the names of networks begin that are computed as timm does
 
 BUILD: Mapping[str, Build] = MappingProxyType(
     {
+        **{
+            name: partial(efficientnet, layout=EFFICIENTNETS[name])
+            for name in EFFICIENTNETS
+            if not name.startswith(TIMM)
+        },
         "efficientnet_lite0": efficientnet_lite0,
         "mobilenet_v2": mobilenet_v2,
         "mobilenet_v3_large_seg": partial(mobilenet_v3, layout=LARGE_SEG),
@@ -59,6 +67,11 @@ BUILD: Mapping[str, Build] = MappingProxyType(
         "resnet_v1_50_beta": partial(resnet_v1, layout=RESNET_V1_50_BETA),
         "resnet_v1_101": partial(resnet_v1, layout=RESNET_V1_101),
         "resnet_v1_101_beta": partial(resnet_v1, layout=RESNET_V1_101_BETA),
+        **{
+            name: partial(efficientnet, layout=EFFICIENTNETS[name])
+            for name in EFFICIENTNETS
+            if name.startswith(TIMM)
+        },
         "xception_41": partial(xception, layout=XCEPTION_41),
         "xception_65": partial(xception, layout=XCEPTION_65),
         "xception_71": partial(xception, layout=XCEPTION_71),

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 from keras import ops
 
 from deeplab.config.views import QUARTERS, View
 from deeplab.errors import ConfigError
-from deeplab.models.layers.resize import ResizeLike, Tensor, resize_align_corners
+from deeplab.models.layers.resize import (
+    ResizeLike,
+    ResizePixels,
+    ResizePixelsLike,
+    Tensor,
+    resize_align_corners,
+)
 from deeplab.models.outputs import (
     CONFIDENCE,
     LABELS,
@@ -22,6 +28,7 @@ from deeplab.models.outputs import (
 )
 
 AS_IT_IS = (View(),)
+TRIAL = 64  # work pixels, a side that networks with a logit for each pixel take
 
 
 def likeliest(scores: Tensor) -> Tensor:
@@ -86,6 +93,51 @@ class Scaled(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         return {**super().get_config(), "times": self.times, "over": self.over}
 
 
+class Grid(Protocol):
+    """How the logits of a network lie on its tiles."""
+
+    def labels(self, logits: Tensor, tile: Tensor) -> Tensor:
+        """Return the label of each pixel of a tile: uint8 (n, h, w)."""
+
+    def scaled(self, x: Tensor, times: int, over: int) -> Tensor:
+        """Return a map as it is in a tile that was resized by `times`/`over`."""
+
+    def as_fine(self, logits: Tensor, tile: Tensor) -> Tensor:
+        """Return logits at each pixel of a tile of another scale."""
+
+
+class Corners:
+    """Sides of 16 k + 1: the corners of all maps lie on the tile's, whatever their strides."""
+
+    def labels(self, logits: Tensor, tile: Tensor) -> Tensor:
+        """See `Grid`."""
+        return Labels(name=LABELS)([logits, tile])
+
+    def scaled(self, x: Tensor, times: int, over: int) -> Tensor:
+        """See `Grid`."""
+        return Scaled(times, over)(x)
+
+    def as_fine(self, logits: Tensor, tile: Tensor) -> Tensor:
+        """See `Grid`."""
+        return ResizeLike()([logits, tile])
+
+
+class Pixels:
+    """A logit a pixel: a tile that is resized has its borders, not its corners, where they were."""
+
+    def labels(self, logits: Tensor, _: Tensor) -> Tensor:
+        """See `Grid`."""
+        return Likeliest(name=LABELS)(logits)
+
+    def scaled(self, x: Tensor, times: int, over: int) -> Tensor:
+        """See `Grid`."""
+        return ResizePixels(times, over)(x)
+
+    def as_fine(self, logits: Tensor, tile: Tensor) -> Tensor:
+        """See `Grid`."""
+        return ResizePixelsLike()([logits, tile])
+
+
 def predictor(
     network: keras.Model,
     *,
@@ -101,26 +153,37 @@ def predictor(
     Raises:
         ConfigError: a map is unknown, or not there for several views.
     """
+    grid = Pixels() if _answers_each_pixel(network) else Corners()
     rgb = keras.Input((tile, tile, network.input.shape[-1]), dtype="uint8", name="rgb")
-    answers = _answers(network, rgb) if tuple(views) == AS_IT_IS else _votes(network, rgb, views)
+    as_it_is = tuple(views) == AS_IT_IS
+    answers = _answers(network, grid, rgb) if as_it_is else _votes(network, grid, rgb, views)
     if not maps or not set(maps) <= set(answers):
         raise ConfigError("maps", tuple(maps), "some of " + ", ".join(answers))
     return keras.Model(rgb, {name: answers[name] for name in maps}, name="predictor")
 
 
-def _answers(network: keras.Model, rgb: Tensor) -> dict[PredictedMap, Tensor]:
+def _answers_each_pixel(network: keras.Model) -> bool:
+    """Tell whether a network has a logit for each pixel of a tile."""
+    tile = keras.KerasTensor((1, TRIAL, TRIAL, network.input.shape[-1]), "uint8")
+    logits = network.compute_output_spec(tile)[SEMANTIC_LOGITS]
+    return bool(logits.shape[1] == TRIAL)
+
+
+def _answers(network: keras.Model, grid: Grid, rgb: Tensor) -> dict[PredictedMap, Tensor]:
     """Return every map of a tile as it is."""
     logits = network(rgb)[SEMANTIC_LOGITS]
     probabilities = ops.softmax(logits)
     return {
-        LABELS: Labels(name=LABELS)([logits, rgb]),
+        LABELS: grid.labels(logits, rgb),
         CONFIDENCE: ops.max(probabilities, axis=-1),
         PROBABILITIES: probabilities,
         LOGITS: logits,
     }
 
 
-def _votes(network: keras.Model, rgb: Tensor, views: Sequence[View]) -> dict[PredictedMap, Tensor]:
+def _votes(
+    network: keras.Model, grid: Grid, rgb: Tensor, views: Sequence[View]
+) -> dict[PredictedMap, Tensor]:
     """Return every map of a tile that is seen in several ways.
 
     A tile and its mirror image get answers that are mirror images to the last bit: the ways of one
@@ -133,9 +196,9 @@ def _votes(network: keras.Model, rgb: Tensor, views: Sequence[View]) -> dict[Pre
     def seen(view: View) -> tuple[Tensor, Tensor]:
         """Probabilities at every pixel, and on the grid of the logits of the tile as it is."""
         x = _mirrored(rgb) if view.mirrored else rgb
-        logits = trunk(normalisation(Scaled(view.quarters, QUARTERS)(x)))[SEMANTIC_LOGITS]
-        fine = ops.softmax(ResizeLike()([logits, rgb]))
-        coarse = ops.softmax(Scaled(QUARTERS, view.quarters)(logits))
+        logits = trunk(normalisation(grid.scaled(x, view.quarters, QUARTERS)))[SEMANTIC_LOGITS]
+        fine = ops.softmax(grid.as_fine(logits, rgb))
+        coarse = ops.softmax(grid.scaled(logits, QUARTERS, view.quarters))
         return (_mirrored(fine), _mirrored(coarse)) if view.mirrored else (fine, coarse)
 
     sums = []

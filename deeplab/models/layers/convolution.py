@@ -10,7 +10,7 @@ from keras import initializers, layers
 from deeplab.models.layers.activations import hard_swish
 from deeplab.models.layers.resize import Tensor
 
-Activation = Literal["relu", "relu6", "hard_swish"]
+Activation = Literal["relu", "relu6", "hard_swish", "silu"]
 # How a map is padded before a stride: by half a kernel on all sides, so that cell (0, 0) lies on
 # pixel (0, 0) at any size, or as TensorFlow's SAME, which puts less before than behind where the
 # size is even. With sides of 16 k + 1 they are the same.

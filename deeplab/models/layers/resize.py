@@ -1,4 +1,4 @@
-"""Bilinear resizing whose corner pixels stay on the corners (align_corners, as in TensorFlow 1)."""
+"""Bilinear resizing: corners stay corners, as in TensorFlow 1, or borders borders."""
 
 from __future__ import annotations
 
@@ -86,6 +86,62 @@ class Resize(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
     def get_config(self) -> dict[str, Any]:
         """Return everything to make this layer again."""
         return {**super().get_config(), "up": self.up, "down": self.down}
+
+
+def pixel_matrix(length_out: Tensor, length_in: Tensor) -> Tensor:
+    """Weights (length_out, length_in) that carry pixels to others in the same borders, float32."""
+    rows = ops.cast(ops.arange(length_out), "float32")
+    columns = ops.cast(ops.arange(length_in), "float32")
+    count_in, count_out = ops.cast(length_in, "float32"), ops.cast(length_out, "float32")
+    position = ops.clip((rows + 0.5) * count_in / count_out - 0.5, 0.0, count_in - 1.0)
+    return ops.relu(1.0 - ops.abs(position[:, None] - columns[None, :]))
+
+
+def resize_pixels(x: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """Return `x` (n, h, w, c) resized to float32 (n, height, width, c), its borders kept."""
+    wide = ops.cast(x, "float32")
+    rows = pixel_matrix(height, ops.shape(x)[1])
+    columns = pixel_matrix(width, ops.shape(x)[2])
+    return apply_columns(columns, apply_rows(rows, wide))
+
+
+@keras.saving.register_keras_serializable(package="deeplab")
+class ResizePixelsLike(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """Resize the first of two maps to the height and width of the second, its borders kept."""
+
+    def call(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """Maps (n, h, w, c) and (n, h2, w2, any) to float32 (n, h2, w2, c)."""
+        x, like = maps
+        return resize_pixels(x, ops.shape(like)[1], ops.shape(like)[2])
+
+    def compute_output_spec(self, maps: tuple[Tensor, Tensor]) -> keras.KerasTensor:
+        """Shape and type of the result."""
+        x, like = maps
+        return keras.KerasTensor((x.shape[0], *like.shape[1:3], x.shape[3]), "float32")
+
+
+@keras.saving.register_keras_serializable(package="deeplab")
+class ResizePixels(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """Resize a map by `times`/`over`, its borders kept."""
+
+    def __init__(self, times: int, over: int, **layer: Any) -> None:  # noqa: ANN401  keras' own
+        super().__init__(**layer)
+        self.times, self.over = times, over
+
+    def call(self, x: Tensor) -> Tensor:
+        """Map (n, h, w, c) to float32 of the other size."""
+        height, width = ops.shape(x)[1:3]
+        times, over = self.times, self.over
+        return resize_pixels(x, height * times // over, width * times // over)
+
+    def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
+        """Shape and type of the result."""
+        sides = (side and side * self.times // self.over for side in x.shape[1:3])
+        return keras.KerasTensor((x.shape[0], *sides, x.shape[3]), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return everything to make this layer again."""
+        return {**super().get_config(), "times": self.times, "over": self.over}
 
 
 @keras.saving.register_keras_serializable(package="deeplab")
