@@ -1,4 +1,4 @@
-"""`deeplab export`: a model in, a SavedModel or ONNX file out."""
+"""`deeplab export`: a model in, a SavedModel, an ONNX file or a state dict out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _add_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="PATH",
-        help="folder of a SavedModel, which must not exist, or file of ONNX",
+        help="folder of a SavedModel, which must not exist, or file of ONNX or of PyTorch (.pth)",
     )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def _run(request: ExportRequest) -> str:
 
 COMMAND = Command(
     name="export",
-    help="Writes a model's network as a TensorFlow SavedModel or as ONNX.",
+    help="Writes a model's network as a TensorFlow SavedModel, ONNX, or a state dict of PyTorch.",
     add_arguments=_add_arguments,
     request=_request,
     run=_run,

@@ -1,21 +1,26 @@
-"""Write a model's network for other programs: a TensorFlow SavedModel, or ONNX."""
+"""Write a model's network for other programs: TensorFlow's SavedModel, ONNX, or a state dict."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import tensorflow as tf
 
 from deeplab.bundles.card import card_to_json
+from deeplab.bundles.importers.state_dicts import state_dict_of, state_dict_problem
 from deeplab.bundles.load import Bundle, load_bundle
+from deeplab.bundles.read import read_card
+from deeplab.bundles.torch_writer import write_torch_tensors
 from deeplab.config.channels import Channels
-from deeplab.config.export_request import ExportRequest
-from deeplab.errors import DeviceError, OutputError
+from deeplab.config.export_request import ExportFormat, ExportRequest
+from deeplab.errors import BundleError, DeviceError, OutputError
 from deeplab.files import check_spared, check_writable, scratch_folder, whole_file
 from deeplab.models.outputs import LABELS, LOGITS
 
@@ -35,6 +40,11 @@ class ExportResult:
 
     def summary(self) -> str:
         """Return the result in lines for people."""
+        if self.request.format == "torch":
+            return (
+                f"written to {self.request.output}: a state dict of segmentation_models_pytorch; "
+                "what the network does to pixels first it does not hold, see the card"
+            )
         return (
             f"written to {self.request.output}: takes rgb uint8 (n, h, w, {len(self.channels)}), "
             f"sides {self.sides}; gives labels uint8 (n, h, w) and logits float32"
@@ -53,19 +63,28 @@ def export_model(request: ExportRequest) -> ExportResult:
         missing = [name for name in CONVERTERS if find_spec(name) is None]
         if missing:
             raise DeviceError(f"ONNX needs {' and '.join(missing)}: pip install onnx tf2onnx")
+    if request.format == "savedmodel":
+        if request.output.exists():
+            raise OutputError(request.output, "it exists; a SavedModel is a new folder")
+    else:
         check_writable(request.output)
         check_spared([request.output], [request.model])
-    elif request.output.exists():
-        raise OutputError(request.output, "it exists; a SavedModel is a new folder")
+    if request.format == "torch" and (
+        problem := state_dict_problem(read_card(request.model).config)
+    ):
+        raise BundleError(request.model, problem)
     bundle = load_bundle(request.model)
-    graph = bundle.family.predictor(bundle.network, maps=(LABELS, LOGITS))
-    write = _write_onnx if request.format == "onnx" else _write_saved_model
-    write(graph, bundle, request.output)
+    WRITERS[request.format](bundle, request.output)
     config = bundle.card.config
     return ExportResult(request=request, channels=config.channels, sides=config.tiling.rule)
 
 
-def _write_saved_model(graph: keras.Model, bundle: Bundle, path: Path) -> None:
+def _graph(bundle: Bundle) -> keras.Model:
+    return bundle.family.predictor(bundle.network, maps=(LABELS, LOGITS))
+
+
+def _write_saved_model(bundle: Bundle, path: Path) -> None:
+    graph = _graph(bundle)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(path.parent) as folder:
@@ -80,9 +99,10 @@ def _write_saved_model(graph: keras.Model, bundle: Bundle, path: Path) -> None:
         raise OutputError(path, str(error)) from error
 
 
-def _write_onnx(graph: keras.Model, bundle: Bundle, path: Path) -> None:
+def _write_onnx(bundle: Bundle, path: Path) -> None:
     import onnx  # noqa: PLC0415  an optional package
 
+    graph = _graph(bundle)
     with whole_file(path) as temporary, warnings.catch_warnings():
         # tf2onnx was written for an older NumPy, which Keras mends and NumPy remarks on.
         warnings.simplefilter("ignore")
@@ -93,3 +113,13 @@ def _write_onnx(graph: keras.Model, bundle: Bundle, path: Path) -> None:
         card = json.dumps(json.loads(card_to_json(bundle.card)))
         onnx.helper.set_model_props(model, {CARD: card})
         onnx.save(model, temporary)
+
+
+def _write_state_dict(bundle: Bundle, path: Path) -> None:
+    with whole_file(path) as temporary:
+        write_torch_tensors(temporary, state_dict_of(bundle.card.config, bundle.network))
+
+
+WRITERS: Mapping[ExportFormat, Callable[[Bundle, Path], None]] = MappingProxyType(
+    {"savedmodel": _write_saved_model, "onnx": _write_onnx, "torch": _write_state_dict}
+)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from deeplab.config.checks import check_choice
 
-ExportFormat = Literal["savedmodel", "onnx"]
+ExportFormat = Literal["savedmodel", "onnx", "torch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,8 @@ class ExportRequest:
 
     Attributes:
         model: bundle, or zip or folder of a TensorFlow 1 checkpoint.
-        format: "savedmodel", a folder for TensorFlow, or "onnx", a file for ONNX runtimes.
+        format: "savedmodel", a folder for TensorFlow, "onnx", a file for ONNX runtimes, or "torch",
+            a state dict for segmentation_models_pytorch.
         output: what to write.
     """
 
