@@ -5,7 +5,8 @@ DeeplabError
 ├── SlideError               something about one slide
 │   ├── SlideNotFoundError   there is no such slide                        (FileNotFoundError)
 │   ├── UnreadableSlideError the slide is there but cannot be read
-│   └── ScaleError           um per pixel is missing, or not what the model was trained for
+│   ├── ScaleError           um per pixel is missing, or not what the model was trained for
+│   └── ChannelError         a channel that the model sees is missing, or its values do not fit
 ├── AnnotationError          a file of annotations is not what it claims to be
 ├── BundleError              a model file is not a model, or not one that can be used here
 ├── CheckpointError          a checkpoint of another program does not fit the network
@@ -77,6 +78,10 @@ class UnreadableSlideError(SlideError):
 
 class ScaleError(SlideError):
     """The slide's um per pixel is missing, or not what the model was trained for."""
+
+
+class ChannelError(SlideError):
+    """The slide lacks a channel that a model sees, or its values do not fit the window."""
 
 
 class AnnotationError(DeeplabError):

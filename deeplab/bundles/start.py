@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from deeplab.bundles.archive import open_archive
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
@@ -17,7 +20,9 @@ from deeplab.bundles.importers.torch_encoders import read_encoder_weights
 from deeplab.bundles.read import is_bundle, read_archived_card
 from deeplab.bundles.weight_members import read_weight, weight_member
 from deeplab.bundles.weights import Weights, named_weights
+from deeplab.config.channels import RGB, Channels
 from deeplab.config.classes import ClassList
+from deeplab.config.families import with_channels
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError
 from deeplab.models.family import ENCODER
@@ -177,6 +182,55 @@ class _Model:
 def _read(
     network: keras.Model, config: NetworkConfig, path: Path, wanted: Mapping[str, keras.Variable]
 ) -> _Model:
+    """Return the weights of a model; those that read colours, for the channels of the network.
+
+    Raises:
+        BundleError: it is no model, of another backbone, or of other channels that are no colours.
+    """
+    if config.channels.are_colours or _sees(path).names == config.channels.names:
+        return _read_alike(network, config, path, wanted)
+    # The first layers of a network of colours fit no other number of channels: its twin reads it.
+    colours = with_channels(config, RGB)
+    twin = family_of(config).build(colours)
+    theirs = {name: v for name, v in named_weights(twin).items() if name in wanted}
+    model = _read_alike(twin, colours, path, theirs)
+    weights = {
+        name: _over_channels(value, tuple(theirs[name].shape), tuple(wanted[name].shape))
+        for name, value in model.weights.items()
+    }
+    return replace(model, weights=weights)
+
+
+def _sees(path: Path) -> Channels:
+    """Return the channels that a model was trained on: colours, but where a bundle says otherwise.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
+    if is_tensor_file(path) or is_keras_weights(path) or not is_bundle(path):
+        return RGB
+    with open_archive(path) as archive:
+        return read_archived_card(archive).config.channels
+
+
+def _over_channels(
+    value: NDArray[Any], colours: tuple[int, ...], channels: tuple[int, ...]
+) -> NDArray[Any]:
+    """Return a kernel (h, w, colours, n) for other channels; any other weight as it is.
+
+    Each channel gets the mean of the colours' weights. Grey light in all channels then answers as
+    it did in all colours.
+    """
+    fits = value.shape == colours and len(channels) == 4
+    if not fits or colours == channels or colours[:2] != channels[:2]:
+        return value
+    mean = value.mean(axis=2, keepdims=True) * (colours[2] / channels[2])
+    return np.broadcast_to(mean, channels).astype(value.dtype)
+
+
+def _read_alike(
+    network: keras.Model, config: NetworkConfig, path: Path, wanted: Mapping[str, keras.Variable]
+) -> _Model:
     if is_tensor_file(path):
         with open_tensor_file(path) as tensors:
             read = read_encoder_weights(tensors, network, config.backbone or "")
@@ -196,6 +250,7 @@ def _read(
                 f"is {card.config.describe()}, and has not one backbone to begin with; give the "
                 "model of a single network, as one of its members",
             )
+        _check_channels(card.config, config, path)
         if card.config.backbone != config.backbone:
             raise BundleError(
                 path,
@@ -210,6 +265,21 @@ def _read(
     other = family_of(card.config) is not family_of(config)
     family = card.config.describe() if other else ""
     return _Model(weights=weights, names=card.classes.names, family=family)
+
+
+def _check_channels(theirs: NetworkConfig, ours: NetworkConfig, path: Path) -> None:
+    """Refuse a model of channels where the network to be trained sees others.
+
+    Raises:
+        BundleError: it is one.
+    """
+    if theirs.channels.names != ours.channels.names:
+        seen, wanted = (", ".join(config.channels.names) for config in (theirs, ours))
+        raise BundleError(
+            path,
+            f"sees the channels {seen}, and the network to be trained {wanted}; start from one of "
+            "the same channels, or of colours (R, G, B)",
+        )
 
 
 def _backbone(config: NetworkConfig, path: Path) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from types import MappingProxyType
+
+from deeplab.config.channels import Channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +16,13 @@ class Normalisation:
 
     scale: float | tuple[float, ...]
     offset: tuple[float, ...]
+
+    def of(self, channels: Channels) -> Normalisation:
+        """Return what is done to these channels: to others than colours, the mean of theirs."""
+        if channels.are_colours:
+            return self
+        scale = self.scale if isinstance(self.scale, float) else fmean(self.scale)
+        return Normalisation(scale=scale, offset=(fmean(self.offset),) * len(channels))
 
 
 UNIT_RANGE = Normalisation(scale=2.0 / 255.0, offset=(-1.0, -1.0, -1.0))

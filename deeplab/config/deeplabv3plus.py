@@ -61,6 +61,7 @@ class DeepLabV3PlusConfig:
         drop_path_keep_prob: Share of the paths in the last cell of a nas backbone that are kept in
             training; earlier cells keep more.
         batch_norm_decay: Share of the moving statistics kept at each training step.
+        channels: What the network is shown of a slide.
     """
 
     label_count: int
@@ -86,6 +87,7 @@ class DeepLabV3PlusConfig:
     drop_path_keep_prob: float = 1.0
     # The original's 0.9997 suits its 50,000 steps and more; short trainings would never catch up.
     batch_norm_decay: float = 0.99
+    channels: Channels = RGB
 
     def __post_init__(self) -> None:
         check_whole("label_count", self.label_count, 2, 255)
@@ -153,11 +155,6 @@ class DeepLabV3PlusConfig:
     def class_count(self) -> int:
         """Number of classes, without the background."""
         return self.label_count - 1
-
-    @property
-    def channels(self) -> Channels:
-        """What the network is shown of a slide."""
-        return RGB
 
     @property
     def tiling(self) -> Tiling:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from deeplab.config.channels import RGB, Channels
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.hovernet import HoverNetConfig
@@ -20,6 +21,7 @@ from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
 
 Recipe = Literal["default", "original", "dedl"]
+CHANNELS = "channels"  # the field of configs whose networks may be shown others than colours
 
 ENSEMBLE = "network_ensemble"  # the family of several networks, which no training asks for
 
@@ -61,7 +63,21 @@ def network_config(settings: NetworkSettings, classes: ClassList) -> NetworkConf
     Raises:
         ConfigError: there is no such family, or it has not what is asked.
     """
-    return _config_class(settings.network).from_settings(settings, classes)
+    config = _config_class(settings.network).from_settings(settings, classes)
+    wanted = settings.learnt_channels
+    return with_channels(config, wanted.channels) if wanted else config
+
+
+def with_channels(config: NetworkConfig, channels: Channels) -> NetworkConfig:
+    """Return the config of the same network that is shown other channels.
+
+    Raises:
+        ConfigError: it is one of colours only.
+    """
+    if CHANNELS not in {each.name for each in fields(config)}:
+        must = f"left away: {config.describe()} sees colours only"
+        raise ConfigError(CHANNELS, ", ".join(channels.names), must)
+    return replace(config, channels=channels)
 
 
 def _config_class(network: str) -> type[NetworkConfig]:
@@ -124,13 +140,22 @@ def family_name(config: NetworkConfig) -> str:
 
 
 def config_to_json(config: NetworkConfig) -> dict[str, Any]:
-    """Return the knobs as JSON values; a network within is its family and its own knobs."""
-    return {each.name: _to_json(getattr(config, each.name)) for each in fields(config)}
+    """Return the knobs as JSON values; a network within is its family and its own knobs.
+
+    Of channels that are colours nothing is said.
+    """
+    return {
+        each.name: _to_json(value)
+        for each in fields(config)
+        if (value := getattr(config, each.name)) != RGB
+    }
 
 
 def _to_json(value: Any) -> Any:  # noqa: ANN401  a knob is any value
     if isinstance(value, tuple):
         return [_to_json(each) for each in value]
+    if isinstance(value, Channels):
+        return value.to_json()
     if type(value) in CONFIGS.values():
         return {"family": family_name(value), "config": config_to_json(value)}
     return value
@@ -155,6 +180,8 @@ def config_from_json(family: str, knobs: Mapping[str, Any]) -> NetworkConfig:
     for name, field in known.items():
         if name not in values and field.default is MISSING:
             raise ConfigError("config", name, "given")
+    if CHANNELS in values:
+        values[CHANNELS] = Channels.from_json(values[CHANNELS])
     try:
         return config(**values)
     except TypeError as error:

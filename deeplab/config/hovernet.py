@@ -88,6 +88,7 @@ class HoverNetConfig:
         gradients: Derivatives of the hv maps that the loss compares.
         edge_kernel: Side of the filters that find where hv maps fall, work pixels, odd.
         batch_norm_decay: Share of the moving statistics kept at each training step.
+        channels: What the network is shown of a slide.
     """
 
     type_count: int
@@ -100,6 +101,7 @@ class HoverNetConfig:
     gradients: Gradients = "same_axis"
     edge_kernel: int = 7
     batch_norm_decay: float = 0.99
+    channels: Channels = RGB
 
     def __post_init__(self) -> None:
         check_whole("type_count", self.type_count, 0, 254)
@@ -131,11 +133,6 @@ class HoverNetConfig:
     def class_count(self) -> int:
         """Number of classes, without the background: one, nuclei, where types are not told."""
         return max(1, self.type_count)
-
-    @property
-    def channels(self) -> Channels:
-        """What the network is shown of a slide."""
-        return RGB
 
     @property
     def tiling(self) -> Tiling:

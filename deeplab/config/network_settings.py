@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from deeplab.config.channels import ChannelRequest, learnt_channels
 from deeplab.config.checks import Checked, check_at_least, check_choice, check_range
 from deeplab.errors import ConfigError
 
@@ -24,6 +25,10 @@ class NetworkSettings(Checked):
         network: the family of networks.
         network_options: knobs of the network as "name=value", over what the other settings say;
             lists have blanks between their numbers: "multi_grid=1 2 4".
+        channels: names (or, from 0 on, indices) of the channels of a slide that the network is
+            shown, each as "name" or "name=what slides call it"; empty: its colours.
+        intensity_window: values of the channels that become 0 and 255, as "low:high" or, of one
+            channel, "name=low:high"; "0.5%:99.8%" are percentiles of each slide. Empty: these.
         patch_size: side of a training patch, work pixels; 0: what the network suggests. Rounded
             up to one that all its maps fit: for DeepLabV3+ a multiple of 16 plus 1 (32 with a map
             as coarse as that).
@@ -38,6 +43,8 @@ class NetworkSettings(Checked):
 
     network: str = "deeplabv3plus"
     network_options: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    intensity_window: tuple[str, ...] = ()
     patch_size: int = 0
     backbone: str = "mobilenet_v2"
     atrous_rates: tuple[int, ...] = (6, 12, 18)
@@ -58,6 +65,12 @@ class NetworkSettings(Checked):
             check_at_least("atrous_rates", rate, 1)
         check_choice("output_stride", str(self.output_stride), ("8", "16", "32"))
         check_range("drop_path_keep_prob", self.drop_path_keep_prob, 0.1, 1)
+        _ = self.learnt_channels  # checks names and windows
+
+    @property
+    def learnt_channels(self) -> ChannelRequest | None:
+        """What is to be read of slides; None for their colours."""
+        return learnt_channels(self.channels, self.intensity_window)
 
     def knobs(self, config: type, *, told: Sequence[str]) -> dict[str, Any]:
         """Return the knobs that a config class gets: settings of the same names, then options.
@@ -70,7 +83,7 @@ class NetworkSettings(Checked):
             ConfigError: a setting of another network was changed, an option is no knob of this
                 one, is given twice, or its value is not of the knob's type.
         """
-        known = {each.name for each in fields(config)} - set(told)
+        known = {each.name for each in fields(config)} - {*told, *_OF_EVERY_NETWORK}
         knobs: dict[str, Any] = {}
         for each in fields(NetworkSettings):
             value = getattr(self, each.name)
@@ -95,7 +108,7 @@ class NetworkSettings(Checked):
         return options
 
 
-_OF_EVERY_NETWORK = {"network", "network_options", "patch_size"}
+_OF_EVERY_NETWORK = {"network", "network_options", "patch_size", "channels", "intensity_window"}
 
 
 def _value(name: str, text: str, kind: Any) -> object:  # noqa: ANN401  a type, or a union of some

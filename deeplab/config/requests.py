@@ -45,6 +45,10 @@ class SegmentRequest:
         output_mask: label map at the work scale; called *.instances.tiff, of numbered shapes.
         post_annotation: "auto" puts the layers on the slide where it is a Girder item.
         regions: polygons of interest in level-0 pixels; none: the whole slide.
+        channels: of a model of channels, what the slide calls them: "name=name or index there", or
+            these in the model's order; empty: as the model does.
+        intensity_window: values of the channels that become 0 and 255, as "low:high" or, of one
+            channel, "name=low:high"; "0.5%:99.8%" are percentiles; empty: as in the training.
         slide_mpp: um per level-0 pixel, where the slide does not say it or says it wrong.
         work_mpp: um per pixel at which the network works; None: what the model was trained at.
         wsi_downsample: the same as a multiple of level 0; 0: not used.
@@ -73,6 +77,8 @@ class SegmentRequest:
     output_mask: Path | None = None
     post_annotation: Posting = "auto"
     regions: tuple[Points, ...] = ()
+    channels: tuple[str, ...] = ()
+    intensity_window: tuple[str, ...] = ()
     slide_mpp: float = 0.0
     work_mpp: float = 0.0
     wsi_downsample: float = 0.0

@@ -16,9 +16,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from scipy import special
 
+from deeplab.config.channels import RGB, Channels
 from deeplab.config.train_request import AugmentSettings
 from deeplab.data.stains import STAINS, restain
-from deeplab.data.warp import Rgb, Warp
+from deeplab.data.warp import Pixels, Warp, by_fours
 
 # How often a patch is warped, and bent if so. The rest keeps the network used to pixels as
 # inference sees them.
@@ -31,6 +32,7 @@ NODE_DISTANCE, NODE_SHIFT = 64, 4.5  # pixels of a patch; the shift is a standar
 STAIN_GROUND, STAIN_HUE = 5.0, 0.06  # darkness; length by which a stain's colour moves
 STAIN_AMOUNTS = np.array([0.4, 0.4, 0.2])  # the residual is no stain: it must stay small
 BRIGHTNESS, CONTRAST = 30.0, 1.25  # grey values; factor
+GAIN, COURSE, GROUND = 1.6, 1.4, 0.06  # of a channel: factor, exponent, share of full brightness
 HUE, SATURATION = 0.25, 1.4  # radians on the circle of colours; factor
 BLUR_RADIUS = 2.5  # pixels
 NOISE = 14.0  # grey values
@@ -48,6 +50,7 @@ class Augmentation:
     """Draws of how patches are changed; every draw comes from the `random` given."""
 
     settings: AugmentSettings
+    channels: Channels = RGB
 
     def warp(self, side: int, random: np.random.Generator) -> Warp:
         """Return how a patch of `side` pixels is turned, scaled and bent."""
@@ -62,13 +65,14 @@ class Augmentation:
             bend=_bend(side, bend, random) if bend and random.random() < BENT else None,
         )
 
-    def recolour(self, rgb: Rgb, random: np.random.Generator) -> Rgb:
-        """Return the same patch, (side, side, 3), as stained, lit and taken differently."""
-        for kinds, chance, change in _CHANGES:
+    def recolour(self, pixels: Pixels, random: np.random.Generator) -> Pixels:
+        """Return the same patch, (side, side, channels), as stained, lit and taken differently."""
+        changes = _CHANGES if self.channels.are_colours else _CHANGES_OF_CHANNELS
+        for kinds, chance, change in changes:
             strengths = [self.settings.strength(kind) for kind in kinds]
             if any(strengths) and random.random() < chance:
-                rgb = change(rgb, random, *strengths)
-        return rgb
+                pixels = change(pixels, random, *strengths)
+        return pixels
 
 
 def _bend(side: int, strength: float, random: np.random.Generator) -> NDArray[np.float32]:
@@ -79,7 +83,7 @@ def _bend(side: int, strength: float, random: np.random.Generator) -> NDArray[np
     return shift * np.clip(random.standard_normal((2, nodes, nodes), np.float32), -2, 2)
 
 
-def _restained(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
+def _restained(rgb: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     # Tellez et al. 2018, TMI 37:2126; that the stains' own colours differ as well is ours.
     stains = STAINS + strength * STAIN_HUE * random.uniform(-1, 1, (3, 3))
     return restain(
@@ -91,8 +95,8 @@ def _restained(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
 
 
 def _lit(
-    rgb: Rgb, random: np.random.Generator, brightness: float, hue: float, saturation: float
-) -> Rgb:
+    rgb: Pixels, random: np.random.Generator, brightness: float, hue: float, saturation: float
+) -> Pixels:
     """Brightness, contrast, hue and saturation are one linear map of the colours."""
     draws = random.uniform(-1, 1, 4)
     gain = CONTRAST ** (brightness * draws[0])
@@ -104,11 +108,23 @@ def _lit(
     return np.asarray(cv2.transform(rgb, matrix.astype(np.float32)), np.uint8)
 
 
-def _blurred(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
+def _exposed(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
+    """Return each channel as of another exposure, ground and course of brightness."""
+    draws = random.uniform(-1, 1, (pixels.shape[2], 3))
+    values = np.arange(256) / 255
+    changed = np.empty_like(pixels)
+    for channel, (gain, ground, course) in enumerate(strength * draws):
+        curve = GAIN**gain * values ** (COURSE**course) + GROUND * ground
+        table = np.asarray(np.clip(curve, 0, 1) * 255 + 0.5, np.uint8)
+        changed[:, :, channel] = table[pixels[:, :, channel]]
+    return changed
+
+
+def _blurred(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     radius = strength * BLUR_RADIUS * random.random()
     if random.random() < 0.5:
-        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), 0.1 + radius / 2), np.uint8)
-    return np.asarray(cv2.filter2D(rgb, -1, _disc(radius)), np.uint8)
+        return by_fours(pixels, lambda some: cv2.GaussianBlur(some, (0, 0), 0.1 + radius / 2))
+    return by_fours(pixels, lambda some: cv2.filter2D(some, -1, _disc(radius)))
 
 
 def _disc(radius: float) -> NDArray[np.float32]:
@@ -120,24 +136,32 @@ def _disc(radius: float) -> NDArray[np.float32]:
     return np.asarray(disc / disc.sum(), np.float32)
 
 
-def _noisy(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
+def _noisy(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     grey_values = strength * NOISE * random.random()
     curve = np.rint(grey_values * _NORMAL).astype(np.int16)
-    drawn = np.frombuffer(random.bytes(rgb.size), np.uint8).reshape(rgb.shape)
-    return np.asarray(cv2.add(rgb, cv2.LUT(drawn, curve), dtype=cv2.CV_8U), np.uint8)
+    rows = pixels.reshape(len(pixels), -1)  # whatever the number of channels
+    drawn = np.frombuffer(random.bytes(rows.size), np.uint8).reshape(rows.shape)
+    changed = cv2.add(rows, cv2.LUT(drawn, curve), dtype=cv2.CV_8U)
+    return np.asarray(changed, np.uint8).reshape(pixels.shape)
 
 
-def _compressed(rgb: Rgb, random: np.random.Generator, strength: float) -> Rgb:
+def _compressed(rgb: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     quality = round(JPEG_BEST - JPEG_LOSS * strength * random.random())
     file = simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality, colorsubsampling="420")
     return np.asarray(simplejpeg.decode_jpeg(file), np.uint8)
 
 
 # The kinds whose strengths a change takes, how often a patch undergoes it, and the change.
-_CHANGES: tuple[tuple[tuple[str, ...], float, Callable[..., Rgb]], ...] = (
+_CHANGES: tuple[tuple[tuple[str, ...], float, Callable[..., Pixels]], ...] = (
     (("stain",), 0.8, _restained),
     (("brightness", "hue", "saturation"), 0.8, _lit),
     (("blur",), 0.3, _blurred),
     (("noise",), 0.3, _noisy),
     (("jpeg",), 0.3, _compressed),
+)
+# Of fluorescence: there are no stains that take light away, no colours, and files lose nothing.
+_CHANGES_OF_CHANNELS: tuple[tuple[tuple[str, ...], float, Callable[..., Pixels]], ...] = (
+    (("brightness",), 0.8, _exposed),
+    (("blur",), 0.3, _blurred),
+    (("noise",), 0.3, _noisy),
 )

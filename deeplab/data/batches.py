@@ -22,7 +22,7 @@ AHEAD = 4  # batches that may wait, so memory is bounded; fewer than a block of 
 class Batch(NamedTuple):
     """One worker's patches of one step."""
 
-    rgb: NDArray[np.uint8]  # (n, side, side, 3)
+    rgb: NDArray[np.uint8]  # (n, side, side, channels)
     targets: Mapping[str, NDArray[Any]]  # (n, ...) each, by the name of the network's output
     numbers: NDArray[np.int64]  # (n,) of the patches
     places: NDArray[np.float64]  # (n, 3) slide, x0, y0 of the patches' middles

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from deeplab.annotations.formats.format import IGNORE_LAYER
 from deeplab.annotations.shapes import Annotations
+from deeplab.config.channels import RGB, Channels
 from deeplab.config.classes import ClassList, SlideClass, parse_colour
 from deeplab.config.families import classes_exclude, network_config
 from deeplab.config.progress import Progress
@@ -54,11 +55,12 @@ UNTOLD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedSlides:
-    """What a training learns from, what it is checked on, its classes, and all this in numbers."""
+    """What a training learns from and is checked on, its classes, its channels, and numbers."""
 
     learn: list[AnnotatedSlide]
     held_out: list[AnnotatedSlide]
     classes: ClassList
+    channels: Channels
     census: Census
 
     def close(self) -> None:
@@ -86,6 +88,7 @@ def open_slides(request: TrainRequest, progress: Progress) -> OpenedSlides:
         learn=learn,
         held_out=[slide for slide, side in slides if side == "validation"],
         classes=_classes(request, learn, census),
+        channels=_channels(request, [slide for slide, _ in slides]),
         census=census,
     )
 
@@ -176,6 +179,7 @@ class _Opener:
                 self.rules,
                 slide_mpp=self.request.slide_mpp,
                 login=self.login,
+                channels=self.request.learnt_channels,
             )
         except (AccessDeniedError, UnreachableError):
             raise  # no fault of this slide: the others would go the same way
@@ -283,6 +287,31 @@ def _undrawn(names: Sequence[str], drawn: Iterable[str], where: str) -> str:
         + f" (there are: {', '.join(layers) or 'none'})"
         + (UNTOLD if len(names) > 1 and layers and UNTYPED_LAYERS.issuperset(layers) else "")
     )
+
+
+def _channels(request: TrainRequest, slides: Sequence[AnnotatedSlide]) -> Channels:
+    """Return the channels by name: one that is asked for by its index has that of the slides.
+
+    Raises:
+        TrainingError: slides call it differently.
+    """
+    if request.learnt_channels is None:
+        return RGB
+    channels = request.learnt_channels.channels
+    names = list(channels.names)
+    for place, name in enumerate(names):
+        seen = {slide.slide.seen[place].on_slide: slide.name for slide in slides}
+        if not name.isdecimal() or not any(seen):
+            continue
+        if len(seen) > 1:
+            (one, first), (other, second) = list(seen.items())[:2]
+            raise TrainingError(
+                f"channel {name} is {one or 'without a name'} on {first} and "
+                f"{other or 'without a name'} on {second}; give channels by name, as "
+                f"--channels {one or other}={name} where all are the same stain"
+            )
+        (names[place],) = seen
+    return replace(channels, names=tuple(names))
 
 
 def _classes(request: TrainRequest, learn: Sequence[AnnotatedSlide], census: Census) -> ClassList:

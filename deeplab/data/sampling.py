@@ -43,7 +43,7 @@ ENLARGED = 1.15  # at most; where more is wanted, a finer level is read
 class Patch(NamedTuple):
     """A square of pixels and what the network should answer for it."""
 
-    rgb: NDArray[np.uint8]  # (side, side, 3)
+    rgb: NDArray[np.uint8]  # (side, side, channels)
     targets: Mapping[str, NDArray[Any]]  # by the name of the network's output
     place: Place
 
@@ -192,7 +192,7 @@ class PatchSampler:
         read = warp.reads(side, step)
         x, y = round(x0 / frame.scale_x - read / 2), round(y0 / frame.scale_y - read / 2)
         rgb, truth = slide.read(frame, WorkBox(x, y, read, read), form.needs)
-        rgb, truth = warp.apply(rgb, truth, side, step)
+        rgb, truth = warp.apply(rgb, truth, side, step, outside=slide.slide.channels.outside)
         middle = Place(place.slide, (x + read / 2) * frame.scale_x, (y + read / 2) * frame.scale_y)
         return Patch(self._augmentation.recolour(rgb, random), form.encode(truth), middle)
 

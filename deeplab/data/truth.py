@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deeplab.annotations.raster.rasterize import Instances, Labels, ShapeIndex, Truth
 from deeplab.annotations.shapes import Annotations, Area, Layer
+from deeplab.config.channels import ChannelRequest
 from deeplab.config.classes import IGNORE, Rgb
 from deeplab.errors import AnnotationError, ConfigError, DeeplabError
 from deeplab.exchange.labelling import Labelling, Unjudged
@@ -162,7 +163,9 @@ class AnnotatedSlide:
     def read(
         self, frame: WorkFrame, box: WorkBox, needs: Collection[str] = ("labels",)
     ) -> tuple[NDArray[np.uint8], Truth]:
-        """Return RGB (height, width, 3) and what is true of it; beyond the slide labels are IGNORE.
+        """Return pixels (height, width, channels) and what is true of them.
+
+        Beyond the slide labels are IGNORE.
 
         Raises:
             SlideError: a part of the slide cannot be read.
@@ -201,15 +204,19 @@ def open_annotated(
     *,
     slide_mpp: float,
     login: ServerLogin | None,
+    channels: ChannelRequest | None = None,
 ) -> AnnotatedSlide:
     """Open the slide of a sample, with its annotations; `slide_mpp` 0 is what the slide says.
+
+    Its colours are read, or the `channels` asked for.
 
     Raises:
         AnnotationError: they are of another slide.
         SlideError: the slide cannot be read, or does not state its um per pixel.
         ServerError: the server that has it refuses or fails.
     """
-    slide = open_slide(sample.slide, mpp=sample.mpp or slide_mpp or None, server=login)
+    mpp = sample.mpp or slide_mpp or None
+    slide = open_slide(sample.slide, mpp=mpp, server=login, channels=channels)
     try:
         _check_size(annotations, slide, sample.name)
         tissue = tissue_mask(slide)

@@ -9,7 +9,7 @@ targets are made of what came out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,11 +22,12 @@ from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.channels import RGB
 from deeplab.config.classes import IGNORE
 
-Rgb = NDArray[np.uint8]  # (height, width, 3)
+Pixels = NDArray[np.uint8]  # (height, width, channels)
 Raster = NDArray[Any]  # (height, width)
 
 # What is true beyond what was read, by the kind of truth before a stroke; 0 of all others.
 OUTSIDE: Mapping[str, int] = MappingProxyType({"labels": IGNORE})
+FOUR = 4  # channels that OpenCV fills a border of
 OVERSHOOT = 1.3  # of the cubic between the nodes of a bend
 _QUARTERS = (-1, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 
@@ -67,26 +68,33 @@ class Warp:
         needed = math.ceil(step * (side * spread + 2 * moved)) + 2
         return needed + (needed - side) % 2  # the middle of the patch is that of what is read
 
-    def apply(self, rgb: Rgb, truth: Truth, side: int, step: float) -> tuple[Rgb, Truth]:
+    def apply(
+        self, pixels: Pixels, truth: Truth, side: int, step: float, *, outside: int = RGB.outside
+    ) -> tuple[Pixels, Truth]:
         """Return the patch of `side` pixels about the middle of a square of `reads(side, step)`.
 
         Args:
-            rgb: (read, read, 3) pixels.
+            pixels: (read, read, channels).
             truth: of them, rasters (read, read).
             side: of the patch.
             step: pixels that were read per pixel of the patch, along an axis.
+            outside: value of the pixels beyond what was read.
         """
         if not self.keeps_grid:
             # A pixel covers step^2 / 12 of variance; bilinear sampling averages 1 / 6 by itself.
             variance = step**2 / 12 - 1 / 6
             if variance > 0:
-                rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), math.sqrt(variance)), np.uint8)
-            grid = self._grid(side, step, len(rgb))
+                spread = math.sqrt(variance)
+                pixels = by_fours(pixels, lambda some: cv2.GaussianBlur(some, (0, 0), spread))
+            grid = self._grid(side, step, len(pixels))
             x, y = grid
-            image = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderValue=(RGB.outside,) * len(RGB))
-            rgb = np.asarray(image, np.uint8)
+            border = (outside,) * FOUR
+            pixels = by_fours(
+                pixels,
+                lambda some: cv2.remap(some, x, y, cv2.INTER_LINEAR, borderValue=border),
+            )
             truth = {kind: _nearest(raster, grid, kind) for kind, raster in truth.items()}
-        return orient(rgb, truth, self.orientation)
+        return orient(pixels, truth, self.orientation)
 
     def _grid(self, side: int, step: float, read: int) -> NDArray[np.float32]:
         """Return where in what was read each pixel lies, (2, side, side) x and y."""
@@ -113,10 +121,22 @@ def _nearest(raster: Raster, grid: NDArray[np.float32], kind: str) -> Raster:
     return np.ascontiguousarray(moved).view(raster.dtype).reshape(moved.shape[:2])
 
 
-def orient(rgb: Rgb, truth: Truth, which: int) -> tuple[Rgb, Truth]:
+def by_fours(pixels: Pixels, change: Callable[[Pixels], NDArray[Any]]) -> Pixels:
+    """Return pixels changed by a function of OpenCV's, most of which take four channels at most."""
+    if pixels.shape[2] == len(RGB):
+        return np.asarray(change(pixels), np.uint8)
+    parts = []
+    for first in range(0, pixels.shape[2], FOUR):
+        some = np.ascontiguousarray(pixels[:, :, first : first + FOUR])
+        changed = np.asarray(change(some), np.uint8)
+        parts.append(changed.reshape(*changed.shape[:2], some.shape[2]))  # OpenCV drops one of 1
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+
+def orient(pixels: Pixels, truth: Truth, which: int) -> tuple[Pixels, Truth]:
     """One of the eight orientations of a square: `which` % 4 quarter turns, mirrored from 4 on."""
     turned = {kind: _oriented(raster, which) for kind, raster in truth.items()}
-    return _oriented(rgb, which), turned
+    return by_fours(pixels, lambda some: _oriented(some, which)), turned
 
 
 def _oriented(pixels: Raster, which: int) -> Raster:

@@ -66,7 +66,7 @@ class _Compiled:
         self._model, self._names = model, names
 
     def __call__(self, tiles: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """The maps of uint8 RGB tiles (n, side, side, 3)."""
+        """The maps of uint8 tiles (n, side, side, channels)."""
         # One by one: on a CPU a batch gains nothing and takes memory.
         answers = [self._model(tiles[i : i + 1]) for i in range(len(tiles))]
         return {

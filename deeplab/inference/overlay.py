@@ -13,6 +13,7 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.errors import OutputError
 from deeplab.files import whole_file
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
+from deeplab.slides.colours import channels_to_rgb
 from deeplab.slides.slide import Slide
 
 LONGEST = 4096  # pixels of the picture's longer side
@@ -39,7 +40,7 @@ def write_overlay(
     shrink = max(1.0, part.width / LONGEST, part.height / LONGEST)
     frame = slide.frame(slide.mpp.mean * shrink)
     box = frame.to_work(part).intersection(frame.box)
-    picture = np.ascontiguousarray(slide.read(frame, box))
+    picture = channels_to_rgb(slide.read(frame, box)).copy()
     for layer in annotations.layers:
         for shape in layer.shapes:
             rings = [

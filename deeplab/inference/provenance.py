@@ -43,7 +43,12 @@ def provenance(
             "demonstration": card.demonstration,
             "notice": card.notice,
         },
-        "slide": {"name": slide.name, "reader": slide.reader, "mpp": slide.mpp.mean},
+        "slide": {
+            "name": slide.name,
+            "reader": slide.reader,
+            "mpp": slide.mpp.mean,
+            **({"channels": [each.to_json() for each in slide.seen]} if slide.seen else {}),
+        },
         "work_mpp": frame.work_mpp,
         "runtime": runtime,
     }

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 TELLING = 0.99  # share of one label from which a trial says nothing of the others
 
-Tiles = NDArray[np.uint8]  # (n, tile, tile, 3)
+Tiles = NDArray[np.uint8]  # (n, tile, tile, channels)
 Answers = dict[str, NDArray[Any]]
 
 
@@ -38,7 +38,7 @@ class Predict(Protocol):
     """Tiles to named maps."""
 
     def __call__(self, tiles: Tiles) -> Answers:
-        """The maps of uint8 RGB tiles (n, tile, tile, 3)."""
+        """The maps of uint8 tiles (n, tile, tile, channels)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,8 @@ def make_predictor(
         return reference
     if find_spec("openvino"):
         converted = OpenVino(graph)
-        precision = _find_precision(converted, trial_tiles(trial_side), reference)
+        trial = trial_tiles(trial_side, bundle.card.config.channels)
+        precision = _find_precision(converted, trial, reference)
         if precision:
             compiled = converted.compiled(tile, precision)
             return Predictor(f"OpenVINO {precision}", compiled, decode, family.answer)

@@ -19,6 +19,7 @@ from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.annotations.trace.simplify import simplify
 from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card_for
+from deeplab.config.channels import asked_channels
 from deeplab.config.convert_request import ObjectType
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
@@ -121,7 +122,7 @@ def segment_slide(
     _check_suffixes(request)
     card = read_card_for("segment", request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:
+    with _open(request, card, login) as slide:
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
         plan = tile_plan(request, card, area)
@@ -171,6 +172,21 @@ def segment_slide(
         tiles=asked,
         runtime=runtime,
     )
+
+
+def _open(request: SegmentRequest, card: Card, login: ServerLogin | None) -> Slide:
+    """Return the slide, of which is read what the model sees.
+
+    Raises:
+        ConfigError: channels are asked for that the model has not.
+        SlideError, ServerError: the slide cannot be read, or lacks a channel.
+    """
+    channels = asked_channels(card.config.channels, request.channels, request.intensity_window)
+    mpp = request.slide_mpp or None
+    slide = open_slide(request.slide, mpp=mpp, server=login, channels=channels)
+    if slide.seen:
+        log.info("%s: channels %s", slide.name, slide.kind)
+    return slide
 
 
 def _check_suffixes(request: SegmentRequest) -> None:

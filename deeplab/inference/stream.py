@@ -55,7 +55,7 @@ def predict_tiles(
         slide: where pixels come from.
         frame: the frame of the slots.
         slots: tiles in reading order, and whether each is worth reading.
-        predict: uint8 (n, tile, tile, 3) to named maps (n, ...), n at most `batch_size`.
+        predict: uint8 (n, tile, tile, channels) to named maps (n, ...), n at most `batch_size`.
         decode: the maps of one tile to its answer; called in several threads.
         batch_size: tiles a step.
 

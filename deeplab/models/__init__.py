@@ -1,4 +1,4 @@
-"""Networks. A batch of RGB tiles in, named maps out."""
+"""Networks. A batch of tiles in, named maps out."""
 
 from deeplab.keras_start import choose_keras
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.config.channels import RGB, Channels
 from deeplab.geometry.frames import Mpp, WorkBox
 from deeplab.slides.pyramid import PyramidShape, PyramidSlide, Rgb, Tile, TileReader
 
@@ -38,7 +39,7 @@ class _OneLevel:
 
 
 def levels_of_one_picture(
-    reader: TileReader, levels: Collection[int], name: str
+    reader: TileReader, levels: Collection[int], name: str, *, channels: Channels = RGB
 ) -> tuple[int, ...]:
     """Return those of some `levels` that show what the finest shows, in some places.
 
@@ -55,7 +56,7 @@ def levels_of_one_picture(
         # Far levels are compared with the next finer one that was found to be right.
         if (
             kept[-1] - level > MOST_HALVINGS
-            or _difference(reader, level, kept[-1]) < MOST_DIFFERENCE
+            or _difference(reader, level, kept[-1], channels) < MOST_DIFFERENCE
         ):
             kept.append(level)
         else:
@@ -63,12 +64,14 @@ def levels_of_one_picture(
     return tuple(sorted(kept))
 
 
-def _difference(reader: TileReader, level: int, finer: int) -> float:
+def _difference(reader: TileReader, level: int, finer: int, channels: Channels) -> float:
     """Return the mean difference between two levels, in byte steps, in some places."""
     by = reader.shape.downsample(level)
     pictures = []
     for used in (level, finer):
-        slide = PyramidSlide(_OneLevel(reader, used), name="", mpp=Mpp.square(1.0))
+        slide = PyramidSlide(
+            _OneLevel(reader, used), name="", mpp=Mpp.square(1.0), channels=channels
+        )
         frame = slide.frame(float(by))
         boxes = _places(frame.width, frame.height)
         pictures.append([_blocks(slide.read(frame, box)) for box in boxes])
@@ -85,9 +88,9 @@ def _places(width: int, height: int) -> list[WorkBox]:
 
 
 def _blocks(rgb: Rgb) -> NDArray[np.float64]:
-    """Means of blocks, (rows, columns, 3); a last part of one is left out."""
+    """Means of blocks, (rows, columns, channels); a last part of one is left out."""
     height, width = (max(1, side // BLOCK) for side in rgb.shape[:2])
     cut = rgb[: height * BLOCK, : width * BLOCK].astype(np.float64)
     rows, columns = min(BLOCK, cut.shape[0]), min(BLOCK, cut.shape[1])
-    means: NDArray[np.float64] = cut.reshape(height, rows, width, columns, 3).mean(axis=(1, 3))
+    means: NDArray[np.float64] = cut.reshape(height, rows, width, columns, -1).mean(axis=(1, 3))
     return means

@@ -1,4 +1,4 @@
-"""The scale that an OME-TIFF states in its XML, which not every reader looks at."""
+"""The scale and the channels that an OME-TIFF states in its XML."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ def ome_mpp(text: str | None, width: int, height: int, *, page: int = 0) -> Mpp 
     Of several the one whose first page this is, else the first. The only image is taken whatever
     its size; None where the one or the other is not stated.
     """
+    chosen = _image_of(text, width, height, page)
+    return None if chosen is None else _stated(chosen)
+
+
+def ome_channels(text: str | None, width: int, height: int, *, page: int = 0) -> tuple[str, ...]:
+    """Return the names of the channels of an image, found as for `ome_mpp`; empty where unnamed."""
+    chosen = _image_of(text, width, height, page)
+    channels = [] if chosen is None else chosen.findall("{*}Channel")
+    return tuple(str(each.get("Name") or "").strip() for each in channels)
+
+
+def _image_of(text: str | None, width: int, height: int, page: int) -> Any:  # noqa: ANN401  lxml
+    """Return the pixels of the image of this size whose first page this is; None of no image."""
     try:
         images = parse_xml(text).findall(".//{*}Pixels") if text else []
     except READ_FAULTS:
@@ -28,8 +41,7 @@ def ome_mpp(text: str | None, width: int, height: int, *, page: int = 0) -> Mpp 
     size = (str(width), str(height))
     fitting = [each for each in images if (each.get("SizeX"), each.get("SizeY")) == size]
     fitting.sort(key=lambda each: _first_page(each) != page)
-    chosen = next(iter(fitting), images[0] if len(images) == 1 else None)
-    return None if chosen is None else _stated(chosen)
+    return next(iter(fitting), images[0] if len(images) == 1 else None)
 
 
 def page_of_last(text: str | None) -> int:

@@ -14,12 +14,12 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.config.channels import RGB
+from deeplab.config.channels import RGB, Channels, Window
 from deeplab.errors import UnreadableSlideError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
 from deeplab.slides.resample import resample, taps
 
-Rgb = NDArray[np.uint8]  # (height, width, 3)
+Rgb = NDArray[np.uint8]  # (height, width, 3), or as many channels as were asked for
 CACHE_BYTES = 96 * 2**20  # a row of tiles of a slide 30,000 pixels wide
 FAR = 3  # levels: from here on, 64 pixels would be read to make one
 WINDOW_PIXELS = 2**26  # at most this many source pixels are held for one part of a box
@@ -69,6 +69,14 @@ class PyramidShape:
         return [Tile(level, *place) for place in places]
 
 
+def spread_tiles(shape: PyramidShape, level: int, most: int) -> list[Tile]:
+    """Return some `most` tiles of a level, evenly over it; all where it has no more."""
+    width, height = shape.size(level)
+    across, down = math.ceil(width / shape.tile_width), math.ceil(height / shape.tile_height)
+    step = max(1, math.ceil(across * down / most))
+    return [Tile(level, each % across, each // across) for each in range(0, across * down, step)]
+
+
 def halvings_between(whole: tuple[int, int], part: tuple[int, int]) -> int | None:
     """Return how often a size (width, height) was halved to make another; None if it was not."""
     halvings = max(0, round(math.log2(whole[0] / part[0]))) if all(part) else 0
@@ -87,6 +95,37 @@ def levels_worth_reading(full: Collection[int]) -> tuple[int, ...]:
     """
     far = range(max(0, min(full) - FAR + 1))
     return tuple(sorted({*full, *far}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenChannel:
+    """A channel as it was read off a slide.
+
+    Attributes:
+        name: What the model calls it.
+        on_slide: What the slide calls it; empty where it has no name there.
+        index: Its number on the slide, from 0 on.
+        window: The values that became 0 and 255.
+    """
+
+    name: str
+    on_slide: str
+    index: int
+    window: Window
+
+    def __str__(self) -> str:
+        other = self.on_slide or str(self.index)
+        called = self.name if other == self.name else f"{self.name} ({other})"
+        return f"{called} {self.window.low:.6g} to {self.window.high:.6g}"
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as a result keeps it: the window by its values, so that it can be repeated."""
+        return {
+            "name": self.name,
+            "on_slide": self.on_slide,
+            "index": self.index,
+            "window": str(self.window),
+        }
 
 
 class TileReader(Protocol):
@@ -169,13 +208,20 @@ class PyramidSlide:
     """A slide whose pixels come as tiles; reading is safe from many threads."""
 
     def __init__(
-        self, reader: TileReader, *, name: str, mpp: Mpp, is_same: Same = lambda: True
+        self,
+        reader: TileReader,
+        *,
+        name: str,
+        mpp: Mpp,
+        is_same: Same = lambda: True,
+        channels: Channels = RGB,
+        seen: tuple[SeenChannel, ...] = (),
     ) -> None:
         self._reader, self._shape = reader, reader.shape
         self._is_same = is_same
-        self.name, self.mpp = name, mpp
+        self.name, self.mpp, self.channels, self.seen = name, mpp, channels, seen
         self.width_level0, self.height_level0 = self._shape.width_level0, self._shape.height_level0
-        tile_bytes = 3 * self._shape.tile_width * self._shape.tile_height
+        tile_bytes = len(channels) * self._shape.tile_width * self._shape.tile_height
         self._cache = TileCache(reader, CACHE_BYTES // tile_bytes)
 
     @property
@@ -197,9 +243,10 @@ class PyramidSlide:
         return WorkFrame.over(self.width_level0, self.height_level0, self.mpp, work_mpp)
 
     def read(self, frame: WorkFrame, box: WorkBox) -> Rgb:
-        """Return the pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.
+        """Return the pixels of `box`, uint8 (box.height, box.width, channels).
 
-        A work pixel has the same value whichever box it is read through.
+        Outside the slide they are white, or of a fluorescent slide black. A work pixel has the
+        same value whichever box it is read through.
 
         Raises:
             SlideError: a part of the slide cannot be read.
@@ -210,7 +257,8 @@ class PyramidSlide:
         parts = [] if inner.is_empty else self._parts(frame, inner, level)
         if parts == [box]:
             return self._read_part(frame, box, level)
-        pixels = np.full((max(0, box.height), max(0, box.width), len(RGB)), RGB.outside, np.uint8)
+        shape = (max(0, box.height), max(0, box.width), len(self.channels))
+        pixels = np.full(shape, self.channels.outside, np.uint8)
         for part in parts:
             pixels[part.within(box)] = self._read_part(frame, part, level)
         return pixels
@@ -249,7 +297,7 @@ class PyramidSlide:
             for y in range(window.y // high, math.ceil(window.bottom / high))
             for x in range(window.x // wide, math.ceil(window.right / wide))
         ]
-        pixels = np.empty((window.height, window.width, len(RGB)), np.uint8)
+        pixels = np.empty((window.height, window.width, len(self.channels)), np.uint8)
         for tile, rgb in zip(tiles, self._cache.get(tiles), strict=True):
             whole = WorkBox(tile.x * wide, tile.y * high, rgb.shape[1], rgb.shape[0])
             part = WorkBox(whole.x, whole.y, wide, high).intersection(window)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-Rgb = NDArray[np.uint8]  # (height, width, 3)
+Pixels = NDArray[np.uint8]  # (height, width, channels)
+FAST_BANDS = (1, 2, 3, 4)  # of pixels that OpenCV turns, faster than NumPy
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +69,26 @@ def taps(start: int, count: int, *, ratio: float, size: int) -> Taps:
     return Taps(np.clip(index, 0, size - 1).astype(np.int64), weight.astype(np.float32))
 
 
-def resample(source: Rgb, columns: Taps, rows: Taps) -> Rgb:
+def resample(source: Pixels, columns: Taps, rows: Taps) -> Pixels:
     """Work pixels out of `source`, whose first pixel is (columns.first, rows.first)."""
     if columns.is_copy and rows.is_copy:
         return _copied(source, columns, rows)
-    height, width = source.shape[:2]
+    height, width, bands = source.shape
     count_x, count_y = len(columns.index), len(rows.index)
     # The sum runs over whole rows of memory, so each axis takes its turn at being the rows.
-    turned = cv2.transpose(source).reshape(width, height * 3).astype(np.float32)
-    narrow = _matrix(columns, width) @ turned  # (count_x, height * 3)
-    upright = cv2.transpose(narrow.reshape(count_x, height, 3)).reshape(height, count_x * 3)
-    small: NDArray[np.float32] = _matrix(rows, height) @ upright  # (count_y, count_x * 3)
+    turned = _transposed(source).reshape(width, height * bands).astype(np.float32)
+    narrow = _matrix(columns, width) @ turned  # (count_x, height * bands)
+    upright = _transposed(narrow.reshape(count_x, height, bands)).reshape(height, count_x * bands)
+    small: NDArray[np.float32] = _matrix(rows, height) @ upright  # (count_y, count_x * bands)
     small += np.float32(0.5)
-    return small.astype(np.uint8).reshape(count_y, count_x, 3)
+    return small.astype(np.uint8).reshape(count_y, count_x, bands)
+
+
+def _transposed(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels (height, width, bands) as (width, height, bands)."""
+    if pixels.shape[2] in FAST_BANDS:
+        return np.asarray(cv2.transpose(pixels)).reshape(pixels.shape[1], pixels.shape[0], -1)
+    return np.ascontiguousarray(pixels.swapaxes(0, 1))
 
 
 def _matrix(axis: Taps, size: int) -> sparse.csr_matrix:
@@ -90,7 +99,7 @@ def _matrix(axis: Taps, size: int) -> sparse.csr_matrix:
     )
 
 
-def _copied(source: Rgb, columns: Taps, rows: Taps) -> Rgb:
+def _copied(source: Pixels, columns: Taps, rows: Taps) -> Pixels:
     if source.shape[:2] == (len(rows.index), len(columns.index)):
         return source
     return source[rows.index[:, 0] - rows.first][:, columns.index[:, 0] - columns.first]

@@ -13,15 +13,18 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab.config.channels import RGB, ChannelRequest, Channels
 from deeplab.errors import DeeplabError, ScaleError, SlideNotFoundError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
 from deeplab.names import shown_name
 from deeplab.server.items import file_size, get_item, item_with
 from deeplab.server.session import ServerLogin, Session
 from deeplab.server.tiles import tiles_info
+from deeplab.slides.channel_tiles import ChannelTiles
 from deeplab.slides.choose import open_file
+from deeplab.slides.choose_channels import open_channels
 from deeplab.slides.girder_slide import GirderTiles
-from deeplab.slides.pyramid import PyramidSlide, Same, TileReader
+from deeplab.slides.pyramid import PyramidSlide, Same, SeenChannel, TileReader
 from deeplab.slides.scale import PRINT_MPP, Scale, usual_mpp
 
 _ITEM_ID = re.compile(r"[0-9a-f]{24}")
@@ -54,13 +57,22 @@ class Slide(Protocol):
     def kind(self) -> str:
         """What the pixels are where they are not RGB bytes, as "5 channels, 16 bit"; else empty."""
 
+    @property
+    def channels(self) -> Channels:
+        """The channels of the pixels that are read."""
+
+    @property
+    def seen(self) -> tuple[SeenChannel, ...]:
+        """How each of the channels is read off the slide; empty for colours."""
+
     def frame(self, work_mpp: float) -> WorkFrame:
         """Return the grid of pixels of `work_mpp` um over this slide."""
 
     def read(self, frame: WorkFrame, box: WorkBox) -> NDArray[np.uint8]:
-        """Return the pixels of `box`, uint8 (box.height, box.width, 3); white outside the slide.
+        """Return the pixels of `box`, uint8 (box.height, box.width, channels).
 
-        A work pixel has the same value whichever box it is read through.
+        Outside the slide they are white, or of a fluorescent slide black. A work pixel has the
+        same value whichever box it is read through.
 
         Raises:
             SlideError: a part of the slide cannot be read.
@@ -93,15 +105,21 @@ def open_slide(
     *,
     mpp: float | None = None,
     server: ServerLogin | None = None,
+    channels: ChannelRequest | None = None,
 ) -> Slide:
     """Return the slide in a file, or with `server` in the Girder item that `source` is the id of.
 
     The id of the item's file will do as well.
 
-    `mpp` is um per level-0 pixel as the user states it; it goes before what the slide says.
+    Args:
+        source: path or id.
+        mpp: um per level-0 pixel as the user states it; it goes before what the slide says.
+        server: that has the item.
+        channels: to be read; None: colours.
 
     Raises:
         SlideNotFoundError: there is no such file.
+        ChannelError: the slide lacks a channel, or its values do not fit the window.
         UnreadableSlideError: it is no image, or cut short, or damaged.
         ScaleError: neither the slide nor the user states the um per pixel.
         ServerError: the server has no such item, refused or failed.
@@ -113,11 +131,17 @@ def open_slide(
         name, reader, stated, is_same = _open_item(str(path), server)
     else:
         is_same = _same_as_now(partial(_state_of_file, path))
-        opened = open_file(path)
+        opened = open_channels(path, channels) if channels else open_file(path)
         name, reader, stated = shown_name(path.name), opened.tiles, opened.scale
     try:
-        mpp_level0 = _scale(name, stated=stated, given=mpp)
-        return PyramidSlide(reader, name=name, mpp=mpp_level0, is_same=is_same)
+        return PyramidSlide(
+            reader,
+            name=name,
+            mpp=_scale(name, stated=stated, given=mpp),
+            is_same=is_same,
+            channels=channels.channels if channels else RGB,
+            seen=reader.seen if isinstance(reader, ChannelTiles) else (),
+        )
     except DeeplabError:
         reader.close()
         raise

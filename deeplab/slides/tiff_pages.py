@@ -30,7 +30,7 @@ from deeplab.slides.pixel_kinds import (
     raise_unless_readable,
     undecodable,
 )
-from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, halvings_between
+from deeplab.slides.pyramid import PyramidShape, Rgb, Tile, halvings_between, spread_tiles
 
 STRIP_ROWS = 256  # rows of a page without tiles that are read together
 MOST_TILES_SEEN = 24  # to tell how bright its pixels can be
@@ -150,31 +150,28 @@ def _form(page: tifffile.TiffPage) -> tuple[object, ...]:
     return (page.photometric, page.samplesperpixel, page.dtype, page.planarconfig)
 
 
-class PageTiles:
-    """The tiles of a picture of the TIFF at `path`; its files are held open.
+class PageSamples:
+    """The samples of a picture of the TIFF at `path`; its files are held open.
 
-    Segments that a scanner left out are white.
-
-    Raises:
-        UnreadableSlideError: its pixels are of a kind that is not read, or damaged.
+    Args:
+        path: of the TIFF.
+        picture: its pages.
+        bands: which samples of a pixel of one page are read; None: the first that can be colours.
     """
 
     description = "tifffile"
 
-    def __init__(self, path: Path, picture: TiffImage) -> None:
-        self._name, self._levels = path.name, picture.levels
-        base = picture.page
-        for planes in picture.levels.values():
-            raise_unless_readable(path.name, planes[0])
+    def __init__(
+        self, path: Path, picture: TiffImage, *, bands: Sequence[int] | None = None
+    ) -> None:
+        self._name, self._levels, self._bands = path.name, picture.levels, bands
         self.shape, self.full_levels = _shape(picture), _full_levels(picture)
+        self.dtype = np.dtype(picture.page.dtype)
         self._tables: dict[int, bytes | None] = {}
         self._files: dict[str, int] = {}
-        self._kind = PixelKind.of(base, planes=len(picture.levels[0]), top=0.0)
-        self.kind = self._kind.words(picture.bands, np.dtype(base.dtype))
         try:
             self._open()
-            self._see()
-        except (UnreadableSlideError, OSError):
+        except OSError:
             self.close()
             raise
 
@@ -186,55 +183,33 @@ class PageTiles:
             if there not in self._files:
                 self._files[there] = os.open(there, os.O_RDONLY)
 
-    def _see(self) -> None:
-        """See by some tiles how bright pixels can be."""
-        tiles = [tile for level in self.full_levels[-2:] for tile in self.shape.samples(level)]
-        if self._levels[0][0].dtype != np.uint8:
-            tiles += _spread(self.shape, self.full_levels[0])
-        seen = [samples for tile in dict.fromkeys(tiles) for samples in self._samples(tile)]
-        bits = self._levels[0][0].bitspersample
-        top = 2.0**bits - 1 if bits < BYTE else max(map(top_of, seen), default=0.0)
-        self._kind = replace(self._kind, top=top)
-        for samples in seen:
-            raise_unless_in_range(self._name, samples, top)
-
-    def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
-        """Return the pixels of `tiles`, one after the other.
-
-        Raises:
-            UnreadableSlideError: a tile is damaged, or its pixels cannot be told.
-        """
-        return [self._read(tile) for tile in tiles]
-
     def keep_levels(self, levels: tuple[int, ...]) -> None:
         """Read no other levels than these."""
         self.shape = replace(self.shape, usable=levels)
 
-    def _read(self, tile: Tile) -> Rgb:
-        planes, box = self._place(tile)
-        rgb = np.full((box.height, box.width, len(RGB)), RGB.outside, np.uint8)
-        for cell, index in _cells(planes[0], box):
-            samples = self._cell(tile, planes, index)
-            if samples is None:
-                continue
-            raise_unless_in_range(self._name, samples, self._kind.top)
-            part = cell.intersection(box)
-            rgb[part.within(box)] = self._kind.rgb(samples[part.within(cell)])
-        return rgb
+    def box(self, tile: Tile) -> WorkBox:
+        """Return the box of a tile in the pixels of its level."""
+        page = self._planes(tile)[0]
+        whole = WorkBox(0, 0, page.imagewidth, page.imagelength)
+        wide, high = self.shape.tile_width, self.shape.tile_height
+        return WorkBox(tile.x * wide, tile.y * high, wide, high).intersection(whole)
 
-    def _samples(self, tile: Tile) -> Iterator[NDArray[Any]]:
-        planes, box = self._place(tile)
-        for _, index in _cells(planes[0], box):
+    def parts(self, tile: Tile) -> Iterator[tuple[WorkBox, NDArray[Any]]]:
+        """Yield the boxes of the segments that meet a tile and their samples.
+
+        These are (height, width, bands). Segments that a scanner left out are passed over.
+
+        Raises:
+            UnreadableSlideError: one is damaged.
+        """
+        planes = self._planes(tile)
+        for cell, index in _cells(planes[0], self.box(tile)):
             samples = self._cell(tile, planes, index)
             if samples is not None:
-                yield samples
+                yield cell, samples
 
-    def _place(self, tile: Tile) -> tuple[tuple[tifffile.TiffPage, ...], WorkBox]:
-        """Return the pages of a tile, and its box in their pixels."""
-        planes = self._levels[self.shape.levels - 1 - tile.level]
-        whole = WorkBox(0, 0, planes[0].imagewidth, planes[0].imagelength)
-        wide, high = self.shape.tile_width, self.shape.tile_height
-        return planes, WorkBox(tile.x * wide, tile.y * high, wide, high).intersection(whole)
+    def _planes(self, tile: Tile) -> tuple[tifffile.TiffPage, ...]:
+        return self._levels[self.shape.levels - 1 - tile.level]
 
     def _cell(
         self, tile: Tile, planes: Sequence[tifffile.TiffPage], index: int
@@ -242,15 +217,24 @@ class PageTiles:
         """Return the samples of a segment, (height, width, bands); None where it was left out."""
         apart = planes[0].planarconfig == SEPARATE
         count = len(planes[0].dataoffsets) // planes[0].samplesperpixel if apart else 0
-        bands = [
+        segments = [
             self._segment(tile, page, index + band * count)
             for page in planes
-            for band in range(min(page.samplesperpixel, MOST_BANDS) if apart else 1)
+            for band in (self._separate(page) if apart else (0,))
         ]
-        there = [band for band in bands if band is not None]
-        if len(there) < len(bands):
+        there = [segment for segment in segments if segment is not None]
+        if len(there) < len(segments):
             return None
-        return there[0] if len(there) == 1 else np.concatenate(there, axis=2)
+        samples = there[0] if len(there) == 1 else np.concatenate(there, axis=2)
+        if self._bands is None or apart:
+            return samples
+        return samples[:, :, list(self._bands)]
+
+    def _separate(self, page: tifffile.TiffPage) -> Sequence[int]:
+        """Return which of the samples of a page that lie apart are read."""
+        if self._bands is not None:
+            return self._bands
+        return range(min(page.samplesperpixel, MOST_BANDS))
 
     def _segment(self, tile: Tile, page: tifffile.TiffPage, index: int) -> NDArray[Any] | None:
         count, offset = page.databytecounts[index], page.dataoffsets[index]
@@ -280,6 +264,80 @@ class PageTiles:
         for handle in self._files.values():
             os.close(handle)
         self._files = {}
+
+
+class PageTiles:
+    """The tiles of a picture of the TIFF at `path`, as colours.
+
+    Segments that a scanner left out are white.
+
+    Raises:
+        UnreadableSlideError: its pixels are of a kind that is not read, or damaged.
+    """
+
+    description = "tifffile"
+
+    def __init__(self, path: Path, picture: TiffImage) -> None:
+        self._name, self._page = path.name, picture.page
+        for planes in picture.levels.values():
+            raise_unless_readable(path.name, planes[0])
+        self._kind = PixelKind.of(self._page, planes=len(picture.levels[0]), top=0.0)
+        self.kind = self._kind.words(picture.bands, np.dtype(self._page.dtype))
+        self._samples = PageSamples(path, picture)
+        try:
+            self._see()
+        except (UnreadableSlideError, OSError):
+            self.close()
+            raise
+
+    @property
+    def shape(self) -> PyramidShape:
+        """The tiles there are."""
+        return self._samples.shape
+
+    @property
+    def full_levels(self) -> tuple[int, ...]:
+        """The levels that the file has."""
+        return self._samples.full_levels
+
+    def _see(self) -> None:
+        """See by some tiles how bright pixels can be."""
+        tiles = [tile for level in self.full_levels[-2:] for tile in self.shape.samples(level)]
+        if self._page.dtype != np.uint8:
+            tiles += spread_tiles(self.shape, self.full_levels[0], MOST_TILES_SEEN)
+        seen = [
+            samples for tile in dict.fromkeys(tiles) for _, samples in self._samples.parts(tile)
+        ]
+        bits = self._page.bitspersample
+        top = 2.0**bits - 1 if bits < BYTE else max(map(top_of, seen), default=0.0)
+        self._kind = replace(self._kind, top=top)
+        for samples in seen:
+            raise_unless_in_range(self._name, samples, top)
+
+    def read(self, tiles: Sequence[Tile]) -> list[Rgb]:
+        """Return the pixels of `tiles`, one after the other.
+
+        Raises:
+            UnreadableSlideError: a tile is damaged, or its pixels cannot be told.
+        """
+        return [self._read(tile) for tile in tiles]
+
+    def keep_levels(self, levels: tuple[int, ...]) -> None:
+        """Read no other levels than these."""
+        self._samples.keep_levels(levels)
+
+    def _read(self, tile: Tile) -> Rgb:
+        box = self._samples.box(tile)
+        rgb = np.full((box.height, box.width, len(RGB)), RGB.outside, np.uint8)
+        for cell, samples in self._samples.parts(tile):
+            raise_unless_in_range(self._name, samples, self._kind.top)
+            part = cell.intersection(box)
+            rgb[part.within(box)] = self._kind.rgb(samples[part.within(cell)])
+        return rgb
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._samples.close()
 
 
 def _raise_if_larger(data: bytes, page: tifffile.TiffPage) -> None:
@@ -335,11 +393,3 @@ def _cells(page: tifffile.TiffPage, box: WorkBox) -> Iterator[tuple[WorkBox, int
         for column in range(box.x // wide, math.ceil(box.right / wide)):
             cell = WorkBox(column * wide, row * high, wide, high).intersection(whole)
             yield cell, row * across + column
-
-
-def _spread(shape: PyramidShape, level: int) -> list[Tile]:
-    """Some tiles of a level, evenly over it."""
-    width, height = shape.size(level)
-    across, down = math.ceil(width / shape.tile_width), math.ceil(height / shape.tile_height)
-    step = max(1, math.ceil(across * down / MOST_TILES_SEEN))
-    return [Tile(level, each % across, each // across) for each in range(0, across * down, step)]

@@ -28,6 +28,8 @@ _NOT_LEARNT_FROM = {
 _ADDED_LATER = (
     "network",
     "network_options",
+    "channels",
+    "intensity_window",
     "untyped_layer",
     "initial_encoder",
     "recipe",

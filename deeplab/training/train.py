@@ -21,7 +21,7 @@ from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import start_encoder, start_from
 from deeplab.config.classes import ClassList
-from deeplab.config.families import network_config
+from deeplab.config.families import network_config, with_channels
 from deeplab.config.network import NetworkConfig
 from deeplab.config.progress import Progress, silent
 from deeplab.config.train_request import Precision, TrainRequest
@@ -192,6 +192,8 @@ def _train(
     slides = digest(sorted([*opened.learn, *opened.held_out], key=lambda slide: slide.name))
     beside.check(slides)
     config = network_config(request, opened.classes)
+    if not opened.channels.are_colours:
+        config = with_channels(config, opened.channels)
     trainer = _make_trainer(request, config, opened.classes, replicas)
     card = make_card(request, config, classes=opened.classes, slides=opened.learn)
     hard = HardPlaces(request.batch_size) if request.hard_mining else None
@@ -276,7 +278,7 @@ def _make_sampler(
             encode=partial(family.encode, config),
         ),
         scales=Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample),
-        augmentation=Augmentation(request),
+        augmentation=Augmentation(request, config.channels),
         settings=request,
         hard=hard,
     )

@@ -18,12 +18,12 @@ HEAD_EPSILON = 1e-5
 
 
 def build(config: DeepLabV3PlusConfig) -> keras.Model:
-    """The network: uint8 RGB (n, h, w, 3) in, {"semantic_logits": float32 (n, h/s, w/s, c)} out.
+    """The network: uint8 (n, h, w, channels) in, {"semantic_logits": float32 (n, h/s, w/s, c)} out.
 
     Height and width are free; with sides of 16 k + 1 the logits' corners lie on the tile's.
     """
     rgb = keras.Input((None, None, len(config.channels)), dtype="uint8", name="rgb")
-    normalisation = BACKBONES[config.backbone].normalisation
+    normalisation = BACKBONES[config.backbone].normalisation.of(config.channels)
     x = layers.Rescaling(normalisation.scale, offset=normalisation.offset, name="normalisation")(
         rgb
     )

@@ -25,14 +25,14 @@ STRIDE = 8  # of the last map of the published encoder
 
 
 def build(config: HoverNetConfig) -> keras.Model:
-    """Return the network: uint8 RGB (n, h, w, 3) in, float32 logits by name out.
+    """Return the network: uint8 (n, h, w, channels) in, float32 logits by name out.
 
     These are "np" (n, h', w', 2), of other pixels and of nuclei's; "hv" (n, h', w', 2), across and
     down, no logits but the distances themselves; and, with types, "tp" (n, h', w', types + 1).
     Height and width are free, as `config.tiling` says; h' and w' are less by twice its margin.
     """
     rgb = keras.Input((None, None, len(config.channels)), dtype="uint8", name="rgb")
-    facts = BACKBONES[config.backbone].normalisation
+    facts = BACKBONES[config.backbone].normalisation.of(config.channels)
     x = layers.Rescaling(facts.scale, offset=facts.offset, name="normalisation")(rgb)
     branch = FEATURES[config.mode](x, config)
     outputs = {}

@@ -48,7 +48,7 @@ def predictor(
         raise ConfigError("maps", tuple(maps), "none: a network of nuclei gives those of its own")
     if tuple(views) != AS_IT_IS:
         raise ConfigError("views", len(views), "one, as it is, for a network of nuclei")
-    rgb = keras.Input((tile, tile, 3), dtype="uint8", name="rgb")
+    rgb = keras.Input((tile, tile, network.input.shape[-1]), dtype="uint8", name="rgb")
     outputs = network(rgb)
     answers = {"np": Probability(name="np")(outputs["np"]), "hv": outputs["hv"]}
     if "tp" in outputs:

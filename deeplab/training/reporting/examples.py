@@ -16,6 +16,7 @@ from deeplab.config.classes import IGNORE, ClassList
 from deeplab.config.classes import Rgb as Colour
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import ServerError, SlideError
+from deeplab.slides.colours import channels_to_rgb
 from deeplab.training.validation.results import Region, Validation
 
 log = logging.getLogger(__name__)
@@ -98,10 +99,10 @@ def region_panels(
         SlideError, ServerError: as reading does.
     """
     prediction = region.prediction
-    rgb, truth = slide.read(region.frame, region.box, prediction.keys())
+    pixels, truth = slide.read(region.frame, region.box, prediction.keys())
     bar_um = _bar_um(region.box.width * region.frame.work_mpp)
     panels = three_panels(
-        rgb,
+        channels_to_rgb(pixels),
         truth=truth,
         prediction=prediction,
         classes=classes,
