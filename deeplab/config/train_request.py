@@ -263,6 +263,8 @@ AUGMENTATIONS = (
     "rotation", "scale", "elastic", "blur", "noise", "jpeg", "brightness", "hue", "saturation",
     "stain",
 )  # fmt: skip
+# What fluorescence has not: colours, stains that take light away, files that lose detail.
+OF_COLOURS_ONLY = ("jpeg", "hue", "saturation", "stain")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -521,6 +523,7 @@ class TrainRequest(
         if self.class_shares and len(self.class_shares) != count:
             must = f"{count} numbers, the background's first"
             raise ConfigError("class_shares", self.class_shares, must)
+        self._check_changes_of_colours()
         config = network_config(self, ClassList.named(self.classes))
         for name, value, only in (("labels", self.labels, "outlines"), ("mix_up", self.mix_up, 0)):
             if value != only and task_of(config) != "classify":
@@ -539,3 +542,10 @@ class TrainRequest(
         if self.workers and (self.compare_without_companion or (self.folds and not self.fold)):
             must = "left away where several models are trained; give fold to train one of them"
             raise ConfigError("workers", ",".join(self.workers), must)
+
+    def _check_changes_of_colours(self) -> None:
+        for kind in OF_COLOURS_ONLY if self.channels else ():
+            name = f"augment_{kind}"
+            if getattr(self, name) > 0:
+                must = "left away, or 0, where channels are given: they have no colours or stains"
+                raise ConfigError(name, getattr(self, name), must)

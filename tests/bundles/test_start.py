@@ -11,6 +11,7 @@ from deeplab.bundles.card import Card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import LoadedWeights, start_encoder, start_from
 from deeplab.bundles.weights import named_weights
+from deeplab.config.channels import USUAL_WINDOW, Channels
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.hovernet import HoverNetConfig
@@ -232,3 +233,38 @@ def test_a_bundle_of_another_encoder_or_width_is_refused(bundle: Path):
     wider = dataclasses.replace(of_nuclei(), depth_multiplier=0.5)
     with pytest.raises(BundleError, match="has a backbone of another width"):
         encoder_of(wider, bundle)
+
+
+def of_channels(*names: str) -> DeepLabV3PlusConfig:
+    windows = (USUAL_WINDOW,) * len(names)
+    return dataclasses.replace(TINY, channels=Channels(names, 0, windows))
+
+
+@pytest.mark.parametrize("names", [("DAPI",), ("DAPI", "CD3", "CD8", "CD20", "PanCK")])
+def test_weights_of_colours_are_averaged_for_channels(bundle: Path, names: tuple[str, ...]):
+    """A grey picture in all channels is then answered as in all colours."""
+    _, _, after = started(bundle, ["glomerulus", "vessel"], config=of_channels(*names))
+    differing = {n: (a, b) for (n, a), b in zip(after.items(), values(tiny_network()).values(),
+                                                strict=True) if a.shape != b.shape}  # fmt: skip
+    ((_, (mine, theirs)),) = differing.items()
+    assert mine.shape[2] == len(names)
+    assert np.allclose(mine.sum(axis=2), theirs.sum(axis=2), atol=1e-6)
+    assert np.allclose(mine, mine[:, :, :1])
+
+
+def test_an_encoder_of_colours_starts_a_network_of_channels(bundle: Path):
+    config = of_channels("DAPI")
+    network = tiny_network(config, seed=1)
+    assert start_encoder(network, config, bundle).taken
+
+
+def test_a_model_of_channels_starts_one_of_the_same_channels_only(tmp_path: Path):
+    config = of_channels("DAPI")
+    path = tmp_path / "dapi.zip"
+    save_bundle(tiny_network(config), dataclasses.replace(tiny_card(), config=config), path)
+    _, _, after = started(path, ["glomerulus", "vessel"], config=config)
+    theirs = values(tiny_network(config))
+    assert all(np.array_equal(theirs[name], after[name]) for name in theirs)
+    for other in (of_channels("CD3"), of_channels("DAPI", "CD3"), TINY):
+        with pytest.raises(BundleError, match="sees the channels DAPI, and the network to be"):
+            started(path, ["glomerulus", "vessel"], config=other)

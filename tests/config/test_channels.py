@@ -1,5 +1,7 @@
 """Channels as people ask for them: names, what slides call them, windows."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from deeplab.config.channels import (
 from deeplab.config.classes import ClassList
 from deeplab.config.families import config_from_json, config_to_json, network_config
 from deeplab.config.network_settings import NetworkSettings
+from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError
 
 numbers = st.floats(-1e6, 1e6).map(lambda number: float(f"{number:.6g}"))
@@ -133,3 +136,12 @@ def test_cards_of_colours_say_nothing_of_channels(network):
 def test_a_card_with_other_channels_is_refused(value):
     with pytest.raises(ConfigError, match="channels must be"):
         config_from_json("deeplabv3plus", {"label_count": 2, "channels": value})
+
+
+@pytest.mark.parametrize("kind", ["stain", "hue", "saturation", "jpeg"])
+def test_changes_of_colours_are_refused_for_channels(kind):
+    with pytest.raises(ConfigError, match=f"augment_{kind} must be left away, or 0, where"):
+        TrainRequest(
+            source="slides", output_model=Path("m.zip"), classes=("nucleus",), channels=("DAPI",),
+            **{f"augment_{kind}": 0.5},
+        )  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from deeplab.config.channels import Channels, Window
 from deeplab.config.train_request import AUGMENTATIONS, AugmentSettings
 from deeplab.data.augment import Augmentation
 from deeplab.errors import ConfigError
@@ -143,3 +144,29 @@ def test_the_same_draws_give_the_same_patch(kind):
 def test_a_strength_above_1_is_refused():
     with pytest.raises(ConfigError, match="from -1 to 1"):
         AugmentSettings(augment_blur=1.5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_channels_are_changed_each_by_itself_without_colours_or_stains(count):
+    windows = (Window(0, 1),) * count
+    channels = Channels(tuple("abcde"[:count]), 0, windows)
+    augmentation = Augmentation(AugmentSettings(augment=1.0), channels)
+    pixels = np.full((64, 64, count), 120, np.uint8)
+    changed = [augmentation.recolour(pixels, np.random.default_rng(seed)) for seed in range(20)]
+    assert {(each.shape, each.dtype) for each in changed} == {((64, 64, count), pixels.dtype)}
+    means = np.array([each.mean(axis=(0, 1)) for each in changed])
+    assert means.std(axis=0).min() > 5
+    assert count == 1 or np.abs(np.diff(means, axis=1)).max() > 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
+def test_any_number_of_channels_is_warped_as_each_alone(count):
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (151, 151, count), dtype=np.uint8)
+    for seed in range(6):
+        warp = Augmentation(AugmentSettings(augment=1.0)).warp(65, np.random.default_rng(seed))
+        read = pixels[: warp.reads(65, 1.2), : warp.reads(65, 1.2)]
+        whole, _ = warp.apply(read, {}, 65, 1.2, outside=0)
+        alone = [warp.apply(read[..., [i]], {}, 65, 1.2, outside=0)[0] for i in range(count)]
+        differences = whole.astype(int) - np.concatenate(alone, axis=2)
+        assert np.abs(differences).max() <= 4  # OpenCV rounds a lone channel in its own way

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from deeplab.bundles.card import Card
-from deeplab.config.train_request import AUGMENTATIONS, TrainRequest
+from deeplab.config.train_request import AUGMENTATIONS, OF_COLOURS_ONLY, TrainRequest
 from deeplab.models.registry import family_of
 
 NOT_TOLD = {"token", "api_url"}
@@ -17,6 +17,7 @@ def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
     """Return the settings that a reader may ask for, under headings."""
     return {
         "Network": card.config.describe(),
+        **_channels(card),
         "Begun with": _start(request),
         "Patches": _patches(request, card),
         "Unannotated tissue": _unannotated(request),
@@ -35,6 +36,15 @@ def all_settings(request: TrainRequest) -> Mapping[str, str]:
         for each in fields(request)
         if each.name not in NOT_TOLD
     }
+
+
+def _channels(card: Card) -> Mapping[str, str]:
+    """Return what the network is shown, where that is not colours."""
+    channels = card.config.channels
+    if channels.are_colours:
+        return {}
+    pairs = zip(channels.names, channels.windows, strict=True)
+    return {"Channels": ", ".join(f"{name} within {window}" for name, window in pairs)}
 
 
 def _start(request: TrainRequest) -> str:
@@ -63,7 +73,8 @@ def _unannotated(request: TrainRequest) -> str:
 
 
 def _augmentation(request: TrainRequest) -> str:
-    strong = [(kind, request.strength(kind)) for kind in AUGMENTATIONS]
+    none_of = OF_COLOURS_ONLY if request.channels else ()
+    strong = [(kind, request.strength(kind)) for kind in AUGMENTATIONS if kind not in none_of]
     told = [f"{kind} {strength:g}" for kind, strength in strong if strength]
     strengths = " (strengths from 0 to 1)" if told else ""
     told = (["flips and quarter turns"] if request.augment_flip else []) + told
