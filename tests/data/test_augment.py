@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from deeplab.config.channels import Channels, Window
 from deeplab.config.train_request import AUGMENTATIONS, AugmentSettings
@@ -162,11 +163,12 @@ def test_channels_are_changed_each_by_itself_without_colours_or_stains(count):
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
 def test_any_number_of_channels_is_warped_as_each_alone(count):
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (151, 151, count), dtype=np.uint8)
+    smooth = ndimage.gaussian_filter(random.standard_normal((151, 151, count)), (3, 3, 0))
+    pixels = np.clip(128 + 40 * smooth / smooth.std(), 0, 255).astype(np.uint8)
     for seed in range(6):
         warp = Augmentation(AugmentSettings(augment=1.0)).warp(65, np.random.default_rng(seed))
         read = pixels[: warp.reads(65, 1.2), : warp.reads(65, 1.2)]
         whole, _ = warp.apply(read, {}, 65, 1.2, outside=0)
         alone = [warp.apply(read[..., [i]], {}, 65, 1.2, outside=0)[0] for i in range(count)]
         differences = whole.astype(int) - np.concatenate(alone, axis=2)
-        assert np.abs(differences).max() <= 4  # OpenCV rounds a lone channel in its own way
+        assert np.abs(differences).max() <= 3  # OpenCV rounds a lone channel in its own way
