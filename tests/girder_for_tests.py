@@ -14,6 +14,8 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from large_image.constants import TILE_FORMAT_IMAGE
+
 from deeplab.server.session import Patience, ServerLogin
 
 TOKEN = "s3cr3t-t0k3n"  # noqa: S105  of a server that lives for one test
@@ -199,12 +201,38 @@ def item_routes(source, *, item=ITEM, name="painted.svs"):
             json.dumps(exact.getInternalMetadata(), default=str)
         ),
     }
+    routes[f"item/{item}/tiles/region"] = _region(exact)
     for z in range(exact.levels):
         by = 2 ** (exact.levels - 1 - z) * exact.tileWidth
         for x in range(-(-exact.sizeX // by)):
             for y in range(-(-exact.sizeY // by)):
                 routes[f"item/{item}/tiles/zxy/{z}/{x}/{y}"] = tile(z, x, y)
     return routes
+
+
+def _region(source):
+    """The regions of a large_image source, as girder_large_image makes them of their parameters."""
+
+    frames = len(source.getMetadata().get("frames", (0,)))
+
+    def reply(query):
+        if int(query["frame"]) >= frames:
+            return 400
+        numbers = {name: float(query[name]) for name in ("left", "top")}
+        size = {"width": float(query["regionWidth"]), "height": float(query["regionHeight"])}
+        limits = {"width": "maxWidth", "height": "maxHeight"}
+        output = {most: int(query[name]) for name, most in limits.items() if name in query}
+        pixels, kind = source.getRegion(
+            region={**numbers, **size, "units": query["units"]},
+            output=output,
+            format=TILE_FORMAT_IMAGE,
+            encoding=query["encoding"],
+            tiffCompression=query["tiffCompression"],
+            frame=int(query["frame"]),
+        )
+        return kind, bytes(pixels)
+
+    return reply
 
 
 class Shelf:

@@ -17,12 +17,13 @@ from deeplab.config.channels import RGB, ChannelRequest, Channels
 from deeplab.errors import DeeplabError, ScaleError, SlideNotFoundError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
 from deeplab.names import shown_name
-from deeplab.server.items import file_size, get_item, item_with
+from deeplab.server.items import Item, file_size, get_item, item_with
 from deeplab.server.session import ServerLogin, Session
-from deeplab.server.tiles import tiles_info
-from deeplab.slides.channel_tiles import ChannelTiles
+from deeplab.server.tiles import TilesInfo, tiles_info
+from deeplab.slides.channel_tiles import ChannelTiles, find_channels
 from deeplab.slides.choose import open_file
-from deeplab.slides.choose_channels import open_channels
+from deeplab.slides.choose_channels import open_channels, open_tiles
+from deeplab.slides.girder_frames import GirderFrames
 from deeplab.slides.girder_slide import GirderTiles
 from deeplab.slides.pyramid import PyramidSlide, Same, SeenChannel, TileReader
 from deeplab.slides.scale import PRINT_MPP, Scale, usual_mpp
@@ -128,7 +129,7 @@ def open_slide(
     if not path.exists() and _ITEM_ID.fullmatch(str(path)):
         if server is None:
             raise SlideNotFoundError(path, "is no file; a Girder item needs a server and a token")
-        name, reader, stated, is_same = _open_item(str(path), server)
+        name, reader, stated, is_same = _open_item(str(path), server, channels)
     else:
         is_same = _same_as_now(partial(_state_of_file, path))
         opened = open_channels(path, channels) if channels else open_file(path)
@@ -147,18 +148,32 @@ def open_slide(
         raise
 
 
-def _open_item(any_id: str, server: ServerLogin) -> tuple[str, TileReader, Scale, Same]:
+def _open_item(
+    any_id: str, server: ServerLogin, channels: ChannelRequest | None
+) -> tuple[str, TileReader, Scale, Same]:
     session = Session(server)
     try:
         item = item_with(session, any_id)
         is_same = _same_as_now(partial(_state_of_item, session, item.id))
-        tiles = GirderTiles(session, item.id, tiles_info(session, item.id))
-        tiles.raise_unless_shown(item.name)
+        info = tiles_info(session, item.id)
+        reader = _tiles_of_item(session, item, info, channels)
     except DeeplabError:
         session.close()
         raise
-    stated = Scale(mpp=tiles.stated_mpp, magnification=tiles.stated_magnification)
-    return item.name, tiles, stated, is_same
+    return item.name, reader, Scale(mpp=info.mpp, magnification=info.magnification), is_same
+
+
+def _tiles_of_item(
+    session: Session, item: Item, info: TilesInfo, channels: ChannelRequest | None
+) -> TileReader:
+    """Return the tiles of an item's colours, or of the channels asked for."""
+    if channels is None:
+        tiles = GirderTiles(session, item.id, info)
+        tiles.raise_unless_shown(item.name)
+        return tiles
+    indices = find_channels(item.name, channels, info.channel_names)
+    samples = GirderFrames(session, item.id, item.name, info, indices=indices)
+    return open_tiles(item.name, samples, channels, indices=indices, names=info.channel_names)
 
 
 def _same_as_now(state: Callable[[], object]) -> Same:
