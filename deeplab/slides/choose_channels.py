@@ -19,6 +19,7 @@ from deeplab.slides.channel_tiles import ChannelTiles, SampleReader, find_channe
 from deeplab.slides.choose import open_file
 from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.levels import levels_of_one_picture
+from deeplab.slides.ome_zarr import ZarrSamples, is_zarr
 from deeplab.slides.pyramid import Tile, TileReader
 from deeplab.slides.scale import Scale, stated_scale
 from deeplab.slides.strip_bands import raise_if_in_one_piece
@@ -81,6 +82,8 @@ def open_channels(path: Path, request: ChannelRequest) -> OpenedChannels:
     admitted = admit(path)
     if admitted.kind == "tiff":
         return _open_tiff(path, admitted, request)
+    if admitted.kind == "zarr" and is_zarr(path):
+        return _open_zarr(path, request)
     opened = open_file(path)
     samples = ColourSamples(opened.tiles)
     try:
@@ -91,6 +94,18 @@ def open_channels(path: Path, request: ChannelRequest) -> OpenedChannels:
     samples.keep_bands(indices)
     tiles = open_tiles(path.name, samples, request, indices=indices, names=COLOURS)
     return OpenedChannels(tiles=tiles, scale=opened.scale)
+
+
+def _open_zarr(path: Path, request: ChannelRequest) -> OpenedChannels:
+    samples = ZarrSamples(path)
+    try:
+        indices = find_channels(path.name, request, samples.names)
+    except DeeplabError:
+        samples.close()
+        raise
+    samples.keep_channels(indices)
+    tiles = open_tiles(path.name, samples, request, indices=indices, names=samples.names)
+    return OpenedChannels(tiles=tiles, scale=samples.scale)
 
 
 def _open_tiff(path: Path, admitted: Admitted, request: ChannelRequest) -> OpenedChannels:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.errors import ConfigError, UnreadableSlideError
-from deeplab.geometry.frames import Mpp
+from deeplab.geometry.frames import Mpp, WorkBox
 from deeplab.slides.colours import channels_to_rgb, kind_of, top_of
 from deeplab.slides.faults import READ_FAULTS
 from deeplab.slides.limits import MAX_PART_BYTES, MAX_SIDE, MAX_TILE_BYTES
@@ -45,11 +45,12 @@ OLDEST_AXES = ("t", "c", "z", "y", "x")  # of all pictures before NGFF 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Image:
-    """A picture: its arrays by the number of halvings, the places of its axes, its scale."""
+    """A picture: arrays by the number of halvings, axes, scale, names of channels it states."""
 
     arrays: Mapping[int, Any]
     axes: tuple[str, ...]
     mpp: Mpp | None
+    labels: tuple[str, ...] = ()
 
     @property
     def base(self) -> Any:  # noqa: ANN401  zarr's Array of any kind
@@ -93,10 +94,8 @@ def _root_in(path: Path) -> str | None:
     return None if shortest is None else "/".join(shortest.parts)
 
 
-class ZarrTiles:
-    """The tiles of the largest picture in the OME-Zarr at `path`.
-
-    Of a stack the first plane is read, of more than three channels the first three.
+class ZarrSamples:
+    """The samples of the largest picture in the OME-Zarr at `path`, of a stack its first plane.
 
     Raises:
         UnreadableSlideError: it is none, or damaged, or of a kind that is not read.
@@ -105,7 +104,7 @@ class ZarrTiles:
     description = "zarr"
 
     def __init__(self, path: Path) -> None:
-        self._name = path.name
+        self._name, self._channels = path.name, [*range(COLOURS)]
         try:
             image = max(_images(path), key=lambda image: math.prod(image.size), default=None)
         except READ_FAULTS as error:
@@ -119,18 +118,23 @@ class ZarrTiles:
                 "anew, as bioformats2raw does",
             )
         self._image, self.scale = image, Scale(mpp=image.mpp)
-        self._raise_unless_colours()
+        self._raise_unless_numbers()
         self.shape = self._shape()
         self.full_levels = self.shape.usable
-        self._top = 0.0
-        seen = [self._samples(tile) for tile in self._some_tiles()]
-        self._top = max(map(top_of, seen), default=0.0)
-        for samples in seen:
-            raise_unless_in_range(self._name, samples, self._top)
-        channels = image.side(image.base, "c") if "c" in image.axes else 1
-        self.kind = kind_of(channels, np.dtype(image.base.dtype))
+        self.dtype = np.dtype(image.base.dtype)
+        count = image.side(image.base, "c") if "c" in image.axes else 1
+        self.names = image.labels if len(image.labels) == count else ("",) * count
+        self.keep_channels(range(min(count, COLOURS)))
 
-    def _raise_unless_colours(self) -> None:
+    def keep_channels(self, indices: Sequence[int]) -> None:
+        """Read no other channels than these; at first they are those that can be colours."""
+        self._channels = list(indices)
+
+    def keep_levels(self, levels: tuple[int, ...]) -> None:
+        """Read no other levels than these."""
+        self.shape = replace(self.shape, usable=levels)
+
+    def _raise_unless_numbers(self) -> None:
         array = self._image.base
         if max(self._image.size) > MAX_SIDE:
             raise UnreadableSlideError(self._name, "claims more pixels than any slide has")
@@ -160,6 +164,88 @@ class ZarrTiles:
             usable=tuple(sorted(levels - 1 - halvings for halvings in image.arrays)),
         )
 
+    def box(self, tile: Tile) -> WorkBox:
+        """Return the box of a tile in the pixels of its level."""
+        image, shape = self._image, self.shape
+        array = image.arrays[shape.levels - 1 - tile.level]
+        whole = WorkBox(0, 0, image.side(array, "x"), image.side(array, "y"))
+        wide, high = shape.tile_width, shape.tile_height
+        return WorkBox(tile.x * wide, tile.y * high, wide, high).intersection(whole)
+
+    def parts(self, tile: Tile) -> Iterator[tuple[WorkBox, NDArray[Any]]]:
+        """Yield the one part of a tile, (height, width, channels).
+
+        Raises:
+            UnreadableSlideError: it is damaged.
+        """
+        yield self.box(tile), self.samples(tile)
+
+    def samples(self, tile: Tile) -> NDArray[Any]:
+        """Return the samples of a tile, (height, width, channels).
+
+        Raises:
+            UnreadableSlideError: it is damaged.
+        """
+        first = self._channels[0]
+        follow = range(first, first + len(self._channels))
+        if self._channels == [*follow]:
+            return self._slice(tile, follow)
+        planes = [self._slice(tile, range(index, index + 1)) for index in self._channels]
+        return np.concatenate(planes, axis=2)
+
+    def _slice(self, tile: Tile, channels: range) -> NDArray[Any]:
+        """Return the samples of channels that follow each other."""
+        image, shape, box = self._image, self.shape, self.box(tile)
+        array = image.arrays[shape.levels - 1 - tile.level]
+        place = {
+            "x": slice(box.x, box.right),
+            "y": slice(box.y, box.bottom),
+            "c": slice(channels.start, channels.stop),
+        }
+        kept = [axis for axis in image.axes if axis in place]
+        try:
+            raw: NDArray[Any] = np.asarray(array[tuple(place.get(axis, 0) for axis in image.axes)])
+        except READ_FAULTS as error:
+            by = shape.downsample(tile.level)
+            raise UnreadableSlideError(
+                self._name,
+                f"cannot be read at pixel ({box.x * by}, {box.y * by}): it is damaged, copy it "
+                f"again ({_words(error)})",
+            ) from error
+        if "c" not in kept:
+            raw, kept = raw[..., None], [*kept, "c"]
+        return raw.transpose([kept.index(axis) for axis in "yxc"])
+
+    def close(self) -> None:
+        """Let go of the file of a zip."""
+        self._image.base.store.close()
+
+
+class ZarrTiles:
+    """The tiles of the largest picture in the OME-Zarr at `path`, as colours.
+
+    Of more than three channels the first three are read.
+
+    Raises:
+        UnreadableSlideError: it is none, or damaged, or of a kind that is not read.
+    """
+
+    description = "zarr"
+
+    def __init__(self, path: Path) -> None:
+        self._name, self._samples = path.name, ZarrSamples(path)
+        self.scale, self.full_levels = self._samples.scale, self._samples.full_levels
+        seen = [self._samples.samples(tile) for tile in self._some_tiles()]
+        self._top = max(map(top_of, seen), default=0.0)
+        for samples in seen:
+            raise_unless_in_range(self._name, samples, self._top)
+        self.kind = kind_of(len(self._samples.names), self._samples.dtype)
+
+    @property
+    def shape(self) -> PyramidShape:
+        """The tiles there are."""
+        return self._samples.shape
+
     def _some_tiles(self) -> Iterator[Tile]:
         for level in dict.fromkeys((self.shape.usable[0], self.shape.levels - 1)):
             yield from self.shape.samples(level)
@@ -174,40 +260,16 @@ class ZarrTiles:
 
     def keep_levels(self, levels: tuple[int, ...]) -> None:
         """Read no other levels than these."""
-        self.shape = replace(self.shape, usable=levels)
+        self._samples.keep_levels(levels)
 
     def _read(self, tile: Tile) -> Rgb:
-        samples = self._samples(tile)
+        samples = self._samples.samples(tile)
         raise_unless_in_range(self._name, samples, self._top)
         return channels_to_rgb(samples, top=self._top)
 
-    def _samples(self, tile: Tile) -> NDArray[Any]:
-        """Return the samples of a tile, (height, width, channels)."""
-        image, shape = self._image, self.shape
-        array = image.arrays[shape.levels - 1 - tile.level]
-        wide, high = shape.tile_width, shape.tile_height
-        place = {
-            "x": slice(tile.x * wide, min((tile.x + 1) * wide, image.side(array, "x"))),
-            "y": slice(tile.y * high, min((tile.y + 1) * high, image.side(array, "y"))),
-            "c": slice(0, COLOURS),
-        }
-        kept = [axis for axis in image.axes if axis in place]
-        try:
-            raw: NDArray[Any] = np.asarray(array[tuple(place.get(axis, 0) for axis in image.axes)])
-        except READ_FAULTS as error:
-            by = shape.downsample(tile.level)
-            raise UnreadableSlideError(
-                self._name,
-                f"cannot be read at pixel ({tile.x * wide * by}, {tile.y * high * by}): it is "
-                f"damaged, copy it again ({_words(error)})",
-            ) from error
-        if "c" not in kept:
-            raw, kept = raw[..., None], [*kept, "c"]
-        return raw.transpose([kept.index(axis) for axis in "yxc"])
-
     def close(self) -> None:
         """Let go of the file of a zip."""
-        self._image.base.store.close()
+        self._samples.close()
 
 
 def _words(error: Exception) -> str:
@@ -232,10 +294,14 @@ def _images(path: Path) -> Iterator[_Image]:
                 yield image
 
 
-def _multiscales(group: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401
-    attributes = group.attrs.asdict()
+def _attributes(group: Any) -> Mapping[str, Any]:  # noqa: ANN401
+    attributes: Mapping[str, Any] = group.attrs.asdict()
     inside = attributes.get("ome")
-    stated = (inside if isinstance(inside, dict) else attributes).get("multiscales")
+    return inside if isinstance(inside, dict) else attributes
+
+
+def _multiscales(group: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401
+    stated = _attributes(group).get("multiscales")
     return [each for each in stated if isinstance(each, dict)] if isinstance(stated, list) else []
 
 
@@ -260,7 +326,17 @@ def _image(name: str, group: Any, scales: Mapping[str, Any]) -> _Image | None:  
             arrays.setdefault(halvings, array)
     if not arrays or not all(arrays[0].shape):
         return None
-    return _Image(arrays=arrays, axes=axes, mpp=_mpp(axes, units, scales, datasets[0]))
+    mpp = _mpp(axes, units, scales, datasets[0])
+    return _Image(arrays=arrays, axes=axes, mpp=mpp, labels=_labels(group))
+
+
+def _labels(group: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return the names of channels as OMERO writes them; empty where there are none."""
+    omero = _attributes(group).get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    channels = channels if isinstance(channels, list) else []
+    labels = (each.get("label") if isinstance(each, dict) else None for each in channels)
+    return tuple(label.strip() if isinstance(label, str) else "" for label in labels)
 
 
 def _axes(stated: object) -> tuple[tuple[str, ...], Mapping[str, object]]:

@@ -1,6 +1,10 @@
 """Multi-channel slides from the front door: a model of channels by name, trained and applied."""
 
+import subprocess
+import sys
+
 import pytest
+from large_image_source_tiff import TiffFileTileSource
 from PIL import Image
 
 from deeplab.annotations.formats.girder_json import read_girder_json
@@ -13,7 +17,9 @@ from deeplab.errors import ChannelError
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference.segment import segment_slide
 from deeplab.training.train import train
+from tests.flows.training_command import start_training
 from tests.fluorescent_slides import paint_cells, write_ome, write_pages
+from tests.girder_for_tests import ITEM, fake_girder, item_routes
 
 SIDE = 384
 SMALL = {
@@ -141,4 +147,56 @@ def test_a_window_of_16_bits_over_12_bits_is_refused(model, unseen, tmp_path):
         f"unseen.ome.tif holds 12-bit values in 16-bit pixels of channel DAPI (at most {most}), "
         "of which the intensity window 0:65535 leaves nearly nothing; give 0:4095, or percentiles "
         "such as 0.5%:99.8%"
+    )
+
+
+def test_a_streamed_frame_gives_the_layers_of_the_local_file(model, unseen, tmp_path):
+    slide, _, _ = unseen
+    routes = item_routes(
+        lambda encoding, style: TiffFileTileSource(str(slide), encoding=encoding, style=style),
+        name=slide.name,
+    )
+    local = segment(slide, model, tmp_path / "local.anot")
+    with fake_girder(routes=routes) as girder:
+        streamed = segment(
+            ITEM, model, tmp_path / "streamed.anot", channels=("DAPI=1",), slide_mpp=0.5,
+            api_url=girder.url, token=girder.login.token, post_annotation="off",
+        )  # fmt: skip
+    shapes = [[s.polygon.wkb for s in each.layers[0].shapes] for each in (local, streamed)]
+    assert shapes[0] == shapes[1]
+    (kept,) = streamed.attributes["slide"]["channels"]
+    assert (kept["on_slide"], kept["index"]) == ("", 1)
+
+
+def test_every_word_works_from_the_command_line(slides, unseen, tmp_path):
+    slide, _, _ = unseen
+    options = {
+        "classes": "nucleus",
+        "channels": "0,nuclei=DAPI",
+        "intensity_window": "nuclei=0%:100%",
+        "gpu": -1,
+        "validate_every": 2,
+        "steps": 2,
+        "batch_size": 2,
+        "patch_size": 33,
+        "depth_multiplier": 0.1,
+        "atrous_rates": "1",
+        "aspp_filters": 4,
+        "decoder_filters": 4,
+    }
+    trained = start_training(slides, tmp_path / "m.zip", options)
+    _, told = trained.communicate(timeout=600)
+    assert trained.returncode == 0, told
+    channels = read_card(tmp_path / "m.zip").config.channels
+    assert channels.names == ("CD3", "nuclei")
+    assert [str(window) for window in channels.windows] == ["0.5%:99.8%", "0%:100%"]
+    words = ("segment", slide, "--model", tmp_path / "m.zip", "--gpu", "-1")
+    done = subprocess.run(
+        [sys.executable, "-m", "deeplab_cli.entry", *words, "--annotation", tmp_path / "s.anot"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(
+        "unseen.ome.tif has no channel nuclei: it has CD3, DAPI; if one of them is it under another "
+        "name, say so, as --channels nuclei=CD3"
     )

@@ -15,7 +15,8 @@ import zarr
 from numcodecs.checksum32 import CRC32C
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
-from deeplab.errors import ScaleError, UnreadableSlideError
+from deeplab.config.channels import learnt_channels
+from deeplab.errors import ChannelError, ScaleError, UnreadableSlideError
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.slide import open_slide
 from tests.containers_for_tests import write_picture, write_zarr
@@ -311,3 +312,23 @@ def test_a_zip_of_something_else_is_no_slide(tmp_path):
     path = shutil.make_archive(str(tmp_path / "s"), "zip", tmp_path / "in")
     with pytest.raises(UnreadableSlideError, match=r"s\.zip is not an image that can be read"):
         open_slide(path)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_channels_are_read_by_their_labels(tmp_path, version):
+    values = np.random.default_rng(0).integers(0, 4000, (60, 90, 5)).astype(np.uint16)
+    path = write_zarr(tmp_path / "s.zarr", values, version=version)
+    root = zarr.open_group(path, mode="a")
+    labels = ["DAPI", "CD3", "", "CD8", "CD20"]
+    told = {"channels": [{"label": label} for label in labels]}
+    if version == 3:
+        told = {"ome": {**root.attrs["ome"], "omero": told}}
+    root.attrs.update(told if version == 3 else {"omero": told})
+    for asked, indices in ((["CD8", "DAPI"], [3, 0]), (["2", "CD8"], [2, 3]), (["CD20"], [4])):
+        request = learnt_channels(asked, ["0:4095"])
+        with open_slide(path, channels=request) as slide:
+            frame = slide.frame(0.5)
+            expected = (values[..., indices] / 4095 * 255 + 0.5).astype(np.uint8)
+            np.testing.assert_array_equal(slide.read(frame, frame.box), expected)
+    with pytest.raises(ChannelError, match=r"it has DAPI, CD3, 2 \(no name\), CD8, CD20"):
+        open_slide(path, channels=learnt_channels(["CD4"], []))
