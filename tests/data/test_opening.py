@@ -11,6 +11,7 @@ from PIL import Image
 
 from deeplab.config.classes import IGNORE
 from deeplab.config.progress import silent
+from deeplab.config.train_request import TrainRequest
 from deeplab.data import opening
 from deeplab.data.opening import count_slides, open_slides
 from deeplab.errors import (
@@ -23,6 +24,7 @@ from deeplab.errors import (
     UnreadableSlideError,
 )
 from tests.data.folders import document, request, square, write_slide
+from tests.fluorescent_slides import paint_cells, write_ome
 from tests.girder_for_tests import fake_girder
 
 LESION = [square(10, 10, 20)]
@@ -391,3 +393,22 @@ def test_no_result_takes_the_place_of_a_slide_or_of_what_is_drawn_on_it(tmp_path
         (tmp_path / link).symlink_to(folder / name)
         with pytest.raises(OutputError, match="it is read for the result"):
             open_slides(replace(request(folder, "lesion"), **{field: tmp_path / link}), silent)
+
+
+def test_a_channel_that_is_asked_for_by_number_gets_its_name(tmp_path):
+    for number in range(3):
+        channels, labels = paint_cells(96, 96, seed=number, radius=(8, 9))
+        write_ome(tmp_path / f"{number}.ome.tif", channels)
+        Image.fromarray(labels).save(tmp_path / f"{number}.ome.mask.png")
+    request = TrainRequest(
+        source=str(tmp_path), output_model=tmp_path / "m.zip", classes=("nucleus",),
+        channels=("1", "nuisance=CD3"), patch_size=33, work_mpp=0.5,
+    )  # fmt: skip
+    opened = open_slides(request, silent)
+    assert opened.channels.names == ("DAPI", "nuisance")
+    assert {slide.slide.channels.outside for slide in opened.learn} == {0}
+    opened.close()
+    write_ome(tmp_path / "2.ome.tif", channels, ("CD3", "Hoechst"))
+    told = "channel 1 is (DAPI|Hoechst) on .*give channels by name, as --channels"
+    with pytest.raises(TrainingError, match=told):
+        open_slides(request, silent)
