@@ -120,6 +120,13 @@ class Channels:
 RGB = Channels()
 
 
+def named_channels(names: tuple[str, ...]) -> Channels:
+    """Return channels by name, with the usual window; colours where these are red, green, blue."""
+    if names == RGB.names:
+        return RGB
+    return Channels(names, DARK, (USUAL_WINDOW,) * len(names))
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelRequest:
     """Channels to read off a slide, and what else they may be called there.

@@ -45,7 +45,7 @@ class SkipDecoderConfig:
         attention: What gates a doubled map before and after its convolutions.
         head: "softmax" for a logit a label, "sigmoid" for one that tells a single class from the
             background.
-        channel_names: What the network is shown of a slide, a name a channel.
+        channels: What the network is shown of a slide.
         normalisation: Whether pixels are brought to the values that the backbone learnt with on
             ImageNet, or from 0 to 255 to 0 to 1 and no more.
         crop_size: Side in work pixels of the patches trained on; means that gate features are over
@@ -62,7 +62,7 @@ class SkipDecoderConfig:
     decoder_channels: tuple[int, ...] = ()
     attention: Attention = "none"
     head: Head = "softmax"
-    channel_names: tuple[str, ...] = RGB.names
+    channels: Channels = RGB
     normalisation: Pixels = "backbone"
     crop_size: int = PATCH_SIZE
     batch_norm_decay: float = 0.99
@@ -75,7 +75,6 @@ class SkipDecoderConfig:
         check_value("head", self.head, get_args(Head))
         if self.head == "sigmoid" and self.label_count != 2:
             raise ConfigError("head", self.head, f"softmax for {self.class_count} classes")
-        _ = self.channels  # checks the names
         check_value("normalisation", self.normalisation, get_args(Pixels))
         check_whole("crop_size", self.crop_size, 32, 4096)
         if not self.tiling.accepts(self.crop_size):
@@ -110,11 +109,6 @@ class SkipDecoderConfig:
         return self.label_count - 1
 
     @property
-    def channels(self) -> Channels:
-        """What the network is shown of a slide; where there is none, other channels are dark."""
-        return RGB if self.channel_names == RGB.names else Channels(self.channel_names, outside=0)
-
-    @property
     def pixels(self) -> Normalisation:
         """What becomes of pixel values, by channel.
 
@@ -122,13 +116,7 @@ class SkipDecoderConfig:
         """
         facts = BACKBONES[self.backbone].normalisation
         told = ZERO_TO_ONE if self.normalisation == "zero_to_one" else facts
-        if len(self.channels) == len(told.offset):
-            return told
-        count = len(told.offset)
-        scales = told.scale if isinstance(told.scale, tuple) else (told.scale,) * count
-        return Normalisation(
-            scale=sum(scales) / count, offset=(sum(told.offset) / count,) * len(self.channels)
-        )
+        return told.of(self.channels)
 
     @property
     def encoder_stride(self) -> int:
@@ -192,7 +180,7 @@ class SkipDecoderConfig:
         channels = " ".join(map(str, self.decoder_channels))
         said = f"{self.TITLE} on {self.backbone}, depth {self.depth}, decoder {channels}"
         said += ", scSE attention" if self.attention == "scse" else ""
-        shown = ", ".join(self.channel_names)
+        shown = ", ".join(self.channels.names)
         return said if self.channels == RGB else f"{said}, of {shown}"
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from deeplab.bundles.importers.smp_state import state_entries
+from deeplab.config.channels import named_channels
 from deeplab.config.skip_decoder import SkipDecoderConfig
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
@@ -20,7 +21,7 @@ GATED = UNetConfig(
     **SMALL | {"label_count": 2, "backbone": "efficientnet_b0", "decoder_channels": (32, 16, 16)},
     attention="scse",
     head="sigmoid",
-    channel_names=("channel 1", "channel 2"),
+    channels=named_channels(("channel 1", "channel 2")),
 )
 EACH = (PLAIN, NESTED, GATED)
 

@@ -112,7 +112,7 @@ def test_what_a_model_does_not_see_is_refused(known, channels, windows, told):
         asked_channels(known, channels, windows)
 
 
-@pytest.mark.parametrize("network", ["deeplabv3plus", "hovernet"])
+@pytest.mark.parametrize("network", ["deeplabv3plus", "hovernet", "unet", "unetplusplus"])
 def test_every_family_keeps_its_channels_in_its_card(network):
     settings = NetworkSettings(
         network=network, channels=("DAPI", "CD3=2"), intensity_window=("CD3=0:900",)
@@ -122,7 +122,7 @@ def test_every_family_keeps_its_channels_in_its_card(network):
     assert config_from_json(network, config_to_json(config)) == config
 
 
-@pytest.mark.parametrize("network", ["deeplabv3plus", "hovernet"])
+@pytest.mark.parametrize("network", ["deeplabv3plus", "hovernet", "unet", "unetplusplus"])
 def test_cards_of_colours_say_nothing_of_channels(network):
     config = network_config(NetworkSettings(network=network), ClassList.named(("nucleus",)))
     assert "channels" not in config_to_json(config)

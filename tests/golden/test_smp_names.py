@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deeplab.bundles.importers.smp_state import state_entries
+from deeplab.config.channels import RGB, named_channels
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from tests.golden.golden_files import GOLDEN
@@ -26,6 +27,6 @@ def test_a_state_dict_has_the_names_shapes_and_order_of_the_library(path: Path):
         backbone=encoder.replace("resnet", "resnet_"),
         depth=int(depth),
         attention="scse" if any("attention" in name for name, _ in listed) else "none",
-        channel_names=("R", "G", "B")[: listed[0][1][1]],
+        channels=named_channels(RGB.names[: listed[0][1][1]]),
     )
     assert [(entry.name, entry.shape) for entry in state_entries(config)] == listed

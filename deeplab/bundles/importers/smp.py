@@ -22,7 +22,7 @@ from deeplab.bundles.importers.smp_state import (
 from deeplab.bundles.importers.stored_tensors import Shape, StoredTensors
 from deeplab.bundles.importers.torch_encoders import read_value
 from deeplab.bundles.weights import named_weights
-from deeplab.config.channels import RGB
+from deeplab.config.channels import RGB, named_channels
 from deeplab.config.skip_decoder import DEPTHS, SkipDecoderConfig
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
@@ -111,7 +111,7 @@ def infer_smp(tensors: StoredTensors) -> SkipDecoderConfig:
             decoder_channels=decoder,
             attention="scse" if any(".attention1." in name for name in shapes) else "none",
             head="sigmoid" if count == 1 else "softmax",
-            channel_names=names,
+            channels=named_channels(names),
             normalisation="zero_to_one",
             crop_size=CROP_SIZE,
         )
@@ -235,6 +235,6 @@ def with_told(
     if channels and len(channels) != len(config.channels):
         must = f"{len(config.channels)} names, as many as the network has channels"
         raise ConfigError("channels", ", ".join(channels), must)
-    names = {"channel_names": channels} if channels else {}
+    names = {"channels": named_channels(channels)} if channels else {}
     given = {name: value for name, value in changes.items() if value is not None}
     return replace(config, **names, **given)  # type: ignore[arg-type]  # by name, checked there
