@@ -8,8 +8,9 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageDraw
 from playwright.sync_api import sync_playwright
+from skimage import measure
 
 from deeplab.bundles.read import read_card
 from deeplab.config.classes import ClassList, SlideClass
@@ -18,7 +19,9 @@ from deeplab.slides.slide import open_slide
 from deeplab_cli.forms import list_text, spec_text
 from local_stack.girder_site import ADMIN, COLLECTION, MODELS, SLIDE_NAME
 from local_stack.plan import admin_password
+from tests.fluorescent_slides import paint_cells, write_ome
 from tests.stack.running_site import JOB_STATUS, log
+from tests.stack.test_training import post_layers, squares
 from tests.stack.typed_nuclei import write_typed_model
 
 # Chromium draws the slide by WebGL in software, and asks nothing of the outside.
@@ -35,6 +38,29 @@ FLAGS = [
 ]
 MODEL = MODELS / "nuclei_instances.zip"
 TYPES = ClassList((SlideClass("dark", (255, 230, 0)), SlideClass("pale", (0, 240, 255))))
+LITTLE = {"batch_size": 4, "slow_start_step": 5, "validation_fraction": 0, "validate_every": 1000}
+DAPI = LITTLE | {
+    "classes": ["nucleus"],
+    "network": "unet",
+    "channels": ["DAPI"],
+    "network_options": ["depth=3", "decoder_channels=32 16 16"],
+    "depth_multiplier": 0.5,
+    "patch_size": 64,
+    "work_mpp": 0.5,
+    "steps": 120,
+    "learning_rate": 3e-3,
+    "ema_decay": 0.9,
+}
+PATCHES = LITTLE | {
+    "classes": ["tumour", "stroma"],
+    "network": "patch_classifier",
+    "backbone": "mobilenet_v2",
+    "depth_multiplier": 0.25,
+    "patch_size": 64,
+    "work_mpp": 1,
+    "steps": 10,
+    "ema_decay": 0,
+}
 SLIDE_VIEW = {"x": 420, "y": 60, "width": 660, "height": 880}  # of the window, in CSS pixels
 
 
@@ -77,10 +103,7 @@ def test_analysis_run_from_the_panel_draws_its_layers_on_the_slide(page, site, m
     draw_region(page)
     page.wait_for_timeout(1000)
     page.screenshot(path=shots / "2-panel.png")
-    with page.expect_response(lambda reply: reply.url.endswith("/run")) as answer:
-        page.click(".s-info-panel-submit")
-    job, _ = site.wait(answer.value.json())
-    assert JOB_STATUS[job["status"]] == "success", log(job)
+    submit(page, site)
     names = sorted(site.layers(slide_id))
     assert names
     show_layers(page, names, shots)
@@ -100,11 +123,7 @@ def test_nuclei_of_two_types_have_layers_in_their_colours(page, site, tmp_path):
     choose_analysis(page, "SegmentWSI", "inputImageFile", shots)
     choose_file(page, "inputModelFile", ["two types"], model.name)
     draw_region(page, to=(960, 620))
-    page.wait_for_timeout(1000)
-    with page.expect_response(lambda reply: reply.url.endswith("/run")) as answer:
-        page.click(".s-info-panel-submit")
-    job, _ = site.wait(answer.value.json())
-    assert JOB_STATUS[job["status"]] == "success", log(job)
+    submit(page, site)
     layers = site.layers(slide_id)
     assert set(layers) == set(TYPES.names)
     for entry in TYPES:
@@ -118,6 +137,63 @@ def test_nuclei_of_two_types_have_layers_in_their_colours(page, site, tmp_path):
     for entry in TYPES:
         off = np.abs(shown - entry.colour).max(axis=2)
         assert np.count_nonzero(off < 60) > 50, f"{entry.name} is not seen in its colour"
+    site.clear(slide_id)
+
+
+def test_a_u_net_segments_the_dapi_frame_of_a_multi_frame_slide(page, site, tmp_path):
+    folder_id = site.folder("fluorescent")
+    truth = {}
+    for seed in range(4):
+        channels, labels = paint_cells(384, 384, seed=seed)
+        slide = write_ome(tmp_path / f"P{seed}.ome.tif", channels, levels=2)
+        item_id = site.girder.upload(slide, folder_id)["itemId"]
+        truth[item_id] = labels
+    *learnt, unseen = truth
+    for item_id in learnt:
+        post_layers(site, item_id, [outlined("nucleus", truth[item_id] == 1)])
+    site.run(
+        "TrainNetwork", inputFolder=folder_id, output_model="dapi.zip",
+        output_model_folder=folder_id, **DAPI,
+    )  # fmt: skip
+    page.goto(f"{site.girder.url}/histomics#?image={unseen}")
+    shots = site.running.plan.home / "screenshots"
+    choose_analysis(page, "SegmentWSI", "inputImageFile", shots)
+    choose_file(page, "inputModelFile", ["fluorescent"], "dapi.zip")
+    submit(page, site)
+    (layer,) = site.layers(unseen).values()
+    (channel,) = layer["attributes"]["slide"]["channels"]
+    assert (channel["name"], channel["on_slide"], channel["index"]) == ("DAPI", "DAPI", 1)
+    found = Image.new("L", (384, 384))
+    for element in layer["elements"]:
+        ImageDraw.Draw(found).polygon([(x, y) for x, y, _ in element["points"]], fill=1)
+    both = np.stack([np.asarray(found) == 1, truth[unseen] == 1])
+    assert both.all(axis=0).sum() / both.any(axis=0).sum() > 0.7
+    show_layers(page, ["nucleus"], shots, name="6-dapi")
+
+
+def test_patches_are_classified_from_the_panel_and_their_heatmaps_seen(page, site):
+    folder_id = site.folder("patches")
+    learnt = site.upload_slide("learnt.svs", folder_id)
+    post_layers(site, learnt, [squares("tumour", 0), squares("stroma", 5)])
+    site.run(
+        "TrainNetwork", inputFolder=folder_id, output_model="patches.zip",
+        output_model_folder=folder_id, **PATCHES,
+    )  # fmt: skip
+    slide_id = site.running.slide_id
+    site.clear(slide_id)
+    page.goto(f"{site.girder.url}/histomics#?image={slide_id}")
+    shots = site.running.plan.home / "screenshots"
+    choose_analysis(page, "ClassifyPatches", "inputImageFile", shots)
+    choose_file(page, "inputModelFile", ["patches"], "patches.zip")
+    submit(page, site)
+    layers = site.layers(slide_id)
+    heatmaps = ["stroma-heatmap", "tumour-heatmap"]
+    assert set(heatmaps) <= set(layers)
+    for name in heatmaps:
+        (element,) = layers[name]["elements"]
+        assert element["type"] == "heatmap"
+        assert len(element["points"]) > 50
+    show_layers(page, heatmaps, shots, name="7-heatmaps")
     site.clear(slide_id)
 
 
@@ -160,15 +236,29 @@ def test_drawn_and_predicted_layers_are_compared_and_measured_from_the_panel(pag
         page.goto(f"{site.girder.url}/histomics#?image={slide_id}")
         page.reload()
         choose_analysis(page, task, "inputImageFile", shots)
-        page.wait_for_timeout(1000)
-        with page.expect_response(lambda reply: reply.url.endswith("/run")) as answer:
-            page.click(".s-info-panel-submit")  # the fields are as they come: nothing else is asked
-        job, _ = site.wait(answer.value.json())
-        assert JOB_STATUS[job["status"]] == "success", log(job)
+        submit(page, site)  # the fields are as they come: nothing else is asked
     names = sorted(site.layers(slide_id))
     assert names == [f"false {name}", name, f"{name} features"]
     show_layers(page, names, shots)
     site.clear(slide_id)
+
+
+def submit(page, site):
+    """Start the analysis in the panel, and wait for its good end."""
+    page.wait_for_timeout(1000)
+    with page.expect_response(lambda reply: reply.url.endswith("/run")) as answer:
+        page.click(".s-info-panel-submit")
+    job, _ = site.wait(answer.value.json())
+    assert JOB_STATUS[job["status"]] == "success", log(job)
+
+
+def outlined(name, is_object):
+    """An annotation of the objects in a mask (h, w) of a slide's full resolution."""
+    elements = [
+        {"type": "polyline", "closed": True, "points": [[x - 0.5, y - 0.5, 0] for y, x in ring]}
+        for ring in measure.find_contours(np.pad(is_object, 1).astype(float), 0.5)
+    ]
+    return {"name": name, "elements": elements}
 
 
 def choose_analysis(page, task, first_field, shots):
@@ -208,18 +298,18 @@ def draw_region(page, to=(860, 420)):
     page.wait_for_function("e => !e.value.startsWith('-1')", arg=field.element_handle())
 
 
-def show_layers(page, names, shots):
+def show_layers(page, names, shots, name="3-layers"):
     """Hide all layers, show all layers: the slide must look different, in the layers' place."""
     panel = page.locator(".h-annotation-selector")
-    for name in names:
-        panel.get_by_text(name, exact=False).first.wait_for(timeout=30_000)
+    for layer in names:
+        panel.get_by_text(layer, exact=False).first.wait_for(timeout=30_000)
     page.wait_for_timeout(1000)
     page.click(".h-hide-all-annotations")
     page.wait_for_timeout(2000)
     bare = slide_picture(page)
     page.click(".h-show-all-annotations")
     page.wait_for_timeout(4000)
-    page.screenshot(path=shots / "3-layers.png")
+    page.screenshot(path=shots / f"{name}.png")
     drawn = slide_picture(page)
     difference = np.asarray(ImageChops.difference(drawn, bare)).max(axis=2) > 24
     assert difference.sum() > 500, "the layers are not visible on the slide"
