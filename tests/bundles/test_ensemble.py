@@ -12,10 +12,13 @@ from deeplab.bundles.ensemble import make_ensemble
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
+from deeplab.bundles.start import start_encoder, start_from
 from deeplab.config.classes import ClassList
 from deeplab.config.ensemble_request import EnsembleRequest
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
+from deeplab.config.unet import UNetConfig
+from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.config.views import View
 from deeplab.errors import BundleError, ConfigError
 from deeplab.inference.runtime import make_predictor
@@ -178,7 +181,37 @@ def test_members_of_two_kinds_of_tiles_are_refused():
         NetworkEnsembleConfig(members=(TINY, Padded()))
 
 
-def test_no_training_asks_for_it_or_begins_with_it(joined, tmp_path, capsys):
+def test_no_training_asks_for_it(tmp_path, capsys):
     words = ["train", str(tmp_path), str(tmp_path / "m.zip"), "--classes", "a"]
     assert main([*words, "--network", "network_ensemble"]) == 2
     capsys.readouterr()
+
+
+def test_networks_of_two_families_and_depths_are_joined(tmp_path):
+    shared = {"label_count": 3, "depth_multiplier": 0.1, "crop_size": 64}
+    deep = UNetConfig(**shared, decoder_channels=(16, 8, 8, 8))
+    flat = UNetPlusPlusConfig(**shared, depth=3, decoder_channels=(16, 16, 16))
+    halos = {deep: 64, flat: 32}
+    paths = [
+        write_member(tmp_path / f"{n}.zip", config, tile=512, halo=halos[config])
+        for n, config in enumerate((deep, flat))
+    ]
+    out = tmp_path / "all.zip"
+    make_ensemble(EnsembleRequest(models=tuple(paths), output=out))
+    bundle = load_bundle(out)
+    assert bundle.card.config.tiling.multiple == deep.tiling.multiple > flat.tiling.multiple
+    assert bundle.card.config.tiling.accepts(bundle.card.tile)
+    tiles = noise_tile(96)
+    each = [softmax(load_bundle(path).network, tiles) for path in paths]
+    np.testing.assert_allclose(softmax(bundle.network, tiles), np.mean(each, axis=0), atol=1e-6)
+
+
+def test_no_training_begins_with_it(joined):
+    network = tiny_network()
+    classes = ClassList.named(["glomerulus", "vessel"])
+    for begin in (
+        lambda: start_from(network, TINY, classes, joined, fresh=()),
+        lambda: start_encoder(network, TINY, joined),
+    ):
+        with pytest.raises(BundleError, match="has not one backbone to begin with; give the model"):
+            begin()
