@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from urllib.parse import quote
 
+from deeplab.config.checks import is_girder_id
+
 HIDDEN = "[hidden]"
 LEAST = 3  # characters of a secret: a message without each of its "1" says nothing
 NEAR = 0.75  # share of letters in common (difflib) from which a flag may be a misspelt one
@@ -15,7 +17,6 @@ _NAMES = ("girdertoken", "token", "apikey", "password", "secret")
 # Girder's tokens have 64 letters and digits and its API keys 40; a JSON web token has two dots.
 _LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9]{36,}|eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _LIKE_A_FILE = re.compile(r".*\.[A-Za-z]\w{0,7}|.*[/\\].*", re.DOTALL)
-_GIRDER_ID = re.compile(r"[0-9a-f]{24}")
 _NAME_IN_FLAG = re.compile(r"-+\w*?(token|password|secret|api_?key)", re.IGNORECASE)
 _IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE)
 _AFTER_ITS_NAME = re.compile(
@@ -82,7 +83,7 @@ def is_harmless(word: str) -> bool:
     """Return whether a word without a flag is a file or could be the name of one, or an id."""
     if _is_like_a_token(word):
         return False
-    return bool(_LIKE_A_FILE.fullmatch(word) or _GIRDER_ID.fullmatch(word)) or os.path.lexists(word)
+    return bool(_LIKE_A_FILE.fullmatch(word) or is_girder_id(word)) or os.path.lexists(word)
 
 
 def _is_like_a_token(word: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.config.channels import RGB, ChannelRequest, Channels
+from deeplab.config.checks import is_girder_id
 from deeplab.errors import DeeplabError, ScaleError, SlideNotFoundError
 from deeplab.geometry.frames import Mpp, WorkBox, WorkFrame
 from deeplab.names import shown_name
@@ -27,8 +27,6 @@ from deeplab.slides.girder_frames import GirderFrames
 from deeplab.slides.girder_slide import GirderTiles
 from deeplab.slides.pyramid import PyramidSlide, Same, SeenChannel, TileReader
 from deeplab.slides.scale import PRINT_MPP, Scale, usual_mpp
-
-_ITEM_ID = re.compile(r"[0-9a-f]{24}")
 
 
 class Slide(Protocol):
@@ -126,7 +124,7 @@ def open_slide(
         ServerError: the server has no such item, refused or failed.
     """
     path = Path(source)
-    if not path.exists() and _ITEM_ID.fullmatch(str(path)):
+    if not path.exists() and is_girder_id(str(path)):
         if server is None:
             raise SlideNotFoundError(path, "is no file; a Girder item needs a server and a token")
         name, reader, stated, is_same = _open_item(str(path), server, channels)

@@ -20,7 +20,7 @@ from deeplab.geometry.frames import WorkBox, WorkFrame
 # How far beyond a seam a tile's objects are still looked at, work pixels: neighbours that decode a
 # nucleus differently may each see its centre on the other's side.
 BAND = 8
-SAME = 0.5  # IoU, or share of the smaller one, from which two versions are of one object
+SAME_OBJECT = 0.5  # IoU, or share of the smaller one, from which two versions are of one object
 
 Pairs = NDArray[np.int64]  # (pairs, 2)
 Sides = tuple[float, float, float, float]  # left, top, right, bottom: work pixels outwards
@@ -164,7 +164,7 @@ def _overlaps(versions: Sequence[Version], frame: WorkFrame) -> tuple[Pairs, NDA
             for cut, by in ((one, other), (other, one))
         ]
         least[both] = np.minimum(*shown)
-    much = (common > 0) & (common >= SAME * least)
+    much = (common > 0) & (common >= SAME_OBJECT * least)
     union = areas[one] + areas[other] - common
     return np.column_stack([one, other])[much].astype(np.int64), (common / union)[much]
 
@@ -185,7 +185,7 @@ def _join(
 ) -> tuple[list[Version], int]:
     """Join what no chosen version rivals; return the whole objects, and how many are not whole."""
     rivalled = {i for pair in pairs.tolist() if not chosen.isdisjoint(pair) for i in pair}
-    left = [i for i in ready if i not in rivalled and _is_large(versions[i])]
+    left = [i for i in ready if i not in rivalled and _is_partly_seen(versions[i])]
     among = pairs[np.isin(pairs, left).all(axis=1)]
     group = _groups(len(versions), among)
     members: dict[int, list[Version]] = defaultdict(list)
@@ -203,7 +203,8 @@ def _join(
     return joined, lost
 
 
-def _is_large(version: Version) -> bool:
+def _is_partly_seen(version: Version) -> bool:
+    """Return whether a tile has not seen all of an object, or saw it far from what is kept."""
     return not (version.is_whole and version.is_near)
 
 
@@ -242,7 +243,7 @@ def _choose(
     that one tile has parted and another has not: the larger one is kept, so that nothing is lost.
     """
     ranked = sorted(candidates, key=lambda i: versions[i].rank)
-    survivors = _pass_rivals(ranked, pairs[shared >= SAME])
+    survivors = _pass_rivals(ranked, pairs[shared >= SAME_OBJECT])
     by_size = sorted(survivors, key=lambda i: -versions[i].shape.area_px_work)
     return _pass_rivals(by_size, pairs)
 
