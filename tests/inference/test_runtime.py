@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deeplab.bundles.load import load_bundle
+from deeplab.config.channels import named_channels
 from deeplab.config.views import views_of
 from deeplab.inference import runtime
 from deeplab.inference.runtime import make_predictor
@@ -59,5 +60,12 @@ def test_the_labels_of_what_is_chosen_agree_with_tensorflows(nuclei, caplog):
 @pytest.mark.slow
 def test_a_trial_on_which_next_to_nothing_is_found_leaves_float32(nuclei, monkeypatch):
     glass = np.full((1, SIDE, SIDE, 3), 245, np.uint8)
-    monkeypatch.setattr(runtime, "trial_tiles", lambda _side: glass)
+    monkeypatch.setattr(runtime, "trial_tiles", lambda _side, _channels: glass)
     assert made(nuclei).runtime == "OpenVINO f32"
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_trial_of_channels_shows_nuclei_bright_on_dark(count):
+    tiles = trial_tiles(SIDE, named_channels(tuple("abcde"[:count])))
+    assert (tiles.shape[1:], tiles.dtype) == ((SIDE, SIDE, count), np.uint8)
+    assert np.median(tiles) < 60 < 120 < tiles.max()
