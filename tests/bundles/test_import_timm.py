@@ -41,7 +41,8 @@ def tensors_of(network, layout, renamed=lambda name: name) -> StoredTensors:
         weight = names[name]
         random = np.random.default_rng(zlib.crc32(weight.encode()))
         shape = stored_shape(weight, tuple(ours[weight].shape))
-        return random.normal(0, 0.02, shape).astype(np.float32)
+        values = random.normal(0, 0.02, shape).astype(np.float32)
+        return np.abs(values) + 0.5 if weight.endswith("variance") else values
 
     shapes = {n: stored_shape(w, tuple(ours[w].shape)) for n, w in names.items()}
     return StoredTensors(path=Path("a.pth"), shapes=shapes, read=read, held_bytes=0)
@@ -62,6 +63,23 @@ def test_each_layout_is_recognised_and_read(backbone: str):
         for one, same in zip(imported[0].weights, other.weights, strict=True):
             if one.path not in ("logits/kernel", "logits/bias"):
                 np.testing.assert_array_equal(one.numpy(), same.numpy(), err_msg=one.path)
+
+
+@pytest.mark.slow
+def test_an_efficientnet_is_timms_own_unless_it_is_told_to_be_tensorflows():
+    network = build(config_of("timm_efficientnet_b0"))
+    tensors = tensors_of(network, LAYOUTS["timm_efficientnet_b0"][1])
+    assert {"conv_head.weight", "classifier.weight"} <= set(tensors.shapes)
+    own = infer_classifier(tensors, crop_size=224, problem=None)
+    assert own == config_of("timm_efficientnet_b0")
+    told = {"crop_size": 224, "problem": None, "architecture": "efficientnet_b0"}
+    other = infer_classifier(tensors, **told)
+    assert other == config_of("efficientnet_b0")
+    one, two = (import_classifier(tensors, each).network for each in (own, other))
+    for weight, same in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), same.numpy(), err_msg=weight.path)
+    noise = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
+    assert np.abs(one(noise)["classes"] - two(noise)["classes"]).max() > 0
 
 
 @pytest.mark.slow

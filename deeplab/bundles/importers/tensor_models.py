@@ -89,7 +89,12 @@ def _hovernet(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
 
 
 def _classifier(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
-    config = infer_classifier(tensors, crop_size=request.crop_size, problem=request.problem)
+    config = infer_classifier(
+        tensors,
+        crop_size=request.crop_size,
+        problem=request.problem,
+        architecture=request.architecture,
+    )
     _check_told(request, config, "a patch classifier", OF_CLASSIFIER)
     names = request.classes or tuple(f"class {at}" for at in range(1, config.classes + 1))
     classes = named_classes(names, request.colours, config.classes + 1)

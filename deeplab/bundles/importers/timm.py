@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from deeplab.bundles.importers.stored_tensors import StoredTensors
-from deeplab.bundles.importers.timm_names import IGNORED, recognise
+from deeplab.bundles.importers.timm_names import IGNORED, TIMMS, recognise
 from deeplab.bundles.importers.torch_encoders import LAYOUTS, read_value, stored_shape
 from deeplab.bundles.weights import named_weights
 from deeplab.config.patch_classifier import PatchClassifierConfig, suggested_side
@@ -43,13 +43,19 @@ def is_classifier(tensors: StoredTensors) -> bool:
 
 
 def infer_classifier(
-    tensors: StoredTensors, *, crop_size: int | None, problem: Problem | None
+    tensors: StoredTensors,
+    *,
+    crop_size: int | None,
+    problem: Problem | None,
+    architecture: str | None = None,
 ) -> PatchClassifierConfig:
     """Return the knobs of the network that has these tensors; no value is read.
 
     Args:
         tensors: for which `is_classifier` holds.
         crop_size: side of its patches; None: what the tensors tell, or what is usual.
+        architecture: that of an EfficientNet without "timm_" before it is one that timm has taken
+            over from TensorFlow, tf_efficientnet_b0 to b7, which pads otherwise; no tensor tells.
         problem: what its classes mean, which no tensor tells; None: one of them a patch.
 
     Raises:
@@ -58,6 +64,8 @@ def infer_classifier(
     backbone = recognise(tensors.shapes)
     if backbone is None:
         raise CheckpointError(tensors.path, "is no patch classifier of timm's")
+    if architecture == backbone.removeprefix(TIMMS):
+        backbone = architecture
     names = {layout.name_of(LOGITS) or LOGITS for layout in LAYOUTS[backbone]}
     counts = [tensors.shapes[name] for name in names if name in tensors.shapes]
     if not counts or len(counts[0]) != 1 or counts[0][0] < 1:

@@ -14,6 +14,7 @@ from deeplab.config.patch_encoders import (
     SwinFacts,
     VitFacts,
 )
+from deeplab.models.backbones.efficientnet import LAYOUTS as EFFICIENTNETS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -69,6 +70,7 @@ ALONE: tuple[Rule, ...] = (
     ),
     (rf"{_STAGE}\.block_(\d+)\.scale/gamma", r"stages.\1.blocks.\2.gamma"),
 )
+TIMMS = "timm_"  # before the name of an EfficientNet that is padded as timm's own are
 # What timm keeps beside weights: it follows from the sizes.
 IGNORED = re.compile(r".*\.(num_batches_tracked|relative_position_index|attn_mask)")
 
@@ -136,6 +138,18 @@ def _resnet(units: int, last: str, width: int) -> Sign:
     return sign, f"layer3.{units}.bn1.weight"
 
 
+def _efficientnet(name: str) -> Sign:
+    """Return the sign of timm's own EfficientNet; those that it took over have the same names."""
+    layout = EFFICIENTNETS[name]
+    stage = layout.stages[5]  # the deepest, whose blocks are as many in no two sizes of one width
+    sign = {
+        "conv_stem.weight": (layout.stem, 3, 3, 3),
+        "conv_head.weight": (layout.head, layout.stages[-1].filters, 1, 1),
+        f"blocks.5.{stage.blocks - 1}.bn1.weight": (stage.expansion * stage.filters,),
+    }
+    return sign, f"blocks.5.{stage.blocks}.bn1.weight"
+
+
 _OF_KIND: Mapping[type, Callable[[Any], Sign]] = MappingProxyType(
     {VitFacts: _vit, SwinFacts: _swin, ConvNextFacts: _convnext}
 )
@@ -146,6 +160,10 @@ SIGNS: Mapping[str, Sign] = MappingProxyType(
         "resnet_101": _resnet(23, "bn3", 256),
         "resnet_18": _resnet(2, "bn2", 64),
         "resnet_34": _resnet(6, "bn2", 64),
+        **{
+            f"{TIMMS}efficientnet_b{size}": _efficientnet(f"{TIMMS}efficientnet_b{size}")
+            for size in range(8)
+        },
         **{name: _OF_KIND[type(facts)](facts) for name, facts in PATCH_ENCODERS.items()},
     }
 )

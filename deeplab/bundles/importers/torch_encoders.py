@@ -80,6 +80,7 @@ def _timm(called: str, repeats: Sequence[int]) -> tuple[Rule, ...]:
         (r"backbone\.stem\.norm", "bn1"),
         (r"backbone\.head", "conv_head"),
         (r"backbone\.head\.norm", "bn2"),
+        (r"logits", "classifier"),
     ]
     places = [(stage, block) for stage, count in enumerate(repeats) for block in range(count)]
     for index, (stage, block) in enumerate(places):

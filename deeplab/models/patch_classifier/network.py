@@ -12,8 +12,10 @@ from keras import layers
 from deeplab.config.backbones import BACKBONES, STANDARDISED
 from deeplab.config.patch_classifier import CNN_STRIDE, PatchClassifierConfig
 from deeplab.config.patch_encoders import ConvNextFacts, SwinFacts, VitFacts
+from deeplab.models.backbones.efficientnet import LAYOUTS as EFFICIENTNETS
 from deeplab.models.backbones.pyramid import BackboneOptions
 from deeplab.models.backbones.table import BUILD
+from deeplab.models.layers.convolution import Norm, conv
 from deeplab.models.layers.resize import Tensor
 from deeplab.models.outputs import CLASSES
 from deeplab.models.patch_classifier.blocks import WHOLE, dense, marked
@@ -47,7 +49,10 @@ def build(config: PatchClassifierConfig) -> keras.Model:
 
 
 def _cnn(x: Tensor, config: PatchClassifierConfig) -> Tensor:
-    """Return the mean of the last map of a backbone, (n, c)."""
+    """Return the mean of the last map of a backbone, (n, c).
+
+    An EfficientNet has a wide convolution before it that is a classifier's alone.
+    """
     options = BackboneOptions(
         output_stride=CNN_STRIDE,
         depth_multiplier=config.depth_multiplier,
@@ -57,5 +62,9 @@ def _cnn(x: Tensor, config: PatchClassifierConfig) -> Tensor:
         drop_path_keep_prob=1.0,
         decay=config.batch_norm_decay,
     )
-    x = marked(BUILD[config.backbone](x, options).features, name=WHOLE)
+    x = BUILD[config.backbone](x, options).features
+    if layout := EFFICIENTNETS.get(config.backbone):
+        norm = Norm(epsilon=layout.epsilon, decay=options.decay)
+        x = conv(x, layout.head, name="backbone.head", norm=norm, activation="silu")
+    x = marked(x, name=WHOLE)
     return layers.GlobalAveragePooling2D(name="pool")(x)
