@@ -6,6 +6,7 @@ import pytest
 
 from deeplab.annotations.formats.girder_json import read_girder_json
 from deeplab.bundles.card import Card
+from deeplab.config.channels import RGB
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
@@ -46,7 +47,9 @@ def ended(tmp_path):
             output_model=tmp_path / "m.zip",
             output_report=tmp_path / "report.html",
         ),
-        opened=OpenedSlides(learn=[], held_out=[held], classes=CLASSES, census=census),
+        opened=OpenedSlides(
+            learn=[], held_out=[held], classes=CLASSES, channels=RGB, census=census
+        ),
         card=Card(
             config=DeepLabV3PlusConfig(label_count=3, crop_size=65),
             classes=CLASSES,
