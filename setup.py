@@ -81,5 +81,7 @@ setup(
             "types-openpyxl>=3.1",
             "typos==1.52.0",
         ],
+        # What exported state dicts are loaded into; without it that test is skipped.
+        "test-torch": ["segmentation-models-pytorch>=0.5", "torch>=2.4"],
     },
 )
