@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.bundles.importers.hovernet_names import PROGRAMS, PYTORCH, HoVerNetNames
-from deeplab.bundles.importers.stored_tensors import StoredTensors
+from deeplab.bundles.importers.stored_tensors import StoredTensors, check_names
 from deeplab.bundles.weights import named_weights
 from deeplab.config.hovernet import FORMS, PREACT, HoverNetConfig, Mode
 from deeplab.errors import CheckpointError
@@ -43,7 +43,7 @@ class ImportedHoverNet:
         config: The knobs, worked out from names and shapes.
         network: Built from them.
         taken: Number of variables that it took.
-        skipped: HoVerNetNames of those that say nothing of the network.
+        skipped: Names of those that say nothing of the network.
     """
 
     config: HoverNetConfig
@@ -115,7 +115,9 @@ def import_hovernet(tensors: StoredTensors) -> ImportedHoverNet:
     theirs = {names.name_of(name): name for name in weights}
     unused = [name for name in tensors.shapes if name not in theirs]
     skipped = tuple(name for name in unused if re.fullmatch(names.ignored, name))
-    _check_names(tensors, config, theirs, sorted(set(unused) - set(skipped)))
+    missing = [name for name in theirs if name not in tensors.shapes]
+    left = sorted(set(unused) - set(skipped))
+    check_names(tensors, config.describe(), missing=missing, left=left)
     for name, ours in theirs.items():
         wanted = names.shape_of(tuple(weights[ours].shape))
         if tensors.shapes[name] != wanted:
@@ -158,20 +160,6 @@ def foreign_sentence(tensors: StoredTensors) -> str:
         f"is not of HoVer-Net, which has a {PYTORCH.sign}; its first tensor is {first[:100]}, and "
         "of other networks in files of tensors none can be imported"
     )
-
-
-def _check_names(
-    tensors: StoredTensors, config: HoverNetConfig, theirs: Mapping[str, str], left: list[str]
-) -> None:
-    missing = [name for name in theirs if name not in tensors.shapes]
-    parts = []
-    for words, names in (("lacks", missing), ("has beside it", left)):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            parts.append(f"{words} {', '.join(name[:100] for name in names[:3])}{more}")
-    if parts:
-        problem = f"does not fit {config.describe()}: it {'; it '.join(parts)}"
-        raise CheckpointError(tensors.path, problem)
 
 
 def _value(tensors: StoredTensors, names: HoVerNetNames, name: str) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from deeplab.bundles.importers.smp_state import (
     StateEntry,
     state_entries,
 )
-from deeplab.bundles.importers.stored_tensors import Shape, StoredTensors
+from deeplab.bundles.importers.stored_tensors import Shape, StoredTensors, check_names
 from deeplab.bundles.importers.torch_encoders import read_value
 from deeplab.bundles.weights import named_weights
 from deeplab.config.channels import RGB, named_channels
@@ -210,14 +210,7 @@ def _check(
 ) -> None:
     missing = [n for n, entry in entries.items() if entry.weight and n not in shapes]
     left = [n for n in shapes if n not in entries and not re.fullmatch(IGNORED, n)]
-    parts = []
-    for words, names in (("lacks", missing), ("has beside it", left)):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            parts.append(f"{words} {', '.join(name[:100] for name in names[:3])}{more}")
-    if parts:
-        problem = f"does not fit {config.describe()}: it {'; it '.join(parts)}"
-        raise CheckpointError(tensors.path, problem)
+    check_names(tensors, config.describe(), missing=missing, left=left)
     for name, entry in entries.items():
         if entry.weight and shapes[name] != entry.shape:
             problem = f"has {name} of shape {shapes[name]}, where the network has {entry.shape}"

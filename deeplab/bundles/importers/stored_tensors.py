@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,29 @@ class StoredTensors:
     shapes: Mapping[str, Shape]
     read: Callable[[str], NDArray[Any]]
     held_bytes: int
+
+
+def check_names(
+    tensors: StoredTensors, what: str, *, missing: Sequence[str], left: Sequence[str]
+) -> None:
+    """Refuse a file that has other tensors than a network.
+
+    Args:
+        tensors: of the file.
+        what: the network, in a sentence.
+        missing: names that the network has and the file has not.
+        left: names that only the file has.
+
+    Raises:
+        CheckpointError: there are such names; the sentence has the first three of either.
+    """
+    parts = []
+    for words, names in (("lacks", missing), ("has beside it", left)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            parts.append(f"{words} {', '.join(name[:100] for name in names[:3])}{more}")
+    if parts:
+        raise CheckpointError(tensors.path, f"does not fit {what}: it {'; it '.join(parts)}")
 
 
 def typed_array(content: bytes, kind: str) -> NDArray[Any]:

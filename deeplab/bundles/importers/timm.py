@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import keras
 
-from deeplab.bundles.importers.stored_tensors import StoredTensors
+from deeplab.bundles.importers.stored_tensors import StoredTensors, check_names
 from deeplab.bundles.importers.timm_names import IGNORED, TIMMS, recognise
 from deeplab.bundles.importers.torch_encoders import LAYOUTS, read_value, stored_shape
 from deeplab.bundles.weights import named_weights
@@ -134,7 +133,9 @@ def import_classifier(tensors: StoredTensors, config: PatchClassifierConfig) -> 
     theirs = {layout.name_of(ours) or ours: ours for ours in weights}
     unused = [name for name in tensors.shapes if name not in theirs]
     skipped = tuple(name for name in unused if IGNORED.fullmatch(name))
-    _check_names(tensors, config, theirs, sorted(set(unused) - set(skipped)))
+    missing = [name for name in theirs if name not in tensors.shapes]
+    left = sorted(set(unused) - set(skipped))
+    check_names(tensors, config.describe(), missing=missing, left=left)
     for name, ours in theirs.items():
         wanted = stored_shape(ours, tuple(weights[ours].shape))
         if tensors.shapes[name] != wanted:
@@ -143,20 +144,3 @@ def import_classifier(tensors: StoredTensors, config: PatchClassifierConfig) -> 
     for name, ours in theirs.items():
         weights[ours].assign(read_value(tensors, name, ours))
     return ImportedClassifier(config=config, network=network, taken=len(theirs), skipped=skipped)
-
-
-def _check_names(
-    tensors: StoredTensors,
-    config: PatchClassifierConfig,
-    theirs: Mapping[str, str],
-    left: Iterable[str],
-) -> None:
-    missing = [name for name in theirs if name not in tensors.shapes]
-    parts = []
-    for words, names in (("lacks", missing), ("has beside it", list(left))):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            parts.append(f"{words} {', '.join(name[:100] for name in names[:3])}{more}")
-    if parts:
-        problem = f"does not fit {config.describe()}: it {'; it '.join(parts)}"
-        raise CheckpointError(tensors.path, problem)

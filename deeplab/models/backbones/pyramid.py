@@ -36,10 +36,10 @@ class BackboneOptions:
 
     output_stride: int
     depth_multiplier: float
-    channel_multiple: int
-    multi_grid: tuple[int, ...]
+    channel_multiple: int = 8
+    multi_grid: tuple[int, ...] = ()
     crop_size: int
-    drop_path_keep_prob: float
+    drop_path_keep_prob: float = 1.0
     decay: float
 
 

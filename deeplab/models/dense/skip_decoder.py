@@ -101,10 +101,7 @@ def _encoder_maps(x: Tensor, config: SkipDecoderConfig) -> tuple[Tensor, ...]:
         BackboneOptions(
             output_stride=config.encoder_stride,
             depth_multiplier=config.depth_multiplier,
-            channel_multiple=8,
-            multi_grid=(),
             crop_size=config.crop_size,
-            drop_path_keep_prob=1.0,
             decay=config.batch_norm_decay,
         ),
     )

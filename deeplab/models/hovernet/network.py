@@ -65,9 +65,6 @@ def _options(config: HoverNetConfig, output_stride: int) -> BackboneOptions:
     return BackboneOptions(
         output_stride=output_stride,
         depth_multiplier=config.depth_multiplier,
-        channel_multiple=8,
-        multi_grid=(),
         crop_size=config.crop_size,
-        drop_path_keep_prob=1.0,
         decay=config.batch_norm_decay,
     )

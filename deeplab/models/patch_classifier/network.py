@@ -56,10 +56,7 @@ def _cnn(x: Tensor, config: PatchClassifierConfig) -> Tensor:
     options = BackboneOptions(
         output_stride=CNN_STRIDE,
         depth_multiplier=config.depth_multiplier,
-        channel_multiple=8,
-        multi_grid=(),
         crop_size=config.crop_size,
-        drop_path_keep_prob=1.0,
         decay=config.batch_norm_decay,
     )
     x = BUILD[config.backbone](x, options).features
