@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,15 @@ from deeplab.label_map import (
 )
 
 HELD_BYTES = 128 * 2**20  # of a canvas that were touched; then its pages are handed back
-# Linux maps so many bytes about a page that is read, where the file's are in memory anyway
-# ("fault around", 64 KiB by default), and counts all of them.
-FAULT_BYTES = 16 * 4096
 
 
 class _Canvas:
     """Values of a whole slide in the work frame, 0 where nothing was placed.
 
     The canvas is a sparse file that the system pages in and out, so it takes disk, not memory.
-    Pages that were touched count as the process's memory until it hands them back, which it does
-    every so many bytes: what was written stays, in the system's cache or on the disk.
+    Pages that were written count as the process's memory until it hands them back, which it does
+    every so many bytes: what was written stays, in the system's cache or on the disk. Rows are
+    read from the file, since the system may map two megabytes about a value that is looked at.
 
     Raises:
         OutputError: there is no room for it.
@@ -45,9 +44,9 @@ class _Canvas:
         folder = self._stack.enter_context(scratch_folder())
         try:
             size_bytes = frame.height * frame.width * np.dtype(kind).itemsize
-            with (folder / "values").open("w+b") as file:
-                file.truncate(size_bytes)
-                self._pages = mmap.mmap(file.fileno(), size_bytes)
+            self._file = self._stack.enter_context((folder / "values").open("w+b", buffering=0))
+            self._file.truncate(size_bytes)
+            self._pages = mmap.mmap(self._file.fileno(), size_bytes)
         except OSError as error:
             self._stack.close()
             raise OutputError(folder, error.strerror or str(error)) from error
@@ -72,7 +71,7 @@ class _Canvas:
             self._pages.madvise(mmap.MADV_DONTNEED)
             self._touched_bytes = 0
         row_bytes = columns * self._values.itemsize
-        self._touched_bytes += rows * (row_bytes // FAULT_BYTES + 1) * FAULT_BYTES
+        self._touched_bytes += rows * (row_bytes // mmap.PAGESIZE + 1) * mmap.PAGESIZE
 
     def _picked(self, box: WorkBox, level: int) -> Values:
         """Return the values in the middles of the pixels of a level (box.height, box.width)."""
@@ -83,8 +82,11 @@ class _Canvas:
                 (box.x, box.right, self._frame.width),
             )
         )
-        self._touch(len(rows), min(box.width * 2**level, self._frame.width))
-        picked: Values = self._values[np.ix_(rows, columns)]
+        row_bytes = self._frame.width * self._values.itemsize
+        picked: Values = np.empty((len(rows), len(columns)), self._values.dtype)
+        for index, row in enumerate(rows):
+            content = os.pread(self._file.fileno(), row_bytes, int(row) * row_bytes)
+            picked[index] = np.frombuffer(content, picked.dtype)[columns]
         return picked
 
     def _mpp(self, mpp_level0: Mpp) -> Mpp:
