@@ -55,7 +55,9 @@ def test_truth_is_drawn_of_the_kinds_that_are_needed():
     assert truth["instances"][6, columns].tolist() == [1, 2, 3, 0, 0]
     _, labels = slide.read(frame, box)
     assert list(labels) == ["labels"]
-    with pytest.raises(ConfigError, match="needs must be some of labels, instances, but is 'pre"):
+    with pytest.raises(
+        ConfigError, match="needs must be some of labels, instances, classes, but is 'pre"
+    ):
         slide.truth(frame, box, {"labels", "presence"})
 
 

@@ -13,6 +13,7 @@ from deeplab.annotations.formats.format import Reading, Writing
 from deeplab.annotations.formats.table import FORMATS, named
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.exchange.layers import ORIGIN, Origin, replace_layers
+from deeplab.exchange.live_annotations import read_live
 from deeplab.server.session import Session
 from deeplab_cli.forms import read_spec
 from deeplab_cli.main import main
@@ -309,10 +310,9 @@ def test_one_file_for_a_folder_is_measured_and_written_slide_by_slide(tmp_path, 
 def test_a_million_shapes_are_not_held_in_memory(girder, slide, export, tmp_path, monkeypatch):
     item = slide("a.svs", layer("tumour"))
     spilled = []
-    reader = named("histomicsui").read
     monkeypatch.setattr(
-        "deeplab.exchange.samples.read_girder_json",
-        lambda path, reading: spilled.append(reading.spill) or reader(path, reading),
+        "deeplab.exchange.samples.read_live",
+        lambda *item, spill: spilled.append(spill) or read_live(*item, spill=spill),
     )
     assert export(tmp_path / "a.zip", source=item)[0] == 0
     assert all(spilled)

@@ -59,7 +59,7 @@ EACH_LAYOUT = [
     (name, number)
     for name, layouts in LAYOUTS.items()
     for number, layout in enumerate(layouts)
-    if layout.normalisation is None
+    if name in BACKBONES and layout.normalisation is None
 ]
 
 

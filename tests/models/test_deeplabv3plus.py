@@ -8,8 +8,8 @@ import tensorflow as tf
 from deeplab.errors import ConfigError
 from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.models.deeplabv3plus.network import build
-from deeplab.models.deeplabv3plus.targets import encode
 from deeplab.models.dense.decode import labels_of, predictor
+from deeplab.models.dense.targets import encode
 from deeplab.models.layers.drop_path import DropPath
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import TINY, noise_tile, tiny_network
