@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from deeplab.annotations.formats.format import Reading
-from deeplab.annotations.formats.girder_json import annotations_in, read_girder_json
+from deeplab.annotations.formats.girder_json import (
+    FileAnnotation,
+    annotations_in,
+    read_girder_json,
+)
 from deeplab.annotations.pieces import Piece, layers_of_each_name
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
@@ -41,16 +45,16 @@ class _Entry:
     """An annotation of HistomicsUI with what tells the sides apart.
 
     Attributes:
+        stored: as it is in the file.
         called: the annotation's own name.
         name: of its layer, which may have several annotations.
         attributes: of the annotation.
-        element_types: of its elements.
     """
 
+    stored: FileAnnotation
     called: str
     name: str
     attributes: Mapping[str, Any]
-    element_types: frozenset[str]
 
     @property
     def made(self) -> bool:
@@ -77,10 +81,10 @@ def sides_in_file(path: Path, reading: Reading, request: EvaluateRequest, source
         SourceError: a side has no layer, or the prediction is of several models.
         AnnotationError: a layer is not what it claims to be.
     """
-    entries = _entries(path, source)
-    compared = [entry for entry in entries if _is_compared(entry)]
-    reference = _taken(compared, request.reference_layers, made=False)
-    prediction = _taken(compared, request.prediction_layers, made=True)
+    stored = annotations_in(path)
+    entries = _compared(stored)
+    reference = _taken(entries, request.reference_layers, made=False)
+    prediction = _taken(entries, request.prediction_layers, made=True)
     first, second = (request.reference_layers, request.prediction_layers)
     for entry in [each for each in reference if each in prediction]:
         # What is named goes before what is guessed; what is named twice is what it looks like.
@@ -91,9 +95,9 @@ def sides_in_file(path: Path, reading: Reading, request: EvaluateRequest, source
     if not prediction:
         raise SourceError(f"{source} {_missing(second, 'prediction', 'that a task made')}")
     prediction, model = _of_one_model(prediction, request, source)
-    predicted = _read(path, reading, entries, prediction)
+    predicted = _read(path, reading, stored, prediction)
     return Sides(
-        reference=_read(path, reading, entries, reference),
+        reference=_read(path, reading, stored, reference),
         prediction=replace(predicted, remarks=(*predicted.remarks, *_repeated(prediction))),
         model=model,
     )
@@ -108,13 +112,12 @@ def reference_in_file(
         SourceError: there is no such layer.
         AnnotationError: a layer is not what it claims to be.
     """
-    entries = _entries(path, source)
-    compared = [entry for entry in entries if _is_compared(entry)]
-    taken = _taken(compared, request.reference_layers, made=False)
+    stored = annotations_in(path)
+    taken = _taken(_compared(stored), request.reference_layers, made=False)
     if not taken:
         names = request.reference_layers
         raise SourceError(f"{source} {_missing(names, 'reference', 'that a person drew')}")
-    return _read(path, reading, entries, taken)
+    return _read(path, reading, stored, taken)
 
 
 def only(annotations: Annotations, names: Sequence[str], source: str) -> Annotations:
@@ -135,32 +138,32 @@ def only(annotations: Annotations, names: Sequence[str], source: str) -> Annotat
     return Annotations(layers, annotations.attributes, annotations.mpp, annotations.remarks)
 
 
-def _entries(path: Path, source: str) -> list[_Entry]:
-    """Return what tells the sides apart of each annotation in a file, in its order."""
+def _compared(stored: Sequence[FileAnnotation]) -> list[_Entry]:
+    """Return what tells the sides apart of each annotation that may be on one, in their order."""
     entries = []
-    for place, each in enumerate(annotations_in(path, source), 1):
+    for place, each in enumerate(stored, 1):
         own = each.annotation.get("attributes")
         called = str(each.annotation.get("name") or f"layer {place}")
         attributes = own if isinstance(own, dict) else {}
-        entries.append(_Entry(called, Piece.of(called, own).layer, attributes, each.element_types))
-    return entries
+        entries.append(_Entry(each, called, Piece.of(called, own).layer, attributes))
+    return [entry for entry in entries if _is_compared(entry)]
 
 
 def _read(
-    path: Path, reading: Reading, entries: Sequence[_Entry], chosen: Sequence[_Entry]
+    path: Path, reading: Reading, stored: Sequence[FileAnnotation], chosen: Sequence[_Entry]
 ) -> Annotations:
     """Return the chosen ones of all annotations of a file."""
-    is_chosen = iter([entry in chosen for entry in entries])
-    return read_girder_json(path, reading, choose=lambda _: next(is_chosen))
+    ids = {id(entry.stored) for entry in chosen}
+    return read_girder_json(path, reading, entries=stored, is_chosen=lambda each: id(each) in ids)
 
 
 def _is_compared(entry: _Entry) -> bool:
     """Return whether it outlines something, and does not only say how good other layers are."""
     if is_remark(entry.attributes):
         return False
-    if not entry.element_types:
+    if not entry.stored.element_types:
         return not entry.name.endswith(HEATMAP)
-    return bool(entry.element_types - WITHOUT_OUTLINES)
+    return bool(entry.stored.element_types - WITHOUT_OUTLINES)
 
 
 def _taken(entries: Iterable[_Entry], asked: Sequence[str], *, made: bool) -> list[_Entry]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 from typing import Any
 
-from deeplab.annotations.formats.girder_json import read_girder_json
+from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.girder_json import annotations_in, read_girder_json
 from deeplab.annotations.pieces import layers_of_each_name, piece_of
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.exchange.labelling import folded
@@ -37,14 +38,18 @@ def load_layers(
     asked = {folded(name) for name in classes}
     kept: list[Mapping[str, Any]] = []
 
-    def choose(annotation: Mapping[str, Any]) -> bool:
-        if _outlines(annotation, asked):
-            kept.append(annotation)
-            return True
-        return False
+    def read(path: Path, reading: Reading) -> Annotations:
+        entries = annotations_in(path)
+        told = [each.annotation for each in entries if each.prefix is not None]
+        kept.extend(annotation for annotation in told if _outlines(annotation, asked))
+        return read_girder_json(
+            path,
+            reading,
+            entries=entries,
+            is_chosen=lambda each: each.prefix is None or _outlines(each.annotation, asked),
+        )
 
     with Session(login) as session:
-        read = partial(read_girder_json, choose=choose)
         annotations = read_live(session, sample.slide, sample.name, read)
     counts = layers_of_each_name((str(each.get("name")), each.get("attributes")) for each in kept)
     odd = [

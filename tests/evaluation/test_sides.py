@@ -103,7 +103,7 @@ def test_a_layer_in_pieces_is_one_on_either_side(sides_of, settings):
         ),
         ([MINE, FOUND, layer("a", made=True, model="n.zip")], {}, "layers of 2 models"),
         ([], {}, "no layer that a person drew"),
-        (["strange", None, 3], {}, "no layer that a person drew"),
+        (["strange", None, 3], {}, "no layer that a task made"),
     ],
 )
 def test_a_side_without_layers_is_one_clear_sentence(sides_of, documents, settings, sentence):

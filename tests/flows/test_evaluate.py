@@ -280,8 +280,8 @@ def test_a_slide_without_any_class_may_come_first(evaluate, tmp_path):
 @pytest.mark.parametrize(
     ("elements", "code", "sentence"),
     [
-        (5, 2, "both.anot has no layer that a task made"),
-        ("x", 2, "both.anot has no layer that a task made"),
+        (5, 2, "both.anot: "),
+        ("x", 2, "both.anot: "),
         ([{"type": ["polyline"]}], 0, "1 left out: element of type ['polyline']"),
     ],
 )

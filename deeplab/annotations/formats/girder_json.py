@@ -49,19 +49,20 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FileAnnotation:
-    """An annotation of a file without its elements.
+    """An entry of a file, which should be an annotation, without its elements.
 
     Attributes:
-        annotation: what else it holds; its elements are an empty list.
-        prefix: of the elements in the file, as ijson writes it.
+        annotation: what else it holds; empty where the entry is no object.
+        prefix: of the elements in the file, as ijson writes it; None: it is not an annotation with
+            elements, so that it cannot be read.
         elements: their number.
         element_types: as the elements say them.
     """
 
     annotation: Json
-    prefix: str
-    elements: int
-    element_types: frozenset[str]
+    prefix: str | None = None
+    elements: int = 0
+    element_types: frozenset[str] = frozenset()
 
 
 def write_girder_json(
@@ -96,7 +97,8 @@ def read_girder_json(
     path: Path,
     reading: Reading = Reading(),
     *,
-    choose: Callable[[Json], bool] = lambda _: True,
+    entries: Sequence[FileAnnotation] | None = None,
+    is_chosen: Callable[[FileAnnotation], bool] = lambda _: True,
 ) -> Annotations:
     """Reads a file of HistomicsUI annotations, one or a list, element by element.
 
@@ -108,23 +110,17 @@ def read_girder_json(
     Args:
         path: of the file.
         reading: how it is read.
-        choose: tells of an annotation, without its elements, whether it is to be read.
+        entries: what `annotations_in` has found in the file; None: it is looked through first.
+        is_chosen: tells of an entry whether it is to be read.
 
     Raises:
         AnnotationError: it is none, or holds what cannot be on a slide.
     """
     gatherer = LayerGatherer.of(path, reading)
-    found = _streamed(path, gatherer, choose)
+    found = _streamed(
+        path, gatherer, annotations_in(path) if entries is None else entries, is_chosen
+    )
     return _gathered(found, gatherer, path, reading.label_image)
-
-
-def annotations_in(path: Path, called: str = "") -> list[FileAnnotation]:
-    """Return the annotations of a file, without their elements, in their order.
-
-    Raises:
-        AnnotationError: the file holds something else; `called` is what the sentence calls it.
-    """
-    return _heads(path, LayerGatherer(path, called=called))
 
 
 def _gathered(
@@ -151,40 +147,40 @@ def _gathered(
     return gatherer.annotations(attributes, _mpp(attributes.pop(UM_PER_PIXEL, None), gatherer))
 
 
-def _annotation(entry: object) -> Json | None:
-    """Return the annotation in an entry of a list; None where there is none."""
-    annotation = entry.get("annotation", entry) if isinstance(entry, dict) else entry
-    if not isinstance(annotation, dict) or not isinstance(annotation.get("elements"), list):
-        return None
-    return annotation
-
-
 def _streamed(
-    path: Path, gatherer: LayerGatherer, choose: Callable[[Json], bool]
+    path: Path,
+    gatherer: LayerGatherer,
+    entries: Sequence[FileAnnotation],
+    is_chosen: Callable[[FileAnnotation], bool],
 ) -> Iterator[tuple[Json, Iterable[object]]]:
-    """Goes through the file twice: a name may be written after the elements."""
-    heads = _heads(path, gatherer)
-    prefixes = {head.prefix for head in heads}
+    """Yield the chosen annotations with their elements; a name may be written after these."""
+    prefixes = {entry.prefix for entry in entries if entry.prefix is not None}
     if len(prefixes) > 1:
         raise AnnotationError(path, "holds annotations in two forms, bare and as a server sends")
     elements = values(path, prefixes.pop()) if prefixes else iter(())
-    for head in heads:
-        own = islice(elements, head.elements)
-        if choose(head.annotation):
-            yield head.annotation, own
+    for number_, entry in enumerate(entries, start=1):
+        if entry.prefix is None and is_chosen(entry):
+            gatherer.leave_out(f"entry {number_} {NO_ANNOTATION}")
+    for entry in entries:
+        own = islice(elements, entry.elements)
+        if entry.prefix is not None and is_chosen(entry):
+            yield entry.annotation, own
         else:
             deque(own, maxlen=0)  # the next one's come after them
 
 
-def _heads(path: Path, gatherer: LayerGatherer) -> list[FileAnnotation]:
-    """Return the annotations of a file, one or a list."""
-    heads: list[FileAnnotation] = []
-    number_ = 0
+def annotations_in(path: Path) -> list[FileAnnotation]:
+    """Return the entries of a file, one or a list, in their order.
+
+    Raises:
+        AnnotationError: it is no JSON, or cannot be read element by element.
+    """
+    entries: list[FileAnnotation] = []
     stream = events(path)
     first = next(stream)
     in_list = first[1] == "start_array"
-    entry = "item" if in_list else ""
-    places = tuple(".".join(filter(None, (entry, *inner))) for inner in INNER)
+    root = "item" if in_list else ""
+    places = tuple(".".join(filter(None, (root, *inner))) for inner in INNER)
     types = tuple(f"{place}.type" for place in places)
     builder, counts, kinds = ObjectBuilder(), Counter[str](), set[str]()
     depth = 0  # of containers: the value of a key without letters has its parent's prefix
@@ -200,17 +196,19 @@ def _heads(path: Path, gatherer: LayerGatherer) -> list[FileAnnotation]:
         builder.event(event, value)
         depth += event.startswith("start_") - event.startswith("end_")
         if depth == 0:
-            number_ += 1
-            annotation = _annotation(builder.value)
-            if annotation is not None:
-                prefix = places[annotation is not builder.value]
-                heads.append(FileAnnotation(annotation, prefix, counts[prefix], frozenset(kinds)))
+            whole = builder.value
+            told = whole.get("annotation", whole) if isinstance(whole, dict) else {}
+            annotation = told if isinstance(told, dict) else {}
+            if isinstance(annotation.get("elements"), list):
+                own = places[annotation is not whole]
+                entry = FileAnnotation(annotation, own, counts[own], frozenset(kinds))
             elif counts:  # what stands in its place would be taken for that of another
-                raise AnnotationError(path, f"entry {number_} {NO_ANNOTATION}")
+                raise AnnotationError(path, f"entry {len(entries) + 1} {NO_ANNOTATION}")
             else:
-                gatherer.leave_out(f"entry {number_} {NO_ANNOTATION}")
+                entry = FileAnnotation(annotation)
+            entries.append(entry)
             builder, counts, kinds = ObjectBuilder(), Counter(), set()
-    return heads
+    return entries
 
 
 def _mpp(scale: object, gatherer: LayerGatherer) -> Mpp | None:

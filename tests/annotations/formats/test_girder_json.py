@@ -71,7 +71,7 @@ def test_only_the_annotations_that_are_chosen_are_read(tmp_path, wanted, bare):
     told = json.loads((tmp_path / "a.anot").read_text())
     path = tmp_path / "live.json"
     path.write_text(json.dumps(told if bare else [{"annotation": each} for each in told]))
-    read = read_girder_json(path, choose=lambda annotation: annotation["name"] in wanted)
+    read = read_girder_json(path, is_chosen=lambda each: each.annotation["name"] in wanted)
     assert {layer.name: len(layer.shapes) for layer in read.layers} == {
         name: count for name, count in boxes.items() if name in wanted
     }
