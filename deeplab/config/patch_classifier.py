@@ -17,6 +17,7 @@ from deeplab.geometry.tiling import Tiling
 
 CNN_STRIDE, CNN_SIDE = 32, 256
 CNNS = tuple(name for name, facts in BACKBONES.items() if CNN_STRIDE in facts.channels)
+MAX_CLASSES = 254  # labels are bytes: 0 is none of them, 255 is not known
 MOST_LEARNT = 32  # classes; an imported network may have more
 ENCODERS = (*CNNS, *PATCH_ENCODERS)
 
@@ -46,7 +47,7 @@ class PatchClassifierConfig:
     batch_norm_decay: float = 0.99
 
     def __post_init__(self) -> None:
-        check_whole("classes", self.classes, 1, 254)
+        check_whole("classes", self.classes, 1, MAX_CLASSES)
         check_choice("problem", self.problem, get_args(Problem))
         if self.problem == "multi_class" and self.classes < 2:
             must = "multi_label for a single class"

@@ -56,9 +56,7 @@ class ColourSamples:
 
     def box(self, tile: Tile) -> WorkBox:
         """Return the box of a tile in the pixels of its level."""
-        wide, high = self.shape.tile_width, self.shape.tile_height
-        whole = WorkBox(0, 0, *self.shape.size(tile.level))
-        return WorkBox(tile.x * wide, tile.y * high, wide, high).intersection(whole)
+        return self.shape.box(tile)
 
     def parts(self, tile: Tile) -> Iterator[tuple[WorkBox, NDArray[Any]]]:
         """Yield the one part of a tile, (height, width, channels)."""

@@ -56,6 +56,12 @@ class PyramidShape:
         by = self.downsample(level)
         return max(1, self.width_level0 // by), max(1, self.height_level0 // by)
 
+    def box(self, tile: Tile) -> WorkBox:
+        """Return the box of a tile in the pixels of its level."""
+        wide, high = self.tile_width, self.tile_height
+        whole = WorkBox(0, 0, *self.size(tile.level))
+        return WorkBox(tile.x * wide, tile.y * high, wide, high).intersection(whole)
+
     def level_for(self, frame: WorkFrame) -> int:
         """The coarsest usable level that is as fine as the frame or finer, else the finest."""
         scale = min(frame.scale_x, frame.scale_y) * (1 + 1e-9)

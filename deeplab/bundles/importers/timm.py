@@ -11,7 +11,7 @@ from deeplab.bundles.importers.stored_tensors import StoredTensors, check_names
 from deeplab.bundles.importers.timm_names import IGNORED, TIMMS, recognise
 from deeplab.bundles.importers.torch_encoders import LAYOUTS, read_value, stored_shape
 from deeplab.bundles.weights import named_weights
-from deeplab.config.patch_classifier import PatchClassifierConfig, suggested_side
+from deeplab.config.patch_classifier import MAX_CLASSES, PatchClassifierConfig, suggested_side
 from deeplab.config.patch_encoders import PATCH_ENCODERS, Problem, SwinFacts, VitFacts
 from deeplab.errors import CheckpointError
 from deeplab.models.patch_classifier.network import build
@@ -86,9 +86,6 @@ def infer_classifier(
         problem=problem or ("multi_class" if count > 1 else "multi_label"),
         backbone=backbone,
     )
-
-
-MAX_CLASSES = 254
 
 
 def _side(tensors: StoredTensors, backbone: str, asked: int | None) -> int:
