@@ -43,7 +43,7 @@ def _add_arguments(parser: CommandParser) -> None:
         help="prefix of the checkpoint (as model.ckpt-400000) or one of its files, a folder, zip "
         "or tar.gz that holds it and perhaps an args.txt, a frozen graph (.pb), a HoVer-Net's "
         ".tar or .npz, a U-Net's or U-Net++'s .pth or .pt, or a patch classifier of timm's "
-        "(.pth, .pt, .safetensors)",
+        "(.pth, .pt, .safetensors) or WSSS-Tissue's (.pth)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
     parser.add_argument(
@@ -100,7 +100,8 @@ def _add_arguments(parser: CommandParser) -> None:
     )
     patches.add_argument(
         "--problem", choices=get_args(Problem),
-        help="whether a patch has one class or any number of them; left out: one",
+        help="whether a patch has one class or any number of them; left out: one, and any number "
+        "of a resnet38d",
     )  # fmt: skip
     skips = parser.add_argument_group(
         "of a U-Net or U-Net++",
@@ -185,7 +186,8 @@ def _run(request: ImportRequest) -> str:
 
 COMMAND = Command(
     name="import-checkpoint",
-    help="Makes a model of what DeepLab (TensorFlow 1), HoVer-Net, timm or a U-Net has learnt.",
+    help="Makes a model of what DeepLab (TensorFlow 1), HoVer-Net, timm, WSSS-Tissue or a U-Net "
+    "has learnt.",
     add_arguments=_add_arguments,
     request=_request,
     run=_run,

@@ -26,7 +26,8 @@ class ImportRequest:
     Attributes:
         source: a checkpoint by its prefix or one of its files, a folder, zip or tar that has one,
             a frozen graph (.pb), or a file of tensors of a HoVer-Net, of a network of
-            segmentation_models_pytorch or of a patch classifier (.tar, .pth, .safetensors, .npz).
+            segmentation_models_pytorch or of a patch classifier (.tar, .pth, .safetensors, .npz,
+            .params).
         output: the bundle to write.
         architecture: the backbone; None: told by the variables.
         atrous_rates: one for each atrous branch of the ASPP; none: it has no such branch.
@@ -50,7 +51,7 @@ class ImportRequest:
         nr_types: of a HoVer-Net's types, the background included; None: told by the variables.
         type_info: a HoVer-Net's type_info.json, with names and colours of its types.
         problem: of a patch classifier, which no variable tells: whether a patch has one class or
-            any number; None: one, where there are several.
+            any number; None: one, where there are several; of a resnet38d any number.
         channels: names of a U-Net's channels; none: red, green and blue, or numbers.
         normalisation: what a U-Net's training did to pixels; None: from 0 to 255 to 0 to 1.
     """

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, get_args
 
-from deeplab.config.backbones import BACKBONES
+from deeplab.config.backbones import BACKBONES, STANDARDISED, ZERO_TO_ONE, Normalisation
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.checks import check_choice, check_range, check_whole
 from deeplab.config.classes import ClassList
 from deeplab.config.network_settings import NetworkSettings
-from deeplab.config.patch_encoders import PATCH_ENCODERS, PatchEncoder, Problem
+from deeplab.config.patch_encoders import PATCH_ENCODERS, PatchEncoder, Problem, ResNet38Facts
 from deeplab.errors import ConfigError
 from deeplab.geometry.tiling import Tiling
 
@@ -71,6 +71,18 @@ class PatchClassifierConfig:
     def encoder(self) -> PatchEncoder | None:
         """The facts of an encoder of whole patches; None for a backbone."""
         return PATCH_ENCODERS.get(self.backbone)
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What is done to pixels before the encoder gets them."""
+        if self.encoder is None:
+            return BACKBONES[self.backbone].normalisation
+        return ZERO_TO_ONE if isinstance(self.encoder, ResNet38Facts) else STANDARDISED
+
+    @property
+    def logit_bias(self) -> bool:
+        """Whether a constant is added to the logits: not in the published ResNet38-d."""
+        return not isinstance(self.encoder, ResNet38Facts)
 
     @property
     def class_count(self) -> int:

@@ -1,7 +1,8 @@
 """What is known of every encoder that is made for whole patches: one row of facts each.
 
-They end in features of a patch, not in maps of several strides, so they are no backbones of
-networks that label pixels. What `deeplab.config.backbones` lists can classify patches, too.
+They end in features of a patch, or in one map, not in maps of several strides, so they are no
+backbones of networks that label pixels. What `deeplab.config.backbones` lists can classify
+patches, too.
 """
 
 from __future__ import annotations
@@ -98,7 +99,44 @@ class SwinFacts:
         return sum(12 * depth * (self.width << at) ** 2 for at, depth in enumerate(self.depths))
 
 
-PatchEncoder = ConvNextFacts | VitFacts | SwinFacts
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNet38Facts:
+    """A ResNet38-d (Wu et al. 2016, arXiv:1611.10080), a CNN whose map has an eighth of the side.
+
+    Attributes:
+        units: Units of two 3 x 3 convolutions in the blocks 2 to 5.
+        widths: Channels inside of each of them, and behind it.
+        bottlenecks: Channels of the blocks 6 and 7, and the share of them left out in training.
+        taps: Layers whose activation maps are of use beside the last one's.
+    """
+
+    units: tuple[int, ...]
+    widths: tuple[tuple[int, int], ...]
+    bottlenecks: tuple[tuple[int, float], ...]
+    taps: tuple[str, ...]
+    side: int = 224
+
+    @property
+    def multiple(self) -> int:
+        """What the side of a patch is a multiple of: it is halved three times."""
+        return 8
+
+    @property
+    def weight_count(self) -> int:
+        """Numbers in the convolutions of all blocks."""
+        count, before = 0, 64
+        for units, (inside, width) in zip(self.units, self.widths, strict=True):
+            count += 9 * (before * inside + (units - 1) * width * inside + units * inside * width)
+            count += before * width if before != width else 0
+            before = width
+        for width, _ in self.bottlenecks:
+            count += before * (width // 4 + width) + 9 * (width // 4) * (width // 2)
+            count += width // 2 * width
+            before = width
+        return count
+
+
+PatchEncoder = ConvNextFacts | VitFacts | SwinFacts | ResNet38Facts
 
 
 def _convnext(width: int, middle: int = 27) -> ConvNextFacts:
@@ -126,5 +164,11 @@ PATCH_ENCODERS: Mapping[str, PatchEncoder] = MappingProxyType(
         "swin_base_window7": _swin(128, 18, 7, 224),
         "swin_base_window12": _swin(128, 18, 12, 384),
         "swin_large_window12": _swin(192, 18, 12, 384),
+        "resnet38d": ResNet38Facts(
+            units=(3, 3, 6, 3),
+            widths=((128, 128), (256, 256), (512, 512), (512, 1024)),
+            bottlenecks=((2048, 0.3), (4096, 0.5)),
+            taps=("backbone.b4_5.add", "backbone.b5_2.add"),
+        ),
     }
 )

@@ -26,7 +26,8 @@ from deeplab.slides.slide import open_slide
 
 BETWEEN = ";"  # labels of one image
 TOLD = ("mpp", "patient", "split")  # columns of a table that say something else of an image
-FLAGS = re.compile(r"\[\s*([01](?:[ ,_]+[01])*)\s*\]")  # in a name: one a class
+# In a name: one a class, with blanks between them as in LUAD-HistoSeg or none as in BCSS-WSSS.
+FLAGS = re.compile(r"\[\s*([01](?:[ ,_]*[01])*)\s*\]")
 YES, NO = ("1", "true", "yes"), ("", "0", "false", "no")
 OTHER_COLOUR: Rgb = (128, 128, 128)  # of a label that is none of the classes
 

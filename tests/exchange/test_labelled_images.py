@@ -73,10 +73,12 @@ def test_folders_and_names_say_labels(tmp_path: Path):
     image(tmp_path / "names/x [1 0].png")
     image(tmp_path / "names/y_[0,1].png")
     image(tmp_path / "names/z [0 0].png")
+    image(tmp_path / "names/patient+10+20[11].png")
     assert found(tmp_path / "names", "names") == {
         "x [1 0].png": ["tumour"],
         "y_[0,1].png": ["stroma"],
         "z [0 0].png": [],
+        "patient+10+20[11].png": ["tumour", "stroma"],
     }
 
 

@@ -33,6 +33,7 @@ SERVED = {
     ),
     "smp": (NETWORK,),
     "timm": (NETWORK,),
+    "wsss": (NETWORK,),
 }
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=ABSENT)
 

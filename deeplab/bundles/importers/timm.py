@@ -1,4 +1,7 @@
-"""Patch classifiers that timm trained: their state dicts and whole networks, in any file."""
+"""Patch classifiers that timm trained: their state dicts and whole networks, in any file.
+
+And those of WSSS-Tissue's first stage, whose encoder is resnet38d.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,17 @@ from deeplab.bundles.importers.timm_names import IGNORED, TIMMS, recognise
 from deeplab.bundles.importers.torch_encoders import LAYOUTS, read_value, stored_shape
 from deeplab.bundles.weights import named_weights
 from deeplab.config.patch_classifier import MAX_CLASSES, PatchClassifierConfig, suggested_side
-from deeplab.config.patch_encoders import PATCH_ENCODERS, Problem, SwinFacts, VitFacts
+from deeplab.config.patch_encoders import (
+    PATCH_ENCODERS,
+    Problem,
+    ResNet38Facts,
+    SwinFacts,
+    VitFacts,
+)
 from deeplab.errors import CheckpointError
 from deeplab.models.patch_classifier.network import build
 
-LOGITS = "logits/bias"
+LOGITS = "logits/kernel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +64,8 @@ def infer_classifier(
         crop_size: side of its patches; None: what the tensors tell, or what is usual.
         architecture: that of an EfficientNet without "timm_" before it is one that timm has taken
             over from TensorFlow, tf_efficientnet_b0 to b7, which pads otherwise; no tensor tells.
-        problem: what its classes mean, which no tensor tells; None: one of them a patch.
+        problem: what its classes mean, which no tensor tells; None: one of them a patch, but of
+            resnet38d any of them.
 
     Raises:
         CheckpointError: it is an encoder alone, or of patches of another size.
@@ -67,13 +77,13 @@ def infer_classifier(
         backbone = architecture
     names = {layout.name_of(LOGITS) or LOGITS for layout in LAYOUTS[backbone]}
     counts = [tensors.shapes[name] for name in names if name in tensors.shapes]
-    if not counts or len(counts[0]) != 1 or counts[0][0] < 1:
+    if not counts or len(counts[0]) < 2 or counts[0][0] < 1:
         raise CheckpointError(
             tensors.path,
             f"is the encoder {backbone} alone, without a layer of classes; it can start a "
             f"training (--initial_encoder) of network=patch_classifier with backbone={backbone}",
         )
-    (count,) = counts[0]
+    count = counts[0][0]
     if count > MAX_CLASSES:
         problem_said = f"tells {count:,} classes apart, and at most {MAX_CLASSES} can be shown; "
         raise CheckpointError(
@@ -83,9 +93,16 @@ def infer_classifier(
     return PatchClassifierConfig(
         classes=count,
         crop_size=_side(tensors, backbone, crop_size),
-        problem=problem or ("multi_class" if count > 1 else "multi_label"),
+        problem=problem or _usual_problem(backbone, count),
         backbone=backbone,
     )
+
+
+def _usual_problem(backbone: str, classes: int) -> Problem:
+    """Return what classes mean in the program whose encoder this is."""
+    if classes == 1 or isinstance(PATCH_ENCODERS.get(backbone), ResNet38Facts):
+        return "multi_label"
+    return "multi_class"
 
 
 def _side(tensors: StoredTensors, backbone: str, asked: int | None) -> int:
@@ -135,9 +152,11 @@ def import_classifier(tensors: StoredTensors, config: PatchClassifierConfig) -> 
     check_names(tensors, config.describe(), missing=missing, left=left)
     for name, ours in theirs.items():
         wanted = stored_shape(ours, tuple(weights[ours].shape))
-        if tensors.shapes[name] != wanted:
+        # A layer of classes may be written as a convolution of one cell.
+        accepted = (wanted, (*wanted, 1, 1)) if ours == LOGITS else (wanted,)
+        if tensors.shapes[name] not in accepted:
             problem = f"has {name} of shape {tensors.shapes[name]}, where the network has {wanted}"
             raise CheckpointError(tensors.path, problem)
     for name, ours in theirs.items():
-        weights[ours].assign(read_value(tensors, name, ours))
+        weights[ours].assign(read_value(tensors, name, ours).reshape(weights[ours].shape))
     return ImportedClassifier(config=config, network=network, taken=len(theirs), skipped=skipped)

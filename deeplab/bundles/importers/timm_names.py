@@ -11,6 +11,7 @@ from deeplab.bundles.importers.hovernet_names import PYTORCH, Rule
 from deeplab.config.patch_encoders import (
     PATCH_ENCODERS,
     ConvNextFacts,
+    ResNet38Facts,
     SwinFacts,
     VitFacts,
 )
@@ -128,6 +129,16 @@ def _convnext(facts: ConvNextFacts) -> Sign:
     return sign, f"stages.2.blocks.{middle}.gamma"
 
 
+def _resnet38(facts: ResNet38Facts) -> Sign:
+    width, _ = facts.bottlenecks[-1]
+    sign = {
+        "conv1a.weight": (64, 3, 3, 3),
+        "b4_5.conv_branch2b1.weight": (512, 512, 3, 3),
+        "b7.conv_branch2b2.weight": (width, width // 2, 1, 1),
+    }
+    return sign, "b8.conv_branch2b2.weight"
+
+
 def _resnet(units: int, last: str, width: int) -> Sign:
     """Return the sign of a resnet: units of its third block, and a unit's last norm."""
     sign = {
@@ -151,7 +162,7 @@ def _efficientnet(name: str) -> Sign:
 
 
 _OF_KIND: Mapping[type, Callable[[Any], Sign]] = MappingProxyType(
-    {VitFacts: _vit, SwinFacts: _swin, ConvNextFacts: _convnext}
+    {VitFacts: _vit, SwinFacts: _swin, ConvNextFacts: _convnext, ResNet38Facts: _resnet38}
 )
 SIGNS: Mapping[str, Sign] = MappingProxyType(
     {

@@ -9,7 +9,8 @@ tf_efficientnet_b* for the former, of its efficientnet_b* for the latter;
 `mobilenet_v2`: torchvision's and timm's, whose pixels and epsilon are put into the weights; where
 they pad with the mean colour we pad with grey, so that features differ at the border;
 `preact_resnet50`: HoVer-Net's, with or without its decoders;
-`convnext_*`, `vit_*`, `swin_*`: timm's, of which the older Swin names are known, too.
+`convnext_*`, `vit_*`, `swin_*`: timm's, of which the older Swin names are known, too;
+`resnet38d`: of a classifier of WSSS-Tissue's first stage, or MXNet's file that these start from.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from deeplab.bundles.importers.hovernet import (
     read_hovernet_weights,
 )
 from deeplab.bundles.importers.hovernet_names import PYTORCH, Rule
+from deeplab.bundles.importers.resnet38 import RESNET38
 from deeplab.bundles.importers.stored_tensors import StoredTensors
 from deeplab.bundles.importers.timm_names import CONVNEXT, OLD_SWIN, RESNET_HEAD, SWIN, VIT
 from deeplab.bundles.importers.timm_names import name_of as timm_name
@@ -39,6 +41,7 @@ from deeplab.config.patch_encoders import (
     PATCH_ENCODERS,
     ConvNextFacts,
     PatchEncoder,
+    ResNet38Facts,
     SwinFacts,
     VitFacts,
 )
@@ -131,6 +134,7 @@ class EncoderNaming:
 _OF_PATCHES: Mapping[type[PatchEncoder], tuple[EncoderNaming, ...]] = MappingProxyType(
     {
         ConvNextFacts: (EncoderNaming(rules=CONVNEXT),),
+        ResNet38Facts: (EncoderNaming(rules=RESNET38),),
         SwinFacts: (EncoderNaming(rules=SWIN), EncoderNaming(rules=OLD_SWIN)),
         VitFacts: (EncoderNaming(rules=VIT),),
     }

@@ -1,4 +1,7 @@
-"""An encoder, its features of a whole patch, and one layer that reads the classes from them."""
+"""An encoder, its features of a whole patch, and one layer that reads the classes from them.
+
+Most encoders end in a map, whose mean is read; ConvNeXt and ViT read their features themselves.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from deeplab.config.backbones import BACKBONES, STANDARDISED
 from deeplab.config.patch_classifier import CNN_STRIDE, PatchClassifierConfig
-from deeplab.config.patch_encoders import ConvNextFacts, SwinFacts, VitFacts
+from deeplab.config.patch_encoders import ConvNextFacts, ResNet38Facts, SwinFacts, VitFacts
 from deeplab.models.backbones.efficientnet import LAYOUTS as EFFICIENTNETS
 from deeplab.models.backbones.pyramid import BackboneOptions
 from deeplab.models.backbones.table import BUILD
@@ -20,10 +22,11 @@ from deeplab.models.layers.resize import Tensor
 from deeplab.models.outputs import CLASSES
 from deeplab.models.patch_classifier.blocks import WHOLE, dense, marked
 from deeplab.models.patch_classifier.convnext import convnext
+from deeplab.models.patch_classifier.resnet38 import resnet38
 from deeplab.models.patch_classifier.swin import swin
 from deeplab.models.patch_classifier.vit import vit
 
-_ENCODERS: Mapping[type, Callable[[Tensor, Any], Tensor]] = MappingProxyType(
+_TRANSFORMERS: Mapping[type, Callable[[Tensor, Any], Tensor]] = MappingProxyType(
     {ConvNextFacts: convnext, SwinFacts: swin, VitFacts: vit}
 )
 
@@ -35,21 +38,31 @@ def build(config: PatchClassifierConfig) -> keras.Model:
     """
     side = config.crop_size
     rgb = keras.Input((side, side, len(config.channels)), dtype="uint8", name="rgb")
-    backbone = BACKBONES.get(config.backbone)
-    facts = backbone.normalisation if backbone else STANDARDISED
+    facts = config.normalisation
     x = layers.Rescaling(facts.scale, offset=facts.offset, name="normalisation")(rgb)
-    encoder = config.encoder
-    pooled = _ENCODERS[type(encoder)](x, encoder) if encoder else _cnn(x, config)
+    x = _features(x, config)
+    if len(x.shape) == 4:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
     if config.dropout:
-        pooled = layers.Dropout(config.dropout, name="dropout")(pooled)
-    logits = dense(pooled, config.classes, name="logits")
+        x = layers.Dropout(config.dropout, name="dropout")(x)
+    logits = dense(x, config.classes, name="logits", bias=config.logit_bias)
     # Whatever the precision inside, losses and scores start from float32.
     outputs = {CLASSES: layers.Activation("linear", dtype="float32", name=CLASSES)(logits)}
     return keras.Model(rgb, outputs, name="patch_classifier")
 
 
+def _features(x: Tensor, config: PatchClassifierConfig) -> Tensor:
+    """Return the last map of an encoder, (n, h, w, c), or what it reads from that, (n, c)."""
+    encoder = config.encoder
+    if encoder is None:
+        return _cnn(x, config)
+    if isinstance(encoder, ResNet38Facts):
+        return resnet38(x, encoder, decay=config.batch_norm_decay)
+    return _TRANSFORMERS[type(encoder)](x, encoder)
+
+
 def _cnn(x: Tensor, config: PatchClassifierConfig) -> Tensor:
-    """Return the mean of the last map of a backbone, (n, c).
+    """Return the last map of a backbone, (n, h, w, c).
 
     An EfficientNet has a wide convolution before it that is a classifier's alone.
     """
@@ -63,5 +76,4 @@ def _cnn(x: Tensor, config: PatchClassifierConfig) -> Tensor:
     if layout := EFFICIENTNETS.get(config.backbone):
         norm = Norm(epsilon=layout.epsilon, decay=options.decay)
         x = conv(x, layout.head, name="backbone.head", norm=norm, activation="silu")
-    x = marked(x, name=WHOLE)
-    return layers.GlobalAveragePooling2D(name="pool")(x)
+    return marked(x, name=WHOLE)

@@ -26,7 +26,7 @@ PATCH = 4  # px of a token's side
 
 
 def swin(x: Tensor, facts: SwinFacts) -> Tensor:
-    """Patches (n, side, side, 3), normalised, to features (n, 8 width)."""
+    """Patches (n, side, side, 3), normalised, to a map (n, side/32, side/32, 8 width)."""
     x = patch_conv(x, facts.width, PATCH, name="backbone.patch")
     x = layer_norm(x, name="backbone.patch.norm", epsilon=EPSILON)
     for stage, (depth, heads) in enumerate(zip(facts.depths, facts.heads, strict=True)):
@@ -38,8 +38,7 @@ def swin(x: Tensor, facts: SwinFacts) -> Tensor:
             x = dense(x, 2 * channels, name=f"{name}.merge.reduce", bias=False)
         for index in range(depth):
             x = _block(x, heads, facts.window, index % 2, name=f"{name}.block_{index}")
-    x = marked(layer_norm(x, name="backbone.norm", epsilon=EPSILON), name=WHOLE)
-    return layers.GlobalAveragePooling2D(name="pool")(x)
+    return marked(layer_norm(x, name="backbone.norm", epsilon=EPSILON), name=WHOLE)
 
 
 def _block(x: Tensor, heads: int, window: int, odd: int, *, name: str) -> Tensor:
