@@ -38,6 +38,11 @@ class Command(Generic[Request]):
     run: Callable[[Request], str]
 
 
+def names_of(text: str) -> tuple[str, ...]:
+    """Return the names in a word, which has commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def parser_of(command: Command[Request]) -> CommandParser:
     """Return the parser of a command's words."""
     parser = CommandParser(

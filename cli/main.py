@@ -21,9 +21,11 @@ from deeplab_cli.ExtractFeaturesFromAnnotations.ExtractFeaturesFromAnnotations i
     TASK as FEATURES,
 )
 from deeplab_cli.forms import list_text, read_spec
+from deeplab_cli.froc import COMMAND as FROC
 from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
 from deeplab_cli.IngestAperioXML.IngestAperioXML import TASK as INGEST
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
+from deeplab_cli.stage import COMMAND as STAGE
 from deeplab_cli.streams import speaking
 from deeplab_cli.task import FAILED, Task, run_task
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
@@ -40,7 +42,14 @@ TASKS: tuple[Task[Any], ...] = (
     EVALUATE,
     FEATURES,
 )
-COMMANDS: tuple[Command[Any], ...] = (IMPORT_CHECKPOINT, EXPORT, ENSEMBLE, UNPACK)
+COMMANDS: tuple[Command[Any], ...] = (
+    IMPORT_CHECKPOINT,
+    EXPORT,
+    ENSEMBLE,
+    UNPACK,
+    STAGE,
+    FROC,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,11 +6,7 @@ import argparse
 from pathlib import Path
 
 from deeplab.config.unpack_request import PUBLIC_UM, UnpackRequest
-from deeplab_cli.command import Command, CommandParser
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+from deeplab_cli.command import Command, CommandParser, names_of
 
 
 def _add_arguments(parser: CommandParser) -> None:
@@ -23,10 +19,10 @@ def _add_arguments(parser: CommandParser) -> None:
         help="um per pixel, which the files do not state (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--classes", type=_names, default=(), metavar="A,B", help="names of its types in order"
+        "--classes", type=names_of, default=(), metavar="A,B", help="names of its types in order"
     )
     parser.add_argument(
-        "--validation", type=_names, default=(), metavar="PART",
+        "--validation", type=names_of, default=(), metavar="PART",
         help="folds or parts to hold out (default: the last fold, or what is called test)",
     )  # fmt: skip
 

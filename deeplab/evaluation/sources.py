@@ -181,7 +181,7 @@ def _is_about_several(path: Path, request: EvaluateRequest) -> bool:
 
 
 def _of_sides(reference: FilesOfSide, prediction: FilesOfSide, request: EvaluateRequest) -> Pairs:
-    slides = _slides(reference, request)
+    slides = slides_at_hand(reference, request.slide)
     check_spared(request.outputs, [*reference.files, *prediction.files, *slides.values()])
     sides = [side.without(slides.values()) for side in (reference, prediction)]
     absent = absent_slides(sides, slides)
@@ -244,9 +244,17 @@ def _read(path: Path, reading: Reading) -> Annotations:
     return read_annotations(path, reading)
 
 
-def _slides(reference: FilesOfSide, request: EvaluateRequest) -> dict[str, Path]:
-    """The slides at hand by name: those asked for, and those in the folder of the reference."""
-    asked = Path(request.slide) if request.slide else None
+def slides_at_hand(reference: FilesOfSide, slide: str) -> dict[str, Path]:
+    """Return the slides at hand by name: those asked for, and those in the folder of the reference.
+
+    Args:
+        reference: files of annotations; what could be one of them is no slide.
+        slide: that is asked for, or a folder of such; "": none is.
+
+    Raises:
+        SourceError: it is not there.
+    """
+    asked = Path(slide) if slide else None
     if asked and not asked.exists():
         raise SourceError(f"there is no file or folder {asked}")
     is_slide = asked is not None and (asked.is_file() or is_slide_folder(asked))

@@ -8,9 +8,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deeplab.annotations.calipers import span
 from deeplab.annotations.shapes import Shape
 from deeplab.features.bending import bend
-from deeplab.features.calipers import span
 from deeplab.features.moments import equal_ellipses
 from deeplab.geometry.frames import Mpp
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from shapely import affinity
 from skimage.draw import polygon2mask
 
+from deeplab.annotations.calipers import span
 from deeplab.annotations.shapes import Shape
 from deeplab.features.bending import BATCH
-from deeplab.features.calipers import span
 from deeplab.features.outline import COLUMNS, measure_outlines, polygons_um
 from deeplab.geometry.frames import Mpp
 from tests.features.drawn import ONE, blob, disc, ellipse, of, ring
