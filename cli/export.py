@@ -1,4 +1,4 @@
-"""`deeplab export`: a model in, a SavedModel, an ONNX file or a state dict out."""
+"""`deeplab export`: a model in, a SavedModel, ONNX file, state dict or checkpoint out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def _add_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="PATH",
-        help="folder of a SavedModel, which must not exist, or file of ONNX or of PyTorch (.pth)",
+        help="folder of a SavedModel or a checkpoint, which must not exist, or file of ONNX or of "
+        "PyTorch (.pth)",
     )  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def _run(request: ExportRequest) -> str:
 
 COMMAND = Command(
     name="export",
-    help="Writes a model's network as a TensorFlow SavedModel, ONNX, or a state dict of PyTorch.",
+    help="Writes a model's network as SavedModel, ONNX, state dict of PyTorch, or checkpoint.",
     add_arguments=_add_arguments,
     request=_request,
     run=_run,

@@ -42,8 +42,9 @@ def _add_arguments(parser: CommandParser) -> None:
         metavar="PREFIX",
         help="prefix of the checkpoint (as model.ckpt-400000) or one of its files, a folder, zip "
         "or tar.gz that holds it and perhaps an args.txt, a frozen graph (.pb), a HoVer-Net's "
-        ".tar or .npz, a U-Net's or U-Net++'s .pth or .pt, or a patch classifier of timm's "
-        "(.pth, .pt, .safetensors) or WSSS-Tissue's (.pth)",
+        ".tar or .npz, a U-Net's or U-Net++'s .pth or .pt, a patch classifier of timm's (.pth, "
+        ".pt, .safetensors) or WSSS-Tissue's (.pth), or an EfficientDet's object checkpoint (as "
+        "12_ckpt)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
     parser.add_argument(
@@ -76,7 +77,7 @@ def _add_arguments(parser: CommandParser) -> None:
         "--crop-size",
         type=int,
         metavar="N",
-        help="left out: what args.txt says, else 513; of a U-Net 512",
+        help="left out: what args.txt says, else 513; of a U-Net 512, of an EfficientDet 1024",
     )
     graph.add_argument(
         "--image-pooling-crop-size", type=int, metavar="N", help="left out: the crop size"
@@ -186,8 +187,8 @@ def _run(request: ImportRequest) -> str:
 
 COMMAND = Command(
     name="import-checkpoint",
-    help="Makes a model of what DeepLab (TensorFlow 1), HoVer-Net, timm, WSSS-Tissue or a U-Net "
-    "has learnt.",
+    help="Makes a model of what DeepLab (TensorFlow 1), HoVer-Net, timm, WSSS-Tissue, a U-Net or "
+    "an EfficientDet has learnt.",
     add_arguments=_add_arguments,
     request=_request,
     run=_run,

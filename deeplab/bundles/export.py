@@ -1,4 +1,4 @@
-"""Write a model's network for other programs: TensorFlow's SavedModel, ONNX, or a state dict."""
+"""Write a model's network for other programs: a SavedModel, ONNX, a state dict, a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ import keras
 import tensorflow as tf
 
 from deeplab.bundles.card import card_to_json
-from deeplab.bundles.importers.state_dicts import state_dict_of, state_dict_problem
+from deeplab.bundles.importers.state_dicts import (
+    object_checkpoint_problem,
+    object_values_of,
+    state_dict_of,
+    state_dict_problem,
+)
 from deeplab.bundles.load import Bundle, load_bundle
+from deeplab.bundles.object_checkpoint import write_object_checkpoint
 from deeplab.bundles.read import read_card
 from deeplab.bundles.torch_writer import write_torch_tensors
 from deeplab.config.channels import Channels
 from deeplab.config.export_request import ExportFormat, ExportRequest
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError, DeviceError, OutputError
 from deeplab.files import check_spared, check_writable, scratch_folder, whole_file
 from deeplab.models.outputs import LABELS, LOGITS
@@ -28,6 +35,7 @@ CARD = (
     "deeplab_card"  # where the card is kept: an ONNX property, a file among a SavedModel's assets
 )
 CONVERTERS = ("onnx", "tf2onnx")
+CHECKPOINT = "model_ckpt"  # the prefix of its files, in the folder that is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,12 @@ class ExportResult:
             return (
                 f"written to {self.request.output}: a state dict of segmentation_models_pytorch; "
                 "what the network does to pixels first it does not hold, see the card"
+            )
+        if self.request.format == "checkpoint":
+            return (
+                f"written to {self.request.output / CHECKPOINT}: variables of SURF-segmentation's "
+                "EfficientDetNet, for its load_weights; what the network does to pixels first they "
+                "do not hold, see the card"
             )
         return (
             f"written to {self.request.output}: takes rgb uint8 (n, h, w, {len(self.channels)}), "
@@ -63,14 +77,16 @@ def export_model(request: ExportRequest) -> ExportResult:
         missing = [name for name in CONVERTERS if find_spec(name) is None]
         if missing:
             raise DeviceError(f"ONNX needs {' and '.join(missing)}: pip install onnx tf2onnx")
-    if request.format == "savedmodel":
+    if request.format in FOLDERS:
         if request.output.exists():
-            raise OutputError(request.output, "it exists; a SavedModel is a new folder")
+            raise OutputError(
+                request.output, f"it exists; {FOLDERS[request.format]} is a new folder"
+            )
     else:
         check_writable(request.output)
         check_spared([request.output], [request.model])
-    if request.format == "torch" and (
-        problem := state_dict_problem(read_card(request.model).config)
+    if request.format in PROBLEMS and (
+        problem := PROBLEMS[request.format](read_card(request.model).config)
     ):
         raise BundleError(request.model, problem)
     bundle = load_bundle(request.model)
@@ -120,6 +136,31 @@ def _write_state_dict(bundle: Bundle, path: Path) -> None:
         write_torch_tensors(temporary, state_dict_of(bundle.card.config, bundle.network))
 
 
+def _write_checkpoint(bundle: Bundle, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(path.parent) as folder:
+            values = object_values_of(bundle.card.config, bundle.network)
+            write_object_checkpoint(folder / "model" / CHECKPOINT, values)
+            (folder / "model").rename(path)
+    except (OSError, tf.errors.OpError) as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(path, str(error)) from error
+
+
 WRITERS: Mapping[ExportFormat, Callable[[Bundle, Path], None]] = MappingProxyType(
-    {"savedmodel": _write_saved_model, "onnx": _write_onnx, "torch": _write_state_dict}
+    {
+        "savedmodel": _write_saved_model,
+        "onnx": _write_onnx,
+        "torch": _write_state_dict,
+        "checkpoint": _write_checkpoint,
+    }
+)
+FOLDERS: Mapping[ExportFormat, str] = MappingProxyType(
+    {"savedmodel": "a SavedModel", "checkpoint": "a checkpoint"}
+)
+# Of formats that not every network has: why one has it not, "" where it has.
+PROBLEMS: Mapping[ExportFormat, Callable[[NetworkConfig], str]] = MappingProxyType(
+    {"torch": state_dict_problem, "checkpoint": object_checkpoint_problem}
 )

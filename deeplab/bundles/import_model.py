@@ -18,9 +18,19 @@ from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.checkpoint_files import SAVED_MODEL_NAME
 from deeplab.bundles.importers.class_names import named_classes
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
+from deeplab.bundles.importers.efficientdet import (
+    import_efficientdet,
+    infer_efficientdet,
+    is_object_checkpoint,
+)
 from deeplab.bundles.importers.frozen_graph import read_frozen_graph
 from deeplab.bundles.importers.tensor_files import is_tensor_file
-from deeplab.bundles.importers.tensor_models import TensorModel, read_tensor_model
+from deeplab.bundles.importers.tensor_models import (
+    OF_EACH,
+    TensorModel,
+    check_told,
+    read_tensor_model,
+)
 from deeplab.bundles.importers.tf1_architecture import GraphOptions
 from deeplab.bundles.importers.tf1_checkpoint import open_checkpoint
 from deeplab.bundles.importers.tf1_network import Variables, config_of, trained_network
@@ -44,6 +54,7 @@ TOLD = (
     "decoder_merge",
     "decoder_output",
 )
+OF_OBJECTS = OF_EACH | {"crop_size"}  # what a request may tell of an EfficientDet
 # How variables of a network end; those of an optimiser end in its name.
 WEIGHTS = {"weights", "biases", "gamma", "beta", "moving_mean", "moving_variance"}
 
@@ -148,11 +159,21 @@ def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:
         arguments = read_arguments(request.source)
     crop_size = request.crop_size or (arguments.crop_size if arguments else 513)
     with _open(request.source) as variables:
+        if is_object_checkpoint(variables):
+            return _of_objects(request, variables)
         config = config_of(variables, _options(request, crop_size))
         _check_told(request, config)
         names = request.classes or (arguments.class_names if arguments else ())
         card = _card(request, config, named_classes(names, request.colours, config.label_count))
         return trained_network(variables, config), card
+
+
+def _of_objects(request: ImportRequest, variables: Variables) -> tuple[_Trained, Card]:
+    """Return the EfficientDet in an object checkpoint of TensorFlow 2."""
+    config = infer_efficientdet(variables, request.crop_size)
+    check_told(request, config, "an EfficientDet", OF_OBJECTS)
+    classes = named_classes(request.classes, request.colours, config.label_count)
+    return import_efficientdet(variables, config), _card(request, config, classes)
 
 
 def _is_graph(path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from deeplab.config.checks import check_choice
 
-ExportFormat = Literal["savedmodel", "onnx", "torch"]
+ExportFormat = Literal["savedmodel", "onnx", "torch", "checkpoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,9 @@ class ExportRequest:
 
     Attributes:
         model: bundle, or zip or folder of a TensorFlow 1 checkpoint.
-        format: "savedmodel", a folder for TensorFlow, "onnx", a file for ONNX runtimes, or "torch",
-            a state dict for segmentation_models_pytorch.
+        format: "savedmodel", a folder for TensorFlow, "onnx", a file for ONNX runtimes, "torch",
+            a state dict for segmentation_models_pytorch, or "checkpoint", a folder with an object
+            checkpoint of TensorFlow for SURF-segmentation.
         output: what to write.
     """
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.efficientdet_seg import EfficientDetSegConfig
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
@@ -29,6 +30,7 @@ ENSEMBLE = "network_ensemble"  # the family of several networks, which no traini
 CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
     {
         "deeplabv3plus": DeepLabV3PlusConfig,
+        "efficientdet_seg": EfficientDetSegConfig,
         "hovernet": HoverNetConfig,
         "patch_classifier": PatchClassifierConfig,
         ENSEMBLE: NetworkEnsembleConfig,

@@ -19,7 +19,7 @@ ARCHITECTURES = (*BACKBONES, *PATCH_ENCODERS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRequest:
-    """Make a bundle of another program's: DeepLab's, a HoVer-Net, a U-Net or a classifier.
+    """Make a bundle of another program's: DeepLab's, HoVer-Net, U-Net, EfficientDet, classifier.
 
     What its variables tell may be left None; where it is given it is compared.
 
@@ -35,7 +35,7 @@ class ImportRequest:
         decoder_output_stride: work pixels per logit of a decoder; None: told by the variables.
         multi_grid: rates of the last block's convolutions or units; none: all 1.
         crop_size: side of the training crops, work pixels; None: what an args.txt says, else 513,
-            and 512 of a U-Net.
+            512 of a U-Net and 1024 of an EfficientDet.
         classes: names of labels 1, 2, ..., the background's before them or not; none: what an
             args.txt says, else numbers.
         colours: of the classes without the background, as #rrggbb; none: a palette's.

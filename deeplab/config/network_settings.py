@@ -31,7 +31,7 @@ class NetworkSettings(Checked):
             channel, "name=low:high"; "0.5%:99.8%" are percentiles of each slide. Empty: these.
         patch_size: side of a training patch, work pixels; 0: what the network suggests. Rounded
             up to one that all its maps fit: for DeepLabV3+ a multiple of 16 plus 1 (32 with a map
-            as coarse as that).
+            as coarse as that). EfficientDet takes a multiple of 128 only.
         backbone: a row of the table of backbones.
         atrous_rates: of the ASPP; none: no ASPP branches.
         output_stride: of the backbone.

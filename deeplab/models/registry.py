@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.efficientdet_seg import EfficientDetSegConfig
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
@@ -17,6 +18,7 @@ from deeplab.models.dense.autoencoder import autoencoder
 from deeplab.models.dense.decode import predictor
 from deeplab.models.dense.losses import semantic_loss
 from deeplab.models.dense.targets import encode
+from deeplab.models.efficientdet_seg import network as efficientdet_seg_network
 from deeplab.models.family import Family
 from deeplab.models.hovernet import decode as hovernet_decode
 from deeplab.models.hovernet import losses as hovernet_losses
@@ -57,6 +59,19 @@ FAMILIES: tuple[Family, ...] = (
         head_layers=("image_pooling", "aspp", "decoder", "logits"),
         logit_layers=("logits",),
         companion=autoencoder,
+    ),
+    Family(
+        name="efficientdet_seg",
+        config=EfficientDetSegConfig,
+        needs=frozenset({"labels"}),
+        answer="labels",
+        build=efficientdet_seg_network.build,
+        encode=encode,
+        loss=semantic_loss,
+        predictor=predictor,
+        companion=autoencoder,
+        head_layers=("fpn", "head", "logits"),
+        logit_layers=("logits",),
     ),
     Family(
         name="hovernet",

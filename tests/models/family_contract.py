@@ -35,7 +35,7 @@ def check_network_takes_tiles_of_any_size(
     def cells(length: int) -> int:
         return (length - tiling.extra - 2 * tiling.margin) // tiling.logit_stride + tiling.extra
 
-    for height, width in ((side, side), (side + 32, side + 64)):
+    for height, width in ((side, side), (side + tiling.whole(32), side + tiling.whole(64))):
         maps = network(np.zeros((2, height, width, 3), np.uint8))
         assert {name: tuple(each.shape) for name, each in maps.items()} == {
             name: (2, cells(height), cells(width), count) for name, count in channels.items()

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from deeplab.config.efficientdet_seg import EfficientDetSegConfig
 from deeplab.config.families import CONFIGS
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
@@ -39,10 +40,12 @@ NUCLEI = HoverNetConfig(type_count=2, depth_multiplier=0.1, decoder_width=16, cr
 PATCHES = PatchClassifierConfig(
     classes=2, crop_size=64, problem="multi_label", backbone="mobilenet_v2", depth_multiplier=0.35
 )
+FIELDS = EfficientDetSegConfig(label_count=3, fpn_filters=8, fpn_cells=1, crop_size=128)
 SKIPS = {"label_count": 3, "depth_multiplier": 0.1, "crop_size": 64}
 GATED = {"depth": 3, "decoder_channels": (16, 16, 16), "attention": "scse"}
 TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
     "deeplabv3plus": (TINY, LIGHT),
+    "efficientdet_seg": (FIELDS,),
     "hovernet": (NUCLEI,),
     "patch_classifier": (PATCHES,),
     "network_ensemble": (NetworkEnsembleConfig(members=(TINY, WIDER)),),
@@ -57,6 +60,7 @@ TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
 }
 OUTPUTS = {
     "deeplabv3plus": {"semantic_logits": 3},
+    "efficientdet_seg": {"semantic_logits": 3},
     "hovernet": {"np": 2, "hv": 2, "tp": 3},
     "patch_classifier": {"classes": 2},
     "network_ensemble": {"semantic_logits": 3},
@@ -111,7 +115,7 @@ def test_families_and_configs_name_each_other():
     assert family_of(TINY) is family_named("deeplabv3plus")
     with pytest.raises(
         ConfigError,
-        match="one of deeplabv3plus, hovernet, patch_classifier, network_ensemble, unet, unetplusplus, but",
+        match="one of deeplabv3plus, efficientdet_seg, hovernet, patch_classifier, network_ensemble, unet, unetplusplus, but",
     ):
         family_named("unet9")
 

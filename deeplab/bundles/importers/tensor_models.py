@@ -73,7 +73,7 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
 
 def _hovernet(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
     config = infer_hovernet(tensors)
-    _check_told(request, config, "a HoVer-Net", OF_HOVERNET)
+    check_told(request, config, "a HoVer-Net", OF_HOVERNET)
     _check_types(request, config)
     classes = _types(request, config)
     imported = import_hovernet(tensors)
@@ -95,7 +95,7 @@ def _classifier(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
         problem=request.problem,
         architecture=request.architecture,
     )
-    _check_told(request, config, "a patch classifier", OF_CLASSIFIER)
+    check_told(request, config, "a patch classifier", OF_CLASSIFIER)
     names = request.classes or tuple(f"class {at}" for at in range(1, config.classes + 1))
     classes = named_classes(names, request.colours, config.classes + 1)
     imported = import_classifier(tensors, config)
@@ -113,7 +113,7 @@ def _classifier(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
 def _smp(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
     told = {"crop_size": request.crop_size, "normalisation": request.normalisation}
     config = with_told(infer_smp(tensors), request.channels, told)
-    _check_told(request, config, "a U-Net or U-Net++", OF_SMP)
+    check_told(request, config, "a U-Net or U-Net++", OF_SMP)
     classes = named_classes(request.classes, request.colours, config.label_count)
     imported = import_smp(tensors, config)
     tiling = config.tiling
@@ -129,7 +129,7 @@ def _smp(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
     )
 
 
-def _check_told(
+def check_told(
     request: ImportRequest, config: NetworkConfig, what: str, told: Collection[str]
 ) -> None:
     """Raise CheckpointError where a request tells of another network than the variables."""

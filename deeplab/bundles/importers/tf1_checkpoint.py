@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.bundles.checkpoint_files import checkpoint_files
+from deeplab.bundles.importers.efficientdet import is_object_checkpoint
 from deeplab.bundles.importers.tensor_bundle import (
     TensorBundleError,
     UnreadableBundleError,
@@ -40,6 +41,7 @@ def import_tf1_checkpoint(path: Path, options: GraphOptions | None = None) -> Tr
         BundleError: the zip is not safe to read.
     """
     with open_checkpoint(path) as variables:
+        _refuse_objects(variables)
         return trained_network(variables, config_of(variables, options or GraphOptions()))
 
 
@@ -61,11 +63,22 @@ def read_tf1_weights(
             f"is of TensorFlow 1 DeepLab, which has no {backbone}, only {', '.join(NAMES)}",
         )
     with open_checkpoint(path) as variables:
+        _refuse_objects(variables)
         names = {name: tf1_name(name, backbone) for name in named_weights(network)}
         found = {name: variables.tensor(of) for name, of in names.items() if of in variables.shapes}
     if not found:
         raise CheckpointError(path, f"has no weights of {backbone}")
     return found
+
+
+def _refuse_objects(variables: Variables) -> None:
+    """Raise CheckpointError for a checkpoint of TensorFlow 2, which is no DeepLab."""
+    if is_object_checkpoint(variables):
+        raise CheckpointError(
+            variables.path,
+            "is a checkpoint of TensorFlow 2; where it is EfficientDet's, make a model of it: "
+            "deeplab import-checkpoint",
+        )
 
 
 @contextmanager

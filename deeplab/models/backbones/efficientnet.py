@@ -113,7 +113,7 @@ def efficientnet(x: Tensor, options: BackboneOptions, layout: EfficientNetLayout
         x, layout.stem, name="backbone.stem", norm=norm, kernel=3, stride=stride,
         padding=next(paddings), activation="silu",
     )  # fmt: skip
-    taps = {2: x}
+    taps, stage_maps = {2: x}, {}
     index = 0
     for number, stage in enumerate(layout.stages):
         padding = next(paddings) if stage.stride > 1 else "same"
@@ -128,7 +128,8 @@ def efficientnet(x: Tensor, options: BackboneOptions, layout: EfficientNetLayout
             index += 1
         for at in (at for at, tapped in TAPS.items() if tapped == number and at == budget.spent):
             taps.setdefault(at, x)
-    return Pyramid(features=x, taps=taps)
+        stage_maps[budget.spent] = x
+    return Pyramid(features=x, taps=taps, stage_maps=stage_maps)
 
 
 def _residual(  # noqa: PLR0913  all that one block can be

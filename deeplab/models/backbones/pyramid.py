@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from deeplab.models.layers.resize import Tensor
 
@@ -14,10 +15,12 @@ class Pyramid:
     Attributes:
         features: Its last map, (n, h/output_stride, w/output_stride, c).
         taps: Low-level maps by stride: `taps[4]` is (n, h/4, w/4, c).
+        stage_maps: By stride the last map of that stride, for pyramids; of EfficientNets only.
     """
 
     features: Tensor
     taps: dict[int, Tensor]
+    stage_maps: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ from deeplab.models.outputs import (
 )
 
 AS_IT_IS = (View(),)
-TRIAL = 64  # work pixels, a side that networks with a logit for each pixel take
+TRIAL = 128  # work pixels, a side that networks with a logit for each pixel take
 
 
 def likeliest(scores: Tensor) -> Tensor:
