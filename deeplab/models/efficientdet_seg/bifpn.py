@@ -20,7 +20,7 @@ EPSILON = 1e-4  # of the sum of weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class PyramidNode:
     """A map that others are added to become.
 
     Attributes:
@@ -33,18 +33,18 @@ class Node:
     inputs: tuple[int, ...]
 
 
-def cell_nodes(levels: range) -> tuple[Node, ...]:
+def cell_nodes(levels: range) -> tuple[PyramidNode, ...]:
     """Return the nodes of a cell in the order in which they are computed.
 
     Downwards each level's map takes in the node above it; upwards it takes in all that there is of
     its level and the node below it.
     """
     of_level = {level: [index] for index, level in enumerate(levels)}
-    nodes: list[Node] = []
+    nodes: list[PyramidNode] = []
 
     def add(level: int, inputs: tuple[int, ...]) -> None:
         of_level[level].append(len(levels) + len(nodes))
-        nodes.append(Node(level=level, inputs=inputs))
+        nodes.append(PyramidNode(level=level, inputs=inputs))
 
     for level in reversed(levels[:-1]):
         add(level, (of_level[level][-1], of_level[level + 1][-1]))
