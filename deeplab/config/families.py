@@ -16,12 +16,12 @@ from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.patch_classifier import PatchClassifierConfig
-from deeplab.config.recipes import dedl_recipe
+from deeplab.config.recipes import dedl_recipe, wsss_recipe
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
 
-Recipe = Literal["default", "original", "dedl"]
+Recipe = Literal["default", "original", "dedl", "wsss"]
 CHANNELS = "channels"  # the field of configs whose networks may be shown others than colours
 
 ENSEMBLE = "network_ensemble"  # the family of several networks, which no training asks for
@@ -112,21 +112,29 @@ def suggested_patch_size(settings: NetworkSettings) -> int:
 
 
 def recipe_settings(
-    recipe: Recipe, network: str, steps: int, class_count: int
+    recipe: Recipe, settings: NetworkSettings, steps: int, class_count: int
 ) -> Mapping[str, Any]:
     """Return the settings of a training that a recipe changes, for a network of any name.
 
     Args:
         recipe: its name.
-        network: name of the family; one that there is not has no recipes.
+        settings: name the family; one that there is not has no recipes.
         steps: of the training, of which its phases are shares.
         class_count: number of the classes to learn.
+
+    Raises:
+        ConfigError: the recipe is of another network.
     """
-    if recipe == "default" or network not in CONFIGS:
+    if recipe == "default" or settings.network not in CONFIGS:
         return {}
     if recipe == "dedl":
         return dedl_recipe(class_count)
-    return CONFIGS[network].original_recipe(steps)
+    if recipe == "wsss":
+        if TASKS.get(settings.network) != "classify":
+            must = "default, original or dedl for a network that does not classify patches"
+            raise ConfigError("recipe", recipe, must)
+        return wsss_recipe(steps, settings.backbone)
+    return CONFIGS[settings.network].original_recipe(steps)
 
 
 def family_name(config: NetworkConfig) -> str:

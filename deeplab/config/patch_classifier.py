@@ -11,7 +11,14 @@ from deeplab.config.channels import RGB, Channels
 from deeplab.config.checks import check_choice, check_range, check_whole
 from deeplab.config.classes import ClassList
 from deeplab.config.network_settings import NetworkSettings
-from deeplab.config.patch_encoders import PATCH_ENCODERS, PatchEncoder, Problem, ResNet38Facts
+from deeplab.config.patch_encoders import (
+    PATCH_ENCODERS,
+    ConvNextFacts,
+    PatchEncoder,
+    Problem,
+    ResNet38Facts,
+    VitFacts,
+)
 from deeplab.errors import ConfigError
 from deeplab.geometry.tiling import Tiling
 
@@ -34,6 +41,14 @@ class PatchClassifierConfig:
         depth_multiplier: Width of a backbone that has several.
         least_cover: Share of a patch that outlines of a class cover where the patch has the class.
         dropout: Share of the pooled features left out in training.
+        attention_epoch: Steps of an epoch of progressive dropout attention (Han et al. 2022), in
+            which a training leaves out of the features what speaks most for each class, and more of
+            it from epoch to epoch; 0: there is none.
+        attention_start: Epochs before it begins.
+        attention_gamma: Share of a class's highest activation from which on all is left out.
+        attention_decay: What that share is multiplied by at the end of each epoch.
+        attention_floor: The share falls no further once it is that or below.
+        frozen: Beginnings of the names of layers that a training leaves as they are.
         batch_norm_decay: Share of the moving statistics kept at each training step.
     """
 
@@ -44,6 +59,12 @@ class PatchClassifierConfig:
     depth_multiplier: float = 1.0
     least_cover: float = 0.25
     dropout: float = 0.0
+    attention_epoch: int = 0
+    attention_start: int = 3
+    attention_gamma: float = 1.0
+    attention_decay: float = 0.98
+    attention_floor: float = 0.65
+    frozen: tuple[str, ...] = ()
     batch_norm_decay: float = 0.99
 
     def __post_init__(self) -> None:
@@ -66,6 +87,16 @@ class PatchClassifierConfig:
         check_range("least_cover", self.least_cover, 0.001, 1)
         check_range("dropout", self.dropout, 0, 0.9)
         check_range("batch_norm_decay", self.batch_norm_decay, 0, 0.99999)
+        self._check_attention()
+
+    def _check_attention(self) -> None:
+        check_whole("attention_epoch", self.attention_epoch, 0, 10**9)
+        check_whole("attention_start", self.attention_start, 0, 10**6)
+        for name in ("attention_gamma", "attention_decay", "attention_floor"):
+            check_range(name, getattr(self, name), 0.01, 1)
+        if self.attention_epoch and not self.reads_the_mean:
+            must = f"0 for {self.backbone}, which reads classes from more than the mean of a map"
+            raise ConfigError("attention_epoch", self.attention_epoch, must)
 
     @property
     def encoder(self) -> PatchEncoder | None:
@@ -78,6 +109,11 @@ class PatchClassifierConfig:
         if self.encoder is None:
             return BACKBONES[self.backbone].normalisation
         return ZERO_TO_ONE if isinstance(self.encoder, ResNet38Facts) else STANDARDISED
+
+    @property
+    def reads_the_mean(self) -> bool:
+        """Whether classes are read from the mean of the last map, and so from each of its cells."""
+        return not isinstance(self.encoder, ConvNextFacts | VitFacts)
 
     @property
     def logit_bias(self) -> bool:

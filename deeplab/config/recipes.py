@@ -34,6 +34,48 @@ DEDL: Mapping[str, Any] = MappingProxyType(
 )
 
 
+# How WSSS-Tissue trained its first stage, a classifier of patches with a ResNet38-d. Its
+# optimiser's momentum is as good as none; for its flips we take the eight orientations of a square.
+WSSS_EPOCHS = 20
+WSSS: Mapping[str, Any] = MappingProxyType(
+    {
+        "optimizer": "momentum",
+        "momentum": 0.0,
+        "learning_rate": 0.01,
+        "learning_rate_start": 0.01,
+        "slow_start_step": 0,
+        "learning_policy": "poly",
+        "last_layer_gradient_multiplier": 10.0,
+        "weight_decay": 5e-4,
+        "clip_norm": 0.0,
+        "batch_norm": False,
+        "ema_decay": 0.0,
+        "batch_size": 20,
+        "augment": 0.0,
+        "augment_flip": True,
+    }
+)
+# Of the encoder that they used: the layers that stay as ImageNet left them.
+WSSS_FROZEN: Mapping[str, str] = MappingProxyType(
+    {"resnet38d": "frozen=backbone.conv1a backbone.b2"}
+)
+
+
+def wsss_recipe(steps: int, backbone: str) -> Mapping[str, Any]:
+    """Return the settings of WSSS-Tissue's first stage for a training of so many steps.
+
+    An epoch of its 20 is a twentieth of the steps; the attention begins in the fourth.
+    """
+    options = [
+        "problem=multi_label",
+        "dropout=0.5",
+        f"attention_epoch={max(1, steps // WSSS_EPOCHS)}",
+    ]
+    if backbone in WSSS_FROZEN:
+        options.append(WSSS_FROZEN[backbone])
+    return {**WSSS, "network_options": tuple(options)}
+
+
 def dedl_recipe(class_count: int) -> Mapping[str, Any]:
     """Return the settings of the DEDL study for so many classes; class weights are of one."""
     return {**DEDL, "class_weights": DEDL_CLASS_WEIGHTS} if class_count == 1 else DEDL

@@ -6,6 +6,7 @@ The groups are joined into one flat, frozen value, checked when it is made; the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -321,7 +322,8 @@ class DescentSettings(Checked):
 
     Attributes:
         recipe: where settings are as they are by default, "original": those with which the
-            network's authors trained it; "dedl": those of the DEDL study, with its companion.
+            network's authors trained it; "dedl": those of the DEDL study, with its companion;
+            "wsss": those of WSSS-Tissue's patch classifier, with its attention.
         steps: optimiser steps.
         learning_policy: how the rate falls from its highest to its last value.
         learning_rate: highest rate.
@@ -509,7 +511,9 @@ class TrainRequest(
 
     def __post_init__(self) -> None:
         check_choice("recipe", self.recipe, get_args(Recipe))
-        told = recipe_settings(self.recipe, self.network, self.steps, len(self.classes))
+        told = dict(recipe_settings(self.recipe, self, self.steps, len(self.classes)))
+        options = self._with_options(told.pop("network_options", ()))
+        object.__setattr__(self, "network_options", options)
         for name, value in told.items():
             if getattr(self, name) == self.__dataclass_fields__[name].default:
                 object.__setattr__(self, name, value)
@@ -533,6 +537,12 @@ class TrainRequest(
         if self.class_weights and len(self.class_weights) != count:
             first = ", the background's first" if count > len(self.classes) else ", one a class"
             raise ConfigError("class_weights", self.class_weights, f"{count} numbers{first}")
+
+    def _with_options(self, options: Sequence[str]) -> tuple[str, ...]:
+        """Return the network's options with those of a recipe that were not given."""
+        given = {option.partition("=")[0].strip() for option in self.network_options}
+        added = (option for option in options if option.partition("=")[0] not in given)
+        return (*self.network_options, *added)
 
     def _check_several(self) -> None:
         """Check what takes several trainings."""

@@ -44,7 +44,7 @@ from deeplab.training.optimizer import (
     weight_groups,
 )
 from deeplab.training.schedule import schedule_of
-from deeplab.training.state import State, is_seed
+from deeplab.training.state import State, is_seed, is_step
 
 Tensor = Any  # TensorFlow has no types
 
@@ -314,7 +314,7 @@ class Trainer:
         with tf.GradientTape() as tape:
             tape.watch([*weights, *beside])
             maps, counted = self._network.stateless_call(
-                weights, self._with_seeds(statistics, draw), rgb, training=True
+                weights, self._told(statistics, draw, step), rgb, training=True
             )
             maps |= self._companion_maps(maps, beside)
             errors = self._loss.errors(targets, maps, step)
@@ -336,7 +336,7 @@ class Trainer:
         found: MapTensors = model.stateless_call(weights, [], taken, training=True)[0]
         return found
 
-    def _with_seeds(self, statistics: Sequence[Tensor], draw: Tensor) -> list[Tensor]:
+    def _told(self, statistics: Sequence[Tensor], draw: Tensor, step: Tensor) -> list[Tensor]:
         """Values of all that is not trained; what is drawn at random depends on seed and `draw`."""
         left, values = iter(statistics), []
         for number, variable in enumerate(self._network.non_trainable_variables):
@@ -344,7 +344,8 @@ class Trainer:
                 seed = tf.stack([tf.constant(self._seed * 1000 + number, tf.int64), draw * DRAWS])
                 values.append(tf.cast(seed, variable.dtype))
             else:
-                values.append(next(left))
+                value = next(left)
+                values.append(tf.cast(step, value.dtype) if is_step(variable) else value)
         return values
 
     def _clipped(self, gradients: Sequence[Tensor], norm: Tensor) -> Sequence[Tensor]:

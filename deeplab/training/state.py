@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deeplab.bundles.weights import named_weights
 from deeplab.errors import TrainingError
+from deeplab.models.layers.dropout_attention import TRAINING_STEP
 from deeplab.training.distribution import Replicas
 
 Tensor = Any  # TensorFlow has no types
@@ -127,6 +128,11 @@ class State:
         for average, counted in pairs:
             average.value.assign(counted.value.numpy())
         return self._averaged
+
+
+def is_step(variable: keras.Variable) -> bool:
+    """Whether a variable is to hold the number of steps before the one that is computed."""
+    return bool(variable.name == TRAINING_STEP)
 
 
 def is_seed(variable: keras.Variable) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deeplab.config.classes import ClassList
+from deeplab.config.families import network_config
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.augment import Augmentation
 from deeplab.errors import ConfigError
@@ -63,6 +65,25 @@ def test_dedl_weighs_one_class_and_leaves_others_alike():
     assert request(recipe="dedl", class_weights=(1, 2, 3)).class_weights == (1, 2, 3)
 
 
+def test_wsss_trains_with_attention_from_the_fourth_of_twenty_epochs():
+    patches = {"network": "patch_classifier", "recipe": "wsss", "steps": 4000}
+    asked = request(**patches, backbone="resnet38d")
+    rates = [float(schedule_of(asked).rate(step)) for step in (0, 2000, 4000)]
+    assert rates == pytest.approx([0.01, 0.01 * 0.5**0.9, 0], abs=1e-9)
+    assert (asked.batch_size, asked.weight_decay, asked.batch_norm) == (20, 5e-4, False)
+    assert asked.last_layer_gradient_multiplier == 10
+    config = network_config(asked, ClassList.named(asked.classes))
+    assert (config.attention_epoch, config.attention_start) == (200, 3)
+    assert (config.problem, config.dropout) == ("multi_label", 0.5)
+    assert config.frozen == ("backbone.conv1a", "backbone.b2")
+    given = ("attention_epoch=50", "attention_floor=0.5")
+    other = request(**patches, backbone="resnet_18", network_options=given)
+    assert replace(other, seed=3).network_options == other.network_options
+    config = network_config(other, ClassList.named(other.classes))
+    assert (config.attention_epoch, config.attention_floor) == (50, 0.5)
+    assert (config.problem, config.frozen) == ("multi_label", ())
+
+
 def test_what_is_said_holds_over_the_recipe_and_by_default_nothing_changes():
     asked = request(network="hovernet", recipe="original", learning_rate=5e-4)
     assert (asked.learning_rate, asked.learning_policy) == (5e-4, "step")
@@ -80,7 +101,11 @@ def test_a_changed_copy_keeps_the_recipe():
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"recipe": "best"}, "recipe must be one of default, original, dedl, but is 'best'"),
+        ({"recipe": "best"}, "recipe must be one of default, original, dedl, wsss, but is 'best'"),
+        (
+            {"recipe": "wsss"},
+            "recipe must be default, original or dedl for a network that does not",
+        ),
         ({"freeze_encoder_steps": 9, "steps": 9}, "freeze_encoder_steps must be below the number"),
         (
             {"initial_encoder": Path("a.pth"), "initial_model": Path("b.zip")},

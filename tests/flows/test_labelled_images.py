@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab_cli.main import main
 from tests.slides_for_tests import PINK, PURPLE
@@ -44,6 +45,30 @@ def test_images_in_folders_are_learnt_with_patches_mixed(tmp_path, capsys):
     assert main(["classify", images, "--model", str(model), "--table", table, "--tissue", "off",
                  "--slide_mpp", "0.5", "--gpu", "-1"]) == 0  # fmt: skip
     assert "5 images were classified: 5 gland" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_recipe_of_wsss_learns_from_names_and_the_model_answers_without_attention(
+    tmp_path,
+):
+    for number in range(4):
+        write_image(tmp_path / f"images/p+{number}+0[10].png", PURPLE)
+        write_image(tmp_path / f"images/p+{number}+1[01].png", PINK)
+    model, images = tmp_path / "m.zip", str(tmp_path / "images")
+    words = ["--labels", "names", "--classes", "gland,stroma", "--recipe", "wsss"]
+    words += ["--steps", "40", "--validate_every", "20", "--validation_fraction", "0.25"]
+    words += ["--network", "patch_classifier", "--depth_multiplier", "0.35", "--gpu", "-1"]
+    words += ["--slide_mpp", "0.5", "--work_mpp", "0.5", "--patch_size", "64", "--batch_size", "8"]
+    assert main(["train", images, str(model), *words]) == 0
+    card = read_card(model)
+    assert card.config.attention_epoch == 2
+    assert card.config.problem == "multi_label"
+    loaded = load_bundle(model)
+    assert loaded.network.get_layer("attention").step.numpy() in (19, 39)
+    patch = np.full((1, 64, 64, 3), 90, np.uint8)
+    maps = loaded.network(patch)["classes"].numpy()
+    loaded.network.get_layer("attention").step.assign(0)
+    np.testing.assert_array_equal(loaded.network(patch)["classes"].numpy(), maps)
 
 
 @pytest.fixture

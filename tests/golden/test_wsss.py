@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from deeplab.bundles.importers.tensor_files import open_tensor_file
 from deeplab.bundles.importers.timm import import_classifier, infer_classifier
+from deeplab.models.layers.dropout_attention import dropped_attention
+from deeplab.models.patch_classifier.blocks import WHOLE
 from tests.golden.golden_files import each_golden, golden_image, meta_of, rebuild_checkpoint
 
 TOLERANCE = 5e-4  # of an output's standard deviation
@@ -42,6 +44,23 @@ def test_the_first_stage_gives_the_original_logits(golden: Path, folder: Path):
         wanted = expected["out:logits"]
         assert np.abs(logits - wanted).max() <= TOLERANCE * meta["outputs"]["logits"]["std"]
         np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected["out:sigmoid"], atol=1e-4)
+
+
+@pytest.mark.slow
+@each_golden("wsss", "network")
+def test_attention_gives_the_original_logits(golden: Path, folder: Path):
+    meta, image = meta_of(golden), golden_image(meta_of(golden))
+    network = imported(golden, folder)
+    features = tf.function(keras.Model(network.input, network.get_layer(WHOLE).output))(image[None])
+    logits = network.get_layer("logits")
+    # The original divides by four, whatever the number of classes.
+    factor = logits.units / 4
+    with np.load(golden) as expected:
+        for name in (name for name in meta["outputs"] if name.startswith("logits_pda_")):
+            attention = dropped_attention(logits(features), float(name.rpartition("_")[2]))
+            found = logits(tf.reduce_mean(factor * attention * features, axis=(1, 2))).numpy()[0]
+            off = np.abs(found - expected[f"out:{name}"]).max()
+            assert off <= TOLERANCE * meta["outputs"][name]["std"], name
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
     "deeplabv3plus": (TINY, LIGHT),
     "efficientdet_seg": (FIELDS,),
     "hovernet": (NUCLEI,),
-    "patch_classifier": (PATCHES,),
+    "patch_classifier": (PATCHES, dataclasses.replace(PATCHES, attention_epoch=5, dropout=0.3)),
     "network_ensemble": (NetworkEnsembleConfig(members=(TINY, WIDER)),),
     "unet": (
         UNetConfig(**SKIPS, decoder_channels=(16, 8, 8, 8)),

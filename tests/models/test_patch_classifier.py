@@ -8,7 +8,12 @@ from deeplab.config.classes import IGNORE
 from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.config.train_request import LossSettings
 from deeplab.errors import ConfigError
+from deeplab.models.layers.dropout_attention import (
+    ProgressiveDropoutAttention,
+    dropped_attention,
+)
 from deeplab.models.patch_classifier.losses import patch_loss
+from deeplab.models.patch_classifier.network import build
 from deeplab.models.patch_classifier.targets import encode
 
 
@@ -101,9 +106,56 @@ def test_settings_of_pixels_are_refused():
         ({"crop_size": 100}, "patch_size must be a multiple of 32 for resnet_18"),
         ({"backbone": "vit_base_patch16", "depth_multiplier": 0.5}, "depth_multiplier must be 1"),
         ({"least_cover": 0.0}, "least_cover must be from 0.001 to 1"),
+        ({"attention_gamma": 1.5}, "attention_gamma must be from 0.01 to 1"),
+        (
+            {"backbone": "vit_base_patch16", "attention_epoch": 9},
+            "attention_epoch must be 0 for vit_base_patch16, which reads classes from more than",
+        ),
     ],
 )
 def test_a_classifier_that_cannot_be_is_refused(knobs, sentence):
     usual = {"classes": 3, "crop_size": 64, "problem": "multi_label", "backbone": "resnet_18"}
     with pytest.raises(ConfigError, match=sentence):
         PatchClassifierConfig(**(usual | knobs))
+
+
+def test_attention_leaves_out_what_is_above_a_share_of_the_highest_of_a_class():
+    maps = np.array([[[[4.0, -1.0], [2.0, 1.0]], [[3.0, 0.5], [-2.0, 0.8]]]], np.float32)
+    first, second = maps.clip(0)[..., 0], maps.clip(0)[..., 1]
+    whole = np.asarray(dropped_attention(maps, 1.0))[..., 0]
+    np.testing.assert_allclose(whole, (first + second) / 2)
+    # What is exactly at the threshold stays: 3 of 4, and 0.75 of 1 is between 0.5 and 0.8.
+    some = np.asarray(dropped_attention(maps, 0.75))[..., 0]
+    np.testing.assert_allclose(some, [[[0, 2 / 2], [3.5 / 2, 0]]])
+
+
+def test_attentions_share_falls_from_epoch_to_epoch_down_to_the_floor():
+    layer = ProgressiveDropoutAttention(epoch_steps=10, start=3, gamma=1.0, decay=0.98, floor=0.65)
+    shares = [float(layer.gamma_at(step)) for step in (0, 9, 10, 30, 210, 219, 220, 5000)]
+    # As long as it is above the floor it falls once more, so it ends a little below.
+    ends = 0.98**22
+    assert 0.98**21 > 0.65 > ends
+    assert shares == pytest.approx([1, 1, 0.98, 0.98**3, 0.98**21, 0.98**21, ends, ends])
+
+
+def test_attention_is_of_a_training_that_has_begun_it():
+    layer = ProgressiveDropoutAttention(epoch_steps=2, start=1, gamma=1.0, decay=1.0, floor=0.5)
+    features, maps = np.ones((1, 2, 2, 3), np.float32), np.full((1, 2, 2, 2), 3, np.float32)
+    assert np.asarray(layer(features, maps)).max() == 1
+    for step, factor in ((0, 1), (1, 1), (2, 3), (3, 3)):
+        layer.step.assign(step)
+        np.testing.assert_allclose(layer(features, maps, training=True), factor * features)
+        np.testing.assert_allclose(layer(features, maps, training=False), features)
+
+
+@pytest.mark.slow
+def test_frozen_layers_are_not_trained_and_one_that_is_not_there_is_named():
+    usual = {"classes": 2, "crop_size": 64, "problem": "multi_label", "backbone": "resnet_18"}
+    network = build(PatchClassifierConfig(**usual, frozen=("backbone.conv1", "backbone.block1")))
+    trained = {variable.path.partition("/")[0] for variable in network.trainable_variables}
+    frozen = {variable.path.partition("/")[0] for variable in network.variables} - trained
+    assert "backbone.block2.unit_0.conv1" in trained
+    assert frozen
+    assert all(name.startswith(("backbone.conv1", "backbone.block1")) for name in frozen)
+    with pytest.raises(ConfigError, match=r"frozen must be .* as backbone.conv1, .*, but is 'b2'"):
+        build(PatchClassifierConfig(**usual, frozen=("b2",)))

@@ -69,6 +69,26 @@ def test_a_run_taken_up_again_has_the_same_state_as_an_unbroken_one(settings):
     assert_equal(unbroken.state.arrays(), resumed.state.arrays())
 
 
+# The attention begins with the fourth step.
+ATTENTION = {"epoch_steps": 1, "start": 3, "gamma": 1.0, "decay": 0.9, "floor": 0.5}
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_accumulation": 2}])
+def test_attention_follows_the_step_and_goes_on_where_it_was(settings):
+    settings |= {"attention": ATTENTION, "optimizer": "momentum"}
+    plain, unbroken = trainer(**settings | {"attention": None}), trainer(**settings)
+    without, with_it = (learn(run, [batch(n) for n in range(4)]) for run in (plain, unbroken))
+    changed = [a.loss != b.loss for a, b in zip(without, with_it, strict=True)]
+    assert changed == [False, False, False, True]
+    kept = unbroken.state.arrays()
+    assert kept["statistics/attention/training_step"] == 3  # before the last step
+    learn(unbroken, [batch(n) for n in range(4, 7)])
+    resumed = trainer(**settings)
+    resumed.restore(kept)
+    learn(resumed, [batch(n) for n in range(4, 7)])
+    assert_equal(unbroken.state.arrays(), resumed.state.arrays())
+
+
 def test_what_is_dropped_differs_from_step_to_step_and_hangs_on_the_seed():
     settings = {"learning_rate": 1e-12, "learning_rate_start": 0, "batch_norm": False}
     same = [batch(0)] * 3

@@ -10,6 +10,7 @@ from keras import layers
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import Batch
+from deeplab.models.layers.dropout_attention import ProgressiveDropoutAttention
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from deeplab.models.registry import family_of
 from deeplab.training.distribution import Replicas
@@ -21,7 +22,7 @@ CONFIG = DeepLabV3PlusConfig(label_count=2, crop_size=SIDE)  # of loss and compa
 LAST_LAYERS = ("logits",)
 
 
-def network(dropout=0.0):
+def network(dropout=0.0, attention=None):
     """A few layers of all kinds; a whole DeepLab takes ten seconds to trace."""
     rgb = keras.Input((None, None, 3), dtype="uint8", name="rgb")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(rgb)
@@ -32,7 +33,10 @@ def network(dropout=0.0):
     x = layers.BatchNormalization(momentum=0.9, name="depthwise.norm")(x)
     x = layers.ReLU()(x)
     x = layers.Dropout(dropout)(x) if dropout else x
-    x = layers.Conv2D(2, 1, name="logits")(x)
+    logits = layers.Conv2D(2, 1, name="logits")
+    if attention:
+        x = ProgressiveDropoutAttention(**attention, name="attention")(x, logits(x))
+    x = logits(x)
     x = layers.Activation("linear", dtype="float32", name=SEMANTIC_LOGITS)(x)
     return keras.Model(rgb, {SEMANTIC_LOGITS: x})
 
@@ -60,7 +64,7 @@ def request(**settings):
     )
 
 
-def trainer(*, replicas=None, dropout=0.0, **settings):
+def trainer(*, replicas=None, dropout=0.0, attention=None, **settings):
     """A trainer of a network with the same weights every time."""
     replicas = replicas or Replicas(tf.distribute.get_strategy())
     asked = request(**settings)
@@ -69,8 +73,8 @@ def trainer(*, replicas=None, dropout=0.0, **settings):
     keras.config.set_dtype_policy(asked.precision)
     try:
         with replicas.scope():
-            learns = network(dropout)
-            averaged = network(dropout) if asked.ema_decay else None
+            learns = network(dropout, attention)
+            averaged = network(dropout, attention) if asked.ema_decay else None
             companion = None
             if asked.companion != "none":
                 companion = family_of(CONFIG).companion(CONFIG, asked, learns)

@@ -28,8 +28,13 @@ def layer_norm(x: Tensor, *, name: str, epsilon: float) -> Tensor:
 
 def dense(x: Tensor, units: int, *, name: str, bias: bool = True) -> Tensor:
     """Return a layer `name` of the last axis."""
+    return dense_layer(units, name=name, bias=bias)(x)
+
+
+def dense_layer(units: int, *, name: str, bias: bool = True) -> layers.Dense:
+    """Return a layer of the last axis, to be used more than once."""
     small = keras.initializers.TruncatedNormal(stddev=0.02)
-    return layers.Dense(units, use_bias=bias, kernel_initializer=small, name=name)(x)
+    return layers.Dense(units, use_bias=bias, kernel_initializer=small, name=name)
 
 
 def widened(x: Tensor, *, name: str) -> Tensor:

@@ -14,13 +14,15 @@ from keras import layers
 
 from deeplab.config.patch_classifier import CNN_STRIDE, PatchClassifierConfig
 from deeplab.config.patch_encoders import ConvNextFacts, ResNet38Facts, SwinFacts, VitFacts
+from deeplab.errors import ConfigError
 from deeplab.models.backbones.efficientnet import LAYOUTS as EFFICIENTNETS
 from deeplab.models.backbones.pyramid import BackboneOptions
 from deeplab.models.backbones.table import BUILD
 from deeplab.models.layers.convolution import Norm, conv
+from deeplab.models.layers.dropout_attention import ProgressiveDropoutAttention
 from deeplab.models.layers.resize import Tensor
 from deeplab.models.outputs import CLASSES
-from deeplab.models.patch_classifier.blocks import WHOLE, dense, marked
+from deeplab.models.patch_classifier.blocks import WHOLE, dense_layer, marked
 from deeplab.models.patch_classifier.convnext import convnext
 from deeplab.models.patch_classifier.resnet38 import resnet38
 from deeplab.models.patch_classifier.swin import swin
@@ -41,14 +43,49 @@ def build(config: PatchClassifierConfig) -> keras.Model:
     facts = config.normalisation
     x = layers.Rescaling(facts.scale, offset=facts.offset, name="normalisation")(rgb)
     x = _features(x, config)
+    classes = dense_layer(config.classes, name="logits", bias=config.logit_bias)
+    if config.attention_epoch:
+        x = _attended(x, classes(x), config)
     if len(x.shape) == 4:
         x = layers.GlobalAveragePooling2D(name="pool")(x)
     if config.dropout:
         x = layers.Dropout(config.dropout, name="dropout")(x)
-    logits = dense(x, config.classes, name="logits", bias=config.logit_bias)
+    logits = classes(x)
     # Whatever the precision inside, losses and scores start from float32.
     outputs = {CLASSES: layers.Activation("linear", dtype="float32", name=CLASSES)(logits)}
-    return keras.Model(rgb, outputs, name="patch_classifier")
+    network = keras.Model(rgb, outputs, name="patch_classifier")
+    _freeze(network, config.frozen)
+    return network
+
+
+def _attended(x: Tensor, class_maps: Tensor, config: PatchClassifierConfig) -> Tensor:
+    """Return features (n, h, w, c) as a training is shown them, beside (n, h, w, classes)."""
+    return ProgressiveDropoutAttention(
+        epoch_steps=config.attention_epoch,
+        start=config.attention_start,
+        gamma=config.attention_gamma,
+        decay=config.attention_decay,
+        floor=config.attention_floor,
+        name="attention",
+    )(x, class_maps)
+
+
+def _freeze(network: keras.Model, frozen: tuple[str, ...]) -> None:
+    """Leave layers as they are in training.
+
+    Raises:
+        ConfigError: a name begins that of no layer with weights.
+    """
+    for beginning in frozen:
+        found = [each for each in network.layers if each.name.startswith(beginning)]
+        if not any(layer.weights for layer in found):
+            names = dict.fromkeys(
+                ".".join(layer.name.split(".")[:2]) for layer in network.layers if layer.weights
+            )
+            must = "the beginning of the name of a layer, as " + ", ".join(names)
+            raise ConfigError("frozen", beginning, must)
+        for layer in found:
+            layer.trainable = False
 
 
 def _features(x: Tensor, config: PatchClassifierConfig) -> Tensor:
