@@ -6,7 +6,8 @@ The groups are joined into one flat, frozen value, checked when it is made; the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -35,6 +36,7 @@ from deeplab.errors import ConfigError
 Activation = Literal["relu", "gelu"]
 Balance = Literal["equal", "area"]
 Companion = Literal["none", "autoencoder"]
+DataSampler = Literal["classes", "surf", "radboud"]
 Keep = Literal["best", "last"]
 LearningPolicy = Literal["cosine", "poly", "step"]
 Optimizer = Literal["adamw", "momentum"]
@@ -46,6 +48,8 @@ ReducePrecision = Literal["float32", "bfloat16", "float16"]
 LabelSource = Literal["outlines", "table", "folders", "names"]
 Unannotated = Literal["background", "ignore"]
 
+LABELLED = re.compile(r"(?P<layer>\S.*?):(?P<label>\d+)(?:\s+|$)")  # of label_map
+MAX_LEVEL = 12  # halvings of level 0: no slide has more
 MAX_FOLDS = 16  # as many networks average their probabilities
 AS_AUGMENT = -1.0  # a single augmentation's strength: that of all
 
@@ -61,6 +65,9 @@ class SourceSettings(Checked):
         classes: names of the layers to learn, in the order of their labels; where layers overlap
             the later class wins.
         aliases: other names of classes, as "name=class": "Tumor=tumour".
+        label_map: layers by their labels, each "layer:label" as "_2:1", also
+            several with blanks between: 0 is the background, and
+            layers of it are places to draw it from; 1, 2, ... are the classes in their order.
         colours: of the classes, as "#rrggbb"; empty: those of the annotations.
         ignore_class: a layer that is left out of the loss, drawn over all others.
         unannotated: what tissue is that nobody drew on: "background", or "ignore" for unknown;
@@ -81,6 +88,7 @@ class SourceSettings(Checked):
     source: str
     classes: tuple[str, ...]
     aliases: tuple[str, ...] = ()
+    label_map: tuple[str, ...] = ()
     colours: tuple[str, ...] = ()
     ignore_class: str = "ignore"
     unannotated: Unannotated = "background"
@@ -113,6 +121,7 @@ class SourceSettings(Checked):
             raise ConfigError("labels", self.labels, "outlines for slides of a Girder server")
         check_at_least("slide_mpp", self.slide_mpp, 0)
         self._check_aliases()
+        self._check_label_map()
         if self.colours and len(self.colours) != len(self.classes):
             raise ConfigError("colours", ",".join(self.colours), "one for each class")
         for colour in self.colours:
@@ -128,6 +137,27 @@ class SourceSettings(Checked):
         if name and len(self.classes) == 1:
             must = f"empty: all objects are {self.classes[0]}; set aliases to take in other layers"
             raise ConfigError("untyped_layer", name, must)
+
+    @property
+    def labelled_layers(self) -> Iterator[tuple[str, int]]:
+        """The layers of `label_map` and their labels."""
+        for entry in self.label_map:
+            for found in LABELLED.finditer(entry.strip()):
+                yield found["layer"], int(found["label"])
+
+    def _check_label_map(self) -> None:
+        layers = dict(self.labelled_layers)
+        is_whole = all(not LABELLED.sub("", entry.strip()) for entry in self.label_map)
+        if not is_whole or len(layers) < len(list(self.labelled_layers)):
+            must = "layer:label for each layer once, as _0:0 _2:1"
+            raise ConfigError("label_map", " ".join(self.label_map), must)
+        for layer, label in layers.items():
+            if label > len(self.classes):
+                must = f"labels of 0 to {len(self.classes)}, the number of classes"
+                raise ConfigError("label_map", f"{layer}:{label}", must)
+        if 0 in layers.values() and self.exhaustive_layer:
+            must = "without label 0 where an exhaustive_layer says what is background"
+            raise ConfigError("label_map", " ".join(self.label_map), must)
 
     def _check_aliases(self) -> None:
         known = (*self.classes, self.ignore_class)
@@ -173,6 +203,15 @@ class PatchSettings(Checked):
     Attributes:
         work_mpp: um per pixel of the patches; not used where `wsi_downsample` is given.
         wsi_downsample: instead of `work_mpp`, multiples of level 0, one drawn for each patch.
+        resolution: instead of both, um per pixel of which each slide has a level within a tenth,
+            that is read as it is; 0: not asked for.
+        data_sampler: how places are drawn: "classes", by the shares and balances below; "surf", on
+            the contours of tumour and tissue in turn; "radboud", around points of annotations,
+            each label and each annotation as often.
+        bb_downsample: of "surf": halvings of level 0 at which contours are traced.
+        batch_tumor_ratio: of "surf": share of each batch that is drawn on contours of a class.
+        least_colour_spread: of "surf": standard deviation of the channels (0 to 255), their mean,
+            below which a patch is drawn again.
         batch_size: patches a step, on all machines together.
         class_shares: how often a patch is drawn for the background and each class; empty: equally.
         slide_balance: whether slides are drawn equally often or by the area drawn on them (for the
@@ -188,6 +227,11 @@ class PatchSettings(Checked):
 
     work_mpp: float = 0.5
     wsi_downsample: tuple[float, ...] = ()
+    resolution: float = 0.0
+    data_sampler: DataSampler = "classes"
+    bb_downsample: int = 7
+    batch_tumor_ratio: float = 0.5
+    least_colour_spread: float = 15.0
     batch_size: int = 4
     class_shares: tuple[float, ...] = ()
     slide_balance: Balance = "equal"
@@ -214,6 +258,35 @@ class PatchSettings(Checked):
         check_range("mix_up", self.mix_up, 0, 10)
         check_choice("slide_balance", self.slide_balance, get_args(Balance))
         check_choice("object_balance", self.object_balance, get_args(Balance))
+        check_choice("data_sampler", self.data_sampler, get_args(DataSampler))
+        check_range("bb_downsample", self.bb_downsample, 0, MAX_LEVEL)
+        check_range("batch_tumor_ratio", self.batch_tumor_ratio, 0, 1)
+        check_range("least_colour_spread", self.least_colour_spread, 0, 127)
+        self._check_sampler()
+        check_at_least("resolution", self.resolution, 0)
+        if self.resolution:
+            if self.wsi_downsample:
+                must = "left away where wsi_downsample says the scales"
+                raise ConfigError("resolution", self.resolution, must)
+            object.__setattr__(self, "work_mpp", self.resolution)
+
+    def _check_sampler(self) -> None:
+        """Refuse what the chosen way of drawing places does not look at."""
+        others = {name: of for name, of in _OF_SAMPLER.items() if of != self.data_sampler}
+        for name, sampler in others.items():
+            default = PatchSettings.__dataclass_fields__[name].default
+            if getattr(self, name) != default:
+                must = f"left away where data_sampler is {self.data_sampler}, not {sampler}"
+                raise ConfigError(name, getattr(self, name), must)
+
+
+# Which way of drawing places a setting belongs to.
+_OF_SAMPLER: Mapping[str, DataSampler] = {
+    **dict.fromkeys(
+        ("class_shares", "slide_balance", "object_balance", "include_background_prob"), "classes"
+    ),
+    **dict.fromkeys(("bb_downsample", "batch_tumor_ratio", "least_colour_spread"), "surf"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from deeplab.data.mining import Place
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import ConfigError
 
+JITTER = 0.35  # of the side of what is answered: how far from the middle a place may lie
 TRIES = 20  # draws of a point before one is looked for in another way
 
 
@@ -113,6 +114,9 @@ class PlaceSampler:
         ConfigError: the shares are not one for each label, or all those are 0 that can be drawn.
     """
 
+    jitter = JITTER
+    least_spread = 0.0
+
     def __init__(
         self, slides: Mapping[int, SlidePlaces], label_count: int, settings: PatchSettings
     ) -> None:
@@ -137,8 +141,8 @@ class PlaceSampler:
         if self._labels.is_empty:
             raise ConfigError("class_shares", wanted, "above 0 for a class that some slide has")
 
-    def place(self, random: np.random.Generator) -> Place:
-        """Return a place where something lies that was drawn by lot."""
+    def place(self, number: int, random: np.random.Generator) -> Place:
+        """Return a place where something lies that was drawn by lot, whatever the number."""
         label = self._labels.draw(random)
         number = int(self._holders[label][self._urns[label].draw(random)])
         slide = self._slides[number]

@@ -23,19 +23,21 @@ from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import UNTYPED_LAYERS, Census, take_census
 from deeplab.data.folds import deal
+from deeplab.data.levels import level_near
 from deeplab.data.split import Side, SplitCase, sides
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import (
     AccessDeniedError,
     AnnotationError,
     DeeplabError,
+    ScaleError,
     ServerError,
     SlideError,
     TrainingError,
     UnreachableError,
 )
 from deeplab.exchange.labelled_images import find_labelled_images
-from deeplab.exchange.labelling import Labelling, nearest
+from deeplab.exchange.labelling import Labelling, folded, nearest
 from deeplab.exchange.samples import Found, LeftOut, Sample, find_samples
 from deeplab.files import check_spared, real_place
 from deeplab.server.session import ServerLogin
@@ -123,6 +125,7 @@ def _survey(
             raise _nothing_left(rules, faults)
         left_out = [*found.left_out, *(fault.left_out for fault in faults)]
         slides = list(zip([s for s, _ in opened], _sides(opened, request), strict=True))
+        _check_label_map(request, slides, left_out)
         census = take_census(rules, slides, left_out, smaller_than_patch=_smaller(request, slides))
         if len(census.undrawn) == len(rules.classes):
             raise TrainingError(_undrawn(rules.classes, census.drawn, "no slide"))
@@ -173,7 +176,7 @@ class _Opener:
                 annotations = replace(annotations, remarks=(NOTHING_DRAWN,))
             elif not any(self.rules.meaning(name) for name in annotations.names):
                 return _Fault(_unasked(sample.name, annotations), None)
-            return open_annotated(
+            opened = open_annotated(
                 sample,
                 annotations,
                 self.rules,
@@ -181,10 +184,22 @@ class _Opener:
                 login=self.login,
                 channels=self.request.learnt_channels,
             )
+            self._check_level(opened)
         except (AccessDeniedError, UnreachableError):
             raise  # no fault of this slide: the others would go the same way
         except (SlideError, AnnotationError, ServerError) as error:
             return _Fault(LeftOut(sample.name, _why(error, sample.name)), error)
+        return opened
+
+    def _check_level(self, opened: AnnotatedSlide) -> None:
+        """Raise ScaleError where a slide has no level that is asked for."""
+        if not self.request.resolution:
+            return
+        try:
+            level_near(opened.slide, self.request.resolution)
+        except ScaleError:
+            opened.slide.close()
+            raise
 
 
 def _why(error: SlideError | AnnotationError | ServerError, name: str) -> str:
@@ -238,6 +253,23 @@ def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainReques
     held_out = request.fold or 1
     folds = deal(claims, request.folds, request.seed)
     return ["validation" if fold == held_out else "train" for fold in folds]
+
+
+def _check_label_map(
+    request: TrainRequest,
+    slides: Sequence[tuple[AnnotatedSlide, Side]],
+    left_out: Sequence[LeftOut],
+) -> None:
+    """Raise TrainingError where a layer of the label map is on no slide at all."""
+    drawn = dict.fromkeys(layer.name for slide, _ in slides for layer in slide.layers)
+    drawn |= dict.fromkeys(name for entry in left_out for name in entry.drawn)
+    known = {folded(name) for name in drawn}
+    missing = [layer for layer, _ in request.labelled_layers if folded(layer) not in known]
+    if missing:
+        raise TrainingError(
+            f"label_map names {missing[0]}, and no slide has a layer or group of that name "
+            f"(there are: {', '.join(drawn) or 'none'})"
+        )
 
 
 def _smaller(request: TrainRequest, slides: Sequence[tuple[AnnotatedSlide, Side]]) -> list[str]:

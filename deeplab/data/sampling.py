@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.train_request import PatchSettings
 from deeplab.data.augment import Augmentation
-from deeplab.data.draws import PlaceSampler, SlidePlaces
+from deeplab.data.levels import level_near
 from deeplab.data.mining import HardPlaces, Place
+from deeplab.data.place_samplers import Places, place_samplers
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import (
     AccessDeniedError,
@@ -35,9 +36,9 @@ from deeplab.geometry.frames import WorkBox, WorkFrame
 log = logging.getLogger(__name__)
 
 # Of the side of what a patch is answered for:
-JITTER = 0.35  # how far from a patch's middle what was drawn may lie
 OVER_THE_EDGE = 0.25  # what may lie beyond the slide, of networks that answer place by place
 ENLARGED = 1.15  # at most; where more is wanted, a finer level is read
+REDRAWN = 9  # times, at most, that a patch of too little spread is drawn again
 
 
 class Patch(NamedTuple):
@@ -46,6 +47,7 @@ class Patch(NamedTuple):
     rgb: NDArray[np.uint8]  # (side, side, channels)
     targets: Mapping[str, NDArray[Any]]  # by the name of the network's output
     place: Place
+    spread: float = math.inf  # mean standard deviation of the channels, where it was asked for
 
 
 def as_drawn(truth: Truth) -> Truth:
@@ -74,13 +76,22 @@ class PatchForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scales:
-    """The um per pixel at which patches are read: one value, or multiples of a slide's level 0."""
+    """The um per pixel at which patches are read.
+
+    Attributes:
+        work_mpp: of all slides.
+        downsamples: instead, multiples of a slide's level 0.
+        resolution: instead of both, near which is a level of each slide that is read; 0: none.
+    """
 
     work_mpp: float
     downsamples: tuple[float, ...] = ()
+    resolution: float = 0.0
 
     def draw(self, slide: AnnotatedSlide, random: np.random.Generator) -> float:
         """Return the um per pixel of one patch of `slide`."""
+        if self.resolution:
+            return level_near(slide.slide, self.resolution)
         if not self.downsamples:
             return self.work_mpp
         return slide.slide.mpp.mean * self.downsamples[int(random.integers(len(self.downsamples)))]
@@ -121,11 +132,8 @@ class PatchSampler:
         self._settings, self._hard = settings, hard
         self._aside: dict[int, str] = {}
         self._lock = threading.Lock()
-        self._by_slide = {
-            number: SlidePlaces(slide, label_count, settings.object_balance)
-            for number, slide in enumerate(slides)
-        }
-        self._all = self._left = PlaceSampler(self._by_slide, label_count, settings)
+        self._sampler_of = place_samplers(slides, label_count, settings)
+        self._all = self._left = self._sampler_of(range(len(slides)))
 
     @property
     def set_aside(self) -> list[str]:
@@ -144,8 +152,12 @@ class PatchSampler:
             # A first draw is from all slides, so that the loss of one does not move the others'.
             draws = self._left if attempt else self._all
             patch = self._cut_if_there(self._drawn(draws, number, random), random)
+            for _ in range(REDRAWN if draws.least_spread else 0):
+                if patch is None or patch.spread >= draws.least_spread:
+                    break
+                patch = self._cut_if_there(draws.place(number, random), random)
             if patch and self._settings.mix_up:
-                other = self._cut_if_there(draws.place(random), random)
+                other = self._cut_if_there(draws.place(number, random), random)
                 patch = self._mixed(patch, other, random) if other else None
             if patch:
                 return patch
@@ -163,17 +175,17 @@ class PatchSampler:
             self._put_aside(place.slide, error)
         return None
 
-    def _drawn(self, draws: PlaceSampler, number: int, random: np.random.Generator) -> Place:
+    def _drawn(self, draws: Places, number: int, random: np.random.Generator) -> Place:
         wants_hard = random.random() < self._settings.hard_mining
         place = self._hard.draw(number, random) if self._hard and wants_hard else None
-        return place or draws.place(random)
+        return place or draws.place(number, random)
 
     def _cut(self, place: Place, random: np.random.Generator) -> Patch:
         slide, form = self._slides[place.slide], self._form
         side, answered = form.side, form.side - 2 * form.margin
         wanted = slide.slide.frame(self._scales.draw(slide, random))
         warp = self._augmentation.warp(side, random)
-        jitter_x, jitter_y = JITTER * answered * random.uniform(-1, 1, 2)
+        jitter_x, jitter_y = self._all.jitter * answered * random.uniform(-1, 1, 2)
         x0 = _kept_inside(
             place.x0 + jitter_x * wanted.scale_x,
             slide.slide.width_level0,
@@ -192,9 +204,11 @@ class PatchSampler:
         read = warp.reads(side, step)
         x, y = round(x0 / frame.scale_x - read / 2), round(y0 / frame.scale_y - read / 2)
         rgb, truth = slide.read(frame, WorkBox(x, y, read, read), form.needs)
+        spread = float(rgb.std(axis=(0, 1)).mean()) if self._all.least_spread else math.inf
         rgb, truth = warp.apply(rgb, truth, side, step, outside=slide.slide.channels.outside)
         middle = Place(place.slide, (x + read / 2) * frame.scale_x, (y + read / 2) * frame.scale_y)
-        return Patch(self._augmentation.recolour(rgb, random), form.encode(truth), middle)
+        recoloured = self._augmentation.recolour(rgb, random)
+        return Patch(recoloured, form.encode(truth), middle, spread)
 
     def _mixed(self, patch: Patch, other: Patch, random: np.random.Generator) -> Patch:
         """Return a patch mixed with another, targets likewise (Zhang 2018, arXiv:1710.09412)."""
@@ -204,7 +218,7 @@ class PatchSampler:
             name: (share * value + (1 - share) * other.targets[name]).astype(np.float32)
             for name, value in patch.targets.items()
         }
-        return Patch(rgb, targets, patch.place)
+        return patch._replace(rgb=rgb, targets=targets)
 
     def _put_aside(self, number: int, error: SlideError | ServerError) -> None:
         with self._lock:
@@ -212,10 +226,10 @@ class PatchSampler:
                 return
             name = self._slides[number].name
             self._aside[number] = name
-            left = {n: s for n, s in self._by_slide.items() if n not in self._aside}
+            left = [n for n in range(len(self._slides)) if n not in self._aside]
             if left:
                 log.warning("%s is set aside, the training goes on without it: %s", name, error)
-                self._left = PlaceSampler(left, self._label_count, self._settings)
+                self._left = self._sampler_of(left)
                 return
         raise TrainingError(f"no slide can be read any longer; the last one: {error}") from error
 

@@ -13,6 +13,7 @@ from deeplab.config.train_request import SourceSettings
 
 # Where pixels on which nothing is drawn are not judged: such labels are IGNORE, others 0.
 Unjudged = Literal["nowhere", "on tissue", "outside of finished regions"]
+BACKGROUND = "background"  # the layer of what is drawn as such
 NEAR = 0.75  # share of letters in common (difflib) from which a name may be a misspelt one
 
 
@@ -25,6 +26,7 @@ class Labelling:
         aliases: class, `ignore_class` or `untyped_layer`, by another name of it.
         ignore_class: drawn over all others as IGNORE; "": none.
         exhaustive_layer: bounds the regions in which what is not drawn is background; "": none.
+        background_layer: of what is drawn as background, beneath all classes; "": none.
         untyped_layer: of objects whose class nobody knows; the classes are drawn over it; "": none.
         unannotated: without such a layer, what tissue is that nobody drew on.
     """
@@ -34,15 +36,21 @@ class Labelling:
     ignore_class: str = "ignore"
     exhaustive_layer: str = ""
     untyped_layer: str = ""
+    background_layer: str = ""
     unannotated: Literal["background", "ignore"] = "background"
 
     @classmethod
     def of(cls, request: SourceSettings) -> Self:
         """Return the rules that a request states."""
         aliases = (alias.partition("=") for alias in request.aliases)
+        meanings = {other.strip(): name.strip() for other, _, name in aliases}
+        labelled = dict(request.labelled_layers)
+        names = (BACKGROUND, *request.classes)
+        meanings |= {layer: names[label] for layer, label in labelled.items()}
         return cls(
             classes=request.classes,
-            aliases={other.strip(): name.strip() for other, _, name in aliases},
+            aliases=meanings,
+            background_layer=BACKGROUND if 0 in labelled.values() else "",
             ignore_class=request.ignore_class,
             exhaustive_layer=request.exhaustive_layer,
             untyped_layer=request.untyped_layer,
@@ -52,13 +60,18 @@ class Labelling:
     @property
     def asked(self) -> tuple[str, ...]:
         """The names that mean something: the classes, and the layers of another meaning."""
-        others = (self.ignore_class, self.exhaustive_layer, self.untyped_layer)
+        others = (
+            self.ignore_class,
+            self.exhaustive_layer,
+            self.untyped_layer,
+            self.background_layer,
+        )
         return (*self.classes, *(name for name in others if name))
 
     @property
     def values(self) -> dict[str, int]:
         """Label by meaning, in the order in which shapes are drawn over each other."""
-        values = {self.exhaustive_layer: 0} if self.exhaustive_layer else {}
+        values = {n: 0 for n in (self.exhaustive_layer, self.background_layer) if n}
         values |= {self.untyped_layer: IGNORE} if self.untyped_layer else {}
         values |= {name: label for label, name in enumerate(self.classes, start=1)}
         return values | ({self.ignore_class: IGNORE} if self.ignore_class else {})

@@ -231,6 +231,12 @@ class PyramidSlide:
         self._cache = TileCache(reader, CACHE_BYTES // tile_bytes)
 
     @property
+    def level_mpps(self) -> tuple[float, ...]:
+        """Microns per pixel of the levels that are read, the finest first."""
+        shape = self._reader.shape
+        return tuple(self.mpp.mean * shape.downsample(level) for level in reversed(shape.usable))
+
+    @property
     def reader(self) -> str:
         """What reads the pixels: a large_image source or a server."""
         return self._reader.description

@@ -49,6 +49,10 @@ class Slide(Protocol):
         """Microns per level-0 pixel."""
 
     @property
+    def level_mpps(self) -> tuple[float, ...]:
+        """Microns per pixel of the levels that are read, the finest first."""
+
+    @property
     def reader(self) -> str:
         """What reads the pixels: a large_image source or a server."""
 

@@ -39,6 +39,12 @@ _ADDED_LATER = (
     "companion_learning_rate",
     "folds",
     "fold",
+    "label_map",
+    "resolution",
+    "data_sampler",
+    "bb_downsample",
+    "batch_tumor_ratio",
+    "least_colour_spread",
 )
 
 

@@ -277,7 +277,11 @@ def _make_sampler(
             over_the_edge=family.over_the_edge,
             encode=partial(family.encode, config),
         ),
-        scales=Scales(work_mpp=request.work_mpp, downsamples=request.wsi_downsample),
+        scales=Scales(
+            work_mpp=request.work_mpp,
+            downsamples=request.wsi_downsample,
+            resolution=request.resolution,
+        ),
         augmentation=Augmentation(request, config.channels),
         settings=request,
         hard=hard,

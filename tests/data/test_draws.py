@@ -28,7 +28,7 @@ def labels_drawn(slides, count=1500, **settings):
     drawn, random = draws(slides, **settings), np.random.default_rng(0)
     found = []
     for _ in range(count):
-        place = drawn.place(random)
+        place = drawn.place(0, random)
         slide = slides[place.slide]
         frame = slide.slide.frame(slide.slide.mpp.mean)
         box = shapely.box(place.x0, place.y0, place.x0, place.y0)
@@ -139,7 +139,7 @@ def test_a_draw_takes_as_long_with_many_shapes_as_with_few():
         seconds = []
         for _ in range(200):
             started = time.perf_counter()
-            of.place(random)
+            of.place(0, random)
             seconds.append(time.perf_counter() - started)
         return np.median(seconds)
 

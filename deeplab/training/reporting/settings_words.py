@@ -61,7 +61,16 @@ def _patches(request: TrainRequest, card: Card) -> str:
     scale = f"{request.work_mpp:g} µm per pixel"
     if request.wsi_downsample:
         scale = f"{_listed(request.wsi_downsample)} times the slides' full resolution"
-    return f"{side} × {side} pixels at {scale}, {request.batch_size} a step"
+    return f"{side} × {side} pixels at {scale}, {request.batch_size} a step{_places(request)}"
+
+
+def _places(request: TrainRequest) -> str:
+    if request.data_sampler == "surf":
+        share = f"{100 * request.batch_tumor_ratio:g} % on contours of the classes"
+        return f"; {share}, the rest on contours of tissue"
+    if request.data_sampler == "radboud":
+        return "; each label as often, and of each label each annotation"
+    return ""
 
 
 def _unannotated(request: TrainRequest) -> str:
