@@ -43,8 +43,8 @@ def _add_arguments(parser: CommandParser) -> None:
         help="prefix of the checkpoint (as model.ckpt-400000) or one of its files, a folder, zip "
         "or tar.gz that holds it and perhaps an args.txt, a frozen graph (.pb), a HoVer-Net's "
         ".tar or .npz, a U-Net's or U-Net++'s .pth or .pt, a patch classifier of timm's (.pth, "
-        ".pt, .safetensors) or WSSS-Tissue's (.pth), or an EfficientDet's object checkpoint (as "
-        "12_ckpt)",
+        ".pt, .safetensors) or WSSS-Tissue's (.pth), an EfficientDet's object checkpoint (as "
+        "12_ckpt), or the weights of Keras' DeepLabV3+ (.h5)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
     parser.add_argument(
@@ -69,7 +69,9 @@ def _add_arguments(parser: CommandParser) -> None:
         "--atrous-rates", type=_numbers, nargs="*", default=(), metavar="RATE",
         help="of the ASPP's atrous branches, as 6 12 18; none, or left out: it has none",
     )  # fmt: skip
-    graph.add_argument("--output-stride", type=int, metavar="N", help="left out: 16")
+    graph.add_argument(
+        "--output-stride", type=int, metavar="N", help="left out: 16; of Keras' MobileNetV2 8"
+    )
     graph.add_argument(
         "--multi-grid", type=_numbers, nargs="*", default=(), metavar="RATE", help="left out: all 1"
     )
@@ -77,7 +79,8 @@ def _add_arguments(parser: CommandParser) -> None:
         "--crop-size",
         type=int,
         metavar="N",
-        help="left out: what args.txt says, else 513; of a U-Net 512, of an EfficientDet 1024",
+        help="left out: what args.txt says, else 513; of a U-Net and of Keras 512, of an EfficientDet "
+        "1024",
     )
     graph.add_argument(
         "--image-pooling-crop-size", type=int, metavar="N", help="left out: the crop size"

@@ -19,7 +19,10 @@ TAKEN = (
 HDF5 = b"\x89HDF\r\n\x1a\n"
 KERAS_MEMBER = "model.weights.h5"  # of a `.keras` file, which is a zip
 TABLE_END = bytes.fromhex("57fb808b247547db")  # of the one file of a checkpoint before 2016
-KERAS_ONLY = "is a weights file of Keras, which can only start a training (--initial-model)"
+KERAS_ONLY = (
+    "is a weights file of Keras, which can only start a training (--initial-model); of its "
+    "DeepLabV3+ a model is made: deeplab import-checkpoint"
+)
 OF_TENSORS = (
     "is a file of tensors, as PyTorch and NumPy write; make a model of it: "
     "deeplab import-checkpoint"

@@ -16,6 +16,7 @@ import tensorflow as tf
 from deeplab import __version__
 from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.checkpoint_files import SAVED_MODEL_NAME
+from deeplab.bundles.foreign import is_hdf5
 from deeplab.bundles.importers.class_names import named_classes
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.efficientdet import (
@@ -24,6 +25,11 @@ from deeplab.bundles.importers.efficientdet import (
     is_object_checkpoint,
 )
 from deeplab.bundles.importers.frozen_graph import read_frozen_graph
+from deeplab.bundles.importers.keras_deeplab import (
+    import_keras_deeplab,
+    infer_keras_deeplab,
+    list_keras_deeplab,
+)
 from deeplab.bundles.importers.tensor_files import is_tensor_file
 from deeplab.bundles.importers.tensor_models import (
     OF_EACH,
@@ -54,6 +60,8 @@ TOLD = (
     "decoder_merge",
     "decoder_output",
 )
+# What a request may tell of a DeepLab of Keras.
+OF_LAYERS = OF_EACH | {"crop_size", "output_stride", "atrous_rates"}
 OF_OBJECTS = OF_EACH | {"crop_size"}  # what a request may tell of an EfficientDet
 # How variables of a network end; those of an optimiser end in its name.
 WEIGHTS = {"weights", "biases", "gamma", "beta", "moving_mean", "moving_variance"}
@@ -103,7 +111,10 @@ def import_model(request: ImportRequest) -> ImportResult:
     check_writable(request.output)
     source = request.source  # a file, or the beginning of the names of several
     check_spared([request.output], [source, *source.parent.glob(f"{glob.escape(source.name)}.*")])
-    trained, card = (_of_tensors if is_tensor_file(source) else _of_variables)(request)
+    if is_tensor_file(source):
+        trained, card = _of_tensors(request)
+    else:
+        trained, card = (_of_layers if is_hdf5(source) else _of_variables)(request)
     save_bundle(trained.network, card, request.output)
     return ImportResult(
         request=request,
@@ -136,6 +147,22 @@ def _of_tensors(request: ImportRequest) -> tuple[_Trained, Card]:
     model = read_tensor_model(request)
     card = _card(request, model.config, model.classes)
     return model, replace(card, work_mpp=model.work_mpp, tile=model.tile)
+
+
+def _of_layers(request: ImportRequest) -> tuple[_Trained, Card]:
+    """Return the DeepLab in a weights file of Keras."""
+    shapes = list_keras_deeplab(request.source)
+    config = infer_keras_deeplab(
+        shapes,
+        request.source,
+        crop_size=request.crop_size,
+        output_stride=request.output_stride,
+        atrous_rates=request.atrous_rates,
+    )
+    check_told(request, config, "a DeepLabV3+ of Keras", OF_LAYERS)
+    classes = named_classes(request.classes, request.colours, config.label_count)
+    trained = import_keras_deeplab(request.source, shapes, config)
+    return trained, _card(request, config, classes)
 
 
 def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deeplab.bundles.archive import open_archive
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.keras_applications import is_keras_weights, read_keras_weights
+from deeplab.bundles.importers.keras_deeplab import is_keras_deeplab, read_keras_deeplab
 from deeplab.bundles.importers.tensor_files import is_tensor_file, open_tensor_file
 from deeplab.bundles.importers.tf1_checkpoint import read_tf1_weights
 from deeplab.bundles.importers.torch_encoders import read_encoder_weights
@@ -237,6 +238,9 @@ def _read_alike(
         return _Model(weights=_only(wanted, read))
     if is_keras_weights(path):
         backbone = _backbone(config, path)
+        if is_keras_deeplab(path):
+            read = read_keras_deeplab(path, network, backbone)
+            return _Model(weights=_only(wanted, read))
         return _Model(weights=_only(wanted, read_keras_weights(path, network, backbone)))
     if not is_bundle(path):
         weights = _only(wanted, read_tf1_weights(path, network, _backbone(config, path)))

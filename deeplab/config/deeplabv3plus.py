@@ -24,6 +24,7 @@ ImagePooling = Literal["branch", "hard_gate", "gate", "none"]
 AsppMerge = Literal["project", "concat"]
 DecoderMerge = Literal["concat", "sum"]
 DecoderOutput = Literal["features", "logits"]
+StemPadding = Literal["symmetric", "same"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,9 @@ class DeepLabV3PlusConfig:
             training; earlier cells keep more.
         batch_norm_decay: Share of the moving statistics kept at each training step.
         channels: What the network is shown of a slide.
+        stem_padding: How the first convolution of an xception is padded where a side is even: on
+            both sides, or behind only ("same"), as Keras does. On sides of 16 k + 1, which all
+            tiles of slides have, it is the same.
     """
 
     label_count: int
@@ -88,6 +92,7 @@ class DeepLabV3PlusConfig:
     # The original's 0.9997 suits its 50,000 steps and more; short trainings would never catch up.
     batch_norm_decay: float = 0.99
     channels: Channels = RGB
+    stem_padding: StemPadding = "symmetric"
 
     def __post_init__(self) -> None:
         check_whole("label_count", self.label_count, 2, 255)
@@ -109,6 +114,9 @@ class DeepLabV3PlusConfig:
         facts = BACKBONES[self.backbone]
         if self.depth_multiplier != 1.0 and not facts.widths:
             raise ConfigError("depth_multiplier", self.depth_multiplier, f"1 for {self.backbone}")
+        check_value("stem_padding", self.stem_padding, get_args(StemPadding))
+        if self.stem_padding != "symmetric" and not self.backbone.startswith("xception"):
+            raise ConfigError("stem_padding", self.stem_padding, f"symmetric for {self.backbone}")
         check_whole("channel_multiple", self.channel_multiple, 1, 64)
         check_value("output_stride", self.output_stride, OUTPUT_STRIDES)
         if self.output_stride not in facts.channels:

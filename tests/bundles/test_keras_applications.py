@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
-from deeplab.bundles.importers import keras_applications
+from deeplab.bundles.importers import hdf5_weights
 from deeplab.bundles.importers.keras_applications import read_keras_weights
 from deeplab.bundles.start import LoadedWeights, start_from
 from deeplab.bundles.weights import named_weights
@@ -251,7 +251,7 @@ def test_a_file_that_is_too_large_or_lists_too_much_is_refused(
         file.attrs["layer_names"] = np.full(2001, b"a")
     with pytest.raises(CheckpointError, match="layer_names lists 2001 names"):
         start(tmp_path / "many.h5")
-    monkeypatch.setattr(keras_applications, "MAX_BYTES", 1000)
+    monkeypatch.setattr(hdf5_weights, "MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match="larger than 1 GiB"):
         start(files / "old.h5")
 
@@ -276,7 +276,7 @@ def test_a_file_that_ends_the_reader_or_never_does_is_one_sentence(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, sentence: str
 ):
     (tmp_path / "reader.py").write_text(reader)
-    monkeypatch.setattr(keras_applications, "READER", tmp_path / "reader.py")
-    monkeypatch.setattr(keras_applications, "READER_S", 1)
+    monkeypatch.setattr(hdf5_weights, "READER", tmp_path / "reader.py")
+    monkeypatch.setattr(hdf5_weights, "READER_S", 1)
     with pytest.raises(CheckpointError, match=sentence):
         start(files / "old.h5")

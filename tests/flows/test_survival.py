@@ -18,7 +18,6 @@ OPTIONS = {
     "classes": "lesion",
     "steps": STEPS,
     "batch_size": 2,
-    "depth_multiplier": 0.1,
     "slow_start_step": 2,
     "hard_mining": 0.5,
     "gradient_accumulation": 2,
@@ -30,11 +29,20 @@ OPTIONS = {
 NETWORKS = {
     "deeplabv3plus": {
         "patch_size": 33,
+        "depth_multiplier": 0.1,
         "atrous_rates": "1",
         "aspp_filters": 4,
         "decoder_filters": 4,
     },
-    "hovernet": {"patch_size": 48, "network_options": "decoder_width=8"},
+    "efficientdet_seg": {
+        "patch_size": 128,
+        "network_options": "fpn_filters=8,fpn_cells=1,min_level=3",
+    },
+    "hovernet": {
+        "patch_size": 48,
+        "depth_multiplier": 0.1,
+        "network_options": "decoder_width=8",
+    },
 }
 
 

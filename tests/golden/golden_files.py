@@ -23,6 +23,7 @@ ABSENT = f"there are no files of what the original computed: {GOLDEN} is no fold
 NETWORK = "network"  # the kind of a file of a network's outputs, which does not name one
 SERVED = {
     "dedl": (NETWORK, "classification loss and score"),
+    "deeplab_keras": (NETWORK,),
     "efficientdet": (NETWORK,),
     "hovernet": (
         NETWORK,

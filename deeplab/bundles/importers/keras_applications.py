@@ -9,14 +9,8 @@ elsewhere they lie half a pixel aside, which training on makes up for.
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import subprocess
-import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -27,8 +21,8 @@ from numpy.typing import NDArray
 
 from deeplab.bundles.archive import open_archive
 from deeplab.bundles.foreign import KERAS_MEMBER, is_hdf5
+from deeplab.bundles.importers.hdf5_weights import plain_hdf5, read_apart, split_weights
 from deeplab.errors import CheckpointError
-from deeplab.files import scratch_folder
 
 # By our backbone: the application whose layers it has, one after the other, without branches.
 APPLICATIONS: Mapping[str, str] = MappingProxyType({"mobilenet_v2": "MobileNetV2"})
@@ -40,10 +34,6 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "xception": "pools where ours strides, and normalises half as often",
     }
 )
-MAX_BYTES = 2**30
-READER = Path(__file__).with_name("keras_h5.py")
-READER_S = 60  # on a busy machine; it has few seconds of a processor for itself
-REFUSED = 2  # its exit code when its output is a sentence
 KINDS: Mapping[type[keras.layers.Layer], str] = MappingProxyType(
     {
         keras.layers.Conv2D: "conv2d",
@@ -97,17 +87,14 @@ def read_keras_weights(
     """
     if backbone not in APPLICATIONS:
         raise CheckpointError(path, _no_application(backbone))
-    if path.stat().st_size > MAX_BYTES:
-        raise CheckpointError(path, "is larger than 1 GiB, which no Keras application is")
     slots = _slots(network)
-    with _unzipped(path) as plain:
-        content = _read_apart(plain, slots, APPLICATIONS[backbone], path)
-    weights, start = {}, 0
-    for name, shape in (weight for slot in slots for weight in slot.weights):
-        size = math.prod(shape)
-        weights[name] = content[start : start + size].reshape(shape)
-        start += size
-    return weights
+    wanted = [weight for slot in slots for weight in slot.weights]
+    asked = {
+        "slots": [(slot.kind, slot.weights) for slot in slots],
+        "application": APPLICATIONS[backbone],
+    }
+    with plain_hdf5(path) as plain:
+        return split_weights(read_apart(plain, asked, path), wanted, path)
 
 
 def _no_application(backbone: str) -> str:
@@ -130,50 +117,3 @@ def _slots(network: keras.Model) -> list[Slot]:
             weights = tuple((f"{layer.name}/{name}", shapes[name]) for name in names)
             slots.append(Slot(kind=KINDS[type(layer)], weights=weights))
     return slots
-
-
-@contextmanager
-def _unzipped(path: Path) -> Iterator[Path]:
-    """The HDF5 file itself, for the time of the block."""
-    if is_hdf5(path):
-        yield path
-        return
-    with open_archive(path) as archive, scratch_folder() as folder:
-        archive.copy(KERAS_MEMBER, folder / KERAS_MEMBER)
-        yield folder / KERAS_MEMBER
-
-
-def _read_apart(
-    plain: Path, slots: Sequence[Slot], application: str, path: Path
-) -> NDArray[np.float32]:
-    """Return all weights one after the other, read by a process that a damaged file may end.
-
-    Raises:
-        CheckpointError: it was refused, or the process did not end well or in time.
-    """
-    asked = {
-        "path": str(plain.absolute()),
-        "slots": [(slot.kind, slot.weights) for slot in slots],
-        "application": application,
-    }
-    command = [sys.executable, "-P", str(READER)]  # -P: nothing is imported from beside it
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(  # noqa: S603  our own file
-            command,
-            input=json.dumps(asked).encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            timeout=READER_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CheckpointError(path, f"is damaged: {READER_S} s did not do to read it") from error
-    if done.returncode == REFUSED:
-        sentence = done.stdout.rpartition(b"\n")[2].decode(errors="replace")
-        raise CheckpointError(path, sentence)
-    wanted = sum(math.prod(shape) for slot in slots for _, shape in slot.weights)
-    if done.returncode or len(done.stdout) != wanted * np.dtype(np.float32).itemsize:
-        raise CheckpointError(path, "is damaged or incomplete, copy it again (it ends the reader)")
-    return np.frombuffer(done.stdout, np.float32)

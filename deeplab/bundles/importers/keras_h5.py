@@ -2,8 +2,9 @@
 
 HDF5's library ends the process, or never comes back, on files that are damaged in some way or
 other. So this file is run and not imported: it takes JSON on its standard input (the file, and the
-layers that are wanted) and gives the weights on its standard output, float32, one after the other.
-With exit code 2 the output is a sentence about the file.
+layers or the names that are wanted) and gives the weights on its standard output, float32, one
+after the other; asked for neither, it gives the names and shapes of all weights as JSON. With exit
+code 2 the output is a sentence about the file.
 
 An HDF5 file may come from anywhere: no link in it is followed, nothing is unpacked, and nothing is
 read that has not the size of the weight it is for.
@@ -42,8 +43,15 @@ def main() -> int:
     out = sys.stdout.buffer
     try:
         with h5py.File(asked["path"], "r") as file:
-            for content in read_weights(file, asked["slots"], asked["application"]):
-                out.write(content)
+            if "slots" in asked:
+                for content in read_weights(file, asked["slots"], asked["application"]):
+                    out.write(content)
+            elif "names" in asked:
+                datasets = dict(_datasets(file))
+                for name, shape in asked["names"]:
+                    out.write(_content(datasets[name], name, tuple(shape)))
+            else:
+                out.write(json.dumps({n: list(d.shape) for n, d in _datasets(file)}).encode())
     except RefusalError as error:
         return _refuse(str(error))
     # What h5py raises on files that are cut short or altered.
@@ -107,6 +115,22 @@ def _named_layers(file: Any) -> list[list[Any]]:  # noqa: ANN401
         if weights:
             layers.append(weights)
     return layers
+
+
+def _datasets(file: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Yield the weights of a file that lists its layers, each as `<layer>/<weight>`, once."""
+    import h5py  # noqa: PLC0415
+
+    root = file["model_weights"] if _inside(file, "model_weights") is not None else file
+    seen = set()
+    for layer in _texts(root, "layer_names"):
+        group = _inside(root, layer)
+        for name in _texts(group, "weight_names") if group is not None else []:
+            short = f"{layer}/{PurePosixPath(name).name.removesuffix(':0')}"
+            dataset = _inside(group, name)
+            if isinstance(dataset, h5py.Dataset) and short not in seen:
+                seen.add(short)
+                yield short, dataset
 
 
 def _texts(group: Any, name: str) -> list[str]:  # noqa: ANN401

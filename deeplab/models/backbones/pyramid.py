@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deeplab.models.layers.convolution import Padding
 from deeplab.models.layers.resize import Tensor
 
 
@@ -35,6 +36,7 @@ class BackboneOptions:
         crop_size: Work pixels: how far means look that gate features.
         drop_path_keep_prob: Share of the paths that the last cell keeps in training.
         decay: Of the batch norms.
+        stem_padding: How an xception's first convolution is padded.
     """
 
     output_stride: int
@@ -44,6 +46,7 @@ class BackboneOptions:
     crop_size: int
     drop_path_keep_prob: float = 1.0
     decay: float
+    stem_padding: Padding = "symmetric"
 
 
 class StrideBudget:

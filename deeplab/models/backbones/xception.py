@@ -82,7 +82,10 @@ def xception(x: Tensor, options: BackboneOptions, layout: XceptionLayout) -> Pyr
     budget = StrideBudget(options.output_stride)
     stem = "backbone.entry_flow.conv1"
     stride, _ = budget.spend(2)
-    x = conv(x, 32, name=f"{stem}_1", norm=norm, kernel=3, stride=stride, activation="relu")
+    x = conv(
+        x, 32, name=f"{stem}_1", norm=norm, kernel=3, stride=stride,
+        padding=options.stem_padding, activation="relu",
+    )  # fmt: skip
     x = conv(x, 64, name=f"{stem}_2", norm=norm, kernel=3, activation="relu")
     taps = {2: x}
     for block in layout.blocks:

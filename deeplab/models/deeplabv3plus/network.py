@@ -37,6 +37,7 @@ def build(config: DeepLabV3PlusConfig) -> keras.Model:
             crop_size=config.crop_size,
             drop_path_keep_prob=config.drop_path_keep_prob,
             decay=config.batch_norm_decay,
+            stem_padding=config.stem_padding,
         ),
     )
     norm = Norm(epsilon=HEAD_EPSILON, decay=config.batch_norm_decay)
