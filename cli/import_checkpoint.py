@@ -79,8 +79,8 @@ def _add_arguments(parser: CommandParser) -> None:
         "--crop-size",
         type=int,
         metavar="N",
-        help="left out: what args.txt says, else 513; of a U-Net and of Keras 512, of an EfficientDet "
-        "1024",
+        help="left out: what args.txt says, else 513; of a U-Net and of Keras 512, of an "
+        "EfficientDet 1024",
     )
     graph.add_argument(
         "--image-pooling-crop-size", type=int, metavar="N", help="left out: the crop size"
