@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,6 @@ from deeplab.annotations.formats.text_encoding import encoding_remark
 from deeplab.annotations.formats.unpack import unpacked
 from deeplab.annotations.shapes import Annotations
 from deeplab.errors import AnnotationError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +60,9 @@ def read_file(path: Path, reading: Reading = Reading(), *, known: Format | None 
     """
     with opened(path, reading.slide) as file:
         form = known or format_of(file)
-        called = reading.called or (str(path) if file == path else f"{path} ({file.name})")
-        annotations = form.read(file, replace(reading, called=called))
+        annotations = form.read(file, reading)
         remark = encoding_remark(file) if form.is_text else ""
     if remark:
-        log.warning("%s: %s", called, remark)
         annotations = replace(annotations, remarks=(remark, *annotations.remarks))
     return FileRead(annotations, form)
 

@@ -6,7 +6,7 @@ A value for the log, the dry run and the report; it holds no pixels and no shape
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deeplab.annotations.formats.instance_images import UNTYPED as UNTYPED_OBJECTS
@@ -15,6 +15,7 @@ from deeplab.data.split import Side
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.exchange.labelling import Labelling, nearest
 from deeplab.exchange.samples import LeftOut
+from deeplab.report.words import counted, said_once
 
 UM2_PER_MM2 = 1e6
 GAP = "  "
@@ -37,7 +38,8 @@ class SlideCount:
     """One slide of a census; `amounts` has all names asked for, `patient` "" is not known.
 
     `kind` says what the pixels are where they are not RGB bytes, as "5 channels, 16 bit";
-    `remarks` what reading what is drawn took for what, mended or left out.
+    `remarks` what reading what is drawn took for what, mended or left out; `fold` in which of all
+    folds it is held out, 0 where these are not told.
     """
 
     name: str
@@ -49,9 +51,12 @@ class SlideCount:
     side: Side
     amounts: Mapping[str, Amount]
     remarks: tuple[str, ...] = ()
+    fold: int = 0
 
     @classmethod
-    def of(cls, slide: AnnotatedSlide, side: Side, rules: Labelling) -> SlideCount:
+    def of(
+        cls, slide: AnnotatedSlide, side: Side, rules: Labelling, *, fold: int = 0
+    ) -> SlideCount:
         """Return what is on a slide."""
         amounts = dict.fromkeys(rules.asked, Amount())
         for layer in slide.layers:
@@ -67,6 +72,7 @@ class SlideCount:
             side=side,
             amounts=amounts,
             remarks=slide.remarks,
+            fold=fold,
         )
 
 
@@ -151,7 +157,7 @@ class Census:
 
     def summary(self) -> list[str]:
         """Short lines for the log of a training."""
-        lines = [
+        lines = [*self._folds()] or [
             f"{counted(len(self.on('train')), 'slide')} to learn from, "
             f"{len(self.on('validation'))} held out, {len(self.left_out)} left out"
         ]
@@ -170,7 +176,7 @@ class Census:
         """Return what a person should look at before a training: left out, odd or missing."""
         return [
             *(f"left out: {entry.name} {entry.why}" for entry in self.left_out),
-            *(f"{slide.name}: {remark}" for slide in self.slides for remark in slide.remarks),
+            *said_once((slide.name, said) for slide in self.slides for said in slide.remarks),
             *(f"{name} is smaller than a patch" for name in self.smaller_than_patch),
             *(odd.sentence() for odd in self.odd_names),
             *(f"no layer has the first name of the alias {alias}" for alias in self.idle_aliases),
@@ -180,13 +186,44 @@ class Census:
     def text(self) -> str:
         """Return all of it as a table and remarks, in characters of one width."""
         drawn = [name for name in self.asked if self.total(name).objects]
-        head = ["slide", "pixels", "um/px", "kind", "patient", "side"]
+        head = ["slide", "pixels", "um/px", "kind", "patient", self._division]
         head += [f"{name} {unit}" for name in drawn for unit in ("n", "mm2")]
-        rows = [_cells(slide, drawn) for slide in self.slides]
+        rows = [_cells(slide, drawn) for slide in self._in_order()]
         total = ["total", *[""] * 5]
         total += _amounts([self.total(name) for name in drawn])
         table = _aligned([head, *rows, total], left={0, 3, 4, 5})
         return "\n".join([*table, "", *self.summary(), *self.remarks()])
+
+    @property
+    def _division(self) -> str:
+        """What the slides are divided into."""
+        return "fold" if any(slide.fold for slide in self.slides) else "side"
+
+    def _in_order(self) -> list[SlideCount]:
+        """Return the slides, those of a fold together."""
+        return sorted(self.slides, key=lambda slide: slide.fold)
+
+    def _folds(self) -> Iterator[str]:
+        """Yield what each fold has, where the slides are told by fold."""
+        if self._division == "side":
+            return
+        folds = sorted({slide.fold for slide in self.slides})
+        yield (
+            f"{counted(len(self.slides), 'slide')} in {len(folds)} folds, "
+            f"{len(self.left_out)} left out"
+        )
+        for fold in folds:
+            held = [slide for slide in self.slides if slide.fold == fold]
+            patients = len({slide.patient or f"slide {slide.name}" for slide in held})
+            drawn = [
+                f"{name} {counted(sum(slide.amounts[name].objects for slide in held), 'object')}"
+                for name in self.classes
+            ]
+            yield (
+                f"fold {fold} holds out {counted(len(held), 'slide')} of "
+                f"{counted(patients, 'patient')} ({', '.join(drawn)}) and learns from "
+                f"{len(self.slides) - len(held)}"
+            )
 
     def _hint(self, name: str) -> str:
         near = nearest(name, tuple(odd.drawn for odd in self.odd_names if not odd.taken_for))
@@ -199,8 +236,12 @@ def take_census(
     left_out: Sequence[LeftOut],
     *,
     smaller_than_patch: Sequence[str] = (),
+    folds: Sequence[int] = (),
 ) -> Census:
-    """Return the census of opened slides and their sides, and of those that are not learnt from."""
+    """Return the census of opened slides and their sides, and of those that are not learnt from.
+
+    With `folds`, in which each slide is held out, it is one of all folds.
+    """
     drawn = [
         *({layer.name: layer.objects for layer in slide.layers} for slide, _ in slides),
         *(entry.drawn for entry in left_out),
@@ -208,17 +249,15 @@ def take_census(
     return Census(
         classes=rules.classes,
         others=rules.asked[len(rules.classes) :],
-        slides=tuple(SlideCount.of(slide, side, rules) for slide, side in slides),
+        slides=tuple(
+            SlideCount.of(slide, side, rules, fold=fold)
+            for (slide, side), fold in zip(slides, folds or [0] * len(slides), strict=True)
+        ),
         left_out=tuple(left_out),
         odd_names=_odd_names(rules, drawn),
         smaller_than_patch=tuple(smaller_than_patch),
         idle_aliases=rules.idle_aliases({name for layers in drawn for name in layers}),
     )
-
-
-def counted(count: int, thing: str) -> str:
-    """Return a count with its noun: "1 slide", "2 slides"."""
-    return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def _odd_names(rules: Labelling, drawn: Sequence[Mapping[str, int]]) -> tuple[OddName, ...]:
@@ -256,7 +295,8 @@ def _advice(name: str, rules: Labelling) -> str:
 
 def _cells(slide: SlideCount, drawn: Sequence[str]) -> list[str]:
     size = f"{slide.width_level0:,} x {slide.height_level0:,}"
-    cells = [slide.name, size, f"{slide.mpp:.4f}", slide.kind, slide.patient, slide.side]
+    division = str(slide.fold) if slide.fold else slide.side
+    cells = [slide.name, size, f"{slide.mpp:.4f}", slide.kind, slide.patient, division]
     return cells + _amounts([slide.amounts[each] for each in drawn])
 
 

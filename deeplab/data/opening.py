@@ -124,9 +124,11 @@ def _survey(
         if not opened:
             raise _nothing_left(rules, faults)
         left_out = [*found.left_out, *(fault.left_out for fault in faults)]
-        slides = list(zip([s for s, _ in opened], _sides(opened, request), strict=True))
+        places, folds = _sides(opened, request)
+        slides = list(zip([s for s, _ in opened], places, strict=True))
         _check_label_map(request, slides, left_out)
-        census = take_census(rules, slides, left_out, smaller_than_patch=_smaller(request, slides))
+        smaller = _smaller(request, slides)
+        census = take_census(rules, slides, left_out, smaller_than_patch=smaller, folds=folds)
         if len(census.undrawn) == len(rules.classes):
             raise TrainingError(_undrawn(rules.classes, census.drawn, "no slide"))
     except DeeplabError:
@@ -235,7 +237,13 @@ def _unasked(name: str, annotations: Annotations) -> LeftOut:
     return LeftOut(name, f"{why}; if it has none of the classes, {EMPTY}", counts)
 
 
-def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainRequest) -> list[Side]:
+def _sides(
+    opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainRequest
+) -> tuple[list[Side], list[int]]:
+    """Return the side of each slide; and its fold, where all of them are asked for.
+
+    Each slide is then learnt from in some fold.
+    """
     count = len(request.classes)
     claims = [
         SplitCase(
@@ -248,11 +256,11 @@ def _sides(opened: Sequence[tuple[AnnotatedSlide, Sample]], request: TrainReques
         for slide, sample in opened
     ]
     if not request.folds:
-        return sides(claims, request.validation_fraction, request.seed)
-    # A census of all folds is that of the first.
-    held_out = request.fold or 1
+        return sides(claims, request.validation_fraction, request.seed), []
     folds = deal(claims, request.folds, request.seed)
-    return ["validation" if fold == held_out else "train" for fold in folds]
+    if not request.fold:
+        return ["train" for _ in folds], folds
+    return ["validation" if fold == request.fold else "train" for fold in folds], []
 
 
 def _check_label_map(

@@ -10,7 +10,7 @@ import numpy as np
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.evaluation.figures import Figures
 from deeplab.exchange.labelling import nearest
-from deeplab.report.words import counted, listed
+from deeplab.report.words import counted, listed, said_once
 
 FEW_SLIDES = 10
 FEW_OBJECTS = 30
@@ -124,6 +124,6 @@ def _of_the_reference(compared: Compared) -> Iterator[str]:
 
 
 def _of_the_outlines(figures: Figures) -> Iterator[str]:
-    for score in figures.scores:
-        for remark in score.remarks:
-            yield f"{score.name}: {remark}."
+    scores = figures.scores
+    for remark in said_once((each.name, said) for each in scores for said in each.remarks):
+        yield f"{remark}."

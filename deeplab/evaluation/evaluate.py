@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deeplab import __version__
-from deeplab.annotations.formats.format import Reading
 from deeplab.annotations.formats.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.formats.table import format_of_result
 from deeplab.annotations.shapes import Annotations
@@ -35,7 +34,7 @@ from deeplab.exchange.layers import Origin, replace_layers, tell_what_is_there
 from deeplab.exchange.packed import ZIP, write_all
 from deeplab.files import all_or_none, check_writable, scratch_folder
 from deeplab.geometry.frames import Mpp
-from deeplab.report.words import counted
+from deeplab.report.words import counted, said_once
 from deeplab.server.session import ServerLogin, Session
 
 log = logging.getLogger(__name__)
@@ -66,8 +65,8 @@ class Evaluated:
             )
             far = as_um(self.figures.pooled("hausdorff_95_um", name).value)
             yield f"  {name}: Dice {dice}, border F1 {border}, 95 % Hausdorff {far} um, PQ {pq}"
-        for score in self.figures.scores:
-            yield from (f"{score.name}: {remark}" for remark in score.remarks)
+        scores = self.figures.scores
+        yield from said_once((score.name, remark) for score in scores for remark in score.remarks)
         for slide, why in self.compared.left_out.items():
             yield f"not compared: {slide} {why}"
         if self.compared.unused:
@@ -250,6 +249,6 @@ def _post(marked: list[_Marked], compared: Compared, login: ServerLogin) -> None
     there: list[str] = []
     with Session(login) as session, tell_what_is_there(there):
         for each in marked:
-            layers = read_girder_json(each.path, Reading(called=each.name))
+            layers = read_girder_json(each.path)
             replace_layers(session, each.item, layers, Origin(task=CLI, source=source))
             there.append(f"what is new of {each.name}")

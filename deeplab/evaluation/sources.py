@@ -221,7 +221,7 @@ def _of_one_file(path: Path, request: EvaluateRequest) -> Callable[[Reading], Si
     def load(reading: Reading) -> Sides:
         with opened(path, reading.slide) as file:
             if format_of(file).name == FORMATS[0].name:
-                sides = sides_in_file(file, replace(reading, called=path.name), request, path.name)
+                sides = sides_in_file(file, reading, request, path.name)
                 return replace(sides, reference=_with_mpp(sides.reference, sides.prediction))
         if not (request.reference_layers and request.prediction_layers):
             raise ConfigError(

@@ -238,7 +238,6 @@ class _Ingestion:
             mpp=facts.mpp,
             slide=source.slide.name,
             glass=partial(glass_of_item, self._session, source.slide.id),
-            called=source.name,
             label_image=LabelImages(self._session, folder),
         )
         return read_file(path, reading, known=format_).annotations

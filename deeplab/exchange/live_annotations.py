@@ -45,7 +45,7 @@ def read_live(
     with scratch_folder() as folder:
         path = folder / "live.json"
         download_annotations(session, item_id, path, limit_bytes=MAX_BYTES)
-        reading = Reading(spill=spill, label_image=LabelImages(session, folder), called=name)
+        reading = Reading(spill=spill, label_image=LabelImages(session, folder))
         try:
             return read(path, reading)
         except AnnotationError as error:

@@ -56,6 +56,6 @@ def _write_one(to: Path, file: Path, form: Format, called: Path) -> None:
         shutil.copyfile(file, to)
         return
     with scratch_folder() as spill:
-        annotations = read_girder_json(file, Reading(spill=spill, called=str(called)))
+        annotations = read_girder_json(file, Reading(spill=spill))
         form.write(to, annotations, Writing())
         say_lost(annotations, form, called)

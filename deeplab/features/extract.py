@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from deeplab.annotations.formats.format import Reading
 from deeplab.annotations.formats.girder_json import read_girder_json
 from deeplab.annotations.formats.table import format_of_result
 from deeplab.annotations.shapes import Annotations
@@ -42,7 +41,7 @@ from deeplab.features.slide_labels import SlideLabels, read_slide_labels
 from deeplab.features.slide_measures import SlideMeasures, class_names
 from deeplab.features.workbook import sheets_of, write_workbook
 from deeplab.files import all_or_none, check_spared, check_writable, scratch_folder
-from deeplab.report.words import counted
+from deeplab.report.words import counted, said_once
 from deeplab.server.folder_files import check_folder_writable
 from deeplab.server.items import get_item, put_metadata
 from deeplab.server.session import ServerLogin, Session
@@ -170,8 +169,7 @@ def _remarks(
         if name not in drawn:
             near = nearest(name, drawn)
             yield f"no slide has a layer {name}" + (f"; did you mean {near}?" if near else "")
-    for slide in slides:
-        yield from (f"{slide.name}: {remark}" for remark in slide.remarks)
+    yield from said_once((slide.name, remark) for slide in slides for remark in slide.remarks)
     if request.slide_labels:
         without = [slide.name for slide in slides if labels.of(slide.name) is None]
         if without:
@@ -240,7 +238,7 @@ def _post(request: FeaturesRequest, slides: Sequence[SlideMeasures], login: Serv
     with Session(login) as session, tell_what_is_there(there):
         for slide in slides:
             if request.post_annotation == "auto":
-                layers = _plotted(read_girder_json(slide.layers, Reading(called=slide.name)))
+                layers = _plotted(read_girder_json(slide.layers))
                 only = [layer_name(name) for name in request.classes]
                 replace_layers(session, slide.slide, layers, origin, only=only)
             if request.post_metadata == "auto":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -11,6 +12,7 @@ from deeplab.config.classes import SlideClass, hex_colour
 from deeplab.report.page import joined, tag
 
 NOTHING = "–"
+NAMED = 3  # of many, in a sentence about all of them
 
 
 def counted(count: int, thing: str) -> str:
@@ -21,6 +23,25 @@ def counted(count: int, thing: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """Return names, at least one, with an "and" before the last."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def said_once(remarks: Iterable[tuple[str, str]]) -> list[str]:
+    """Return each remark once, behind the names of what it is about.
+
+    Args:
+        remarks: name and remark, in their order.
+    """
+    about: dict[str, dict[str, None]] = defaultdict(dict)
+    for name, remark in remarks:
+        about[remark][name] = None
+    return [f"{_some([*names])}: {remark}" for remark, names in about.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first of many names, and how many more there are."""
+    if len(names) <= NAMED + 1:
+        return listed(names)
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED:,} others"
 
 
 def as_score(value: float) -> str:

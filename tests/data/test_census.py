@@ -84,3 +84,37 @@ def test_the_table_stands_in_columns_and_the_remarks_below():
         NOTES,
         "nobody drew vessel; did you mean vesel?",
     ]
+
+
+def test_a_census_of_folds_says_who_is_held_out_in_which():
+    slides = [
+        (
+            replace(labelled(RGB, {"tumour": boxes(n, 20)}, RULES, name=f"s{n}"), patient=who),
+            "train",
+        )
+        for n, who in ((1, "P1"), (2, "P2"), (3, "P1"), (4, ""))
+    ]
+    told = take_census(RULES, slides, [], folds=[2, 1, 2, 1])
+    lines = told.text().splitlines()
+    assert [line.split()[0] for line in lines[:6]] == ["slide", "s2", "s4", "s1", "s3", "total"]
+    assert lines[0].split()[-5:] == ["fold", "tumour", "n", "tumour", "mm2"]
+    assert lines[3].split()[-4:-2] == ["P1", "2"]
+    assert told.summary()[:3] == [
+        "4 slides in 2 folds, 0 left out",
+        "fold 1 holds out 2 slides of 2 patients (tumour 6 objects, vessel 0 objects) and learns "
+        "from 2",
+        "fold 2 holds out 2 slides of 1 patient (tumour 4 objects, vessel 0 objects) and learns "
+        "from 2",
+    ]
+
+
+def test_what_is_remarked_of_many_slides_is_said_once():
+    slides = [
+        (
+            replace(labelled(RGB, {"tumour": boxes(1, 9)}, RULES, name=f"s{n}"), remarks=said),
+            "train",
+        )
+        for n, said in enumerate([("mended", "odd")] + [("mended",)] * 4)
+    ]
+    remarks = take_census(RULES, slides, []).remarks()
+    assert remarks[:2] == ["s0, s1, s2 and 2 others: mended", "s0: odd"]

@@ -16,7 +16,7 @@ def sides_of(tmp_path):
     def read(documents, *, by=sides_in_file, **settings):
         path = tmp_path / "live.json"
         path.write_text(json.dumps(documents))
-        return by(path, Reading(called="s.svs"), request(**settings), "s.svs")
+        return by(path, Reading(), request(**settings), "s.svs")
 
     return read
 

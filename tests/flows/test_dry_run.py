@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.folders import square, write_slide
 
@@ -71,6 +72,21 @@ def test_a_dry_run_prints_the_census_and_writes_nothing(folder):
     assert "4 slides to learn from, 1 held out, 1 left out" in lines
     assert "left out: bare.tiff has no annotation beside it" in lines
     assert "nobody drew vessel; did you mean vesel?" in lines
+
+
+def test_a_dry_run_of_folds_shows_all_of_them_and_says_a_remark_once(folder):
+    for n in range(5):
+        slide(folder, f"case.{n}.tiff")
+        mask = np.zeros((128, 128), np.uint8)
+        mask[10:30, 10:30] = 255
+        Image.fromarray(mask).save(folder / "slides" / f"case.{n}.mask.png")
+    answer = train(folder, "--folds", "3", "--dry-run")
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert [line.split()[5] for line in lines if "128 x 128" in line] == list("11223")
+    assert "5 slides in 3 folds, 0 left out" in lines
+    assert "fold 1 holds out 2 slides of 2 patients (lesion 2 objects) and learns from 3" in lines
+    assert (answer.stdout + answer.stderr).count("the value 255 is taken for lesion") == 1
 
 
 def test_dry_run_before_another_flag_is_true(folder):

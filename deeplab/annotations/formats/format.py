@@ -55,7 +55,6 @@ class Reading:
         slide_file: the slide, where it lies on the disk.
         glass: finds where its pixels lie on its glass, where it is on a server.
         label_image: finds the label image that a pixelmap is about.
-        called: what a person knows the file by, where its path is one of work files.
     """
 
     classes: Sequence[str] = ()
@@ -69,7 +68,6 @@ class Reading:
     slide_file: Path | None = None
     glass: FindGlass | None = None
     label_image: FindLabelImage = not_at_hand
-    called: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sized
@@ -22,8 +21,6 @@ from deeplab.annotations.store import Store, store
 from deeplab.config.classes import PALETTE, Rgb, parse_colour
 from deeplab.errors import AnnotationError, ConfigError
 from deeplab.geometry.frames import Mpp
-
-log = logging.getLogger(__name__)
 
 FARTHEST = 1e8  # level-0 pixels; the largest slides have about 1e6
 NAMED = 3  # of what cannot be used
@@ -147,13 +144,11 @@ class LayerGatherer:
     Args:
         source: what they are read from, for sentences.
         spill: a folder to keep them in instead of memory; it must outlive what is gathered.
-        called: what the log calls the source; "": as it is.
     """
 
-    def __init__(self, source: str | Path, *, spill: Path | None = None, called: str = "") -> None:
+    def __init__(self, source: str | Path, *, spill: Path | None = None) -> None:
         self.spill = spill
         self.source = source
-        self._called = called or str(source)
         self._shapes: dict[str, Store[Shape]] = {}
         self._marks: dict[str, Store[Mark]] = {}
         self._colours: dict[str, Rgb] = {}
@@ -167,7 +162,7 @@ class LayerGatherer:
     @classmethod
     def of(cls, path: Path, reading: Reading) -> Self:
         """Return one for what is read from a file."""
-        return cls(path, spill=reading.spill, called=reading.called)
+        return cls(path, spill=reading.spill)
 
     def open(self, name: str, colour: Rgb | None = None, description: str = "") -> None:
         """Makes a layer known, with or without shapes; what was said of it first stays."""
@@ -253,7 +248,7 @@ class LayerGatherer:
     def annotations(
         self, attributes: Mapping[str, object] | None = None, mpp: Mpp | None = None
     ) -> Annotations:
-        """Return all layers; what was mended or left out is counted in the remarks and the log.
+        """Return all layers; what was mended or left out is counted in the remarks.
 
         Raises:
             AnnotationError: there is something, and none of it can be used.
@@ -269,10 +264,7 @@ class LayerGatherer:
             )
             for index, (name, shapes) in enumerate(self._shapes.items())
         )
-        remarks = tuple(self._remarks())
-        for remark in remarks:
-            log.warning("%s: %s", self._called, remark)
-        return Annotations(layers, attributes or {}, mpp, remarks)
+        return Annotations(layers, attributes or {}, mpp, tuple(self._remarks()))
 
     def _check_some(self) -> None:
         stores: tuple[Sized, ...] = (*self._shapes.values(), *self._marks.values())

@@ -135,7 +135,7 @@ def test_without_its_label_image_a_pixelmap_is_left_out_and_said_which_is_wanted
 def test_what_is_no_pixelmap_is_one_sentence(tmp_path, changes, sentence):
     image = label_image(tmp_path / "labels.tiff", REGIONS)
     with pytest.raises(AnnotationError, match=sentence) as caught:
-        read_documents(pixelmap(**changes), "slide.svs", label_image=lambda _: image)
+        read_documents(pixelmap(**changes), label_image=lambda _: image)
     assert "\n" not in str(caught.value)
 
 
