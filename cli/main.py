@@ -24,6 +24,7 @@ from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.froc import COMMAND as FROC
 from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
 from deeplab_cli.IngestAperioXML.IngestAperioXML import TASK as INGEST
+from deeplab_cli.patches import COMMAND as PATCHES
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.stage import COMMAND as STAGE
 from deeplab_cli.streams import speaking
@@ -47,6 +48,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     EXPORT,
     ENSEMBLE,
     UNPACK,
+    PATCHES,
     STAGE,
     FROC,
 )

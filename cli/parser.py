@@ -32,6 +32,7 @@ class CliAliases:
         flags: parameter by further flag that means the same.
         removed: what to do instead, by flag of the program before this one that has no counterpart.
         words: parameters that may also stand without their flags, after those of the form's places.
+        many: pattern of the words that a parameter's flag takes as one list, while they match.
         more_words: parameter that takes the words left over, as if they stood with commas.
     """
 
@@ -39,6 +40,7 @@ class CliAliases:
     flags: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
+    many: Mapping[str, str] = field(default_factory=dict)
     more_words: str = ""
 
 
@@ -88,6 +90,8 @@ class TaskParser(SentenceParser):
         self.add_argument(f"--{CONFIG}", metavar="<file>", help="a TOML file of these settings")
         self._taking_value.add(f"--{CONFIG}")
         flags = flags_of(spec.parameters, aliases)
+        self._many = {flag: p for name, p in aliases.many.items() for flag in flags[name]}
+        self._about = {flag: p.help for p in spec.parameters for flag in flags[p.name]}
         for group in spec.groups:
             section = self.add_argument_group(group.label, _escaped(group.help))
             for parameter in group.parameters:
@@ -144,8 +148,13 @@ class TaskParser(SentenceParser):
         if flag in self._switches and (not words or words[0].startswith("-")):
             return "true"
         if not words or words[0] in self._taking_value:
-            self.error(f"{flag} needs a value")
-        return words.popleft()
+            about = self._about.get(flag, "").partition(". ")[0].rstrip(".")
+            self.error(f"{flag} needs a value" + (f" ({about})" if about else ""))
+        taken = [words.popleft()]
+        pattern = self._many.get(flag)
+        while pattern and words and re.fullmatch(pattern, words[0]):
+            taken.append(words.popleft())
+        return ",".join(taken)
 
 
 class _Parts(argparse.Action):

@@ -84,7 +84,7 @@ def _gone(aliases: CliAliases) -> str:
     lines = [
         "### Without counterpart",
         "",
-        "Of DeepLab-WSI.",
+        "Of DeepLab-WSI and SURF-segmentation.",
         "",
         "| flag | instead |",
         "|---|---|",

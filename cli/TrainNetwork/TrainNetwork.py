@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from deeplab.config.families import learning_networks
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.native_log import remarks_left_out
@@ -30,7 +31,8 @@ def run(request: TrainRequest, progress: Progress) -> str:
 
 
 # Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that
-# REST calls of its users go on working; the further flags are those of its scripts.
+# REST calls of its users go on working; the further flags are those of its scripts, and of
+# SURF-segmentation.
 ALIASES = CliAliases(
     # Girder takes it for a failure when an output that has a place is not written, as in a census.
     words=("output_model",),
@@ -47,19 +49,38 @@ ALIASES = CliAliases(
         "--base_learning_rate": "learning_rate",
         "--dataset_dir": "inputFolder",
         "--fine_tune_batch_norm": "batch_norm",
+        "--img_size": "patch_size",
         "--initialize_last_layer": "init_last_layer",
+        "--log_dir": "work_folder",
         "--model_variant": "backbone",
+        "--num_steps": "steps",
+        "--slide_path": "inputFolder",
         "--slow_start_learning_rate": "learning_rate_start",
         "--tf_initial_checkpoint": "inputModelFile",
         "--train_batch_size": "batch_size",
         "--train_crop_size": "patch_size",
         "--train_logdir": "work_folder",
         "--training_number_of_steps": "steps",
+        "--val_split": "validation_fraction",
+        "--weights_path": "inputModelFile",
     },
+    many={"label_map": r"\S+:\d+", "train_centers": r"-?\d+", "val_centers": r"-?\d+"},
     removed={
         "--augment_prob": "give --augment, how strongly every patch is changed, from 0 to 1",
         "--decoder_output_stride": "the decoder works at 4, a quarter of the side; leave it away",
+        "--debug": "what a run does is always logged; leave it away",
+        "--fp16_allreduce": "give --reduce_precision float16",
+        "--horovod": "give --workers, the host:port of every machine, or start by mpirun or srun",
+        "--label_format": "the format is told by the file; leave it away",
+        "--log_every": "each step is in the log of the work folder; leave it away",
+        "--model": f"give --network, one of {', '.join(learning_networks())}; its size is in"
+        " --network_options, as size=d4",
+        "--neg_pixel_weight": "give --class_weights, the background's first, as 1,2",
+        "--no_cuda": "give --GPU -1",
         "--num_replicas": "give --workers, the host:port of every machine",
+        "--pos_pixel_weight": "give --class_weights, the background's first, as 1,2",
+        "--sample_processes": "threads read as there are cores; leave it away",
+        "--slide_format": "the format is told by the file; leave it away",
     },
 )
 

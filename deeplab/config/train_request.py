@@ -49,6 +49,7 @@ LabelSource = Literal["outlines", "table", "folders", "names"]
 Unannotated = Literal["background", "ignore"]
 
 LABELLED = re.compile(r"(?P<layer>\S.*?):(?P<label>\d+)(?:\s+|$)")  # of label_map
+CENTRES, ALL_CENTRES = 5, -1  # of CAMELYON17
 MAX_LEVEL = 12  # halvings of level 0: no slide has more
 MAX_FOLDS = 16  # as many networks average their probabilities
 AS_AUGMENT = -1.0  # a single augmentation's strength: that of all
@@ -80,6 +81,8 @@ class SourceSettings(Checked):
             whole, a "table" (CSV with the columns file and label, or one a class), the "folders"
             that they lie in, or numbers in their "names". For networks that classify patches.
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
+        label_path: folder of the annotations or label masks, called as the slides are, where they
+            do not lie beside these; None: they do.
         dry_run: only say what there is to learn from; nothing is trained or written.
         api_url: of the Girder server that holds the data.
         token: for it.
@@ -96,6 +99,7 @@ class SourceSettings(Checked):
     untyped_layer: str = ""
     labels: LabelSource = "outlines"
     slide_mpp: float = 0.0
+    label_path: Path | None = None
     dry_run: bool = False
     api_url: str = ""
     token: str = field(default="", repr=False)
@@ -122,6 +126,7 @@ class SourceSettings(Checked):
         check_at_least("slide_mpp", self.slide_mpp, 0)
         self._check_aliases()
         self._check_label_map()
+        self._check_label_path()
         if self.colours and len(self.colours) != len(self.classes):
             raise ConfigError("colours", ",".join(self.colours), "one for each class")
         for colour in self.colours:
@@ -144,6 +149,11 @@ class SourceSettings(Checked):
         for entry in self.label_map:
             for found in LABELLED.finditer(entry.strip()):
                 yield found["layer"], int(found["label"])
+
+    def _check_label_path(self) -> None:
+        if self.label_path and (self.api_url or self.labels != "outlines"):
+            must = "left away where slides are on a Girder server, or images labelled as a whole"
+            raise ConfigError("label_path", self.label_path, must)
 
     def _check_label_map(self) -> None:
         layers = dict(self.labelled_layers)
@@ -489,6 +499,11 @@ class ValidationSettings(Checked):
 
     Attributes:
         validation_fraction: of the patients, held out whole.
+        valid_slide_path: instead of a fraction, a folder or list of the slides to hold out.
+        valid_label_path: folder of their annotations, where they do not lie beside these.
+        train_centers: numbers of CAMELYON17's centres (0 to 4) to learn from, by the patient's
+            number in the name of a slide; none: all.
+        val_centers: instead of a fraction, of those to hold out; none: by the fraction.
         folds: instead of a fraction: deal the patients out to so many folds, and train a model for
             each on the others; 0: one model, by the fraction.
         fold: train that of one fold only, counted from 1; 0: all, one after the other.
@@ -502,6 +517,10 @@ class ValidationSettings(Checked):
     """
 
     validation_fraction: float = 0.2
+    valid_slide_path: str = ""
+    valid_label_path: Path | None = None
+    train_centers: tuple[int, ...] = ()
+    val_centers: tuple[int, ...] = ()
     folds: int = 0
     fold: int = 0
     compare_without_companion: bool = False
@@ -516,6 +535,7 @@ class ValidationSettings(Checked):
         check_at_least("validation_fraction", self.validation_fraction, 0)
         if self.validation_fraction >= 1:
             raise ConfigError("validation_fraction", self.validation_fraction, "below 1")
+        self._check_held_out()
         if self.folds and not 2 <= self.folds <= MAX_FOLDS:
             raise ConfigError("folds", self.folds, f"from 2 to {MAX_FOLDS}, or 0")
         if not 0 <= self.fold <= self.folds:
@@ -524,6 +544,29 @@ class ValidationSettings(Checked):
         check_at_least("early_stopping", self.early_stopping, 0)
         check_choice("keep", self.keep, get_args(Keep))
         check_choice("post_worst", self.post_worst, get_args(Posting))
+
+    def _check_held_out(self) -> None:
+        """Check what says which slides are held out; -1 stands for all centres."""
+        for name in ("train_centers", "val_centers"):
+            centres = getattr(self, name)
+            if centres == (ALL_CENTRES,):
+                object.__setattr__(self, name, ())
+            elif not set(centres) <= set(range(CENTRES)):
+                must = f"centres of CAMELYON17, 0 to {CENTRES - 1}"
+                raise ConfigError(name, " ".join(map(str, centres)), must)
+        if both := set(self.train_centers) & set(self.val_centers):
+            must = "none of train_centers: a patient cannot be on both sides"
+            raise ConfigError("val_centers", " ".join(map(str, sorted(both))), must)
+        if self.valid_label_path and not self.valid_slide_path:
+            must = "left away where there is no valid_slide_path"
+            raise ConfigError("valid_label_path", self.valid_label_path, must)
+        for name in ("val_centers", "folds"):
+            if self.valid_slide_path and getattr(self, name):
+                must = "left away where valid_slide_path has the slides to hold out"
+                raise ConfigError(name, getattr(self, name), must)
+        if self.val_centers and self.folds:
+            must = "left away where folds hold each patient out in turn"
+            raise ConfigError("val_centers", " ".join(map(str, self.val_centers)), must)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -594,6 +637,9 @@ class TrainRequest(
         if not self.patch_size:
             object.__setattr__(self, "patch_size", suggested_patch_size(self))
         self._check_several()
+        if self.api_url and (self.valid_slide_path or self.train_centers or self.val_centers):
+            must = "left away for slides of a Girder server, whose metadata say their split"
+            raise ConfigError("valid_slide_path, train_centers or val_centers", "given", must)
         check_kind_of_file("output_model", self.output_model, ".zip")
         check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         count = len(self.classes) + 1

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from deeplab.config.families import classes_exclude, network_config
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import UNTYPED_LAYERS, Census, take_census
+from deeplab.data.centres import split_by_centre
 from deeplab.data.folds import deal
 from deeplab.data.levels import level_near
 from deeplab.data.split import Side, SplitCase, sides
@@ -148,12 +150,25 @@ def _find(request: TrainRequest, rules: Labelling, login: ServerLogin | None) ->
             classes=rules.classes,
             exclusive=classes_exclude(config),
         )
-    return find_samples(
-        request.source,
+    find = partial(
+        find_samples,
         classes=rules.classes,
         ignore=rules.ignore_class or IGNORE_LAYER,
         login=login,
     )
+    found = find(request.source, annotations=request.label_path)
+    if request.valid_slide_path:
+        held_out = find(request.valid_slide_path, annotations=request.valid_label_path)
+        return Found(
+            [
+                *(replace(sample, split="train") for sample in found.samples),
+                *(replace(sample, split="validation") for sample in held_out.samples),
+            ],
+            [*found.left_out, *held_out.left_out],
+        )
+    if request.train_centers or request.val_centers:
+        return split_by_centre(found, request.train_centers, request.val_centers)
+    return found
 
 
 class _Fault(NamedTuple):

@@ -26,6 +26,8 @@ from deeplab.errors import (
 from deeplab.exchange.beside import (
     ANNOTATIONS,
     KINDS_BESIDE,
+    MASK,
+    MASKS,
     SLIDES,
     is_mask,
     is_picture,
@@ -51,6 +53,7 @@ from deeplab.server.session import ServerLogin, Session
 log = logging.getLogger(__name__)
 
 BESIDE = (*ANNOTATIONS, ".png")  # after masks; a picture alone is a mask, too
+PUBLISHED_MASK = "_mask"  # the end of the names of CAMELYON's masks, before the suffix
 LONGEST_COLUMNS = 80  # letters; what is no list has long ones
 COLUMNS = {"slide", "annotation", "mpp", "patient", "split"}
 
@@ -140,6 +143,7 @@ def find_samples(
     classes: Sequence[str] = (),
     ignore: str = IGNORE_LAYER,
     login: ServerLogin | None = None,
+    annotations: Path | None = None,
 ) -> Found:
     """Return all slides of a source; no slide is opened and no annotation read yet.
 
@@ -149,6 +153,8 @@ def find_samples(
         classes: that the values 1, 2, ... of label masks stand for.
         ignore: layer that their value 255 stands for.
         login: of the Girder server.
+        annotations: folder of the annotations or masks, where they do not lie beside the slides of
+            a folder; there any TIFF or PNG called after a slide, or ending in _mask, is a mask.
 
     Raises:
         SourceError: there is no such source, or no annotated slide in it.
@@ -156,7 +162,11 @@ def find_samples(
         ServerError: the server refuses or fails.
     """
     names = _MaskNames(tuple(classes), ignore)
-    entries = _entries(source, names, login)
+    if annotations and not Path(source).is_dir():
+        raise ConfigError("label_path", annotations, "left away where the source is no folder")
+    if annotations and not annotations.is_dir():
+        raise SourceError(f"there is no folder {annotations} of annotations")
+    entries = _entries(source, names, login, annotations)
     if not entries:
         kinds = f"{source} holds no slide; files of these kinds count: {_kinds()}"
         raise SourceError(_unpack_first(source) or kinds)
@@ -167,7 +177,7 @@ def find_samples(
         else:
             found.left_out.append(entry)
     if not found.samples:
-        beside = "" if login else " beside it"
+        beside = "" if login else f" in {annotations}" if annotations else " beside it"
         looked = "" if login else f"; looked for, after the name of a slide: {KINDS_BESIDE}, .png"
         raise SourceError(
             f"{source} holds no slide with annotations{beside}, but {len(entries)} without" + looked
@@ -191,10 +201,12 @@ def _kinds() -> str:
     return ", ".join(sorted(SLIDES))
 
 
-def _entries(source: str, names: _MaskNames, login: ServerLogin | None) -> list[Sample | LeftOut]:
+def _entries(
+    source: str, names: _MaskNames, login: ServerLogin | None, annotations: Path | None
+) -> list[Sample | LeftOut]:
     path = Path(source)
     if path.is_dir():
-        entries = list(_in_folder(path, names))
+        entries = list(_in_folder(path, names, annotations=annotations))
         if is_slide_folder(path) and not any(isinstance(each, Sample) for each in entries):
             return _called(path, names) or entries
         return entries
@@ -214,11 +226,15 @@ def _called(path: Path, names: _MaskNames) -> list[Sample | LeftOut]:
 
 
 def _in_folder(
-    folder: Path, names: _MaskNames, *, wanted: Path | None = None
+    folder: Path,
+    names: _MaskNames,
+    *,
+    wanted: Path | None = None,
+    annotations: Path | None = None,
 ) -> Iterator[Sample | LeftOut]:
     files = files_in(folder)
     # A suffix may be written in capitals; the rest of a name is taken to the letter.
-    by_name = {plain_name(p.name): p for p in reversed(files)}
+    by_name = _drawn_by_name(files, annotations)
     slides = slides_among(files, drawn=by_name, suffixes=BESIDE, wanted=wanted)
     slides += slide_folders(folder)
     about = slides_by_file([p.name for p in slides], BESIDE)
@@ -252,14 +268,34 @@ def _in_folder(
             called = [shown_name(each.name) for each in several]
             yield LeftOut(name, listed_twice(called), files=(path,))
         else:
-            why = "has no annotation beside it" + _unread_beside(path, slides)
-            yield LeftOut(name, why, files=(path,))
+            yield LeftOut(name, _why_undrawn(path, slides, annotations), files=(path,))
     if wanted is None:
         strays = (path for name, path in sorted(by_name.items()) if name not in about)
         _name_strays(path for path in strays if not tells_types(path.name, by_name))
     if passed_over:
         more = f"; and so of {len(passed_over) - 1:,} more" if len(passed_over) > 1 else ""
         log.warning("of several files of annotations one is read: %s%s", passed_over[0], more)
+
+
+def _drawn_by_name(files: Sequence[Path], annotations: Path | None) -> dict[str, Path]:
+    """Return the files that may be annotations by plain name: of some, or of a folder of such."""
+    if annotations:
+        return {_name_of_mask(path.name): path for path in reversed(files_in(annotations))}
+    return {plain_name(path.name): path for path in reversed(files)}
+
+
+def _why_undrawn(slide: Path, slides: Sequence[Path], annotations: Path | None) -> str:
+    if annotations:
+        return f"has no annotation in {annotations}"
+    return "has no annotation beside it" + _unread_beside(slide, slides)
+
+
+def _name_of_mask(name: str) -> str:
+    """Return the plain name of a file that is no slide: a TIFF or picture is a mask."""
+    stem, suffix = split_name(plain_name(name))
+    if suffix not in MASKS or is_mask(name):
+        return stem + suffix
+    return stem.removesuffix(PUBLISHED_MASK) + MASK + suffix
 
 
 def _name_strays(files: Iterable[Path]) -> None:

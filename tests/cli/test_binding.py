@@ -178,7 +178,7 @@ def test_the_ancestors_script_for_prediction_is_understood(files: Path):
     assert (request.wsi_downsample, request.model) == (2, Path("slides"))
 
 
-@pytest.mark.parametrize(("task", "rows"), [(SEGMENT, 24), (TRAIN, 3)], ids=["segment", "train"])
+@pytest.mark.parametrize(("task", "rows"), [(SEGMENT, 24), (TRAIN, 14)], ids=["segment", "train"])
 def test_a_flag_without_counterpart_says_what_to_do_instead(files: Path, task, rows: int):
     assert len(task.aliases.removed) == rows
     parameters = {flag for own in all_flags(task).values() for flag in own}
@@ -265,8 +265,12 @@ def test_a_field_called_differently_is_named_as_in_the_form(files: Path):
     [
         (["--modell=x"], "unrecognized arguments: --modell (did you mean --model?)"),
         (["other.svs"], "unrecognized arguments: other.svs"),
-        (["--gpu"], "--gpu needs a value"),
-        (["--work_mpp", "--gpu", "0"], "--work_mpp needs a value"),
+        (["--gpu"], "--gpu needs a value (Number of the GPU; -1 for the CPU)"),
+        (
+            ["--work_mpp", "--gpu", "0"],
+            "--work_mpp needs a value (Um per pixel at which the model looks; 0: the one it was"
+            " trained at)",
+        ),
     ],
 )
 def test_an_unknown_or_empty_option_is_one_sentence(files: Path, words: list[str], sentence: str):
