@@ -56,6 +56,10 @@ def test_what_it_has_not_is_one_sentence(options, settings, problem):
 def test_tiles_are_multiples_of_the_coarsest_cell():
     tiling = EfficientDetSegConfig(label_count=2, crop_size=512).tiling
     assert (tiling.multiple, tiling.extra, tiling.logit_stride) == (128, 0, 1)
+    assert tiling.halo == 128 * (3 + 2) + 256
+    deeper = EfficientDetSegConfig(label_count=2, crop_size=512, fpn_cells=6).tiling
+    assert deeper.halo == tiling.halo + 3 * 128
+    assert tiling.accepts(tiling.side_with(tiling.halo, most=8193))
 
 
 def test_a_config_is_the_same_from_its_card():
