@@ -210,3 +210,29 @@ def test_one_sentence_on_detections_that_cannot_be_judged(challenge, capsys, cha
     code, text = run(capsys, "froc", *challenge, "--normal", "normal_*")
     assert code == 2
     assert said in text
+
+
+@pytest.mark.slow
+def test_outlines_beyond_the_slide_are_of_another_one(tmp_path, capsys):
+    for name in ("slides", "drawn"):
+        (tmp_path / name).mkdir()
+    write_tiff(tmp_path / "slides" / "a.tif", np.full((300, 300, 3), PINK, np.uint8), mpp=0.5)
+    write_annotations(tmp_path / "drawn" / "a.anot", drawn(shapely.box(900, 900, 990, 990)))
+    words = ("--slides", tmp_path / "slides", "--lesions", tmp_path / "l.csv")
+    code, said = run(capsys, "stage", tmp_path / "drawn", *words)
+    assert code == 2
+    assert "a.tif: all that is drawn lies beyond the slide; is it of another one?" in said
+
+
+@pytest.mark.slow
+def test_a_scale_that_slide_and_annotations_state_differently_is_refused(tmp_path, capsys):
+    for name in ("slides", "drawn"):
+        (tmp_path / name).mkdir()
+    write_tiff(tmp_path / "slides" / "a.tif", np.full((300, 300, 3), PINK, np.uint8), mpp=0.5)
+    write_annotations(tmp_path / "drawn" / "a.anot", drawn(line(100, 1.0), mpp=1.0))
+    words = ("--slides", tmp_path / "slides", "--lesions", tmp_path / "l.csv")
+    code, said = run(capsys, "stage", tmp_path / "drawn", *words)
+    assert code == 2
+    assert "has 0.5 um per pixel and its annotations state 1; give the right ones" in said
+    assert run(capsys, "stage", tmp_path / "drawn", *words, "--slide_mpp", 0.5)[0] == 0
+    assert rows(tmp_path / "l.csv")[0]["largest_mm"] == "0.0500"

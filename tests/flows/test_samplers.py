@@ -8,6 +8,9 @@ from deeplab.annotations.formats.asap_xml import write_asap_xml
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab_cli.main import main
 from tests.slides_for_tests import PINK, write_tiff
+from tests.small_runs import TRAINING
+
+SMALL = {k: v for k, v in TRAINING.items() if k != "classes"} | {"steps": 4, "validate_every": 4}
 
 
 @pytest.fixture
@@ -202,3 +205,22 @@ def test_the_other_flags_of_the_original_are_taken(published, capsys):
     assert code == 0, said
     words = ("--data_sampler", "radboud", "--resolution", "0.5", "--label_map", "metastases:1")
     assert train(capsys, slides, slides / "m.zip", "--label_path", labels, *words)[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--data_sampler", "surf", "--bb_downsample", "3", "--WSI_downsample", "1,2"],
+        ["--data_sampler", "radboud", "--label_map", "_0:0", "_2:1", "--resolution", "0.5"],
+    ],
+    ids=["surf", "radboud"],
+)
+def test_a_network_learns_from_what_a_sampler_draws(slides, tmp_path, capsys, words):
+    model = tmp_path / "m.zip"
+    if words[1] == "surf":
+        words = [*words, "--label_map", "_2:1"]
+    small = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
+    code = main(["train", str(slides), str(model), "--classes", "tumour", *small, *words])
+    assert code == 0, capsys.readouterr().err
+    assert model.is_file()
