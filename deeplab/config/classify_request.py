@@ -16,7 +16,7 @@ from deeplab.config.checks import (
 from deeplab.config.requests import Points, Posting, Runtime, Tissue
 from deeplab.errors import ConfigError
 
-Activations = Literal["off", "grad_cam"]
+Activations = Literal["off", "grad_cam", "pseudo_masks"]
 AS_THE_MODEL = -1.0  # a threshold: the one that the model keeps
 OUTPUTS = ("output_annotation", "output_geojson", "output_table")  # fields that name a file
 
@@ -36,7 +36,9 @@ class ClassifyRequest:
         save_rectangles: make a layer of each class, of the patches taken for it.
         threshold: score from which a patch is taken for a class; -1: what the model keeps. Where
             classes exclude each other it is that of the highest score, if above the threshold.
-        activations: "grad_cam" makes a heatmap layer of what in the patches speaks for each class.
+        activations: "grad_cam" makes a heatmap layer of what in the patches speaks for each class,
+            "pseudo_masks" a layer of outlines of what speaks most for it, of the classes that a
+            patch is taken for.
         regions: polygons of interest in level-0 pixels; none: the whole slide.
         slide_mpp: um per level-0 pixel, where the slide does not say it or says it wrong.
         work_mpp: um per pixel at which the network works; 0: what the model was trained at.

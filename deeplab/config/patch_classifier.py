@@ -48,6 +48,8 @@ class PatchClassifierConfig:
         attention_gamma: Share of a class's highest activation from which on all is left out.
         attention_decay: What that share is multiplied by at the end of each epoch.
         attention_floor: The share falls no further once it is that or below.
+        taps: Layers of which pseudo masks are made, from fine to coarse; none: those of the
+            encoder's publication, or the last maps of its three coarsest sizes.
         frozen: Beginnings of the names of layers that a training leaves as they are.
         batch_norm_decay: Share of the moving statistics kept at each training step.
     """
@@ -64,6 +66,7 @@ class PatchClassifierConfig:
     attention_gamma: float = 1.0
     attention_decay: float = 0.98
     attention_floor: float = 0.65
+    taps: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
     batch_norm_decay: float = 0.99
 

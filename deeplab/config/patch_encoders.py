@@ -107,7 +107,7 @@ class ResNet38Facts:
         units: Units of two 3 x 3 convolutions in the blocks 2 to 5.
         widths: Channels inside of each of them, and behind it.
         bottlenecks: Channels of the blocks 6 and 7, and the share of them left out in training.
-        taps: Layers whose activation maps are of use beside the last one's.
+        taps: Layers of which pseudo masks are made, from the first on.
     """
 
     units: tuple[int, ...]
@@ -168,7 +168,7 @@ PATCH_ENCODERS: Mapping[str, PatchEncoder] = MappingProxyType(
             units=(3, 3, 6, 3),
             widths=((128, 128), (256, 256), (512, 512), (512, 1024)),
             bottlenecks=((2048, 0.3), (4096, 0.5)),
-            taps=("backbone.b4_5.add", "backbone.b5_2.add"),
+            taps=("backbone.b4_5.add", "backbone.b5_2.add", "backbone.bn7.act"),
         ),
     }
 )

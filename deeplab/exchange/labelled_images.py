@@ -71,12 +71,7 @@ def find_labelled_images(
             it has not one label where it must.
         ConfigError: a table has not the columns that it needs, or a cell makes no sense.
     """
-    images = list(_READERS[labels](Path(source), tuple(classes)))
-    if not images:
-        raise SourceError(f"{source} holds no labelled image")
-    _check_once(images)
-    if exclusive:
-        _check_one_label(images)
+    images = labelled_images(source, labels=labels, classes=classes, exclusive=exclusive)
     samples = [
         Sample(
             name=each.name,
@@ -87,9 +82,26 @@ def find_labelled_images(
             split=each.split,
             files=(each.path,),
         )
-        for each in sorted(images, key=lambda each: each.name)
+        for each in images
     ]
     return Found(samples=samples)
+
+
+def labelled_images(
+    source: str, *, labels: LabelSource, classes: Sequence[str], exclusive: bool
+) -> list[LabelledImage]:
+    """Return the images of a source with their labels, by name; see `find_labelled_images`.
+
+    Raises:
+        SourceError, ConfigError: as `find_labelled_images` does.
+    """
+    images = list(_READERS[labels](Path(source), tuple(classes)))
+    if not images:
+        raise SourceError(f"{source} holds no labelled image")
+    _check_once(images)
+    if exclusive:
+        _check_one_label(images)
+    return sorted(images, key=lambda each: each.name)
 
 
 def _check_once(images: Sequence[LabelledImage]) -> None:

@@ -8,7 +8,7 @@ that its last block is given, for of what leaves that block the class's token al
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -47,8 +47,7 @@ def activating(graph: keras.Model) -> Callable[[NDArray[np.uint8]], Maps]:
         found = []
         for logit in logits:
             slopes = _as_map(tape.gradient(logit, maps[SEEN]))
-            weight = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
-            found.append(tf.nn.relu(tf.reduce_sum(weight * seen, axis=-1)))
+            found.append(tf.nn.relu(_speaking(seen, slopes)))
         speaking = tf.cast(tf.stack(found, axis=-1), tf.float32)
         most = tf.reduce_max(speaking, axis=(1, 2), keepdims=True)
         return maps[LOGITS], tf.math.divide_no_nan(speaking, most)
@@ -60,6 +59,53 @@ def activating(graph: keras.Model) -> Callable[[NDArray[np.uint8]], Maps]:
         return {LOGITS: logits.numpy(), ACTIVATION: speaking.numpy()}
 
     return predict
+
+
+def activating_layers(
+    network: keras.Model, layers: Mapping[str, str], *, side: int, above_zero: bool
+) -> Callable[[NDArray[np.uint8]], Maps]:
+    """Return what predicts tiles (n, side, side, 3) and says what in layers speaks for each class.
+
+    Args:
+        network: gives "classes", logits (n, classes).
+        layers: that are looked at, each with a map (n, h, w, c) or tokens, by another name.
+        side: of a patch, pixels.
+        above_zero: whether what speaks against a class is 0. Of the last map of a network that
+            reads its classes from the mean of it, this is CAM but for a factor.
+
+    Returns:
+        The function gives "classes" and, by the names of the layers, float32
+        (n, side, side, classes), which is not brought to a range.
+    """
+    outputs = {name: network.get_layer(layer).output for name, layer in layers.items()}
+    graph = keras.Model(network.input, {LOGITS: network.output[LOGITS], **outputs})
+
+    def compute(tiles: Any) -> Any:  # noqa: ANN401  TensorFlow has no types
+        with tf.GradientTape(persistent=True) as tape:
+            maps = graph(tiles, training=False)
+            logits = tf.unstack(maps[LOGITS], axis=1)
+        slopes = [tape.gradient(logit, {name: maps[name] for name in layers}) for logit in logits]
+        told = {LOGITS: maps[LOGITS]}
+        for name in layers:
+            seen = _as_map(maps[name])
+            of_each = [_speaking(seen, _as_map(each[name])) for each in slopes]
+            speaking = tf.cast(tf.stack(of_each, axis=-1), tf.float32)
+            speaking = tf.nn.relu(speaking) if above_zero else speaking
+            told[name] = tf.image.resize(speaking, (side, side))
+        return told
+
+    compiled = tf.function(compute, reduce_retracing=True)
+
+    def predict(tiles: NDArray[np.uint8]) -> Maps:
+        return {name: values.numpy() for name, values in compiled(tf.constant(tiles)).items()}
+
+    return predict
+
+
+def _speaking(seen: Any, slopes: Any) -> Any:  # noqa: ANN401  TensorFlow has no types
+    """Return a map times the mean slopes of its channels, summed over these: (n, h, w)."""
+    weight = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
+    return tf.reduce_sum(weight * seen, axis=-1)
 
 
 def _as_map(values: Any) -> Any:  # noqa: ANN401  TensorFlow has no types

@@ -17,7 +17,7 @@ from deeplab.annotations.formats.format import Writing
 from deeplab.annotations.formats.geojson import write_geojson
 from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.heatmap import Heatmap
-from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card_for
 from deeplab.config.classify_request import AS_THE_MODEL, ClassifyRequest
@@ -27,17 +27,18 @@ from deeplab.errors import ConfigError
 from deeplab.evaluation.patch_tally import thresholds_of
 from deeplab.exchange.layers import post_layers
 from deeplab.files import all_or_none, check_spared, check_writable, whole_file
-from deeplab.geometry.grid import TilePlan
+from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.collectors.patches import PatchCollector, taken_for
 from deeplab.inference.layers import make_layers
 from deeplab.inference.plan import Area, wanted_slots, work_frame
 from deeplab.inference.provenance import provenance
+from deeplab.inference.pseudo_outlines import PseudoOutlines
 from deeplab.inference.stream import predict_tiles
 from deeplab.models.answers import PatchAnswer
 from deeplab.native_log import remarks_left_out
 from deeplab.report.cells import safe_cell
 from deeplab.server.session import ServerLogin
-from deeplab.slides.slide import open_slide
+from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import tissue_mask
 
 if TYPE_CHECKING:
@@ -134,21 +135,28 @@ class Models:
 def _load(request: ClassifyRequest) -> Loaded:
     from deeplab.bundles.load import load_bundle  # noqa: PLC0415  TensorFlow takes seconds
     from deeplab.device import choose_device  # noqa: PLC0415
-    from deeplab.inference.activation import activating  # noqa: PLC0415
+    from deeplab.inference.activation import (  # noqa: PLC0415
+        ACTIVATION,
+        activating,
+        activating_layers,
+    )
     from deeplab.inference.decode import tile_decoder  # noqa: PLC0415
     from deeplab.inference.runtime import make_predictor  # noqa: PLC0415
 
     choose_device(request.gpu)
     bundle = load_bundle(request.model)
-    if request.activations == "grad_cam":
-        explain = bundle.family.explain
-        if explain is None:
+    side = bundle.card.config.crop_size
+    if request.activations != "off":
+        explain, taps = bundle.family.explain, bundle.family.taps
+        if explain is None or taps is None:
             must = "off for a network that answers place by place"
             raise ConfigError("activations", request.activations, must)
-        graph = explain(bundle.network)
         decode: Any = tile_decoder(bundle.family, bundle.card.config)
-        return Loaded("TensorFlow", activating(graph), decode)
-    side = bundle.card.config.crop_size
+        if request.activations == "grad_cam":
+            return Loaded("TensorFlow", activating(explain(bundle.network)), decode)
+        *_, last = taps(bundle.card.config, bundle.network).values()
+        predict = activating_layers(bundle.network, {ACTIVATION: last}, side=side, above_zero=False)
+        return Loaded("TensorFlow", predict, decode)
     predictor: Any = make_predictor(
         bundle,
         tile=side,
@@ -182,13 +190,13 @@ def classify_slide(
     with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
-        plan = patch_plan(request, card, area)
+        plan = patch_plan(request.stride, card, area)
         tissue = tissue_mask(slide) if request.tissue == "auto" else None
         slots = wanted_slots(plan, area, tissue)
         asked = sum(wanted for _, wanted in slots)
         log.info("%s by %s: %d of %d patches", slide.name, slide.reader, asked, len(slots))
-        collector = PatchCollector(card.classes, frame, thresholds(request, card))
-        runtime, activations = "no network", list[Heatmap]()
+        collector = PatchCollector(card.classes, frame, thresholds(request.threshold, card))
+        runtime, speaking = "no network", _Speaking(request, card, area, slide)
         if asked:
             loaded = (models or Models()).of(request)
             runtime = loaded.runtime
@@ -200,18 +208,15 @@ def classify_slide(
                 decode=lambda maps: (loaded.decode(maps), maps.get("activation")),
                 batch_size=request.batch_size,
             )
-            grid: ActivationGrid | None = None
             for number, (slot, answer) in enumerate(tiles, start=1):
-                scored, speaking = answer or (None, None)
+                scored, activation = answer or (None, None)
                 collector.add(slot, scored)
-                if scored is not None and speaking is not None:
-                    grid = grid or _grid(card, collector, speaking)
-                    grid.add(slot, speaking, scored.scores)
+                speaking.add(slot, activation, scored, collector.taken(scored))
                 progress("classify", number, len(slots))
-            activations = grid.heatmaps() if grid else []
         slide.check_unchanged()
         layers = make_layers(collector.found(), card, frame) if request.save_rectangles else ()
-        heatmaps = [*(collector.heatmaps() if request.save_heatmap else []), *activations]
+        layers = (*layers, *(speaking.layers() if asked else ()))
+        heatmaps = [*(collector.heatmaps() if request.save_heatmap else []), *speaking.heatmaps()]
         origin = provenance("ClassifyPatches", request, card, slide, frame, runtime)
         annotations = Annotations(layers, origin, slide.mpp)
         with all_or_none(_writers(request, annotations, heatmaps, collector)):
@@ -230,14 +235,16 @@ def classify_slide(
     )
 
 
-def patch_plan(request: ClassifyRequest, card: Card, area: Area) -> TilePlan:
+def patch_plan(stride: int, card: Card, area: Area) -> TilePlan:
     """Return the grid of patches over an area: each answers for the middle `stride` pixels.
+
+    A stride of 0 is the side of a patch.
 
     Raises:
         ConfigError: the stride is not possible.
     """
     side = card.config.crop_size
-    stride = request.stride or side
+    stride = stride or side
     if stride > side or (side - stride) % 2:
         parity = "even" if side % 2 == 0 else "odd"
         raise ConfigError("stride", stride, f"an {parity} number up to {side}, the patch's side")
@@ -245,18 +252,52 @@ def patch_plan(request: ClassifyRequest, card: Card, area: Area) -> TilePlan:
     return TilePlan(area=area.box, tile=side, halo=(side - stride) // 2, tiling=tiling)
 
 
-def thresholds(request: ClassifyRequest, card: Card) -> Sequence[float | None]:
+def thresholds(asked: float, card: Card) -> Sequence[float | None]:
     """Return the score from which a patch is taken for each class; None where nobody says."""
-    if request.threshold != AS_THE_MODEL:
-        return [request.threshold] * len(card.classes)
+    if asked != AS_THE_MODEL:
+        return [asked] * len(card.classes)
     return thresholds_of(card.metrics, card.classes.names)
 
 
-def _grid(card: Card, collector: PatchCollector, speaking: NDArray[np.float32]) -> ActivationGrid:
-    from deeplab.inference.activation import ActivationGrid  # noqa: PLC0415  brings TensorFlow
+class _Speaking:
+    """What in the patches speaks for the classes, as far as a request asks for it."""
 
-    cells, side = speaking.shape[0], card.config.crop_size
-    return ActivationGrid(card.classes, collector.frame, cells=cells, side=side)
+    def __init__(self, request: ClassifyRequest, card: Card, area: Area, slide: Slide) -> None:
+        self._card, self._area, self._mpp = card, area, slide.mpp
+        self._grid: ActivationGrid | None = None
+        self._outlines: PseudoOutlines | None = None
+        if request.activations == "pseudo_masks":
+            # Without the margin around tissue that is kept for patches.
+            cut = tissue_mask(slide, margin_um=0) if request.tissue == "auto" else None
+            self._outlines = PseudoOutlines(area, cut)
+
+    def add(
+        self,
+        slot: TileSlot,
+        activation: NDArray[np.float32] | None,
+        answer: PatchAnswer | None,
+        taken: Sequence[int],
+    ) -> None:
+        """Take the next patch: its activation, its scores, and the classes it is taken for."""
+        if self._outlines:
+            self._outlines.add(slot, activation, taken)
+        elif activation is not None and answer is not None:
+            self._grid = self._grid or self._make_grid(activation.shape[0])
+            self._grid.add(slot, activation, answer.scores)
+
+    def _make_grid(self, cells: int) -> ActivationGrid:
+        from deeplab.inference.activation import ActivationGrid  # noqa: PLC0415  brings TensorFlow
+
+        side = self._card.config.crop_size
+        return ActivationGrid(self._card.classes, self._area.frame, cells=cells, side=side)
+
+    def heatmaps(self) -> list[Heatmap]:
+        """Return one a class, where they were asked for."""
+        return self._grid.heatmaps() if self._grid else []
+
+    def layers(self) -> list[Layer]:
+        """Return one of outlines a class, where they were asked for."""
+        return self._outlines.layers(self._card, self._mpp) if self._outlines else []
 
 
 def _counts(collector: PatchCollector) -> list[int]:

@@ -36,7 +36,7 @@ def provenance(
         "params": params,
         "model": {
             "name": request.model.name,
-            "sha256": _digest(request.model),
+            "sha256": digest(request.model),
             "family": card.family,
             "classes": list(card.classes.names),
             "trained_on": card.trained_on,
@@ -54,7 +54,8 @@ def provenance(
     }
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file; "" of a folder."""
     if not path.is_file():
         return ""  # a folder with a checkpoint of TensorFlow 1
     with path.open("rb") as file:

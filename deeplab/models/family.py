@@ -111,6 +111,8 @@ class Family:
         explain: Network to a graph that gives "classes", logits (n, classes), and "seen", the map
             (n, h, w, c) or tokens (n, 1 + h w, c) that activation maps are made of. None: what it
             answers shows where it is.
+        taps: Knobs and network to the layers whose maps also show what speaks for a class, by
+            short names, from fine to coarse; None, as of `explain`.
         over_the_edge: Share of the side of a training patch that may lie beyond the slide.
         logit_layers: Likewise, of those whose weights have one entry a label in the last axis.
     """
@@ -129,6 +131,7 @@ class Family:
     companion: MakeCompanion | None = None
     over_the_edge: float = 0.25
     explain: Callable[[keras.Model], keras.Model] | None = None
+    taps: Callable[[Any, keras.Model], Mapping[str, str]] | None = None
 
     def last_layers(self, settings: StartSettings) -> tuple[str, ...]:
         """Beginnings of the names of what a training calls the last layers, and trains faster."""

@@ -29,6 +29,7 @@ from deeplab.models.network_ensemble import network as network_ensemble
 from deeplab.models.patch_classifier import losses as patch_losses
 from deeplab.models.patch_classifier import network as patch_network
 from deeplab.models.patch_classifier import predictor as patch_predictor
+from deeplab.models.patch_classifier import taps as patch_taps
 from deeplab.models.patch_classifier import targets as patch_targets
 from deeplab.models.unet import network as unet_network
 from deeplab.models.unetplusplus import network as unetplusplus_network
@@ -98,6 +99,7 @@ FAMILIES: tuple[Family, ...] = (
         decode=patch_predictor.decode,
         over_the_edge=0.0,
         explain=patch_predictor.explain,
+        taps=patch_taps.tap_layers,
         head_layers=("logits",),
         logit_layers=("logits",),
     ),

@@ -30,6 +30,10 @@ NOISE_FACTOR, MEDIAN_STEP, LEAST_SHARE, MOST_SHARE = 6.0, 0.954, 0.1, 0.25
 DIM = 110  # brightness of a brightfield slide is above: glass lets light through
 
 
+# What WSSS-Tissue takes for ground: brighter than this, in parts of so many pixels.
+BRIGHT, LEAST_PART = 200, 50
+
+
 @dataclass(frozen=True, slots=True)
 class TissueMask:
     """`mask` (frame.height, frame.width) is true where there is tissue or may be some."""
@@ -92,6 +96,20 @@ def find_tissue(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     split = min(max(otsu, LEAST_COLOUR), MOST_COLOUR)
     coloured = (colour > split) | (density.mean(axis=2) > LEAST_DENSITY)
     return np.asarray(scanned & coloured, np.bool_)
+
+
+def find_bright_ground(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which pixels, of uint8 (height, width, 3), are ground by their brightness alone.
+
+    As Han et al. 2022 (arXiv:2110.08048) have it: parts of the image, joined by the sides of
+    pixels, that are brighter than 200 and have 50 pixels at least, at whatever scale.
+    """
+    bright = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) > BRIGHT
+    _, parts, facts, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=4)
+    large = facts[:, cv2.CC_STAT_AREA] >= LEAST_PART
+    large[0] = False  # what is not bright
+    ground: NDArray[np.bool_] = large[parts]
+    return ground
 
 
 def find_bright_tissue(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:

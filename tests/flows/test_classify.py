@@ -86,6 +86,26 @@ def test_a_slide_gets_a_heatmap_rectangles_and_a_table(trained, tmp_path, capsys
 
 
 @pytest.mark.slow
+def test_a_slide_gets_outlines_of_what_speaks_most_for_a_class(trained, tmp_path):
+    painted(tmp_path / "new.tiff", np.s_[192:320, 64:448])
+    words = ["classify", str(tmp_path / "new.tiff"), "--model", str(trained), "--tissue", "off"]
+    words += ["--activations", "pseudo_masks", "--gpu", "-1", "--save_heatmap", "false"]
+    region = ["--region", "0,0,512,256"]
+    for name, more in (("all", []), ("part", region)):
+        assert main([*words, "--annotation", str(tmp_path / f"{name}.anot"), *more]) == 0
+    layers = {layer["name"]: layer for layer in json.loads((tmp_path / "all.anot").read_text())}
+    assert set(layers) == {"lesion", "lesion-pseudo-mask"}
+    # The only class is the one that speaks most, all over each patch that is taken for it.
+    (outline,) = layers["lesion-pseudo-mask"]["elements"]
+    assert len(layers["lesion"]["elements"]) == (448 - 64) * (320 - 192) // PATCH**2
+    corners = np.array(outline["points"])[:, :2]
+    assert (corners.min(axis=0).tolist(), corners.max(axis=0).tolist()) == ([64, 192], [448, 320])
+    layers = {layer["name"]: layer for layer in json.loads((tmp_path / "part.anot").read_text())}
+    (outline,) = layers["lesion-pseudo-mask"]["elements"]
+    assert np.array(outline["points"])[:, 1].max() == 256
+
+
+@pytest.mark.slow
 def test_a_slide_of_a_server_gets_the_layers_that_its_file_gives(trained, tmp_path):
     painted(tmp_path / "new.tiff", np.s_[192:320, 64:448])
     out = tmp_path / "out.anot"

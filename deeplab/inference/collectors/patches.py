@@ -52,6 +52,12 @@ class PatchCollector:
         usual = 0.0 if self.exclusive else HALF_SURE
         return [usual if least is None else least for least in self.asked]
 
+    def taken(self, answer: PatchAnswer | None) -> list[int]:
+        """Return the numbers of the classes that a patch is taken for, from 0 on."""
+        if answer is None:
+            return []
+        return taken_for(answer.scores, self.thresholds, exclusive=answer.exclusive)
+
     @property
     def scores(self) -> NDArray[np.float32]:
         """Scores of the patches, (n, classes)."""
