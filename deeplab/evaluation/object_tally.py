@@ -120,6 +120,11 @@ class ObjectTally:
         return np.array([each.panoptic_quality for each in self.sums[1:]], np.float64)
 
     @property
+    def usual_figures(self) -> Mapping[str, NDArray[np.float64]]:
+        """None: PQ is all that is usual."""
+        return {}
+
+    @property
     def class_amounts(self) -> NDArray[np.float64]:
         """Number of true objects of each class, (classes,)."""
         return self.counts[1:, 0]

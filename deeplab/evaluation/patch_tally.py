@@ -105,6 +105,11 @@ class PatchTally:
         return self.f1(self.thresholds)
 
     @property
+    def usual_figures(self) -> Mapping[str, Figures]:
+        """AUROC of each class, (classes,)."""
+        return {"AUROC": self.auroc}
+
+    @property
     def class_amounts(self) -> Counts:
         """Patches that truly have each class, (classes,)."""
         return np.asarray(self._with.sum(axis=1))

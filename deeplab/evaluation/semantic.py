@@ -85,6 +85,11 @@ class Confusion:
         return self.dice[1:]
 
     @property
+    def usual_figures(self) -> Mapping[str, NDArray[np.float64]]:
+        """IoU of each class, (classes,)."""
+        return {"IoU": self.iou[1:]}
+
+    @property
     def class_amounts(self) -> Counts:
         """Pixels that are of each class, (classes,)."""
         return self.true_pixels[1:]

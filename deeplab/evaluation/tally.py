@@ -59,6 +59,10 @@ class Tally(Protocol):
         """One figure for each class, 0 to 1, float64 (classes,); NaN where it does not occur."""
 
     @property
+    def usual_figures(self) -> Mapping[str, NDArray[Any]]:
+        """Further figures by which such models are usually compared, each (classes,), by name."""
+
+    @property
     def class_amounts(self) -> NDArray[Any]:
         """How much there truly is of each class, (classes,): pixels or objects."""
 

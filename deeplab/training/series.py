@@ -153,6 +153,7 @@ def _report(
         ),
         figures=figures,
         gain=gain,
+        keep=request.keep,
     )
 
 

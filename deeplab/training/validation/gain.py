@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.evaluation.tally import Tally
-from deeplab.training.validation.results import DRAWS, spread
+from deeplab.training.validation.results import DRAWS, middle_of, spread
 
 LEAST_PATIENTS = 3  # of fewer no draw says anything
 
@@ -52,6 +51,14 @@ class PatientFigures:
     def bounds(self) -> tuple[float, float] | None:
         """The score's in 95 of 100 draws of as many patients; None of fewer than three."""
         return spread(list(self.tallies.values()), self.seed)
+
+    def bounds_of(self, name: str, place: int) -> tuple[float, float] | None:
+        """Return likewise those of one of `Tally.usual_figures`, of one class of all."""
+
+        def figure(tally: Tally) -> float:
+            return float(tally.usual_figures[name][place])
+
+        return spread(list(self.tallies.values()), self.seed, figure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,5 +112,4 @@ def _bounds(one: PatientFigures, other: PatientFigures) -> tuple[float, float] |
         counts = np.stack([tally.counts for tally in tallies])
         return np.array([tallies[0].of(counts[some].sum(axis=0)).score for some in drawn])
 
-    low, high = np.nanquantile(scores(one) - scores(other), (0.025, 0.975))
-    return None if math.isnan(low) else (float(low), float(high))
+    return middle_of(scores(one) - scores(other))
