@@ -103,9 +103,18 @@ OF_OBJECTS = pytest.mark.parametrize(
     ],
     ids=lambda v: v.name if isinstance(v, Family) else v.mode,
 )
+# Whose smallest network takes seconds, for its backbone has one width.
+LARGE = {"efficientdet_seg"}
+
+
+def each(family: Family, config: NetworkConfig):
+    marks = [pytest.mark.slow] if family.name in LARGE else []
+    return pytest.param(family, config, marks=marks)
+
+
 EACH = pytest.mark.parametrize(
     ("family", "config"),
-    [(family, config) for family in FAMILIES for config in TINY_CONFIGS[family.name]],
+    [each(family, config) for family in FAMILIES for config in TINY_CONFIGS[family.name]],
     ids=lambda v: v.name if isinstance(v, Family) else v.backbone,
 )
 
@@ -140,7 +149,7 @@ def test_a_saved_network_gives_equal_maps(family: Family, config: NetworkConfig,
 
 @pytest.mark.parametrize(
     ("family", "config"),
-    [(f, config) for f in FAMILIES if f.companion for config in TINY_CONFIGS[f.name]],
+    [each(f, config) for f in FAMILIES if f.companion for config in TINY_CONFIGS[f.name]],
 )
 def test_a_companion_leaves_the_network_as_it_is(family: Family, config: NetworkConfig):
     contract.check_a_companion_leaves_the_network_as_it_is(family, config)
