@@ -34,10 +34,6 @@ NETWORKS = {
         "aspp_filters": 4,
         "decoder_filters": 4,
     },
-    "efficientdet_seg": {
-        "patch_size": 128,
-        "network_options": "fpn_filters=8,fpn_cells=1,min_level=3",
-    },
     "hovernet": {
         "patch_size": 48,
         "depth_multiplier": 0.1,
