@@ -115,7 +115,8 @@ def test_activation_maps_of_all_layers_are_the_originals(golden: Path, folder: P
             for axis, whole in enumerate(("cols", "rows")):
                 means = expected[f"{whole}:gradcam_{name}"]
                 off = np.abs(found.mean(axis=axis) - means).max()
-                assert off <= tolerance / 4 * facts["std"], name
+                # An error of a channel's slope is of all cells: a mean does not make it less.
+                assert off <= (1e-4 if name == "bn7" else tolerance) * facts["std"], name
         cells = expected["out:cam"].shape[0]
         last = {"bn7": layers["bn7"]}
         cam = activating_layers(network, last, side=cells, above_zero=True)(image[None])["bn7"][0]
