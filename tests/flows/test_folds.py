@@ -11,8 +11,20 @@ from tests.small_runs import TRAINING
 pytestmark = pytest.mark.slow
 
 
-def run(slides, model, **options):
-    process = start_training(str(slides), str(model), TRAINING | options)
+PATCHES = {
+    "classes": "lesion",
+    "network": "patch_classifier",
+    "depth_multiplier": 0.35,
+    "patch_size": 64,
+    "work_mpp": 0.5,
+    "steps": 4,
+    "validate_every": 4,
+    "gpu": -1,
+}
+
+
+def run(slides, model, settings=TRAINING, **options):
+    process = start_training(str(slides), str(model), settings | options)
     said, errors = process.communicate(timeout=900)
     return process.returncode, said, errors
 
@@ -42,6 +54,20 @@ def test_folds_with_and_without_a_companion_by_one_command(tmp_path):
     )
     assert code == 0, errors
     assert arrays_of(tmp_path / "two.zip") == arrays_of(work / "fold-2.zip")
+
+
+def test_folds_of_a_patch_classifier_leave_the_best_model_and_tell_auroc(tmp_path):
+    slides, model = three_squares(tmp_path), tmp_path / "model.zip"
+    code, said, errors = run(slides, model, PATCHES, folds=3)
+    assert code == 0, errors
+    (best,) = [n for n in (1, 2, 3) if f"that of fold {n}, whose figures are the highest" in said]
+    assert model.read_bytes() == (tmp_path / f"model.work/fold-{best}.zip").read_bytes()
+    head, *rows = (tmp_path / "model.work/folds.csv").read_text().splitlines()
+    assert head.endswith("F1 lesion,AUROC lesion,from,to")
+    assert [row.split(",")[0] for row in rows] == ["1", "2", "3", "all"]
+    auroc, low, high = map(float, rows[-1].split(",")[-3:])
+    assert 0 <= low <= high <= 1
+    assert f"AUROC lesion: {auroc:.3f}"[:-1] in said
 
 
 def test_fewer_patients_than_folds_are_refused_before_anything_is_trained(tmp_path):
