@@ -34,12 +34,13 @@ FROM ${BASE} AS run-cpu
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends libtiff6 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
-# Nothing is written outside /tmp, so that any user and a read-only root will do:
+# Nothing need be written outside /tmp, so that any user and a read-only root will do:
 #   docker run --user 1000:1000 --read-only --tmpfs /tmp ...
 # The default user stays root: girder_worker hands the container a folder that only its owner may enter.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     XDG_CACHE_HOME=/tmp/.cache \
+    DEEPLAB_CACHE=/opt/deeplab-cache \
     MPLCONFIGDIR=/tmp/.matplotlib \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -57,12 +58,15 @@ COPY --from=wheel /wheel /wheel
 COPY docker/smoke_test.py /opt/smoke_test.py
 # The stock Slicer entry point expects <folder>/<Task>/<Task>.py and the list beside them.
 # A broken image is not built: the smoke test asks for the list and each form, and segments a slide.
+# It leaves the models that ship in the image converted, so that no container converts them again.
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl \
  && mkdir /opt/tasks && cd /opt/tasks \
  && site=$(echo /opt/venv/lib/python3*/site-packages/deeplab_cli) \
  && find "$site" -mindepth 1 -maxdepth 1 -type d -name "[A-Z]*" -exec ln -s {} . \; \
  && ln -s "$site/specs/slicer_cli_list.json" . \
+ && mkdir --mode=777 "$DEEPLAB_CACHE" \
  && python /opt/smoke_test.py \
+ && chown -R root:root "$DEEPLAB_CACHE" && chmod 755 "$DEEPLAB_CACHE" \
  && find /tmp -mindepth 1 -delete
 WORKDIR /opt/tasks
 # The exec form makes Python process 1, so that a cancelled job's SIGTERM reaches it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import tempfile
@@ -145,6 +146,14 @@ def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
         yield folder
     finally:
         drafts.end(folder)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits; "" of what is no file, as a folder."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def reason_of(error: BaseException) -> str:

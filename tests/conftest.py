@@ -1,14 +1,31 @@
 """What all tests share: no deadlines for examples, and a server as many tests meet it."""
 
+import os
+import shutil
+import tempfile
+
 import pytest
 from hypothesis import settings
 
+from deeplab.inference.conversions import CACHE_VARIABLE
 from deeplab.server.session import Session
 from tests.girder_for_tests import QUICK, fake_girder
 
 # A machine that is busy is no defect of ours; what spins is ended by the timeout of pytest.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_configure(config):
+    """Give all tests, and the processes that they start, one cache that goes with them."""
+    if not hasattr(config, "workerinput"):
+        os.environ[CACHE_VARIABLE] = tempfile.mkdtemp(prefix="deeplab-cache-of-tests-")
+
+
+def pytest_unconfigure(config):
+    """Remove it."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ[CACHE_VARIABLE], ignore_errors=True)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.evaluation.instances import Overlaps
-from deeplab.models.answers import Answer, AnswerKind, ObjectAnswer, PatchAnswer
-from deeplab.models.family import Maps
+from deeplab.models.answers import Answer, AnswerKind, Maps, ObjectAnswer, PatchAnswer
 from deeplab.models.outputs import LABELS
 
 # Share of equal labels on the trial below which another runtime's rounding is not accepted. Slides

@@ -29,10 +29,13 @@ from deeplab.exchange.layers import post_layers
 from deeplab.files import all_or_none, check_spared, check_writable, whole_file
 from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.collectors.patches import PatchCollector, taken_for
+from deeplab.inference.decode import tile_decoder
 from deeplab.inference.layers import make_layers
 from deeplab.inference.plan import Area, wanted_slots, work_frame
+from deeplab.inference.predictor import GraphSpec
 from deeplab.inference.provenance import provenance
 from deeplab.inference.pseudo_outlines import PseudoOutlines
+from deeplab.inference.runtime import start_predictor
 from deeplab.inference.stream import predict_tiles
 from deeplab.models.answers import PatchAnswer
 from deeplab.native_log import remarks_left_out
@@ -122,17 +125,29 @@ class Models:
     def __init__(self) -> None:
         self._loaded: Loaded | None = None
 
-    def of(self, request: ClassifyRequest) -> Loaded:
+    def of(self, request: ClassifyRequest, card: Card) -> Loaded:
         """Return what computes a run of a request; every one is asked of the same model."""
         if self._loaded is None:
-            # Here TensorFlow starts: all that can be refused has been looked at.
-            with remarks_left_out():
-                self._loaded = _load(request)
+            # Here TensorFlow may start: all that can be refused has been looked at.
+            self._loaded = _load(request, card)
             log.info("predicting by %s", self._loaded.runtime)
         return self._loaded
 
 
-def _load(request: ClassifyRequest) -> Loaded:
+def _load(request: ClassifyRequest, card: Card) -> Loaded:
+    if request.activations != "off":
+        with remarks_left_out():
+            return _load_explained(request)
+    side = card.config.crop_size
+    spec = GraphSpec(model=request.model, maps=(), views=(View(),), trial_side=side)
+    predictor: Any = start_predictor(
+        spec, card, tile=side, gpu=request.gpu, runtime=request.runtime
+    )
+    return Loaded(predictor.runtime, predictor.predict, predictor.decode)
+
+
+def _load_explained(request: ClassifyRequest) -> Loaded:
+    """Return the model that also says what in a patch speaks for a class, by its gradients."""
     from deeplab.bundles.load import load_bundle  # noqa: PLC0415  TensorFlow takes seconds
     from deeplab.device import choose_device  # noqa: PLC0415
     from deeplab.inference.activation import (  # noqa: PLC0415
@@ -140,32 +155,22 @@ def _load(request: ClassifyRequest) -> Loaded:
         activating,
         activating_layers,
     )
-    from deeplab.inference.decode import tile_decoder  # noqa: PLC0415
-    from deeplab.inference.runtime import make_predictor  # noqa: PLC0415
 
     choose_device(request.gpu)
     bundle = load_bundle(request.model)
-    side = bundle.card.config.crop_size
-    if request.activations != "off":
-        explain, taps = bundle.family.explain, bundle.family.taps
-        if explain is None or taps is None:
-            must = "off for a network that answers place by place"
-            raise ConfigError("activations", request.activations, must)
-        decode: Any = tile_decoder(bundle.family, bundle.card.config)
-        if request.activations == "grad_cam":
-            return Loaded("TensorFlow", activating(explain(bundle.network)), decode)
-        *_, last = taps(bundle.card.config, bundle.network).values()
-        predict = activating_layers(bundle.network, {ACTIVATION: last}, side=side, above_zero=False)
-        return Loaded("TensorFlow", predict, decode)
-    predictor: Any = make_predictor(
-        bundle,
-        tile=side,
-        maps=(),
-        runtime=request.runtime,
-        trial_side=side,
-        views=(View(),),
+    explain, taps = bundle.family.explain, bundle.family.taps
+    if explain is None or taps is None:
+        must = "off for a network that answers place by place"
+        raise ConfigError("activations", request.activations, must)
+    config = bundle.card.config
+    decode: Any = tile_decoder(config)
+    if request.activations == "grad_cam":
+        return Loaded("TensorFlow", activating(explain(bundle.network)), decode)
+    *_, last = taps(config, bundle.network).values()
+    predict = activating_layers(
+        bundle.network, {ACTIVATION: last}, side=config.crop_size, above_zero=False
     )
-    return Loaded(predictor.runtime, predictor.predict, predictor.decode)
+    return Loaded("TensorFlow", predict, decode)
 
 
 def classify_slide(
@@ -198,7 +203,7 @@ def classify_slide(
         collector = PatchCollector(card.classes, frame, thresholds(request.threshold, card))
         runtime, speaking = "no network", _Speaking(request, card, area, slide)
         if asked:
-            loaded = (models or Models()).of(request)
+            loaded = (models or Models()).of(request, card)
             runtime = loaded.runtime
             tiles = predict_tiles(
                 slide,

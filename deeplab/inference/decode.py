@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from deeplab.models.answers import Answer, AnswerKind, LabelAnswer
-from deeplab.models.family import Family, Maps
+from deeplab.config.network import NetworkConfig
+from deeplab.models.answers import Answer, AnswerKind, LabelAnswer, Maps
 from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES
+from deeplab.models.readings import reading_of
 
 Decode = Callable[[Maps], Answer]
 
 
-def tile_decoder(family: Family, config: Any) -> Decode:  # noqa: ANN401  the family's own config
+def tile_decoder(config: NetworkConfig) -> Decode:
     """Return what makes an answer of the maps of one tile, without the batch axis."""
-    if family.decode:
-        return partial(family.decode, config)
-    return _IN_GRAPH[family.answer]
+    reading = reading_of(config)
+    if reading.decode:
+        return partial(reading.decode, config)
+    return _IN_GRAPH[reading.answer]
 
 
 def _take_labels(maps: Maps) -> LabelAnswer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -38,25 +39,35 @@ def load_openvino() -> ModuleType:
     return package
 
 
-class OpenVino:
-    """A graph converted once, to be compiled for tiles of several sizes."""
+def write_graph(graph: keras.Model, path: Path) -> None:
+    """Write a graph as OpenVINO reads it: `path`, an .xml, and its weights beside it, a .bin.
 
-    def __init__(self, graph: keras.Model) -> None:
-        openvino = load_openvino()
-        self._core = openvino.Core()
-        with warnings.catch_warnings():
-            # The converter hands over the tile in a tuple, which Keras takes but remarks on.
-            warnings.simplefilter("ignore")
-            self._model = openvino.convert_model(graph)
-        self._channels = int(graph.inputs[0].shape[-1])
-        self._names = [next(iter(output.names)) for output in self._model.outputs]
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    openvino = load_openvino()
+    with warnings.catch_warnings():
+        # The converter hands over the tile in a tuple, which Keras takes but remarks on.
+        warnings.simplefilter("ignore")
+        model = openvino.convert_model(graph)
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+class OpenVino:
+    """A graph in a file, to be compiled for tiles of several sizes."""
+
+    def __init__(self, path: Path) -> None:
+        self._core = load_openvino().Core()
+        self._path = path
 
     def compiled(self, side: int, precision: str) -> _Compiled:
         """Return the graph for tiles of `side`; `precision` is "bf16" or "f32"."""
-        model = self._model.clone()  # a shape once set cannot be set anew
-        model.reshape([1, side, side, self._channels])
+        model = self._core.read_model(self._path)  # a shape once set cannot be set anew
+        channels = model.inputs[0].partial_shape[3].get_length()
+        model.reshape([1, side, side, channels])
         settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        return _Compiled(self._core.compile_model(model, "CPU", settings), self._names)
+        names = [next(iter(output.names)) for output in model.outputs]
+        return _Compiled(self._core.compile_model(model, "CPU", settings), names)
 
 
 class _Compiled:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
-from pathlib import Path
 
 from deeplab import __version__
 from deeplab.bundles.card import Card
 from deeplab.config.classify_request import ClassifyRequest
 from deeplab.config.requests import SegmentRequest
+from deeplab.files import file_digest
 from deeplab.geometry.frames import WorkFrame
 from deeplab.slides.slide import Slide
 
@@ -36,7 +35,7 @@ def provenance(
         "params": params,
         "model": {
             "name": request.model.name,
-            "sha256": digest(request.model),
+            "sha256": file_digest(request.model),
             "family": card.family,
             "classes": list(card.classes.names),
             "trained_on": card.trained_on,
@@ -52,11 +51,3 @@ def provenance(
         "work_mpp": frame.work_mpp,
         "runtime": runtime,
     }
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file; "" of a folder."""
-    if not path.is_file():
-        return ""  # a folder with a checkpoint of TensorFlow 1
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,13 +26,13 @@ from deeplab.errors import ConfigError, SlideError, SourceError
 from deeplab.exchange.beside import split_name
 from deeplab.exchange.failures import Failures
 from deeplab.exchange.labelled_images import LabelledImage, labelled_images
-from deeplab.files import all_or_none, check_spared, check_writable, whole_file
+from deeplab.files import all_or_none, check_spared, check_writable, file_digest, whole_file
 from deeplab.geometry.frames import WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.classify import patch_plan, thresholds
 from deeplab.inference.collectors.patches import HALF_SURE, taken_for
+from deeplab.inference.decode import tile_decoder
 from deeplab.inference.plan import Area, work_frame
-from deeplab.inference.provenance import digest
 from deeplab.inference.pseudo_mask import pseudo_mask
 from deeplab.inference.segment_each import find_slides
 from deeplab.inference.stream import predict_tiles
@@ -161,7 +161,6 @@ def _load(request: PseudoMaskRequest) -> _Model:
     from deeplab.bundles.load import load_bundle  # noqa: PLC0415  TensorFlow takes seconds
     from deeplab.device import choose_device  # noqa: PLC0415
     from deeplab.inference.activation import activating_layers  # noqa: PLC0415
-    from deeplab.inference.decode import tile_decoder  # noqa: PLC0415
 
     choose_device(request.gpu)
     bundle = load_bundle(request.model)
@@ -172,7 +171,7 @@ def _load(request: PseudoMaskRequest) -> _Model:
     predict = activating_layers(
         bundle.network, layers, side=config.crop_size, above_zero=request.activation == "cam"
     )
-    decode: Any = tile_decoder(bundle.family, config)
+    decode: Any = tile_decoder(config)
     return _Model(layers, predict, decode)
 
 
@@ -307,7 +306,7 @@ def _write_record(
     """Write what the values of the masks mean and where they come from."""
     values: dict[str, Any] = {
         "version": __version__,
-        "model": {"name": request.model.name, "sha256": digest(request.model)},
+        "model": {"name": request.model.name, "sha256": file_digest(request.model)},
         "values": {str(at): name for at, name in enumerate(card.classes.names)},
         "background": len(card.classes),
         "layers": dict(layers),

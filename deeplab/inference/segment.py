@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from deeplab.annotations.formats.format import Writing, say_lost
 from deeplab.annotations.formats.geojson import write_geojson
@@ -31,18 +31,18 @@ from deeplab.inference.collectors.table import COLLECTORS
 from deeplab.inference.layers import clean, make_layers
 from deeplab.inference.overlay import write_overlay
 from deeplab.inference.plan import Area, tile_plan, wanted_slots, work_frame
+from deeplab.inference.predictor import GraphSpec, Predictor
 from deeplab.inference.provenance import provenance
 from deeplab.inference.rasters import Rasters
+from deeplab.inference.runtime import start_predictor
 from deeplab.inference.stream import predict_tiles
 from deeplab.inference.table import write_table
 from deeplab.models.answers import AnswerKind
-from deeplab.native_log import remarks_left_out
+from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
+from deeplab.models.readings import reading_of
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import tissue_mask
-
-if TYPE_CHECKING:
-    from deeplab.inference.runtime import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -86,19 +86,28 @@ class Predictors:
 
     def of(self, request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor:
         """Return what computes a run of a request."""
-        # Here TensorFlow starts, which takes seconds: all that can be refused has been looked at.
-        with remarks_left_out():
-            from deeplab.inference.runtime import start_predictor  # noqa: PLC0415
-
-        # A training crop, or a little more to be of whole cells in every view.
-        trial_side = plan.tiling.only or plan.tiling.round_up(card.config.crop_size)
-        # All that `start_predictor` takes of a request.
-        asked = (request.model, request.gpu, request.runtime, request.views, request.save_heatmap)
-        key = (asked, plan.tile, trial_side)
+        spec = GraphSpec(
+            model=request.model,
+            maps=_maps_to_ask_for(card, request),
+            views=request.views,
+            # A training crop, or a little more to be of whole cells in every view.
+            trial_side=plan.tiling.only or plan.tiling.round_up(card.config.crop_size),
+        )
+        key = (spec, plan.tile, request.gpu, request.runtime)
         if self._last is None or self._last[0] != key:
             self._last = None  # two models at a time are not held
-            self._last = key, start_predictor(request, tile=plan.tile, trial_side=trial_side)
+            # Here TensorFlow may start: all that can be refused has been looked at.
+            predictor = start_predictor(
+                spec, card, tile=plan.tile, gpu=request.gpu, runtime=request.runtime
+            )
+            self._last = key, predictor
         return self._last[1]
+
+
+def _maps_to_ask_for(card: Card, request: SegmentRequest) -> tuple[PredictedMap, ...]:
+    if reading_of(card.config).decode:
+        return ()  # its graph gives what it decodes
+    return (LABELS, CONFIDENCE, *((PROBABILITIES,) if request.save_heatmap else ()))
 
 
 def segment_slide(

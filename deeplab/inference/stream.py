@@ -25,8 +25,10 @@ BATCHES_AHEAD = 3
 READERS = 4  # decoding leaves Python's lock to others, waiting for a server even more so
 DECODERS = 2  # of maps to answers, in NumPy and OpenCV
 
+Tiles = NDArray[np.uint8]  # (n, tile, tile, channels)
+BatchMaps = dict[str, NDArray[Any]]  # (n, ...), by name
 Maps = dict[str, NDArray[Any]]  # of one tile, without the batch axis
-Predict = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
+Predict = Callable[[Tiles], BatchMaps]
 Decoded = TypeVar("Decoded")
 
 

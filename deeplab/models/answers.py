@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,3 +59,18 @@ class PatchAnswer:
 
 
 Answer: TypeAlias = LabelAnswer | ObjectAnswer | PatchAnswer
+Maps = Mapping[str, NDArray[Any]]  # of one tile, by name, as a predictor gives them
+
+
+class TileReading(NamedTuple):
+    """How the maps of a tile are read.
+
+    Attributes:
+        answer: The kind of what they become: the key of tables of what deals with it, never of an
+            `if`.
+        decode: Knobs and the maps of one tile, without the batch axis, to its answer: NumPy, in
+            several threads. None: the graph ends in the answer.
+    """
+
+    answer: AnswerKind
+    decode: Callable[[Any, Maps], Answer] | None = None

@@ -13,11 +13,9 @@ from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings, StartSettings
 from deeplab.config.views import View
-from deeplab.models.answers import Answer, AnswerKind
+from deeplab.models.answers import Answer, AnswerKind, Maps, TileReading
 from deeplab.models.loss import Loss
 from deeplab.models.outputs import PredictedMap
-
-Maps = Mapping[str, NDArray[Any]]  # of one tile, by name, as a predictor gives them
 
 ENCODER = "backbone."  # how the names of the layers of every encoder begin
 
@@ -94,7 +92,7 @@ class Family:
         name: As written in a bundle's card.
         config: The class of its knobs.
         needs: Kinds of truth that are drawn for each patch, see `Truth`.
-        answer: What becomes of a tile: the key of tables of what deals with it, never of an `if`.
+        reading: What becomes of the maps of a tile.
         build: Knobs to network: uint8 RGB (n, h, w, 3) in, dict of named maps out.
         encode: Knobs and the truth of one patch (crop_size, crop_size), warped already, to the
             target of each output that the loss looks at; NumPy, in the patch's own thread. Where
@@ -102,8 +100,6 @@ class Family:
         loss: Knobs and settings to the loss of all outputs together.
         predictor: Network to a graph that gives labels, confidence or probabilities of a tile, or
             what `decode` takes.
-        decode: Knobs and the maps of one tile, without the batch axis, to its answer: NumPy, in
-            several threads. None: the graph ends in the answer.
         companion: What is trained on the network's maps beside it where that is asked for; None:
             the family has no such thing.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
@@ -120,18 +116,27 @@ class Family:
     name: str
     config: type[NetworkConfig]
     needs: frozenset[str]
-    answer: AnswerKind
+    reading: TileReading
     build: Callable[[Any], keras.Model]
     encode: Callable[[Any, Truth], Targets]
     loss: MakeLoss
     predictor: MakePredictor
     head_layers: tuple[str, ...]
     logit_layers: tuple[str, ...]
-    decode: Callable[[Any, Maps], Answer] | None = None
     companion: MakeCompanion | None = None
     over_the_edge: float = 0.25
     explain: Callable[[keras.Model], keras.Model] | None = None
     taps: Callable[[Any, keras.Model], Mapping[str, str]] | None = None
+
+    @property
+    def answer(self) -> AnswerKind:
+        """The kind of answer that becomes of a tile."""
+        return self.reading.answer
+
+    @property
+    def decode(self) -> Callable[[Any, Maps], Answer] | None:
+        """Knobs and the maps of one tile to its answer, where the graph does not end in it."""
+        return self.reading.decode
 
     def last_layers(self, settings: StartSettings) -> tuple[str, ...]:
         """Beginnings of the names of what a training calls the last layers, and trains faster."""

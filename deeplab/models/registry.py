@@ -20,7 +20,6 @@ from deeplab.models.dense.losses import semantic_loss
 from deeplab.models.dense.targets import encode
 from deeplab.models.efficientdet_seg import network as efficientdet_seg_network
 from deeplab.models.family import Family
-from deeplab.models.hovernet import decode as hovernet_decode
 from deeplab.models.hovernet import losses as hovernet_losses
 from deeplab.models.hovernet import network as hovernet_network
 from deeplab.models.hovernet import predictor as hovernet_predictor
@@ -31,6 +30,7 @@ from deeplab.models.patch_classifier import network as patch_network
 from deeplab.models.patch_classifier import predictor as patch_predictor
 from deeplab.models.patch_classifier import taps as patch_taps
 from deeplab.models.patch_classifier import targets as patch_targets
+from deeplab.models.readings import reading_named
 from deeplab.models.unet import network as unet_network
 from deeplab.models.unetplusplus import network as unetplusplus_network
 
@@ -52,7 +52,7 @@ FAMILIES: tuple[Family, ...] = (
         name="deeplabv3plus",
         config=DeepLabV3PlusConfig,
         needs=frozenset({"labels"}),
-        answer="labels",
+        reading=reading_named("deeplabv3plus"),
         build=build,
         encode=encode,
         loss=semantic_loss,
@@ -65,7 +65,7 @@ FAMILIES: tuple[Family, ...] = (
         name="efficientdet_seg",
         config=EfficientDetSegConfig,
         needs=frozenset({"labels"}),
-        answer="labels",
+        reading=reading_named("efficientdet_seg"),
         build=efficientdet_seg_network.build,
         encode=encode,
         loss=semantic_loss,
@@ -78,12 +78,11 @@ FAMILIES: tuple[Family, ...] = (
         name="hovernet",
         config=HoverNetConfig,
         needs=frozenset({"labels", "instances"}),
-        answer="objects",
+        reading=reading_named("hovernet"),
         build=hovernet_network.build,
         encode=hovernet_targets.encode,
         loss=hovernet_losses.nuclei_loss,
         predictor=hovernet_predictor.predictor,
-        decode=hovernet_decode.decode,
         head_layers=("decoder", "logits"),
         logit_layers=("logits.tp",),
     ),
@@ -91,12 +90,11 @@ FAMILIES: tuple[Family, ...] = (
         name="patch_classifier",
         config=PatchClassifierConfig,
         needs=frozenset({"labels", "classes"}),
-        answer="patch",
+        reading=reading_named("patch_classifier"),
         build=patch_network.build,
         encode=patch_targets.encode,
         loss=patch_losses.patch_loss,
         predictor=patch_predictor.predictor,
-        decode=patch_predictor.decode,
         over_the_edge=0.0,
         explain=patch_predictor.explain,
         taps=patch_taps.tap_layers,
@@ -107,7 +105,7 @@ FAMILIES: tuple[Family, ...] = (
         name="network_ensemble",
         config=NetworkEnsembleConfig,
         needs=frozenset({"labels"}),
-        answer="labels",
+        reading=reading_named("network_ensemble"),
         build=lambda config: network_ensemble.build(config, _build_member),
         encode=network_ensemble.encode,
         loss=semantic_loss,
@@ -121,7 +119,7 @@ FAMILIES: tuple[Family, ...] = (
         name="unet",
         config=UNetConfig,
         needs=frozenset({"labels"}),
-        answer="labels",
+        reading=reading_named("unet"),
         build=unet_network.build,
         encode=encode,
         loss=semantic_loss,
@@ -134,7 +132,7 @@ FAMILIES: tuple[Family, ...] = (
         name="unetplusplus",
         config=UNetPlusPlusConfig,
         needs=frozenset({"labels"}),
-        answer="labels",
+        reading=reading_named("unetplusplus"),
         build=unetplusplus_network.build,
         encode=encode,
         loss=semantic_loss,

@@ -13,6 +13,7 @@ import shapely
 from deeplab.bundles.checkpoint_files import index_beside
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.truth import AnnotatedSlide
+from deeplab.files import file_digest
 
 # Where results go, where the work is done, with what rights, and which of the models on the way is
 # kept, change nothing of what is learnt.
@@ -69,9 +70,8 @@ def agreed_settings(request: TrainRequest) -> str:
         model: Path | None = getattr(request, name)
         # Of a checkpoint the index, which has a check sum of every tensor.
         content = model and (index_beside(model) or model)
-        if content is not None and content.is_file():
-            with content.open("rb") as file:
-                settings[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        if content is not None and (found := file_digest(content)):
+            settings[name] = found
     return json.dumps(settings, default=str, indent=1, sort_keys=True)
 
 

@@ -24,6 +24,7 @@ LISTS_OF_FAMILIES = (
     "config/families.py",
     "config/network_settings.py",
     "config/import_request.py",
+    "models/readings.py",
     "models/registry.py",
     "annotations/",
     "exchange/",

@@ -21,7 +21,8 @@ from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.config.views import View
 from deeplab.errors import BundleError, ConfigError
-from deeplab.inference.runtime import make_predictor
+from deeplab.inference.predictor import GraphSpec
+from deeplab.inference.runtime import start_predictor
 from deeplab.models.outputs import LABELS, PROBABILITIES, SEMANTIC_LOGITS
 from deeplab_cli.main import main
 from tests.bundles.tiny_models import TINY, noise_tile, tiny_card, tiny_network
@@ -79,15 +80,11 @@ def test_a_model_joined_with_itself_answers_as_it_does_in_every_view(members, tm
 
 def test_openvino_computes_it_as_tensorflow_does(joined):
     pytest.importorskip("openvino")
+    spec = GraphSpec(model=joined, maps=(LABELS, PROBABILITIES), views=(View(),), trial_side=129)
     answers = [
-        make_predictor(
-            load_bundle(joined),
-            tile=129,
-            maps=(LABELS, PROBABILITIES),
-            runtime=runtime,
-            trial_side=129,
-            views=(View(),),
-        ).predict(noise_tile(129))
+        start_predictor(spec, read_card(joined), tile=129, gpu=-1, runtime=runtime).predict(
+            noise_tile(129)
+        )
         for runtime in ("openvino", "tensorflow")
     ]
     assert np.mean(answers[0][LABELS] == answers[1][LABELS]) > 0.995

@@ -20,7 +20,7 @@ from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList, SlideClass
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.inference import segment
-from deeplab.inference.runtime import Predictor
+from deeplab.inference.predictor import Predictor
 from deeplab.models.hovernet.decode import decode
 from deeplab.models.registry import family_of
 from deeplab_cli.main import main

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deeplab.errors import SourceError
-from deeplab.inference import runtime
+from deeplab.inference import tensorflow_runtime
 from deeplab.inference.segment_each import find_slides, names_of
 from deeplab_cli.main import main
 from tests.flows.models_for_tests import balanced_model
@@ -49,8 +49,10 @@ def test_each_slide_of_a_folder_has_its_results_by_a_model_loaded_once(
     slides, model, tmp_path, monkeypatch, capsys
 ):
     loaded = []
-    load = runtime.load_bundle
-    monkeypatch.setattr(runtime, "load_bundle", lambda path: loaded.append(path) or load(path))
+    load = tensorflow_runtime.load_bundle
+    monkeypatch.setattr(
+        tensorflow_runtime, "load_bundle", lambda path: loaded.append(path) or load(path)
+    )
     assert segment(slides, model, tmp_path, "--table", f"{tmp_path}/t/{{slide}}.csv") == 0
     assert loaded == [model]
     there = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}

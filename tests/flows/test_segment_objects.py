@@ -14,7 +14,7 @@ from deeplab.annotations.formats.format import Reading
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
 from deeplab.inference import layers, segment
-from deeplab.inference.runtime import Predictor
+from deeplab.inference.predictor import Predictor
 from deeplab.inference.segment import segment_slide
 from deeplab.models.answers import ObjectAnswer
 from tests.slides_for_tests import write_tiff

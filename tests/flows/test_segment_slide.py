@@ -28,7 +28,7 @@ from deeplab.errors import (
     UnreadableSlideError,
 )
 from deeplab.geometry.frames import Mpp, WorkFrame
-from deeplab.inference import runtime, segment
+from deeplab.inference import segment, tensorflow_runtime
 from deeplab.inference.segment import segment_slide
 from deeplab.server import session
 from deeplab_cli.main import main
@@ -285,14 +285,14 @@ def test_a_server_that_dies_midway(slide, model, tmp_path, monkeypatch):
     source = large_image_source_tiff.TiffFileTileSource
     routes = item_routes(lambda encoding, style: source(str(slide), encoding=encoding, style=style))
     with fake_girder(routes=routes) as girder:
-        load = runtime.load_bundle
+        load = tensorflow_runtime.load_bundle
 
         def die_then_load(path):
             girder.routes.clear()
             girder.faults.extend(["drop"] * 10_000)
             return load(path)
 
-        monkeypatch.setattr(runtime, "load_bundle", die_then_load)
+        monkeypatch.setattr(tensorflow_runtime, "load_bundle", die_then_load)
         refused(
             ServerError,
             "did not answer after",

@@ -2,36 +2,38 @@
 
 import logging
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deeplab.bundles.load import load_bundle
+from deeplab.bundles.read import read_card
 from deeplab.config.channels import named_channels
 from deeplab.config.views import views_of
-from deeplab.inference import runtime
-from deeplab.inference.runtime import make_predictor
+from deeplab.inference import runtime, tensorflow_runtime
+from deeplab.inference.conversions import CACHE_VARIABLE
+from deeplab.inference.predictor import GraphSpec
+from deeplab.inference.runtime import start_predictor
 from deeplab.inference.trial import trial_tiles
 from deeplab.models.outputs import LABELS
 from tests.slides_for_tests import tissue
 
 SIDE = 161
+NUCLEI = Path(str(files("deeplab") / "demonstration/nuclei.zip"))
 
 
-def made(bundle, **options):
-    return make_predictor(
-        bundle,
-        tile=257,
-        maps=(LABELS,),
-        trial_side=SIDE,
-        views=views_of((1.0,), mirrored=(False,)),
-        **{"runtime": "openvino"} | options,
-    )
+def started(model=NUCLEI, **options):
+    views = views_of((1.0,), mirrored=(False,))
+    spec = GraphSpec(model=model, maps=(LABELS,), views=views, trial_side=SIDE)
+    given = {"tile": 257, "gpu": -1, "runtime": "openvino"} | options
+    return start_predictor(spec, read_card(model), **given)
 
 
-@pytest.fixture(scope="module")
-def nuclei():
-    return load_bundle(files("deeplab") / "demonstration/nuclei.zip")
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """A cache in which nothing is kept yet."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def test_the_trial_is_the_same_every_time_and_holds_light_and_dark_tissue():
@@ -47,21 +49,21 @@ def test_the_trial_is_the_same_every_time_and_holds_light_and_dark_tissue():
 
 
 @pytest.mark.slow
-def test_the_labels_of_what_is_chosen_agree_with_tensorflows(nuclei, caplog):
+def test_the_labels_of_what_is_chosen_agree_with_tensorflows(empty_cache, caplog):
     caplog.set_level(logging.INFO, runtime.__name__)
-    chosen, alone = made(nuclei), made(nuclei, runtime="tensorflow")
+    chosen, alone = started(), started(runtime="tensorflow")
     assert "of labels as TensorFlow's" in caplog.text
     rgb = tissue(257, 257, seed=3)[0][None]
     agreement = np.mean(chosen.predict(rgb)[LABELS] == alone.predict(rgb)[LABELS])
     assert agreement >= 0.998
-    assert made(nuclei).runtime == chosen.runtime
+    assert started().runtime == chosen.runtime
 
 
 @pytest.mark.slow
-def test_a_trial_on_which_next_to_nothing_is_found_leaves_float32(nuclei, monkeypatch):
+def test_a_trial_on_which_next_to_nothing_is_found_leaves_float32(empty_cache, monkeypatch):
     glass = np.full((1, SIDE, SIDE, 3), 245, np.uint8)
-    monkeypatch.setattr(runtime, "trial_tiles", lambda _side, _channels: glass)
-    assert made(nuclei).runtime == "OpenVINO f32"
+    monkeypatch.setattr(tensorflow_runtime, "trial_tiles", lambda _side, _channels: glass)
+    assert started().runtime == "OpenVINO f32"
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])

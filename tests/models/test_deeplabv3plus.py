@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 
 from deeplab.errors import ConfigError
-from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.dense.decode import labels_of, predictor
 from deeplab.models.dense.targets import encode
 from deeplab.models.layers.drop_path import DropPath
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import TINY, noise_tile, tiny_network
+from tests.openvino_for_tests import openvino_predict
 
 
 def test_a_tile_and_a_larger_one_agree_on_what_neither_border_reaches():
@@ -137,7 +137,7 @@ def test_openvino_takes_the_predictor_and_gives_its_labels(backbone: str):
     )
     network = tiny_network(config, seed=2)  # one that finds every label
     graph = predictor(network, tile=97, maps=("labels", "confidence", "probabilities"))
-    answers = OpenVino(graph).compiled(97, "f32")(tiles)
+    answers = openvino_predict(graph, 97)(tiles)
     expected = graph(tiles)
     assert answers["labels"].dtype == np.uint8
     assert len(np.unique(answers["labels"])) == 3

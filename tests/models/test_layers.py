@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.models.layers.activations import hard_gate, hard_swish
 from deeplab.models.layers.convolution import Norm, conv, depthwise
 from deeplab.models.layers.drop_path import DropPath
 from deeplab.models.layers.resize import Double, Resize, ResizeLike, resize_align_corners
 from deeplab.models.layers.window_mean import WindowMean, WindowPlaces
+from tests.openvino_for_tests import openvino_predict
 
 
 def bilinear(x: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -256,7 +256,7 @@ def test_doubling_is_that_of_keras_and_takes_sides_known_only_when_it_runs():
     network = keras.Model(rgb, {"twice": Double()(rgb)})
     run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3))])
     keras_own = keras.layers.UpSampling2D(2, interpolation="bilinear")
-    compiled = OpenVino(network).compiled(6, "f32")
+    compiled = openvino_predict(network, 6)
     for shape in ((2, 5, 4, 3), (1, 1, 7, 3), (1, 6, 6, 3)):
         x = noise(*shape)
         np.testing.assert_allclose(run(x)["twice"], keras_own(x), atol=1e-6)

@@ -6,10 +6,10 @@ import pytest
 
 from deeplab.config.views import views_of
 from deeplab.errors import ConfigError
-from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.models.dense.decode import predictor
 from deeplab.models.outputs import SEMANTIC_LOGITS
 from tests.bundles.tiny_models import noise_tile, tiny_network
+from tests.openvino_for_tests import openvino_predict
 
 ALL = ("labels", "confidence", "probabilities")
 SIDE = 129  # two cells of 64 pixels
@@ -87,7 +87,7 @@ def test_the_mirror_image_gets_the_mirror_image_of_the_answer_to_the_last_bit(ne
 def test_openvino_takes_the_votes_and_gives_their_labels(network):
     graph = predictor(network, maps=ALL, views=views_of((1.25,), mirrored=(False, True)))
     tiles = noise_tile(SIDE)
-    answers = OpenVino(graph).compiled(SIDE, "f32")(tiles)
+    answers = openvino_predict(graph, SIDE)(tiles)
     expected = graph(tiles)
     assert np.mean(answers["labels"] == expected["labels"]) > 0.999
     np.testing.assert_allclose(answers["probabilities"], expected["probabilities"], atol=2e-3)

@@ -1,30 +1,16 @@
-"""From a patch classifier's logits to the probability of each class."""
+"""Graphs of a patch classifier: of its logits, and of what in a patch speaks for a class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
-from deeplab.config.patch_encoders import Problem
 from deeplab.config.views import View
 from deeplab.errors import ConfigError
-from deeplab.models.answers import PatchAnswer
 from deeplab.models.dense.decode import AS_IT_IS
-from deeplab.models.family import Maps
 from deeplab.models.outputs import CLASSES, PredictedMap
 from deeplab.models.patch_classifier.blocks import SEEN, WHOLE
-
-
-class ScoreConfig(Protocol):
-    """What scores depend on."""
-
-    @property
-    def problem(self) -> Problem:
-        """Whether classes exclude each other."""
 
 
 def predictor(
@@ -55,16 +41,3 @@ def explain(network: keras.Model) -> keras.Model:
     names = [layer.name for layer in network.layers]
     seen = network.get_layer(SEEN if SEEN in names else WHOLE).output
     return keras.Model(network.input, {CLASSES: network.output[CLASSES], "seen": seen})
-
-
-def decode(config: ScoreConfig, maps: Maps) -> PatchAnswer:
-    """Return the probability of each class, from logits (classes,)."""
-    logits = np.asarray(maps[CLASSES], np.float64)
-    scores: NDArray[np.float64]
-    exclusive = config.problem == "multi_class"
-    if exclusive:
-        powers = np.exp(logits - logits.max())
-        scores = powers / powers.sum()
-    else:
-        scores = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-    return PatchAnswer(scores=scores.astype(np.float32), exclusive=exclusive)

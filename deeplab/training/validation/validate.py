@@ -15,8 +15,8 @@ from deeplab.data.truth import AnnotatedSlide
 from deeplab.errors import AccessDeniedError, ServerError, SlideError, UnreachableError
 from deeplab.evaluation.tally import TALLIES, Tally
 from deeplab.geometry.frames import WorkBox
-from deeplab.inference.runtime import tensorflow_predict
 from deeplab.inference.stream import Maps, predict_tiles
+from deeplab.inference.tensorflow_runtime import tensorflow_predict
 from deeplab.models.registry import family_of
 from deeplab.training.validation.judges import JUDGING, SeenTile
 from deeplab.training.validation.results import Region, Validation, ValidationScore
