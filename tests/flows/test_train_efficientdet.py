@@ -24,6 +24,8 @@ TRAINING = {
 }
 
 
+# A minute or two on a machine that has nothing else to do.
+@pytest.mark.timeout(1500)
 def test_a_network_is_trained_and_segments_alike_in_tiles_of_any_size(tmp_path):
     slides, model, report = three_squares(tmp_path), tmp_path / "m.zip", tmp_path / "report.html"
     process = start_training(str(slides), str(model), TRAINING | {"output_report": report})
