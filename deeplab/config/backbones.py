@@ -48,6 +48,9 @@ class BackboneFacts:
         channels: Channels of the last map at depth multiplier 1, by the output strides it can have.
         taps: Channels of the map at each finer stride, at depth multiplier 1; that of stride 16
             is not there at output stride 8.
+        atrous: Whether a decoder that begins at stride 16 is given the last map, run atrous at that
+            stride, and not the tap: all layers serve it. Otherwise what comes after the tap is
+            left out, as in published networks of that depth.
         paper: Where it was published.
         normalisation: What is done to pixels before it gets them.
         multi_grid_rates: How many rates a multi-grid has: one a unit of resnet's last block, one a
@@ -66,6 +69,7 @@ class BackboneFacts:
     widths: bool = False
     inner_stride: int = 0
     gated: bool = False
+    atrous: bool = False
 
     @property
     def only_stride(self) -> int | None:
@@ -79,14 +83,15 @@ def _always(channels: int) -> Mapping[int, int]:
 
 
 def _mobilenet(
-    channels: int, *, taps: tuple[int, int, int], paper: str, gated: bool = False
+    channels: int, *, taps: tuple[int, int, int, int], paper: str, gated: bool = False
 ) -> BackboneFacts:
     return BackboneFacts(
         channels=_always(channels),
-        taps=dict(zip((2, 4, 8), taps, strict=True)),
+        taps=dict(zip((2, 4, 8, 16), taps, strict=True)),
         paper=paper,
         widths=True,
         gated=gated,
+        atrous=True,
     )
 
 
@@ -96,10 +101,11 @@ def _resnet_v1(
     """Return a resnet of DeepLab's: `units` in the last block, channels times `expansion`."""
     return BackboneFacts(
         channels=_always(512 * expansion),
-        taps={2: stem, 4: 64 * expansion, 8: 128 * expansion},
+        taps={2: stem, 4: 64 * expansion, 8: 128 * expansion, 16: 256 * expansion},
         paper="arXiv:1512.03385",
         normalisation=normalisation,
         multi_grid_rates=units,
+        atrous=True,
     )
 
 
@@ -113,20 +119,37 @@ def _resnet(expansion: int) -> BackboneFacts:
     )
 
 
+# Of each size, channels at strides 2, 4, 8, 16 and of the last map.
+_Widths = tuple[tuple[int, int, int, int, int], ...]
+
+
 def _efficientnets(prefix: str) -> dict[str, BackboneFacts]:
-    """Return EfficientNet-B0 to B7: channels at strides 2, 4, 8, 16 and of the last map."""
-    channels = (
+    """Return EfficientNet-B0 to B7."""
+    channels: _Widths = (
         *((32, 24, 40, 112, 320), (32, 24, 40, 112, 320), (32, 24, 48, 120, 352)),
         *((40, 32, 48, 136, 384), (48, 32, 56, 160, 448), (48, 40, 64, 176, 512)),
         *((56, 40, 72, 200, 576), (64, 48, 80, 224, 640)),
     )
+    return _inverted_residuals(f"{prefix}efficientnet_b", channels, gated=True)
+
+
+def _timm_lites() -> dict[str, BackboneFacts]:
+    """Return EfficientNet-Lite0 to Lite4 as timm computes them."""
+    channels: _Widths = (
+        *((32, 24, 40, 112, 320), (32, 24, 40, 112, 320), (32, 24, 48, 120, 352)),
+        *((32, 32, 48, 136, 384), (32, 32, 56, 160, 448)),
+    )
+    return _inverted_residuals("timm_efficientnet_lite", channels, gated=False)
+
+
+def _inverted_residuals(name: str, channels: _Widths, *, gated: bool) -> dict[str, BackboneFacts]:
     return {
-        f"{prefix}efficientnet_b{size}": BackboneFacts(
+        f"{name}{size}": BackboneFacts(
             channels=_always(last),
             taps=dict(zip((2, 4, 8, 16), taps, strict=True)),
             paper="arXiv:1905.11946",
             normalisation=STANDARDISED,
-            gated=True,
+            gated=gated,
         )
         for size, (*taps, last) in enumerate(channels)
     }
@@ -134,9 +157,10 @@ def _efficientnets(prefix: str) -> dict[str, BackboneFacts]:
 
 _XCEPTION = BackboneFacts(
     channels=_always(2048),
-    taps={2: 64, 4: 256, 8: 728},
+    taps={2: 64, 4: 256, 8: 728, 16: 1024},
     paper="arXiv:1610.02357",
     multi_grid_rates=3,
+    atrous=True,
 )
 _MOBILENET_V3, _EDGETPU = "arXiv:1905.02244", "arXiv:2003.02838"
 
@@ -145,18 +169,19 @@ BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
         **_efficientnets(""),
         "efficientnet_lite0": BackboneFacts(
             channels=_always(320),
-            taps={2: 16, 4: 24, 8: 40},
+            taps={2: 16, 4: 24, 8: 40, 16: 112},
             paper="arXiv:1905.11946",
             normalisation=AROUND_127,
+            atrous=True,
         ),
-        "mobilenet_v2": _mobilenet(320, taps=(16, 144, 192), paper="arXiv:1801.04381"),
+        "mobilenet_v2": _mobilenet(320, taps=(16, 144, 192, 576), paper="arXiv:1801.04381"),
         "mobilenet_v3_large_seg": _mobilenet(
-            480, taps=(16, 72, 120), paper=_MOBILENET_V3, gated=True
+            480, taps=(16, 72, 120, 672), paper=_MOBILENET_V3, gated=True
         ),
         "mobilenet_v3_small_seg": _mobilenet(
-            288, taps=(16, 16, 88), paper=_MOBILENET_V3, gated=True
+            288, taps=(16, 16, 88, 144), paper=_MOBILENET_V3, gated=True
         ),
-        "mobilenet_edgetpu": _mobilenet(1280, taps=(32, 128, 192), paper=_EDGETPU),
+        "mobilenet_edgetpu": _mobilenet(1280, taps=(32, 128, 192, 384), paper=_EDGETPU),
         "nas_pnasnet": BackboneFacts(
             channels={8: 200, 16: 400, 32: 800},
             taps={4: 128, 8: 200},
@@ -187,6 +212,7 @@ BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
         "resnet_v1_101": _resnet_v1(4, units=3, normalisation=MEAN_SUBTRACTED),
         "resnet_v1_101_beta": _resnet_v1(4, units=3, stem=128, normalisation=UNIT_RANGE),
         **_efficientnets("timm_"),
+        **_timm_lites(),
         "xception_41": _XCEPTION,
         "xception_65": _XCEPTION,
         "xception_71": _XCEPTION,

@@ -22,6 +22,7 @@ DEPTHS = (3, 5)
 MAX_CHANNELS = 1024
 SCSE_CHANNELS = 16  # at least: a sixteenth of them stand between the convolutions of a gate
 PATCH_SIZE = 512  # work pixels
+ATROUS_STRIDE = 16  # at which some backbones end in their last map though they have a tap there
 # How far from a pixel its answer is decided, by depth, in work pixels. The convolutions look
 # farther, and their outermost weights hardly count: so far from a tile's end, logits of a U-Net++
 # of random weights (resnet_50, depth 5) differed by less than a thousandth of their deviation.
@@ -82,10 +83,17 @@ class SkipDecoderConfig:
         check_range("batch_norm_decay", self.batch_norm_decay, 0, 0.99999)
 
     def _check_backbone(self) -> None:
-        able = tuple(name for name in BACKBONES if not missing_strides(name, self.depth))
-        if self.backbone not in able:
-            must = f"at depth {self.depth} one of {', '.join(able)}"
+        able = tuple(name for name in BACKBONES if depths_of(name))
+        if self.backbone not in BACKBONES:
+            raise ConfigError("backbone", self.backbone, f"one of {', '.join(able)}")
+        depths = depths_of(self.backbone)
+        if not depths:
+            lacking = missing_strides(self.backbone, min(DEPTHS))[0]
+            must = f"one with a map at stride {lacking}, such as {', '.join(able)}"
             raise ConfigError("backbone", self.backbone, must)
+        if self.depth not in depths:
+            must = f"{' or '.join(map(str, depths))} for {self.backbone}, whose maps "
+            raise ConfigError("depth", self.depth, f"{must}end at stride {2 ** max(depths)}")
         check_range("depth_multiplier", self.depth_multiplier, 0.1, 4.0)
         if self.depth_multiplier != 1.0 and not BACKBONES[self.backbone].widths:
             raise ConfigError("depth_multiplier", self.depth_multiplier, f"1 for {self.backbone}")
@@ -121,8 +129,11 @@ class SkipDecoderConfig:
     @property
     def encoder_stride(self) -> int:
         """The output stride at which the encoder is built, so that it has the maps."""
-        facts, coarsest = BACKBONES[self.backbone], 2**self.depth
-        return max(facts.channels) if coarsest in facts.taps else coarsest
+        facts = BACKBONES[self.backbone]
+        coarsest: int = 2**self.depth
+        if coarsest not in facts.taps or (facts.atrous and coarsest == ATROUS_STRIDE):
+            return coarsest
+        return max(facts.channels)
 
     @property
     def logit_stride(self) -> int:
@@ -189,3 +200,9 @@ def missing_strides(backbone: str, depth: int) -> tuple[int, ...]:
     facts = BACKBONES[backbone]
     there = {*facts.taps, *(stride for stride in facts.channels if stride == 2**depth)}
     return tuple(2**level for level in range(1, depth + 1) if 2**level not in there)
+
+
+def depths_of(backbone: str) -> tuple[int, ...]:
+    """Return how often a decoder over a backbone can double its map: to the tile's size."""
+    least, most = DEPTHS
+    return tuple(at for at in range(least, most + 1) if not missing_strides(backbone, at))

@@ -23,7 +23,8 @@ GATED = UNetConfig(
     head="sigmoid",
     channels=named_channels(("channel 1", "channel 2")),
 )
-EACH = (PLAIN, NESTED, GATED)
+LITE = UNetConfig(**SMALL | {"backbone": "timm_efficientnet_lite0"})
+EACH = (PLAIN, NESTED, GATED, LITE)
 
 
 def state_of(config: SkipDecoderConfig) -> dict[str, np.ndarray]:

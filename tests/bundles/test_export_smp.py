@@ -77,6 +77,12 @@ def test_a_network_that_the_library_has_not_is_one_sentence(tmp_path: Path, caps
     assert not list(tmp_path.glob("*.pth"))
 
 
+def library_name(backbone: str) -> str:
+    if "lite" in backbone:
+        return backbone.replace("timm_", "timm-tf_")
+    return backbone.replace("resnet_", "resnet").replace("_", "-")
+
+
 # In a process of its own, for PyTorch and TensorFlow do not always bear each other in one.
 LIBRARY = """
 import json, sys
@@ -103,7 +109,7 @@ def test_the_library_loads_it_strictly_and_gives_the_same_logits(config, tmp_pat
     tiles = noise_tile(128)[..., : len(config.channels)]
     np.save(tmp_path / "tiles.npy", tiles)
     options = {
-        "encoder_name": config.backbone.replace("resnet_", "resnet").replace("_", "-"),
+        "encoder_name": library_name(config.backbone),
         "encoder_depth": config.depth,
         "decoder_channels": config.decoder_channels,
         "decoder_attention_type": None if config.attention == "none" else config.attention,

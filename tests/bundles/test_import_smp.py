@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deeplab.bundles.importers.smp_state import state_dict
+from deeplab.bundles.importers.smp import infer_smp
+from deeplab.bundles.importers.smp_state import ENCODERS, state_dict, state_entries
+from deeplab.bundles.importers.stored_tensors import StoredTensors
 from deeplab.bundles.load import load_bundle
+from deeplab.config.unet import UNetConfig
 from deeplab_cli.main import main
 from tests.bundles import torch_for_tests as torch
 from tests.bundles.smp_for_tests import EACH, GATED, NESTED, PLAIN, state_of
@@ -71,6 +74,14 @@ def test_a_single_logit_is_the_probability_of_its_class(tmp_path: Path):
     maps = bundle.family.predictor(bundle.network, maps=("probabilities",))(tiles)
     single = 1 / (1 + np.exp(-logits[..., 1]))
     np.testing.assert_allclose(maps["probabilities"][..., 1], single, atol=1e-6)
+
+
+@pytest.mark.parametrize("backbone", ENCODERS)
+def test_an_encoder_is_told_from_each_other_by_names_and_shapes(backbone):
+    config = UNetConfig(label_count=3, backbone=backbone, depth=5, normalisation="zero_to_one")
+    shapes = {entry.name: entry.shape for entry in state_entries(config)}
+    tensors = StoredTensors(path=Path("a.pth"), shapes=shapes, read=shapes.get, held_bytes=0)
+    assert infer_smp(tensors) == config
 
 
 def without(state, *names):

@@ -22,6 +22,7 @@ from deeplab.config.patch_encoders import PATCH_ENCODERS
 from deeplab.errors import CheckpointError
 from deeplab.models.patch_classifier.network import build
 from deeplab_cli.main import main
+from tests.bundles import torch_for_tests as torch_files
 
 SMALL = ("vit_tiny_patch16", "swin_tiny_window7", "convnext_tiny")
 
@@ -135,6 +136,20 @@ def test_the_encoder_of_a_transformer_starts_a_training_of_its_own_side_only():
     larger = build(config_of("vit_tiny_patch16", side=384))
     with pytest.raises(CheckpointError, match=r"learnt the places of 196 cells.*patch_size to 224"):
         read_encoder_weights(tensors, larger, "vit_tiny_patch16")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("stages.0.blocks.0.conv2_kxk.weight", "of CoAtNet or another MaxxViT of timm's, which is"),
+        ("stages.0.0.skipinit_gain", "of an NFNet of timm's, which is not known"),
+    ],
+)
+def test_a_network_of_timms_that_is_not_known_is_named(tmp_path: Path, capsys, name, sentence):
+    state = {"stem.conv1.weight": np.zeros((8, 3, 3, 3), np.float32), name: np.zeros(1, np.float32)}
+    source = torch_files.write_state(tmp_path / "a.pth", state)
+    assert main(["import-checkpoint", str(source), "--output", str(tmp_path / "m.zip")]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_no_name_of_a_weight_stands_for_two():

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from deeplab.config.backbones import BACKBONES
 from deeplab.config.channels import named_channels
 from deeplab.config.classes import ClassList
 from deeplab.config.families import config_from_json, config_to_json
 from deeplab.config.network_settings import NetworkSettings
+from deeplab.config.skip_decoder import depths_of
 from deeplab.config.train_request import TrainRequest
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
@@ -69,12 +71,29 @@ def test_the_original_recipe_is_that_of_the_study():
     assert (asked.learning_rate, asked.weight_decay, asked.ema_decay) == (3.6e-4, 1e-5, 0)
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_backbone_with_maps_down_to_stride_32_serves_at_every_depth(backbone):
+    limited = {"preact_resnet50": (3,), "nas_pnasnet": (), "nas_hnasnet": ()}
+    depths = limited.get(backbone, (3, 4, 5))
+    assert depths_of(backbone) == depths
+    for depth in depths:
+        config = UNetConfig(label_count=2, backbone=backbone, depth=depth)
+        assert config.encoder_stride in BACKBONES[backbone].channels
+
+
 @pytest.mark.parametrize(
     ("knobs", "sentence"),
     [
         ({"depth": 6}, "depth must be from 3 to 5"),
-        ({"depth": 5}, "backbone must be at depth 5 one of efficientnet_b0, .*, but is 'mobil"),
-        ({"backbone": "nas_pnasnet"}, "backbone must be at depth 4 one of"),
+        (
+            {"backbone": "preact_resnet50", "depth": 5},
+            "depth must be 3 for preact_resnet50, whose maps end at stride 8, but is 5",
+        ),
+        (
+            {"backbone": "nas_pnasnet"},
+            "backbone must be one with a map at stride 2, such as .*, but is 'nas_pnasnet'",
+        ),
+        ({"backbone": "resnet"}, "backbone must be one of efficientnet_b0, "),
         ({"backbone": "resnet_18", "depth_multiplier": 0.5}, "depth_multiplier must be 1 for"),
         ({"decoder_channels": (8, 8)}, "decoder_channels must be 4 numbers, one for each"),
         ({"decoder_channels": "8"}, "decoder_channels must be a list"),

@@ -72,6 +72,25 @@ def test_a_tile_that_is_resized_keeps_its_borders(quarters):
     np.testing.assert_allclose(one, other[:, :, ::-1], atol=1e-6)
 
 
+def test_an_atrous_encoder_serves_a_decoder_at_stride_16_with_all_its_layers():
+    """So that networks of depth 4 that were saved before it had a tap there still open."""
+    knobs = {"label_count": 2, "depth_multiplier": 0.1, "crop_size": 64}
+    names = {}
+    for depth in (3, 4, 5):
+        config = UNetConfig(**knobs, depth=depth, decoder_channels=(4,) * depth)
+        network = family_of(config).build(config)
+        names[depth] = {weight.path for weight in network.weights}
+        rates = {layer.dilation_rate[0] for layer in network.layers if "depthwise" in layer.name
+                 and hasattr(layer, "dilation_rate")}  # fmt: skip
+        assert rates == ({1, 2} if depth == 4 else {1})
+        assert network(noise_tile(64))["semantic_logits"].shape == (1, 64, 64, 2)
+    encoders = {
+        depth: {name for name in found if name.startswith("backbone.")}
+        for depth, found in names.items()
+    }
+    assert encoders[3] < encoders[4] == encoders[5]
+
+
 def test_a_network_has_no_layer_that_it_does_not_use():
     config = UNetConfig(label_count=2, backbone="resnet_18", depth=3)
     network = family_of(config).build(config)

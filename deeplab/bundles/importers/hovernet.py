@@ -31,6 +31,8 @@ OTHERS: Mapping[str, str] = MappingProxyType(
         "_conv_stem.": "an EfficientNet, an encoder alone",
         "layer1.": "a ResNet, an encoder alone",
         "blocks.": "an encoder of timm's",
+        "stages.0.blocks.0.conv2_kxk.": "CoAtNet or another MaxxViT of timm's, which is not known",
+        "stages.0.0.skipinit_gain": "an NFNet of timm's, which is not known",
     }
 )
 

@@ -39,7 +39,10 @@ DECODERS: Mapping[str, type[SkipDecoderConfig]] = {
 }
 STEMS = {"conv1.weight": "", "_conv_stem.weight": "", "conv_stem.weight": "timm_"}
 IGNORED = r".*\." + COUNTER + r"|classification_head\..*"
-KNOWN = "resnet18, 34, 50, 101, efficientnet-b0 to b7, timm-efficientnet-b0 to b7"
+KNOWN = (
+    "resnet18, 34, 50, 101, efficientnet-b0 to b7, timm-efficientnet-b0 to b7, "
+    "timm-tf_efficientnet_lite0 to 4"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +150,7 @@ def _encoder(tensors: StoredTensors, shapes: Mapping[str, Shape]) -> tuple[str, 
             backbone = _resnet(shapes)
         else:
             head = f"encoder.{stem.replace('_stem', '_head')}"
-            backbone = _efficientnet(shapes, program, width, _sides(shapes, head)[0])
+            backbone = _efficientnet(shapes, program, width, _sides(shapes, head)[:2])
         if backbone is not None:
             return backbone, channels
     raise CheckpointError(
@@ -169,15 +172,17 @@ def _resnet(shapes: Mapping[str, Shape]) -> str | None:
     return None
 
 
-def _efficientnet(shapes: Mapping[str, Shape], program: str, stem: int, head: int) -> str | None:
+def _efficientnet(shapes: Mapping[str, Shape], program: str, stem: int, head: Shape) -> str | None:
     depthwise = r"encoder\.(?:_blocks\.(?=\d+\._depth)|blocks\.(?=\d+\.\d+\.conv_dw))"
     blocks = _count(shapes, depthwise + r"([\d.]+)")
+    gated = any("._se_reduce." in name or ".se.conv_reduce." in name for name in shapes)
     for name in ENCODERS:
         if name not in EFFICIENTNETS or name.startswith("timm_") != bool(program):
             continue
         layout = EFFICIENTNETS[name]
-        found = (layout.stem, layout.head, sum(stage.blocks for stage in layout.stages))
-        if found == (stem, head, blocks):
+        sides = (layout.head, layout.stages[-1].filters)
+        found = (layout.stem, sides, sum(stage.blocks for stage in layout.stages))
+        if found == (stem, head, blocks) and gated != layout.lite:
             return name
     return None
 

@@ -175,9 +175,10 @@ def _efficientnet(backbone: str, channels: int) -> Iterator[_Layer]:
             if stage.expansion > 1:
                 yield from _normed(f"{name}.expand", wide, taken)
             yield from _normed(f"{name}.depthwise", wide, 1, stage.kernel)
-            squeezed = taken // 4
-            yield _Layer(f"{name}.squeeze", squeezed, wide, 1, bias=True)
-            yield _Layer(f"{name}.excite", wide, squeezed, 1, bias=True)
+            if not layout.lite:
+                squeezed = taken // 4
+                yield _Layer(f"{name}.squeeze", squeezed, wide, 1, bias=True)
+                yield _Layer(f"{name}.excite", wide, squeezed, 1, bias=True)
             yield from _normed(f"{name}.project", stage.filters, wide)
             taken, index = stage.filters, index + 1
     yield from _normed("backbone.head", layout.head, taken)

@@ -157,6 +157,8 @@ def _efficientnet(name: str) -> Sign:
         "conv_stem.weight": (layout.stem, 3, 3, 3),
         "conv_head.weight": (layout.head, layout.stages[-1].filters, 1, 1),
         f"blocks.5.{stage.blocks - 1}.bn1.weight": (stage.expansion * stage.filters,),
+        # The lite ones have no gates.
+        "blocks.0.0.se.conv_reduce.weight": (layout.stem // 4, layout.stem, 1, 1),
     }
     return sign, f"blocks.5.{stage.blocks}.bn1.weight"
 

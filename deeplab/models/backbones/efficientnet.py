@@ -1,5 +1,7 @@
 """EfficientNet-B0 to B7 (Tan and Le 2019, arXiv:1905.11946), as two programs compute them.
 
+And timm's EfficientNet-Lite0 to Lite4, which have no gates (Google 2020, see `efficientnet_lite`).
+
 `efficientnet_b*` is TensorFlow's, and EfficientNet-PyTorch's after it: epsilon 1e-3, and strided
 convolutions padded as TensorFlow pads them in a picture of the side that the network was published
 with - behind only where a map's side is even there, on both sides where it is odd. So it stays at
@@ -19,7 +21,7 @@ from keras import layers
 from deeplab.models.backbones.efficientnet_lite import STAGES, Stage
 from deeplab.models.backbones.mobilenet_v2 import whole_channels
 from deeplab.models.backbones.pyramid import BackboneOptions, Pyramid, StrideBudget
-from deeplab.models.layers.convolution import Norm, Padding, conv, depthwise
+from deeplab.models.layers.convolution import Activation, Norm, Padding, conv, depthwise
 from deeplab.models.layers.gate import channel_gate
 from deeplab.models.layers.resize import Tensor
 
@@ -39,6 +41,8 @@ class EfficientNetLayout:
             on both sides everywhere.
         epsilon: Of the batch norms.
         early: Block whose map is that of stride 16, where it is not that of its last stage.
+        lite: Whether it has no gates, ReLU6 for swish, and stem, head, and blocks of the first and
+            the last stage as they are in the smallest.
     """
 
     width: float
@@ -46,16 +50,22 @@ class EfficientNetLayout:
     side: int
     epsilon: float
     early: int | None = None
+    lite: bool = False
 
     @property
     def stem(self) -> int:
         """Channels of the first convolution."""
-        return whole_channels(STEM * self.width)
+        return STEM if self.lite else whole_channels(STEM * self.width)
 
     @property
     def head(self) -> int:
         """Channels of a classifier's last convolution."""
-        return whole_channels(HEAD * self.width)
+        return HEAD if self.lite else whole_channels(HEAD * self.width)
+
+    @property
+    def activation(self) -> Activation:
+        """After all convolutions but the last of a block."""
+        return "relu6" if self.lite else "silu"
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -65,7 +75,9 @@ class EfficientNetLayout:
                 stage.expansion,
                 stage.kernel,
                 whole_channels(stage.filters * self.width),
-                math.ceil(stage.blocks * self.depth),
+                stage.blocks
+                if self.lite and stage in (STAGES[0], STAGES[-1])
+                else math.ceil(stage.blocks * self.depth),
                 stage.stride,
             )
             for stage in STAGES
@@ -100,6 +112,12 @@ LAYOUTS: Mapping[str, EfficientNetLayout] = MappingProxyType(
         )
         for size, (width, depth, _) in enumerate(_SIZES)
     }
+    | {
+        f"timm_efficientnet_lite{size}": EfficientNetLayout(
+            width=width, depth=depth, side=0, epsilon=1e-5, lite=True
+        )
+        for size, (width, depth, _) in enumerate(_SIZES[:5])
+    }
 )
 
 
@@ -111,7 +129,7 @@ def efficientnet(x: Tensor, options: BackboneOptions, layout: EfficientNetLayout
     stride, _ = budget.spend(2)
     x = conv(
         x, layout.stem, name="backbone.stem", norm=norm, kernel=3, stride=stride,
-        padding=next(paddings), activation="silu",
+        padding=next(paddings), activation=layout.activation,
     )  # fmt: skip
     taps, stage_maps = {2: x}, {}
     index = 0
@@ -120,8 +138,8 @@ def efficientnet(x: Tensor, options: BackboneOptions, layout: EfficientNetLayout
         for block in range(stage.blocks):
             stride, rate = budget.spend(stage.stride if block == 0 else 1)
             x = _residual(
-                x, stage, name=f"backbone.block_{index}", norm=norm, stride=stride, rate=rate,
-                padding=padding, cells=(options.crop_size - 1) // budget.spent + 1,
+                x, stage, layout, name=f"backbone.block_{index}", norm=norm, stride=stride,
+                rate=rate, padding=padding, cells=(options.crop_size - 1) // budget.spent + 1,
             )  # fmt: skip
             if index == layout.early and budget.spent == max(TAPS):
                 taps[budget.spent] = x
@@ -135,6 +153,7 @@ def efficientnet(x: Tensor, options: BackboneOptions, layout: EfficientNetLayout
 def _residual(  # noqa: PLR0913  all that one block can be
     x: Tensor,
     stage: Stage,
+    layout: EfficientNetLayout,
     *,
     name: str,
     norm: Norm,
@@ -146,16 +165,18 @@ def _residual(  # noqa: PLR0913  all that one block can be
     wide, channels = x, x.shape[-1]
     if stage.expansion > 1:
         wide = conv(
-            x, channels * stage.expansion, name=f"{name}.expand", norm=norm, activation="silu"
-        )
+            x, channels * stage.expansion, name=f"{name}.expand", norm=norm,
+            activation=layout.activation,
+        )  # fmt: skip
     wide = depthwise(
         wide, name=f"{name}.depthwise", norm=norm, kernel=stage.kernel, stride=stride, rate=rate,
-        padding=padding, activation="silu",
+        padding=padding, activation=layout.activation,
     )  # fmt: skip
-    gates = channel_gate(
-        wide, name=name, squeezed=channels // SQUEEZE, cells=cells, activation="silu"
-    )
-    wide = layers.Multiply(name=f"{name}.gated")([wide, gates])
+    if not layout.lite:
+        gates = channel_gate(
+            wide, name=name, squeezed=channels // SQUEEZE, cells=cells, activation="silu"
+        )
+        wide = layers.Multiply(name=f"{name}.gated")([wide, gates])
     out = conv(wide, stage.filters, name=f"{name}.project", norm=norm)
     if stride > 1 or channels != stage.filters:
         return out

@@ -38,11 +38,11 @@ STAGES = (
     Stage(6, 5, 192, 4, 2),
     Stage(6, 3, 320, 1),
 )
-TAPS = {2: 0, 4: 1, 8: 2}  # the last stage of each stride, before the next one halves it
+TAPS = {2: 0, 4: 1, 8: 2, 16: 4}  # the last stage of each stride, before the next one halves it
 
 
 def efficientnet_lite0(x: Tensor, options: BackboneOptions) -> Pyramid:
-    """Tiles (n, h, w, 3), values about -1 to 1, to 320 channels and taps at 2, 4, 8."""
+    """Tiles (n, h, w, 3), values about -1 to 1, to 320 channels and taps at 2 to 16."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stride, _ = budget.spend(2)
@@ -64,8 +64,8 @@ def efficientnet_lite0(x: Tensor, options: BackboneOptions) -> Pyramid:
             name = f"backbone.block_{index}"
             x = _residual(x, stage, name=name, norm=norm, stride=stride, rate=rate)
             index += 1
-        for at in (at for at, tapped in TAPS.items() if tapped == number):
-            taps[at] = x
+        if TAPS.get(budget.spent) == number:
+            taps[budget.spent] = x
     return Pyramid(features=x, taps=taps)
 
 

@@ -37,7 +37,7 @@ BOTTLENECKS: tuple[MobileNetV2Bottleneck, ...] = (
     MobileNetV2Bottleneck(6, 320),
 )
 # Of which bottlenecks the decoder taps the widened map, before the next one halves it.
-TAPS = {4: 2, 8: 5}
+TAPS = {4: 2, 8: 5, 16: 12}
 NARROW_TAP = 0  # the only one of stride 2, which is tapped as it leaves
 
 
@@ -48,7 +48,7 @@ def whole_channels(filters: float, multiple: int = 8) -> int:
 
 
 def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
-    """Tiles (n, h, w, 3), values -1 to 1, to 320 channels (at multiplier 1) and taps at 2, 4, 8."""
+    """Tiles (n, h, w, 3), values -1 to 1, to 320 channels (at multiplier 1), taps at 2 to 16."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stride, _ = budget.spend(2)
@@ -85,8 +85,8 @@ def mobilenet_v2(x: Tensor, options: BackboneOptions) -> Pyramid:
             padding="same",
             activation="relu6",
         )
-        for at in (at for at, tapped in TAPS.items() if tapped == index):
-            taps[at] = wide
+        if TAPS.get(budget.spent) == index:
+            taps[budget.spent] = wide
         out = conv(wide, filters, name=f"{name}.project", norm=norm)
         residual = stride == 1 and x.shape[-1] == filters
         x = layers.Add(name=f"{name}.add")([out, x]) if residual else out

@@ -89,7 +89,7 @@ LARGE_SEG = MobileNetV3Layout(
     ),
     last=480,
     activation="hard_swish",
-    taps=MappingProxyType({4: 2, 8: 5}),
+    taps=MappingProxyType({4: 2, 8: 5, 16: 11}),
 )
 SMALL_SEG = MobileNetV3Layout(
     stem=16,
@@ -105,7 +105,7 @@ SMALL_SEG = MobileNetV3Layout(
     ),
     last=288,
     activation="hard_swish",
-    taps=MappingProxyType({4: 0, 8: 2}),
+    taps=MappingProxyType({4: 0, 8: 2, 16: 7}),
 )
 EDGETPU = MobileNetV3Layout(
     stem=32,
@@ -126,12 +126,12 @@ EDGETPU = MobileNetV3Layout(
     last=1280,
     activation="relu",
     # The original has no decoder for it; these are the last widened maps before the next stride.
-    taps=MappingProxyType({4: 4, 8: 8}),
+    taps=MappingProxyType({4: 4, 8: 8, 16: 16}),
 )
 
 
 def mobilenet_v3(x: Tensor, options: BackboneOptions, layout: MobileNetV3Layout) -> Pyramid:
-    """Tiles (n, h, w, 3), values -1 to 1, to the last convolution's map and taps at 2, 4, 8."""
+    """Tiles (n, h, w, 3), values -1 to 1, to the last convolution's map and taps at 2 to 16."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stride, _ = budget.spend(2)
@@ -150,8 +150,8 @@ def mobilenet_v3(x: Tensor, options: BackboneOptions, layout: MobileNetV3Layout)
         name = f"backbone.bottleneck_{index}"
         stride, rate = budget.spend(block.stride)
         wide = _widened(x, block, name=name, norm=norm, stride=stride, rate=rate)
-        for at in (at for at, tapped in layout.taps.items() if tapped == index):
-            taps[at] = wide
+        if layout.taps.get(budget.spent) == index:
+            taps[budget.spent] = wide
         if block.gated:
             wide = _gated(wide, name=name, cells=(options.crop_size - 1) // budget.spent + 1)
         filters = whole_channels(block.filters * options.depth_multiplier)

@@ -42,24 +42,27 @@ class ResNetV1Layout:
 
 
 _PLAIN_STEM = (64,)
-_TAPS_18 = MappingProxyType({4: (1, 1), 8: (2, 1)})
-_TAPS = MappingProxyType({4: (1, 2), 8: (2, 3)})
+_TAPS_18 = MappingProxyType({4: (1, 1), 8: (2, 1), 16: (3, 1)})
+_TAPS_50 = MappingProxyType({4: (1, 2), 8: (2, 3), 16: (3, 5)})
+_TAPS_101 = MappingProxyType({4: (1, 2), 8: (2, 3), 16: (3, 22)})
 RESNET_V1_18 = ResNetV1Layout(stem=_PLAIN_STEM, units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18)
 RESNET_V1_18_BETA = ResNetV1Layout(
     stem=(16, 16, 32), units=(2, 2, 2, 2), bottleneck=False, taps=_TAPS_18
 )
-RESNET_V1_50 = ResNetV1Layout(stem=_PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_50 = ResNetV1Layout(stem=_PLAIN_STEM, units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS_50)
 RESNET_V1_50_BETA = ResNetV1Layout(
-    stem=(64, 64, 128), units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS
+    stem=(64, 64, 128), units=(3, 4, 6, 3), bottleneck=True, taps=_TAPS_50
 )
-RESNET_V1_101 = ResNetV1Layout(stem=_PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS)
+RESNET_V1_101 = ResNetV1Layout(
+    stem=_PLAIN_STEM, units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS_101
+)
 RESNET_V1_101_BETA = ResNetV1Layout(
-    stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS
+    stem=(64, 64, 128), units=(3, 4, 23, 3), bottleneck=True, taps=_TAPS_101
 )
 
 
 def resnet_v1(x: Tensor, options: BackboneOptions, layout: ResNetV1Layout) -> Pyramid:
-    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 2, 4, 8."""
+    """Tiles (n, h, w, 3), normalised, to 512 or 2048 channels and taps at 2 to 16."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     x = _stem(x, layout.stem, norm=norm, budget=budget)
@@ -81,8 +84,8 @@ def resnet_v1(x: Tensor, options: BackboneOptions, layout: ResNetV1Layout) -> Py
                 stride=stride,
                 rate=rate * step,
             )
-            for at in (at for at, tapped in layout.taps.items() if tapped == (block, unit)):
-                taps[at] = residual
+            if layout.taps.get(budget.spent) == (block, unit):
+                taps[budget.spent] = residual
     return Pyramid(features=x, taps=taps)
 
 

@@ -69,15 +69,19 @@ _ENTRY_LONG = (
     _entry(4, 728, 1),
     _entry(5, 728, 2),
 )
-_TAPS_SHORT = MappingProxyType({4: "entry_flow.block2", 8: "entry_flow.block3"})
-_TAPS_LONG = MappingProxyType({4: "entry_flow.block3", 8: "entry_flow.block5"})
+_TAPS_SHORT = MappingProxyType(
+    {4: "entry_flow.block2", 8: "entry_flow.block3", 16: "exit_flow.block1"}
+)
+_TAPS_LONG = MappingProxyType(
+    {4: "entry_flow.block3", 8: "entry_flow.block5", 16: "exit_flow.block1"}
+)
 XCEPTION_41 = XceptionLayout(blocks=(*_ENTRY_SHORT, _middle(8), *EXIT), taps=_TAPS_SHORT)
 XCEPTION_65 = XceptionLayout(blocks=(*_ENTRY_SHORT, _middle(16), *EXIT), taps=_TAPS_SHORT)
 XCEPTION_71 = XceptionLayout(blocks=(*_ENTRY_LONG, _middle(16), *EXIT), taps=_TAPS_LONG)
 
 
 def xception(x: Tensor, options: BackboneOptions, layout: XceptionLayout) -> Pyramid:
-    """Tiles (n, h, w, 3), values -1 to 1, to 2048 channels and taps at 2, 4, 8."""
+    """Tiles (n, h, w, 3), values -1 to 1, to 2048 channels and taps at 2 to 16."""
     norm = Norm(epsilon=EPSILON, decay=options.decay)
     budget = StrideBudget(options.output_stride)
     stem = "backbone.entry_flow.conv1"
@@ -90,6 +94,7 @@ def xception(x: Tensor, options: BackboneOptions, layout: XceptionLayout) -> Pyr
     taps = {2: x}
     for block in layout.blocks:
         for unit in range(1, block.units + 1):
+            before = budget.spent  # the stride of all convolutions of a unit but the last
             stride, rate = budget.spend(block.stride if unit == block.units else 1)
             # Multi-grid spreads the rates of the last block, the one that has no skip.
             grid = options.multi_grid if options.multi_grid and block.skip == "none" else (1, 1, 1)
@@ -101,8 +106,8 @@ def xception(x: Tensor, options: BackboneOptions, layout: XceptionLayout) -> Pyr
                 stride=stride,
                 rates=tuple(rate * step for step in grid),
             )
-            for at in (at for at, tapped in layout.taps.items() if tapped == block.name):
-                taps[at] = middle
+            if layout.taps.get(before) == block.name:
+                taps[before] = middle
     return Pyramid(features=x, taps=taps)
 
 

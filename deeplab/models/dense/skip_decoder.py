@@ -105,5 +105,5 @@ def _encoder_maps(x: Tensor, config: SkipDecoderConfig) -> tuple[Tensor, ...]:
             decay=config.batch_norm_decay,
         ),
     )
-    maps = {config.encoder_stride: pyramid.features} | pyramid.taps
+    maps = pyramid.taps | {config.encoder_stride: pyramid.features}
     return tuple(maps[2**level] for level in range(config.depth, 0, -1))
