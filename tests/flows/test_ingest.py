@@ -253,8 +253,11 @@ def test_a_remark_names_the_file_as_people_know_it(folder, slide, board, ingest,
     content = json.dumps(document).encode()
     folder.file(name, gzip.compress(content) if name.endswith("gz") else content)
     code, said, error = ingest()
-    assert (code, "1 left out that cannot be used: " in said) == (0, True)
-    assert f"WARNING: {name}: 1 left out that cannot be used: " in error
+    before, remark, _ = said.partition("  1 left out that cannot be used: ")
+    assert (code, bool(remark)) == (0, True)
+    about = [line for line in before.splitlines() if not line.startswith(" ")][-1]
+    assert about.startswith(f"TCGA.01.svs, from {name} (")
+    assert remark.strip() not in error, "it is said once"
     assert "deeplab-unfinished" not in said + error
 
 
