@@ -62,8 +62,10 @@ def read_file(path: Path, reading: Reading = Reading(), *, known: Format | None 
         form = known or format_of(file)
         annotations = form.read(file, reading)
         remark = encoding_remark(file) if form.is_text else ""
-    if remark:
-        annotations = replace(annotations, remarks=(remark, *annotations.remarks))
+    remarks = (remark, *annotations.remarks) if remark else annotations.remarks
+    if file.name not in (path.name, path.stem):  # packed under a name of its own
+        remarks = tuple(f"{file.name}: {each}" for each in remarks)
+    annotations = replace(annotations, remarks=remarks)
     return FileRead(annotations, form)
 
 
