@@ -59,6 +59,7 @@ class BackboneFacts:
         inner_stride: The stride of the coarsest map where that lies within the backbone, else 0.
         gated: Whether means over the training crop gate its features, so that it looks half a
             crop far.
+        far: Whether kernels of 5 x 5 or very many blocks make it look farther than others do.
     """
 
     channels: Mapping[int, int]
@@ -70,6 +71,7 @@ class BackboneFacts:
     inner_stride: int = 0
     gated: bool = False
     atrous: bool = False
+    far: bool = False
 
     @property
     def only_stride(self) -> int | None:
@@ -150,6 +152,7 @@ def _inverted_residuals(name: str, channels: _Widths, *, gated: bool) -> dict[st
             paper="arXiv:1905.11946",
             normalisation=STANDARDISED,
             gated=gated,
+            far=True,
         )
         for size, (*taps, last) in enumerate(channels)
     }
@@ -161,6 +164,7 @@ _XCEPTION = BackboneFacts(
     paper="arXiv:1610.02357",
     multi_grid_rates=3,
     atrous=True,
+    far=True,
 )
 _MOBILENET_V3, _EDGETPU = "arXiv:1905.02244", "arXiv:2003.02838"
 
@@ -173,6 +177,7 @@ BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
             paper="arXiv:1905.11946",
             normalisation=AROUND_127,
             atrous=True,
+            far=True,
         ),
         "mobilenet_v2": _mobilenet(320, taps=(16, 144, 192, 576), paper="arXiv:1801.04381"),
         "mobilenet_v3_large_seg": _mobilenet(

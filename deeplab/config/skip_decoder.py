@@ -23,15 +23,17 @@ MAX_CHANNELS = 1024
 SCSE_CHANNELS = 16  # at least: a sixteenth of them stand between the convolutions of a gate
 PATCH_SIZE = 512  # work pixels
 ATROUS_STRIDE = 16  # at which some backbones end in their last map though they have a tap there
-# How far from a pixel its answer is decided, by depth, in work pixels. The convolutions look
-# farther, and their outermost weights hardly count: so far from a tile's end, logits of a U-Net++
-# of random weights (resnet_50, depth 5) differed by less than a thousandth of their deviation.
-# Gates look half a training crop farther, and one after another farther than any halo: with scSE
-# one label in ten thousand differed (resnet_101, depth 3). Blocks with kernels of 5 x 5, and deep
-# ones, look farther, too. Of random weights, with statistics measured on tissue, so many of 10,000
-# labels differed beyond the reach at depth 5: none (mobilenet_v2, mobilenet_v3_large_seg,
-# resnet_v1_50), 7 (xception_41), 17 (efficientnet_b1), 52 (timm_efficientnet_lite0).
+# How far from a pixel its answer is decided, in work pixels, by how often the encoder halves the
+# tile or, run atrous, would. The convolutions look farther, and their outermost weights hardly
+# count: so far from a tile's end, logits of a U-Net++ of random weights (resnet_50, depth 5)
+# differed by less than a thousandth of their deviation. Gates look half a training crop farther,
+# and one after another farther than any halo: with scSE one label in ten thousand differed
+# (resnet_101, depth 3). Of random weights, with statistics measured on tissue, at depth 5 no
+# label differed beyond 288 pixels with mobilenet_v2, mobilenet_v3_large_seg and resnet_v1_50, but
+# of 10,000 labels 7 with xception_41, 31 with efficientnet_lite0 and 52 with
+# timm_efficientnet_lite0; beyond 352 less than 1, 4 and 13.
 REACH: Mapping[int, int] = {3: 96, 4: 160, 5: 288}
+FAR_REACH: Mapping[int, int] = {3: 128, 4: 224, 5: 416}  # of encoders that look farther
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +147,11 @@ class SkipDecoderConfig:
     @property
     def tiling(self) -> Tiling:
         """The tiles that it takes."""
-        gated = self.attention != "none" or BACKBONES[self.backbone].gated
-        reach = REACH[self.depth] + (self.crop_size // 2 if gated else 0)
+        facts = BACKBONES[self.backbone]
+        # Atrous convolutions of a last map at stride 16 look as far as plain ones at 32.
+        seen = DEPTHS[1] if facts.atrous and 2**self.depth == ATROUS_STRIDE else self.depth
+        gated = self.attention != "none" or facts.gated
+        reach = (FAR_REACH if facts.far else REACH)[seen] + (self.crop_size // 2 if gated else 0)
         return Tiling(multiple=2**self.depth, extra=0, reach=reach, logit_stride=1)
 
     @property

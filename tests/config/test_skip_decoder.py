@@ -42,7 +42,11 @@ def test_tiles_are_multiples_of_the_coarsest_cell_and_gates_look_half_a_crop_far
     gated = UNetConfig(label_count=2, backbone="resnet_18", depth=5, attention="scse")
     assert gated.tiling.reach == plain.tiling.reach + 256
     b0 = UNetConfig(label_count=2, backbone="efficientnet_b0", depth=5)
-    assert b0.tiling.reach == gated.tiling.reach
+    assert b0.tiling.reach == gated.tiling.reach + 128  # kernels of 5 x 5
+    atrous, all_of_it = (
+        UNetConfig(label_count=2, backbone="mobilenet_v2", depth=depth) for depth in (4, 5)
+    )
+    assert atrous.tiling.reach == all_of_it.tiling.reach > 160
 
 
 def test_channels_that_are_not_red_green_and_blue_are_dark_outside_and_taken_alike():
