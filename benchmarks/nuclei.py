@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=24576, help="side of the large slide, px")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["DEEPLAB_CACHE"] = str(Path(folder, "cache"))  # every model is new
         pairs = [] if options.tiatoolbox is None else [_published(options, Path(folder))]
         if options.large:
             pairs.append(_light(options, Path(folder)))
