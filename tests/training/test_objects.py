@@ -33,6 +33,7 @@ def _listed():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("deeplab.config.families.CONFIGS", {NAME: ToyConfig})
         patch.setattr("deeplab.models.registry.FAMILIES", (FAMILY,))
+        patch.setattr("deeplab.models.readings._READINGS", {NAME: FAMILY.reading})
         yield
 
 

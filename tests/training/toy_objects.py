@@ -15,7 +15,7 @@ from scipy import ndimage
 from deeplab.config.channels import RGB
 from deeplab.config.classes import IGNORE
 from deeplab.geometry.tiling import Tiling
-from deeplab.models.answers import ObjectAnswer
+from deeplab.models.answers import ObjectAnswer, TileReading
 from deeplab.models.family import Family
 
 MARGIN = 4  # of two convolutions of 5 pixels without padding
@@ -170,12 +170,11 @@ FAMILY = Family(
     name=NAME,
     config=ToyConfig,
     needs=frozenset({"labels", "instances"}),
-    answer="objects",
+    reading=TileReading("objects", decode),
     build=build,
     encode=encode,
     loss=lambda *_: ToyLoss(),
     predictor=predictor,
-    decode=decode,
     head_layers=("inside_logits", "way_logits", "type_logits"),
     logit_layers=("type_logits",),
 )
