@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 TRAINING = {
     "classes": "lesion",
     "network": "efficientdet_seg",
-    "network_options": "fpn_filters=16,fpn_cells=1",
+    "network_options": "fpn_filters=16,fpn_cells=1,batch_norm_decay=0.9",
     "patch_size": 128,
     "batch_size": 4,
     "work_mpp": 0.5,
