@@ -13,11 +13,7 @@ from deeplab.config.pseudo_mask_request import (
     PresenceSource,
     PseudoMaskRequest,
 )
-from deeplab_cli.command import Command, CommandParser
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+from deeplab_cli.command import Command, CommandParser, names_of
 
 
 def _add_arguments(parser: CommandParser) -> None:
@@ -42,7 +38,7 @@ def _add_arguments(parser: CommandParser) -> None:
         help="of scores: from which on a patch has a class (default: the model's own)",
     )  # fmt: skip
     parser.add_argument(
-        "--layers", type=_names, default=(), metavar="A,B",
+        "--layers", type=names_of, default=(), metavar="A,B",
         help="layers to draw, as b4_5,b5_2,bn7 (default: all that the model's card names, or that "
         "are usual for its encoder)",
     )  # fmt: skip

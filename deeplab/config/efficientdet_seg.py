@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
@@ -161,7 +161,7 @@ class EfficientDetSegConfig:
         if not config.tiling.accepts(side):
             # Not rounded up as elsewhere: so coarse a step would hide what was asked.
             raise ConfigError("patch_size", side, f"{config.tiling.rule} for {config.describe()}")
-        return cls(label_count=classes.label_count, crop_size=side, **knobs)
+        return replace(config, crop_size=side)
 
     @staticmethod
     def suggested_patch_size(settings: NetworkSettings) -> int:  # noqa: ARG004  NetworkConfig's

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -194,20 +195,14 @@ def test_where_openvino_does_not_agree_tensorflow_computes_and_openvino_is_refus
     cache, monkeypatch
 ):
     monkeypatch.setattr("deeplab.inference.runtime.read_verdict", lambda _folder: "")
-    monkeypatch.setattr("deeplab.inference.runtime.converted", lambda _spec: _Folder())
+    monkeypatch.setattr(
+        "deeplab.inference.runtime.converted", lambda _spec: nullcontext(Path("none"))
+    )
     card = read_card(NUCLEI)
     chosen = start_predictor(SPEC, card, tile=129, gpu=-1, runtime="auto")
     assert chosen.runtime == "TensorFlow"
     with pytest.raises(DeviceError, match="answers differ from TensorFlow's"):
         start_predictor(SPEC, card, tile=129, gpu=-1, runtime="openvino")
-
-
-class _Folder:
-    def __enter__(self):
-        return Path("none")
-
-    def __exit__(self, *_):
-        pass
 
 
 def test_a_process_that_is_killed_while_it_converts_is_told_of(cache, monkeypatch, tmp_path):
