@@ -30,7 +30,7 @@ from deeplab.files import all_or_none, check_spared, check_writable, file_digest
 from deeplab.geometry.frames import WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.classify import patch_plan, thresholds
-from deeplab.inference.collectors.patches import HALF_SURE, taken_for
+from deeplab.inference.collectors.patches import least_scores, taken_for
 from deeplab.inference.decode import tile_decoder
 from deeplab.inference.plan import Area, work_frame
 from deeplab.inference.pseudo_mask import pseudo_mask
@@ -241,7 +241,7 @@ def _patches(
     plan: TilePlan = patch_plan(request.stride, card, area)
     names = card.classes.names
     labelled = np.array([name in image.labels for name in names])
-    least = _least(request, card)
+    asked = thresholds(request.threshold, card)
     tiles = predict_tiles(
         slide,
         frame,
@@ -256,20 +256,10 @@ def _patches(
         answer, activations = decoded
         presence = labelled
         if request.labels == "scores":
-            taken = taken_for(answer.scores, least(answer), exclusive=answer.exclusive)
+            least = least_scores(asked, exclusive=answer.exclusive)
+            taken = taken_for(answer.scores, least, exclusive=answer.exclusive)
             presence = np.isin(np.arange(len(names)), taken)
         yield slot, presence, activations
-
-
-def _least(request: PseudoMaskRequest, card: Card) -> Callable[[PatchAnswer], Sequence[float]]:
-    """Return what gives the score from which a patch has each class."""
-    asked = thresholds(request.threshold, card)
-
-    def least(answer: PatchAnswer) -> Sequence[float]:
-        usual = 0.0 if answer.exclusive else HALF_SURE
-        return [usual if value is None else value for value in asked]
-
-    return least
 
 
 def _ground(slide: Slide, frame: WorkFrame, kind: Background) -> NDArray[np.bool_] | None:

@@ -49,8 +49,7 @@ class PatchCollector:
     @property
     def thresholds(self) -> list[float]:
         """Score from which a patch is taken for a class, one a class."""
-        usual = 0.0 if self.exclusive else HALF_SURE
-        return [usual if least is None else least for least in self.asked]
+        return least_scores(self.asked, exclusive=self.exclusive)
 
     def taken(self, answer: PatchAnswer | None) -> list[int]:
         """Return the numbers of the classes that a patch is taken for, from 0 on."""
@@ -89,6 +88,17 @@ class PatchCollector:
             points = np.column_stack([middles.reshape(-1, 2)[shown], scores[shown, at]])
             maps.append(Heatmap(entry.name, entry.colour, points, radius))
         return maps
+
+
+def least_scores(asked: Sequence[float | None], *, exclusive: bool) -> list[float]:
+    """Return the score from which a patch is taken for each class: the usual one for None.
+
+    Args:
+        asked: one a class.
+        exclusive: whether a patch is of one class at most: then the highest score is enough.
+    """
+    usual = 0.0 if exclusive else HALF_SURE
+    return [usual if least is None else least for least in asked]
 
 
 def taken_for(
