@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab.models.layers.activations import hard_gate, hard_swish
 from deeplab.models.layers.convolution import Norm, conv, depthwise
+from deeplab.models.layers.crop import Crop
 from deeplab.models.layers.drop_path import DropPath
 from deeplab.models.layers.resize import Double, Resize, ResizeLike, resize_align_corners
 from deeplab.models.layers.window_mean import WindowMean, WindowPlaces
@@ -261,3 +262,16 @@ def test_doubling_is_that_of_keras_and_takes_sides_known_only_when_it_runs():
         x = noise(*shape)
         np.testing.assert_allclose(run(x)["twice"], keras_own(x), atol=1e-6)
     np.testing.assert_allclose(compiled(x)["twice"], keras_own(x), atol=1e-6)
+
+
+def test_cropping_is_that_of_keras_and_takes_sides_known_only_when_it_runs():
+    rgb = keras.Input((None, None, 3))
+    network = keras.Model(rgb, {"cut": Crop(2)(rgb)})
+    run = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    keras_own = keras.layers.Cropping2D(2)
+    for shape in ((2, 5, 9, 3), (1, 6, 6, 3)):
+        x = noise(*shape)
+        np.testing.assert_array_equal(run(x)["cut"], keras_own(x))
+    np.testing.assert_array_equal(openvino_predict(network, 6)(x)["cut"], keras_own(x))
+    assert Crop.from_config(Crop(2).get_config())(x).shape == (1, 2, 2, 3)
+    assert Crop(2)(keras.Input((9, 7, 3))).shape == (None, 5, 3, 3)

@@ -14,6 +14,7 @@ from keras import initializers, layers
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.models.backbones.pyramid import Pyramid
 from deeplab.models.layers.convolution import Norm, conv, normalised
+from deeplab.models.layers.crop import Crop
 from deeplab.models.layers.resize import Tensor
 
 Branch = Callable[[str, int], Tensor]  # name and channels of an output to the output
@@ -73,7 +74,7 @@ def _joined(x: Tensor, finer: Tensor, cut: int, *, name: str) -> Tensor:
     """Return a map of twice the size, plus the finer one without `cut` cells at each side."""
     x = layers.UpSampling2D(2, name=f"{name}.up")(x)
     if cut:
-        finer = layers.Cropping2D(cut, name=f"{name}.crop")(finer)
+        finer = Crop(cut, name=f"{name}.crop")(finer)
     return layers.Add(name=f"{name}.add")([x, finer])
 
 
@@ -84,7 +85,7 @@ def _dense(x: Tensor, units: int, *, name: str, kernel: int, norm: Norm) -> Tens
         out = normalised(x, name=f"{part}.preact", norm=norm, activation="relu")
         out = conv(out, DENSE_INNER, name=f"{part}.conv1", norm=norm, activation="relu")
         out = _conv(out, DENSE_GROWTH, name=f"{part}.conv2", kernel=kernel, groups=GROUPS)
-        x = layers.Cropping2D(kernel // 2, name=f"{part}.crop")(x)
+        x = Crop(kernel // 2, name=f"{part}.crop")(x)
         x = layers.Concatenate(name=f"{part}.concat")([x, out])
     return normalised(x, name=name, norm=norm, activation="relu")
 
