@@ -56,14 +56,20 @@ def running_containers(image: str) -> list[str]:
 def build_image(plan: Plan, device: str = "cpu") -> None:
     """Build the tasks' image from this working tree; layers that did not change are reused.
 
+    The image that it replaces is removed, unless a container or another name still needs it.
+
     Raises:
         StackError: the build failed; the message ends with what it printed last.
     """
+    replaced = image_id(plan.image)
     run_logged(
         ["docker", "build", "--build-arg", f"DEVICE={device}", "--tag", plan.image, REPOSITORY],
         plan.home / "logs/image-build.log",
         f"building the image {plan.image}",
     )
+    unnamed = _docker("images", "--quiet", "--no-trunc", "--filter", "dangling=true").stdout.split()
+    if replaced in unnamed:
+        _docker("image", "rm", replaced)
 
 
 def _docker(*words: str) -> subprocess.CompletedProcess[str]:
