@@ -6,9 +6,9 @@ from pathlib import Path
 from deeplab.inference.openvino_runtime import OpenVino, write_graph
 
 
-def openvino_predict(graph, side, precision="f32"):
+def openvino_predict(graph, side, precision="f32", trim=0):
     """Return what predicts tiles of a side."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "graph.xml")
         write_graph(graph, path)
-        return OpenVino(path).compiled(side, precision)
+        return OpenVino(path).compiled(side, precision, trim)

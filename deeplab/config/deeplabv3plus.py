@@ -174,6 +174,8 @@ class DeepLabV3PlusConfig:
             # Image pooling looks half a training crop far, the convolutions a little farther.
             reach=self.crop_size // 2 + CONVOLUTIONS_REACH,
             logit_stride=self.logit_stride,
+            # Two convolutions of 3 x 3; a cell more where features are enlarged.
+            decoder_reach=2 * self.logit_stride if self.decoder_output_stride else 0,
         )
 
     @property

@@ -73,6 +73,7 @@ class NetworkEnsembleConfig:
             tilings[0],
             multiple=math.lcm(*(tiling.multiple for tiling in tilings)),
             reach=max(tiling.reach for tiling in tilings),
+            decoder_reach=0,
         )
 
     @property

@@ -152,7 +152,23 @@ class SkipDecoderConfig:
         seen = DEPTHS[1] if facts.atrous and 2**self.depth == ATROUS_STRIDE else self.depth
         gated = self.attention != "none" or facts.gated
         reach = (FAR_REACH if facts.far else REACH)[seen] + (self.crop_size // 2 if gated else 0)
-        return Tiling(multiple=2**self.depth, extra=0, reach=reach, logit_stride=1)
+        # Gates look at means over windows, and so farther than the convolutions around them.
+        decoder_reach = 0 if self.attention != "none" else self.decoder_reach
+        return Tiling(
+            multiple=2**self.depth,
+            extra=0,
+            reach=reach,
+            logit_stride=1,
+            decoder_reach=decoder_reach,
+        )
+
+    @property
+    def decoder_reach(self) -> int:
+        """How far the decoder's convolutions look at most, work pixels, and the one of the logits.
+
+        There are two of 3 x 3 behind each doubling.
+        """
+        return 1 + 2 * sum(1 << level for level in range(self.depth))
 
     @property
     def least_weight_count(self) -> int:

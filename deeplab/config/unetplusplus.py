@@ -13,3 +13,9 @@ class UNetPlusPlusConfig(SkipDecoderConfig):
     """Those of every such decoder, see there; maps of every size are doubled from every coarser."""
 
     TITLE: ClassVar[str] = "U-Net++"
+
+    @property
+    def decoder_reach(self) -> int:
+        """See `SkipDecoderConfig`; at each size but the finest one map more than at the last."""
+        rows = self.depth - 1
+        return 3 + 2 * sum((row + 1) << (rows - row) for row in range(rows))

@@ -41,7 +41,8 @@ class TilePlan:
     `tile` is the side that is read, one that `tiling` accepts, and steps are its multiples: then
     the network's cells fall on the same work pixels in every tile. `halo` is cut off on every side.
     The grid is anchored at the slide's origin, so the place of a region of interest does not move
-    it; `shift` moves it on purpose, in work pixels.
+    it; `shift` moves it on purpose, in work pixels. `trim` is how much of the halo is not answered,
+    at least the margin of `tiling`.
     """
 
     area: WorkBox
@@ -49,11 +50,14 @@ class TilePlan:
     halo: int
     tiling: Tiling
     shift: int = 0
+    trim: int = 0
 
     def __post_init__(self) -> None:
         if self.area.is_empty:
             raise ConfigError("region", f"{self.area.width} x {self.area.height}", "on the slide")
         self.tiling.check(tile=self.tile, halo=self.halo, called="tile size")
+        if self.trim > self.halo:
+            raise ConfigError("trim", self.trim, f"at most {self.halo}, the halo")
 
     @property
     def step(self) -> int:
@@ -83,5 +87,5 @@ class TilePlan:
                 yield TileSlot(
                     read=WorkBox(x - self.halo, y - self.halo, self.tile, self.tile),
                     write=WorkBox(x, y, self.step, self.step).intersection(self.area),
-                    margin=self.tiling.margin,
+                    margin=max(self.trim, self.tiling.margin),
                 )

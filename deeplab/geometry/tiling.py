@@ -22,6 +22,8 @@ class Tiling:
         margin: Read on every side of a tile and not answered, by convolutions without padding.
         only: The one side that is accepted, 0 for any of the rule.
         usual: About the side that suits a network whose maps are large; 0: as the halo does.
+        decoder_reach: How far the network's decoder looks, work pixels, if it can be run on the
+            middle of a tile only; 0: it cannot.
     """
 
     multiple: int
@@ -31,12 +33,13 @@ class Tiling:
     margin: int = 0
     only: int = 0
     usual: int = 0
+    decoder_reach: int = 0
 
     def __post_init__(self) -> None:
         for name in ("multiple", "logit_stride"):
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "at least 1")
-        for name in ("extra", "reach", "margin", "only"):
+        for name in ("extra", "reach", "margin", "only", "decoder_reach"):
             if getattr(self, name) < 0:
                 raise ConfigError(name, getattr(self, name), "at least 0")
         if self.extra >= self.multiple:
@@ -65,6 +68,15 @@ class Tiling:
     def halo(self) -> int:
         """What is cut off on every side so that no answer depends on the tile."""
         return self.whole(max(self.reach, self.margin))
+
+    def trimmed(self, halo: int) -> int:
+        """Return how much of a halo need not be answered on every side of a tile, work pixels.
+
+        The decoder then runs on what is kept and as far around that as it looks, in whole cells.
+        """
+        if not self.decoder_reach:
+            return self.margin
+        return max(self.margin, halo - self.whole(self.decoder_reach))
 
     def accepts(self, side: int) -> bool:
         """Tell whether the network takes tiles of this side."""

@@ -57,13 +57,23 @@ class OpenVino:
     """A graph in a file, to be compiled for tiles of several sizes."""
 
     def __init__(self, path: Path) -> None:
-        self._core = load_openvino().Core()
+        openvino = load_openvino()
+        self._core, self._constant = openvino.Core(), openvino.opset13.constant
         self._path = path
 
-    def compiled(self, side: int, precision: str) -> _Compiled:
-        """Return the graph for tiles of `side`; `precision` is "bf16" or "f32"."""
+    def compiled(self, side: int, precision: str, trim: int = 0) -> _Compiled:
+        """Return the graph for tiles of `side`; `precision` is "bf16" or "f32".
+
+        `trim` pixels at each side are not answered, if that is a graph that can do so.
+        """
         model = self._core.read_model(self._path)  # a shape once set cannot be set anew
-        channels = model.inputs[0].partial_shape[3].get_length()
+        tiles, *others = model.inputs
+        for other in others:  # a constant, so that the size of every map is known beforehand
+            parameter = other.get_node()
+            constant = self._constant(np.array(trim, np.int32))
+            parameter.output(0).replace(constant.output(0))
+            model.remove_parameter(parameter)
+        channels = tiles.partial_shape[3].get_length()
         model.reshape([1, side, side, channels])
         settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         names = [next(iter(output.names)) for output in model.outputs]

@@ -168,7 +168,9 @@ def plan_tiles(
     largest = max(area.box.width, area.box.height) + tiling.multiple + 2 * halo
     side = max(math.ceil(card.config.crop_size * reach_factor(views)), min(tile, largest))
     tile = tiling.only or tiling.round_up(side)
-    return TilePlan(area=area.box, tile=tile, halo=halo, tiling=tiling)
+    # Of several views each is answered as a whole.
+    trim = tiling.trimmed(halo) if tuple(views) == (View(),) else tiling.margin
+    return TilePlan(area=area.box, tile=tile, halo=halo, tiling=tiling, trim=trim)
 
 
 def wanted_slots(

@@ -37,7 +37,7 @@ GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # of NVIDIA, under Win
 
 
 def start_predictor(
-    spec: GraphSpec, card: Card, *, tile: int, gpu: int, runtime: Runtime
+    spec: GraphSpec, card: Card, *, tile: int, trim: int = 0, gpu: int, runtime: Runtime
 ) -> Predictor:
     """Choose the device and the fastest runtime that is allowed and agrees with TensorFlow.
 
@@ -45,6 +45,7 @@ def start_predictor(
         spec: the model and what is asked of it.
         card: of that model.
         tile: side of the tiles, work pixels.
+        trim: how much of each side need not be answered, see `TilePlan`.
         gpu: number of the GPU; -1 for the CPU.
         runtime: "auto" takes OpenVINO where it is installed, there is no GPU, and its answers
             agree with TensorFlow's. On how many depends on the model and the processor, so it is
@@ -61,7 +62,7 @@ def start_predictor(
     if runtime == "openvino" or (runtime == "auto" and not on_gpu):
         problem = "is not installed here; choose tensorflow, or install openvino"
         if find_spec("openvino"):
-            found = _compile_where_it_agrees(spec, tile, answer, decode)
+            found = _compile_where_it_agrees(spec, (tile, trim), answer, decode)
             if found:
                 precision, compiled = found
                 return Predictor(f"OpenVINO {precision}", compiled, decode, answer)
@@ -71,7 +72,7 @@ def start_predictor(
     with remarks_left_out():
         from deeplab.inference.tensorflow_runtime import load_predict  # noqa: PLC0415
 
-        return Predictor("TensorFlow", load_predict(spec), decode, answer)
+        return Predictor("TensorFlow", load_predict(spec, trim), decode, answer)
 
 
 def _choose_device(gpu: int) -> bool:
@@ -93,7 +94,7 @@ def _has_gpu_driver() -> bool:
 
 
 def _compile_where_it_agrees(
-    spec: GraphSpec, tile: int, answer: AnswerKind, decode: Decode
+    spec: GraphSpec, sides: tuple[int, int], answer: AnswerKind, decode: Decode
 ) -> tuple[str, Predict] | None:
     """Return the first precision in which OpenVINO agrees, with what computes in it; or None."""
     with converted(spec) as folder:
@@ -102,7 +103,8 @@ def _compile_where_it_agrees(
         if precision is None:
             precision = _find_precision(graph, folder, answer, decode)
             keep_verdict(folder, precision)
-        return (precision, graph.compiled(tile, precision)) if precision else None
+        tile, trim = sides
+        return (precision, graph.compiled(tile, precision, trim)) if precision else None
 
 
 def _find_precision(graph: OpenVino, folder: Path, answer: AnswerKind, decode: Decode) -> str:

@@ -93,12 +93,17 @@ class Predictors:
             # A training crop, or a little more to be of whole cells in every view.
             trial_side=plan.tiling.only or plan.tiling.round_up(card.config.crop_size),
         )
-        key = (spec, plan.tile, request.gpu, request.runtime)
+        key = (spec, plan.tile, plan.trim, request.gpu, request.runtime)
         if self._last is None or self._last[0] != key:
             self._last = None  # two models at a time are not held
             # Here TensorFlow may start: all that can be refused has been looked at.
             predictor = start_predictor(
-                spec, card, tile=plan.tile, gpu=request.gpu, runtime=request.runtime
+                spec,
+                card,
+                tile=plan.tile,
+                trim=plan.trim,
+                gpu=request.gpu,
+                runtime=request.runtime,
             )
             self._last = key, predictor
         return self._last[1]

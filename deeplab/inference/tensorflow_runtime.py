@@ -23,28 +23,32 @@ from deeplab.inference.trial import trial_tiles
 REFUSED = 2  # exit status: the last line of the output says what, as JSON
 
 
-def tensorflow_predict(graph: keras.Model) -> Predict:
+def tensorflow_predict(graph: keras.Model, trim: int = 0) -> Predict:
     """Return what TensorFlow makes of a predictor's graph.
+
+    `trim` pixels at each side of a tile are not answered, if that is a graph that can do so.
 
     It is traced at its first call and again for a second tile size, and follows the network's
     weights as they change.
     """
-    compiled = tf.function(lambda tiles: graph(tiles, training=False), reduce_retracing=True)
+    compiled = tf.function(lambda told: graph(told, training=False), reduce_retracing=True)
+    trims = len(graph.inputs) > 1
 
     def predict(tiles: Tiles) -> BatchMaps:
-        maps: Mapping[str, tf.Tensor] = compiled(tf.constant(tiles))
+        rgb = tf.constant(tiles)
+        maps: Mapping[str, tf.Tensor] = compiled([rgb, tf.constant(trim)] if trims else rgb)
         return {name: values.numpy() for name, values in maps.items()}
 
     return predict
 
 
-def load_predict(spec: GraphSpec) -> Predict:
-    """Return what TensorFlow makes of the graph of a model in a file.
+def load_predict(spec: GraphSpec, trim: int) -> Predict:
+    """Return what TensorFlow makes of the graph of a model in a file; see `tensorflow_predict`.
 
     Raises:
         BundleError, ConfigError: the model cannot be used, or not so.
     """
-    return tensorflow_predict(_graph(load_bundle(spec.model), spec))
+    return tensorflow_predict(_graph(load_bundle(spec.model), spec), trim)
 
 
 def convert(spec: GraphSpec, folder: Path) -> None:
@@ -66,7 +70,8 @@ def convert(spec: GraphSpec, folder: Path) -> None:
 
 
 def _graph(bundle: Bundle, spec: GraphSpec) -> keras.Model:
-    return bundle.family.predictor(bundle.network, maps=spec.maps, views=spec.views)
+    config = bundle.card.config
+    return bundle.family.tile_graph(config, bundle.network, maps=spec.maps, views=spec.views)
 
 
 def main() -> int:

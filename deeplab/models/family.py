@@ -84,6 +84,13 @@ class MakePredictor(Protocol):
         """
 
 
+class MakeTrimmingPredictor(Protocol):
+    """Network to a graph that answers the middle of its tiles."""
+
+    def __call__(self, network: keras.Model, *, maps: Sequence[PredictedMap]) -> keras.Model:
+        """Return a graph: tiles "rgb" and pixels "trim", int32 (), in, the maps asked for out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """One kind of network: how it is built, trained and read.
@@ -100,6 +107,8 @@ class Family:
         loss: Knobs and settings to the loss of all outputs together.
         predictor: Network to a graph that gives labels, confidence or probabilities of a tile, or
             what `decode` takes.
+        trimming_predictor: Network to such a graph whose decoder only runs on the middle of its
+            tiles; of families of which a `Tiling` has a `decoder_reach`.
         companion: What is trained on the network's maps beside it where that is asked for; None:
             the family has no such thing.
         head_layers: Beginnings of the names of the layers that belong to the classes rather than
@@ -123,10 +132,29 @@ class Family:
     predictor: MakePredictor
     head_layers: tuple[str, ...]
     logit_layers: tuple[str, ...]
+    trimming_predictor: MakeTrimmingPredictor | None = None
     companion: MakeCompanion | None = None
     over_the_edge: float = 0.25
     explain: Callable[[keras.Model], keras.Model] | None = None
     taps: Callable[[Any, keras.Model], Mapping[str, str]] | None = None
+
+    def tile_graph(
+        self,
+        config: NetworkConfig,
+        network: keras.Model,
+        *,
+        maps: Sequence[PredictedMap],
+        views: Sequence[View] = (View(),),
+    ) -> keras.Model:
+        """Return the graph that a run over a slide uses: it trims where the config's tiling may.
+
+        Raises:
+            ConfigError: maps or views are asked for that it has not.
+        """
+        trimming = self.trimming_predictor
+        if trimming and config.tiling.decoder_reach and tuple(views) == (View(),):
+            return trimming(network, maps=maps)
+        return self.predictor(network, maps=maps, views=views)
 
     @property
     def answer(self) -> AnswerKind:

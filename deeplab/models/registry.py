@@ -15,7 +15,7 @@ from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.dense.autoencoder import autoencoder
-from deeplab.models.dense.decode import predictor
+from deeplab.models.dense.decode import predictor, trimming_predictor
 from deeplab.models.dense.losses import semantic_loss
 from deeplab.models.dense.targets import encode
 from deeplab.models.efficientdet_seg import network as efficientdet_seg_network
@@ -57,6 +57,7 @@ FAMILIES: tuple[Family, ...] = (
         encode=encode,
         loss=semantic_loss,
         predictor=predictor,
+        trimming_predictor=trimming_predictor,
         head_layers=("image_pooling", "aspp", "decoder", "logits"),
         logit_layers=("logits",),
         companion=autoencoder,
@@ -124,6 +125,7 @@ FAMILIES: tuple[Family, ...] = (
         encode=encode,
         loss=semantic_loss,
         predictor=predictor,
+        trimming_predictor=trimming_predictor,
         companion=autoencoder,
         head_layers=("decoder", "logits"),
         logit_layers=("logits",),
@@ -137,6 +139,7 @@ FAMILIES: tuple[Family, ...] = (
         encode=encode,
         loss=semantic_loss,
         predictor=predictor,
+        trimming_predictor=trimming_predictor,
         companion=autoencoder,
         head_layers=("decoder", "logits"),
         logit_layers=("logits",),

@@ -10,10 +10,10 @@ from deeplab.geometry.frames import WorkBox
 from deeplab.geometry.grid import TilePlan
 from deeplab.geometry.tiling import Tiling
 
-DEEPLAB = Tiling(multiple=16, extra=1, reach=64, logit_stride=4)
+DEEPLAB = Tiling(multiple=16, extra=1, reach=64, logit_stride=4, decoder_reach=8)
 TILINGS = {
     "deeplab": DEEPLAB,
-    "u-net": Tiling(multiple=32, extra=0, reach=92, logit_stride=1),
+    "u-net": Tiling(multiple=32, extra=0, reach=92, logit_stride=1, decoder_reach=63),
     "efficientdet": Tiling(multiple=128, extra=0, reach=200, logit_stride=4),
     "hovernet original": Tiling(multiple=8, extra=6, reach=120, logit_stride=1, margin=95),
     "hovernet fast": Tiling(multiple=8, extra=0, reach=64, logit_stride=1, margin=46),
@@ -32,7 +32,14 @@ def plans(draw: st.DrawFn) -> TilePlan:
         tile = 2 * halo + multiple * draw(st.integers(1, 12)) + tiling.extra
     x, y, width, height = (draw(st.integers(low, 300)) for low in (0, 0, 1, 1))
     area = WorkBox(x, y, width, height)
-    return TilePlan(area=area, tile=tile, halo=halo, tiling=tiling, shift=draw(st.integers(0, 100)))
+    return TilePlan(
+        area=area,
+        tile=tile,
+        halo=halo,
+        tiling=tiling,
+        shift=draw(st.integers(0, 100)),
+        trim=draw(st.sampled_from((0, tiling.trimmed(halo)))),
+    )
 
 
 @given(plans())
@@ -56,12 +63,17 @@ def test_every_write_has_its_halo_around_it(plan):
 
 @given(plans())
 def test_every_write_lies_inside_what_is_answered(plan):
-    margin = plan.tiling.margin
+    margin = max(plan.tiling.margin, plan.trim)
     for slot in plan:
         assert slot.write.intersection(slot.answer) == slot.write
         assert (slot.answer.x - slot.read.x, slot.answer.y - slot.read.y) == (margin, margin)
         assert slot.read.right - slot.answer.right == margin
         assert slot.read.bottom - slot.answer.bottom == margin
+
+
+def test_no_more_than_the_halo_is_trimmed():
+    with pytest.raises(ConfigError, match="trim must be at most 32, the halo, but is 48"):
+        TilePlan(area=WorkBox(0, 0, 10, 10), tile=129, halo=32, tiling=DEEPLAB, trim=48)
 
 
 @given(plans())

@@ -56,6 +56,17 @@ def test_a_network_of_large_maps_says_what_side_is_usual():
         Tiling(multiple=8, extra=6, reach=128, logit_stride=1, margin=95, usual=262)
 
 
+@given(tilings, st.integers(0, 40), st.integers(0, 200))
+def test_what_is_trimmed_leaves_the_decoder_what_it_looks_at(tiling: Tiling, cells: int, reach):
+    halo = max(tiling.whole(tiling.margin), cells * tiling.multiple)
+    trimmed = replace(tiling, decoder_reach=reach).trimmed(halo)
+    assert tiling.margin <= trimmed <= halo
+    if trimmed > tiling.margin:
+        assert reach
+        assert trimmed % tiling.multiple == 0
+        assert halo - trimmed >= reach
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

@@ -1,6 +1,7 @@
 """What every family promises the engines, shown with a tiny network."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList
 from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings
+from deeplab.inference.tensorflow_runtime import tensorflow_predict
 from deeplab.models.answers import ObjectAnswer
 from deeplab.models.family import Family, Targets
 from deeplab.models.loss import loss_share
+from deeplab.models.outputs import LABELS, PROBABILITIES
 from tests.bundles.tiny_models import noise_tile, tiny_card, tiny_network
 from tests.models.hovernet_for_tests import found_again, touching_ellipses
+from tests.openvino_for_tests import openvino_predict
 
 
 def small_side(config: NetworkConfig) -> int:
@@ -157,6 +161,34 @@ def check_labels(family: Family, config: NetworkConfig) -> None:
         grid = maps["labels"].numpy()[:, ::step, ::step]
         assert np.mean(grid == probabilities.argmax(axis=-1)) > 0.999
         assert len(np.unique(grid)) > 1
+
+
+def check_the_middle_is_that_of_the_whole(family: Family, config: NetworkConfig) -> None:
+    """A decoder that runs on the middle of a tile only, and farther by what it looks at."""
+    network, tiling = tiny_network(config), config.tiling
+    halo, maps = tiling.whole(tiling.decoder_reach) + tiling.multiple, (LABELS, PROBABILITIES)
+    side, trim = tiling.round_up(2 * halo + 65), tiling.trimmed(halo)
+    assert trim == tiling.multiple
+    tiles = noise_tile(side)
+    graph = family.tile_graph(config, network, maps=maps)
+
+    def part(values: NDArray[Any], cut: int) -> NDArray[Any]:
+        return values[:, cut:-cut, cut:-cut]
+
+    for predict_with in (tensorflow_predict, partial(openvino_predict, side=side)):
+        whole = predict_with(graph)(tiles)
+        middle = predict_with(graph, trim=trim)(tiles)
+        assert middle[LABELS].shape == (1, side - 2 * trim, side - 2 * trim)
+        found = part(middle[LABELS], halo - trim)
+        assert np.mean(found == part(whole[LABELS], halo)) > 0.999
+        assert len(np.unique(found)) > 1
+        np.testing.assert_allclose(
+            part(middle[PROBABILITIES], (halo - trim) // config.logit_stride),
+            part(whole[PROBABILITIES], halo // config.logit_stride),
+            atol=1e-4,
+        )
+    wanted = family.predictor(network, maps=maps)(tiles)
+    np.testing.assert_array_equal(tensorflow_predict(graph)(tiles)[LABELS], wanted[LABELS])
 
 
 def check_objects(family: Family, config: NetworkConfig) -> None:

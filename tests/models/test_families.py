@@ -166,6 +166,31 @@ def test_predictor_says_what_the_maps_say(family: Family, config: NetworkConfig)
     contract.PREDICTORS[family.answer](family, config)
 
 
+TRIMMED = [
+    pytest.param(family, config, id=f"{family.name}-{config.backbone}")
+    for family in FAMILIES
+    for config in TINY_CONFIGS[family.name]
+    if config.tiling.decoder_reach
+]
+
+
+@pytest.mark.parametrize(("family", "config"), TRIMMED)
+def test_a_decoder_runs_on_the_middle_of_a_tile(family: Family, config: NetworkConfig):
+    contract.check_the_middle_is_that_of_the_whole(family, config)
+
+
+def test_families_whose_decoders_can_be_trimmed_say_so():
+    reach = {
+        family.name: {bool(config.tiling.decoder_reach) for config in TINY_CONFIGS[family.name]}
+        for family in FAMILIES
+    }
+    assert {name for name, those in reach.items() if True in those} == {
+        family.name for family in FAMILIES if family.trimming_predictor
+    }
+    # Gates look at means over windows.
+    assert reach["unet"] == reach["unetplusplus"] == {True, False}
+
+
 @OF_OBJECTS
 def test_perfect_maps_give_the_objects_back(family: Family, config: NetworkConfig):
     contract.check_perfect_maps_give_the_objects_back(family, config, PERFECT[family.name])

@@ -9,7 +9,13 @@ from deeplab.models.layers.activations import hard_gate, hard_swish
 from deeplab.models.layers.convolution import Norm, conv, depthwise
 from deeplab.models.layers.crop import Crop
 from deeplab.models.layers.drop_path import DropPath
-from deeplab.models.layers.resize import Double, Resize, ResizeLike, resize_align_corners
+from deeplab.models.layers.resize import (
+    Double,
+    Resize,
+    ResizeLike,
+    enlarge_align_corners,
+    resize_align_corners,
+)
 from deeplab.models.layers.window_mean import WindowMean, WindowPlaces
 from tests.openvino_for_tests import openvino_predict
 
@@ -262,6 +268,17 @@ def test_doubling_is_that_of_keras_and_takes_sides_known_only_when_it_runs():
         x = noise(*shape)
         np.testing.assert_allclose(run(x)["twice"], keras_own(x), atol=1e-6)
     np.testing.assert_allclose(compiled(x)["twice"], keras_own(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "factor"), [(5, 3, 4), (2, 6, 2), (1, 4, 3), (4, 1, 1)]
+)
+def test_enlarging_is_resizing_to_whole_factors(height, width, factor):
+    x = noise(2, height, width, 3)
+    wanted = resize_align_corners(x, (height - 1) * factor + 1, (width - 1) * factor + 1)
+    enlarged = np.asarray(enlarge_align_corners(x, factor))
+    np.testing.assert_allclose(enlarged, wanted, atol=1e-6)
+    np.testing.assert_array_equal(enlarged[:, ::factor, ::factor], x)
 
 
 def test_cropping_is_that_of_keras_and_takes_sides_known_only_when_it_runs():

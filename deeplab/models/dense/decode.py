@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import keras
 from keras import ops
@@ -16,6 +16,7 @@ from deeplab.models.layers.resize import (
     ResizePixels,
     ResizePixelsLike,
     Tensor,
+    enlarge_align_corners,
     resize_align_corners,
 )
 from deeplab.models.outputs import (
@@ -28,6 +29,7 @@ from deeplab.models.outputs import (
 )
 
 AS_IT_IS = (View(),)
+DECODER = ("decoder.", "logits")  # how the names of the layers of every decoder begin
 TRIAL = 128  # work pixels, a side that networks with a logit for each pixel take
 
 
@@ -39,23 +41,34 @@ def likeliest(scores: Tensor) -> Tensor:
     return ops.cast(ops.min(ops.where(best, index, 255.0), axis=-1), "uint8")
 
 
-def labels_of(logits: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Labels uint8 (n, height, width) of logits (n, h, w, c), upsampled before the argmax."""
-    return likeliest(resize_align_corners(ops.cast(logits, "float32"), height, width))
+def labels_of(logits: Tensor, stride: int) -> Tensor:
+    """Labels uint8 of logits (n, h, w, c), upsampled before the argmax.
+
+    They are (n, (h - 1) stride + 1, (w - 1) stride + 1), corners on corners.
+    """
+    return likeliest(enlarge_align_corners(ops.cast(logits, "float32"), stride))
 
 
 @keras.saving.register_keras_serializable(package="deeplab")
 class Labels(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
-    """Labels of logits at the size of a second map."""
+    """Labels of logits that lie on every `stride`-th pixel."""
 
-    def call(self, maps: tuple[Tensor, Tensor]) -> Tensor:
-        """Logits (n, h, w, c) and any (n, h2, w2, d) to labels uint8 (n, h2, w2)."""
-        logits, like = maps
-        return labels_of(logits, ops.shape(like)[1], ops.shape(like)[2])
+    def __init__(self, stride: int, **layer: Any) -> None:  # noqa: ANN401  keras' own
+        super().__init__(**layer)
+        self.stride = stride
 
-    def compute_output_spec(self, maps: tuple[Tensor, Tensor]) -> keras.KerasTensor:
+    def call(self, logits: Tensor) -> Tensor:
+        """Logits (n, h, w, c) to labels uint8 (n, (h - 1) stride + 1, (w - 1) stride + 1)."""
+        return labels_of(logits, self.stride)
+
+    def compute_output_spec(self, logits: Tensor) -> keras.KerasTensor:
         """Shape and type of the result."""
-        return keras.KerasTensor(maps[1].shape[:3], "uint8")
+        sides = (side and (side - 1) * self.stride + 1 for side in logits.shape[1:3])
+        return keras.KerasTensor((logits.shape[0], *sides), "uint8")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return everything to make this layer again."""
+        return {**super().get_config(), "stride": self.stride}
 
 
 @keras.saving.register_keras_serializable(package="deeplab")
@@ -93,10 +106,46 @@ class Scaled(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         return {**super().get_config(), "times": self.times, "over": self.over}
 
 
+@keras.saving.register_keras_serializable(package="deeplab")
+class Trim(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """The middle of a map: what lies so many pixels of its tile within its borders.
+
+    Where `corners` is set the corners of a map lie on those of its tile, else its borders do.
+    """
+
+    def __init__(self, *, corners: bool, **layer: Any) -> None:  # noqa: ANN401  keras' own
+        super().__init__(**layer)
+        self.corners = corners
+
+    def call(self, maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Map (n, h, w, c), tile (n, H, W, d) and pixels int32 () to (n, h - 2 k, w - 2 k, c).
+
+        The pixels are k whole cells.
+        """
+        x, tile, pixels = maps
+        count, height, width, channels = ops.shape(x)
+        last = int(self.corners)
+        cells = pixels * (height - last) // (ops.shape(tile)[1] - last)
+        start = ops.stack([0, cells, cells, 0])
+        shape = ops.stack([count, height - 2 * cells, width - 2 * cells, channels])
+        return ops.slice(x, start, shape)
+
+    def compute_output_spec(self, maps: tuple[Tensor, Tensor, Tensor]) -> keras.KerasTensor:
+        """Shape and type of the result."""
+        x = maps[0]
+        return keras.KerasTensor((x.shape[0], None, None, x.shape[3]), x.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return everything to make this layer again."""
+        return {**super().get_config(), "corners": self.corners}
+
+
 class Grid(Protocol):
     """How the logits of a network lie on its tiles."""
 
-    def labels(self, logits: Tensor, tile: Tensor) -> Tensor:
+    corners: ClassVar[bool]  # whether the corners of all maps lie on each other, or the borders
+
+    def labels(self, logits: Tensor) -> Tensor:
         """Return the label of each pixel of a tile: uint8 (n, h, w)."""
 
     def scaled(self, x: Tensor, times: int, over: int) -> Tensor:
@@ -109,9 +158,14 @@ class Grid(Protocol):
 class Corners:
     """Sides of 16 k + 1: the corners of all maps lie on the tile's, whatever their strides."""
 
-    def labels(self, logits: Tensor, tile: Tensor) -> Tensor:
+    corners: ClassVar[bool] = True
+
+    def __init__(self, stride: int) -> None:
+        self._stride = stride  # pixels from one logit to the next
+
+    def labels(self, logits: Tensor) -> Tensor:
         """See `Grid`."""
-        return Labels(name=LABELS)([logits, tile])
+        return Labels(self._stride, name=LABELS)(logits)
 
     def scaled(self, x: Tensor, times: int, over: int) -> Tensor:
         """See `Grid`."""
@@ -125,7 +179,9 @@ class Corners:
 class Pixels:
     """A logit a pixel: a tile that is resized has its borders, not its corners, where they were."""
 
-    def labels(self, logits: Tensor, _: Tensor) -> Tensor:
+    corners: ClassVar[bool] = False
+
+    def labels(self, logits: Tensor) -> Tensor:
         """See `Grid`."""
         return Likeliest(name=LABELS)(logits)
 
@@ -153,28 +209,71 @@ def predictor(
     Raises:
         ConfigError: a map is unknown, or not there for several views.
     """
-    grid = Pixels() if _answers_each_pixel(network) else Corners()
+    grid = _grid(network)
     rgb = keras.Input((tile, tile, network.input.shape[-1]), dtype="uint8", name="rgb")
-    as_it_is = tuple(views) == AS_IT_IS
-    answers = _answers(network, grid, rgb) if as_it_is else _votes(network, grid, rgb, views)
+    if tuple(views) == AS_IT_IS:
+        answers = _answers(network(rgb)[SEMANTIC_LOGITS], grid)
+    else:
+        answers = _votes(network, grid, rgb, views)
+    return keras.Model(rgb, _asked(maps, answers), name="predictor")
+
+
+def trimming_predictor(network: keras.Model, *, maps: Sequence[PredictedMap]) -> keras.Model:
+    """Return what `predictor` does, but for a graph that answers the middle of its tiles.
+
+    Beside tiles "rgb" it takes "trim", int32 (): the pixels at each side of a tile that need no
+    answer, whole cells of the coarsest map. From the decoder on nothing is computed there; the
+    decoder is what the layers are whose names begin with "decoder." or "logits".
+
+    Raises:
+        ConfigError: a map is unknown.
+    """
+    grid = _grid(network)
+    rgb = keras.Input((None, None, network.input.shape[-1]), dtype="uint8", name="rgb")
+    pixels = keras.Input(batch_shape=(), dtype="int32", name="trim")
+    seen = _seen_by_decoder(network)
+    middle = Trim(corners=grid.corners, name="middle")
+    whole = keras.Model(network.input, seen, name="encoder")(rgb)
+    logits = keras.Model(seen, network.output, name="decoder")(
+        [middle([x, rgb, pixels]) for x in whole]
+    )
+    answers = _answers(logits[SEMANTIC_LOGITS], grid)
+    return keras.Model([rgb, pixels], _asked(maps, answers), name="predictor")
+
+
+def _seen_by_decoder(network: keras.Model) -> list[Tensor]:
+    """Return the maps of the encoder that the decoder takes in, each once."""
+    decoder = [layer for layer in network.layers if layer.name.startswith(DECODER)]
+    own = {id(layer.output) for layer in decoder}
+    taken = (x for layer in decoder for x in keras.tree.flatten(layer.input) if id(x) not in own)
+    return list({id(x): x for x in taken}.values())
+
+
+def _asked(
+    maps: Sequence[PredictedMap], answers: Mapping[PredictedMap, Tensor]
+) -> dict[PredictedMap, Tensor]:
     if not maps or not set(maps) <= set(answers):
         raise ConfigError("maps", tuple(maps), "some of " + ", ".join(answers))
-    return keras.Model(rgb, {name: answers[name] for name in maps}, name="predictor")
+    return {name: answers[name] for name in maps}
 
 
-def _answers_each_pixel(network: keras.Model) -> bool:
-    """Tell whether a network has a logit for each pixel of a tile."""
-    tile = keras.KerasTensor((1, TRIAL, TRIAL, network.input.shape[-1]), "uint8")
-    logits = network.compute_output_spec(tile)[SEMANTIC_LOGITS]
-    return bool(logits.shape[1] == TRIAL)
+def _grid(network: keras.Model) -> Grid:
+    """Return how the logits of a network lie on its tiles, as they do on a small one."""
+    if _logit_side(network, TRIAL) == TRIAL:
+        return Pixels()
+    return Corners(stride=TRIAL // (_logit_side(network, TRIAL + 1) - 1))
 
 
-def _answers(network: keras.Model, grid: Grid, rgb: Tensor) -> dict[PredictedMap, Tensor]:
+def _logit_side(network: keras.Model, side: int) -> int:
+    tile = keras.KerasTensor((1, side, side, network.input.shape[-1]), "uint8")
+    return int(network.compute_output_spec(tile)[SEMANTIC_LOGITS].shape[1])
+
+
+def _answers(logits: Tensor, grid: Grid) -> dict[PredictedMap, Tensor]:
     """Return every map of a tile as it is."""
-    logits = network(rgb)[SEMANTIC_LOGITS]
     probabilities = ops.softmax(logits)
     return {
-        LABELS: grid.labels(logits, rgb),
+        LABELS: grid.labels(logits),
         CONFIDENCE: ops.max(probabilities, axis=-1),
         PROBABILITIES: probabilities,
         LOGITS: logits,

@@ -50,7 +50,10 @@ class Validator:
         self._card, self._set_aside = card, dict[str, str]()
         family = family_of(card.config)
         maps, self._judge = JUDGING[family.answer]
-        self._predict = tensorflow_predict(family.predictor(network, maps=maps))
+        config = card.config
+        self._predict = tensorflow_predict(
+            family.tile_graph(config, network, maps=maps), config.tiling.trimmed(card.halo)
+        )
         decode = family.decode
         self._decode: Callable[[Maps], Any] = (
             partial(decode, card.config) if decode else itemgetter(*maps)
