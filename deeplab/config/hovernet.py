@@ -23,8 +23,8 @@ LIGHT_STRIDES = (2, 4, 8)  # of the finer maps that a light decoder takes in
 LIGHT_STRIDE = 16  # of an encoder's last map in a light network
 MAX_WIDTH = 1024
 # Of tiles of the published networks, which keep 256 channels at full resolution: a segmentation
-# takes 2.7 GB in float32, of which 3 kB a pixel of the tile, and half as many in bfloat16.
-PREACT_SIDE = 768
+# takes 2.9 GB in float32, of which 3 kB a pixel of the tile, and 1.7 GB in bfloat16.
+PREACT_SIDE = 832
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
