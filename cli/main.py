@@ -25,6 +25,7 @@ from deeplab_cli.froc import COMMAND as FROC
 from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
 from deeplab_cli.IngestAperioXML.IngestAperioXML import TASK as INGEST
 from deeplab_cli.patches import COMMAND as PATCHES
+from deeplab_cli.prepare import COMMAND as PREPARE
 from deeplab_cli.pseudo_masks import COMMAND as PSEUDO_MASKS
 from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.stage import COMMAND as STAGE
@@ -49,6 +50,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     EXPORT,
     ENSEMBLE,
     UNPACK,
+    PREPARE,
     PATCHES,
     PSEUDO_MASKS,
     STAGE,

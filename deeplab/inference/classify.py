@@ -134,14 +134,21 @@ class Models:
         return self._loaded
 
 
+def classify_spec(model: Path, card: Card) -> GraphSpec:
+    """Return the graph that classifies patches; `card` is the model's."""
+    return GraphSpec(model=model, maps=(), views=(View(),), trial_side=card.config.crop_size)
+
+
 def _load(request: ClassifyRequest, card: Card) -> Loaded:
     if request.activations != "off":
         with remarks_left_out():
             return _load_explained(request)
-    side = card.config.crop_size
-    spec = GraphSpec(model=request.model, maps=(), views=(View(),), trial_side=side)
     predictor: Any = start_predictor(
-        spec, card, tile=side, gpu=request.gpu, runtime=request.runtime
+        classify_spec(request.model, card),
+        card,
+        tile=card.config.crop_size,
+        gpu=request.gpu,
+        runtime=request.runtime,
     )
     return Loaded(predictor.runtime, predictor.predict, predictor.decode)
 

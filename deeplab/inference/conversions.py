@@ -25,7 +25,7 @@ from typing import Any, Final
 import numpy as np
 
 from deeplab import errors
-from deeplab.errors import DeviceError
+from deeplab.errors import BundleError, DeviceError, OutputError
 from deeplab.files import file_digest, scratch_folder
 from deeplab.inference.predictor import GraphSpec
 from deeplab.inference.stream import BatchMaps, Tiles
@@ -73,6 +73,25 @@ def converted(spec: GraphSpec) -> Iterator[Path]:
         if kept and beside:
             made = _keep(made, kept)
         yield made
+
+
+def check_keeps(spec: GraphSpec) -> None:
+    """Make sure that the conversion of a graph would be kept.
+
+    Raises:
+        BundleError: the model is of several files.
+        OutputError: the cache cannot be written.
+    """
+    kept = _kept_folder(spec)
+    if kept is None and _cache_folder() is not None:
+        raise BundleError(
+            spec.model, "is of several files, which are converted for every run; import it first"
+        )
+    if kept is None or not (_is_whole(kept) or _can_keep(kept.parent)):
+        folder = kept.parent if kept else Path(CACHE_NAME)
+        raise OutputError(
+            folder, f"nothing can be kept there; let {CACHE_VARIABLE} name another folder"
+        )
 
 
 def write_answers(folder: Path, tiles: Tiles, maps: BatchMaps) -> None:

@@ -75,6 +75,22 @@ def start_predictor(
         return Predictor("TensorFlow", load_predict(spec, trim), decode, answer)
 
 
+def prepare_runtime(spec: GraphSpec, card: Card) -> str:
+    """Return what will compute a graph on a CPU; its conversion and this verdict are kept.
+
+    Raises:
+        BundleError, ConfigError: the model cannot be used, or not so.
+        DeviceError: OpenVINO is not installed, or the process that converts was ended.
+        OutputError: there is no room for temporary files.
+    """
+    if not find_spec("openvino"):
+        raise DeviceError("OpenVINO is not installed here, so there is nothing to convert for")
+    with converted(spec) as folder:
+        decode, answer = tile_decoder(card.config), reading_of(card.config).answer
+        precision = _agreed_precision(OpenVino(folder / GRAPH), folder, answer, decode)
+    return f"OpenVINO {precision}" if precision else "TensorFlow"
+
+
 def _choose_device(gpu: int) -> bool:
     """Choose the GPU or the CPU, say which, and return whether it is a GPU.
 
@@ -99,12 +115,18 @@ def _compile_where_it_agrees(
     """Return the first precision in which OpenVINO agrees, with what computes in it; or None."""
     with converted(spec) as folder:
         graph = OpenVino(folder / GRAPH)
-        precision = read_verdict(folder)
-        if precision is None:
-            precision = _find_precision(graph, folder, answer, decode)
-            keep_verdict(folder, precision)
+        precision = _agreed_precision(graph, folder, answer, decode)
         tile, trim = sides
         return (precision, graph.compiled(tile, precision, trim)) if precision else None
+
+
+def _agreed_precision(graph: OpenVino, folder: Path, answer: AnswerKind, decode: Decode) -> str:
+    """Return what was found before, or find it now; see `_find_precision`."""
+    precision = read_verdict(folder)
+    if precision is None:
+        precision = _find_precision(graph, folder, answer, decode)
+        keep_verdict(folder, precision)
+    return precision
 
 
 def _find_precision(graph: OpenVino, folder: Path, answer: AnswerKind, decode: Decode) -> str:

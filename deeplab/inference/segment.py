@@ -23,10 +23,12 @@ from deeplab.config.channels import asked_channels
 from deeplab.config.convert_request import ObjectType
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
+from deeplab.config.views import View
 from deeplab.errors import ConfigError
 from deeplab.exchange.layers import post_layers
 from deeplab.files import all_or_none, check_spared, check_writable
 from deeplab.geometry.grid import TilePlan
+from deeplab.geometry.tiling import Tiling
 from deeplab.inference.collectors.table import COLLECTORS
 from deeplab.inference.layers import clean, make_layers
 from deeplab.inference.overlay import write_overlay
@@ -86,12 +88,12 @@ class Predictors:
 
     def of(self, request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor:
         """Return what computes a run of a request."""
-        spec = GraphSpec(
-            model=request.model,
-            maps=_maps_to_ask_for(card, request),
+        spec = segment_spec(
+            request.model,
+            card,
             views=request.views,
-            # A training crop, or a little more to be of whole cells in every view.
-            trial_side=plan.tiling.only or plan.tiling.round_up(card.config.crop_size),
+            heatmap=request.save_heatmap,
+            tiling=plan.tiling,
         )
         key = (spec, plan.tile, plan.trim, request.gpu, request.runtime)
         if self._last is None or self._last[0] != key:
@@ -109,10 +111,28 @@ class Predictors:
         return self._last[1]
 
 
-def _maps_to_ask_for(card: Card, request: SegmentRequest) -> tuple[PredictedMap, ...]:
-    if reading_of(card.config).decode:
-        return ()  # its graph gives what it decodes
-    return (LABELS, CONFIDENCE, *((PROBABILITIES,) if request.save_heatmap else ()))
+def segment_spec(
+    model: Path, card: Card, *, views: tuple[View, ...], heatmap: bool, tiling: Tiling
+) -> GraphSpec:
+    """Return the graph that segments slides.
+
+    Args:
+        model: the model.
+        card: of it.
+        views: how each tile is looked at.
+        heatmap: whether probabilities are wanted.
+        tiling: of the plan, whole cells in every view.
+    """
+    maps: tuple[PredictedMap, ...] = ()  # a graph that is decoded gives what it decodes
+    if not reading_of(card.config).decode:
+        maps = (LABELS, CONFIDENCE, *((PROBABILITIES,) if heatmap else ()))
+    return GraphSpec(
+        model=model,
+        maps=maps,
+        views=views,
+        # A training crop, or a little more to be of whole cells.
+        trial_side=tiling.only or tiling.round_up(card.config.crop_size),
+    )
 
 
 def segment_slide(
