@@ -24,7 +24,7 @@ from deeplab.evaluation.sources import Pair, reading_of
 from deeplab.exchange.labelling import Labelling, folded
 from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.server.session import ServerLogin
-from deeplab.slides.slide import open_slide
+from deeplab.slides.slide import measure_extent
 
 log = logging.getLogger(__name__)
 
@@ -196,14 +196,9 @@ def _place(pair: Pair, request: EvaluateRequest, login: ServerLogin | None) -> _
     given = Mpp.square(request.slide_mpp) if request.slide_mpp else None
     if not pair.slide:
         return _Place(mpp=given)
-    try:
-        slide = open_slide(pair.slide, mpp=request.slide_mpp or None, server=login)
-    except ScaleError:
-        # What is drawn may say the scale; the slide still says its size.
-        with open_slide(pair.slide, mpp=1.0, server=login) as opened:
-            return _Place(opened.width_level0, opened.height_level0)
-    with slide:
-        return _Place(slide.width_level0, slide.height_level0, slide.mpp)
+    # Where it states no scale, what is drawn may.
+    slide = measure_extent(pair.slide, mpp=request.slide_mpp or None, server=login)
+    return _Place(slide.width_level0, slide.height_level0, slide.mpp)
 
 
 def _checked(place: _Place, sides: Sides, name: str, request: EvaluateRequest) -> _Place:

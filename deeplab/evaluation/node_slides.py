@@ -18,7 +18,7 @@ from deeplab.exchange.beside import SLIDES, split_name
 from deeplab.exchange.labelling import folded
 from deeplab.geometry.frames import Mpp
 from deeplab.names import shown_name
-from deeplab.slides.slide import open_slide
+from deeplab.slides.slide import measure_extent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,22 +91,17 @@ class NodeSlide:
     def _scale_of_slide(
         self, annotations: Annotations, stated: Mpp | None, *, is_given: bool
     ) -> Mpp | None:
-        try:
-            slide = open_slide(str(self.slide), mpp=stated.mean if stated and is_given else None)
-        except ScaleError:  # what is drawn may say it; the slide still says its size
-            slide = open_slide(str(self.slide), mpp=stated.mean if stated else 1.0)
-            is_given = True
-        with slide:
-            _check_on_slide(self.name, annotations, slide.width_level0, slide.height_level0)
-            if is_given or stated is None:
-                return stated if is_given else slide.mpp
-            if abs(stated.mean / slide.mpp.mean - 1) > SAME_SCALE:
-                raise ScaleError(
-                    self.name,
-                    f"has {slide.mpp.mean:.4g} um per pixel and its annotations state"
-                    f" {stated.mean:.4g}; give the right ones as slide_mpp",
-                )
-            return slide.mpp
+        slide = measure_extent(str(self.slide))
+        _check_on_slide(self.name, annotations, slide.width_level0, slide.height_level0)
+        if is_given or slide.mpp is None:
+            return stated
+        if stated and abs(stated.mean / slide.mpp.mean - 1) > SAME_SCALE:
+            raise ScaleError(
+                self.name,
+                f"has {slide.mpp.mean:.4g} um per pixel and its annotations state"
+                f" {stated.mean:.4g}; give the right ones as slide_mpp",
+            )
+        return slide.mpp
 
     @property
     def stem(self) -> str:

@@ -22,7 +22,7 @@ from deeplab.errors import ConfigError, SourceError
 from deeplab.exchange.beside import SLIDES, is_mask, split_name
 from deeplab.exchange.samples import Found, Sample, Split, files_in, mpp_of, path_at, rows_of
 from deeplab.names import shown_name
-from deeplab.slides.slide import open_slide
+from deeplab.slides.slide import measure_extent
 
 BETWEEN = ";"  # labels of one image
 TOLD = ("mpp", "patient", "split")  # columns of a table that say something else of an image
@@ -217,8 +217,8 @@ def _covering(image: LabelledImage, classes: tuple[str, ...]) -> Callable[..., A
     colours = {each.name: each.colour for each in ClassList.named(classes)}
 
     def load(spill: Path | None = None) -> Annotations:  # noqa: ARG001  they are few
-        with open_slide(str(image.path), mpp=image.mpp or 1.0) as slide:
-            whole = Shape(shapely.box(0, 0, slide.width_level0, slide.height_level0))
+        slide = measure_extent(image.path)
+        whole = Shape(shapely.box(0, 0, slide.width_level0, slide.height_level0))
         layers = [
             Layer(label, colours.get(label, OTHER_COLOUR), (whole,)) for label in image.labels
         ]

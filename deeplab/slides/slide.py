@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,8 @@ from deeplab.slides.girder_frames import GirderFrames
 from deeplab.slides.girder_slide import GirderTiles
 from deeplab.slides.pyramid import PyramidSlide, Same, SeenChannel, TileReader
 from deeplab.slides.scale import PRINT_MPP, Scale, usual_mpp
+
+NO_SERVER = "is no file; a Girder item needs a server and a token"
 
 
 class Slide(Protocol):
@@ -130,7 +133,7 @@ def open_slide(
     path = Path(source)
     if not path.exists() and is_girder_id(str(path)):
         if server is None:
-            raise SlideNotFoundError(path, "is no file; a Girder item needs a server and a token")
+            raise SlideNotFoundError(path, NO_SERVER)
         name, reader, stated, is_same = _open_item(str(path), server, channels)
     else:
         is_same = _same_as_now(partial(_state_of_file, path))
@@ -148,6 +151,49 @@ def open_slide(
     except DeeplabError:
         reader.close()
         raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideExtent:
+    """How large a slide is; `mpp`, um per level-0 pixel, is None where nothing states it."""
+
+    width_level0: int
+    height_level0: int
+    mpp: Mpp | None
+
+
+def measure_extent(
+    source: str | os.PathLike[str], *, mpp: float | None = None, server: ServerLogin | None = None
+) -> SlideExtent:
+    """Return how large a slide is, whatever its pixels are; none is looked at on a server.
+
+    Args:
+        source: path or id, as of `open_slide`.
+        mpp: um per level-0 pixel as the user states it; it goes before what the slide says.
+        server: that has the item.
+
+    Raises:
+        SlideError, ServerError: as `open_slide` does, but for a scale that nothing states.
+    """
+    path = Path(source)
+    if server and not path.exists() and is_girder_id(str(path)):
+        with Session(server) as session:
+            item = item_with(session, str(path))
+            info = tiles_info(session, item.id)
+        name, stated = item.name, Scale(mpp=info.mpp, magnification=info.magnification)
+        width, height = info.width_level0, info.height_level0
+    else:
+        if not path.exists() and is_girder_id(str(path)):
+            raise SlideNotFoundError(path, NO_SERVER)
+        opened = open_file(path)
+        shape, stated, name = opened.tiles.shape, opened.scale, shown_name(path.name)
+        width, height = shape.width_level0, shape.height_level0
+        opened.tiles.close()
+    try:
+        scale: Mpp | None = _scale(name, stated=stated, given=mpp)
+    except ScaleError:
+        scale = None
+    return SlideExtent(width_level0=width, height_level0=height, mpp=scale)
 
 
 def _open_item(
