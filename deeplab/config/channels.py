@@ -59,6 +59,7 @@ class Window:
 
 # A few pixels in a thousand are dead, or dust that glows far above all cells.
 USUAL_WINDOW = Window(0.5, 99.8, percentiles=True)
+WHOLE_RANGE = Window(0, 100, percentiles=True)  # of what is measured: nothing is cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +146,15 @@ class ChannelRequest:
         return (*self.elsewhere.get(name, ()), name)
 
 
-def learnt_channels(channels: Sequence[str], windows: Sequence[str]) -> ChannelRequest | None:
-    """Return the channels that a training asks for; None where it learns colours.
+def learnt_channels(
+    channels: Sequence[str], windows: Sequence[str], *, usual: Window = USUAL_WINDOW
+) -> ChannelRequest | None:
+    """Return the channels that are asked for, as by a training; None where these are colours.
 
     Args:
         channels: "name" or "name=what slides call it", or indices.
         windows: "low:high" for all channels, or "name=low:high".
+        usual: of a channel for which none is given.
 
     Raises:
         ConfigError: names or windows are not possible.
@@ -164,8 +168,8 @@ def learnt_channels(channels: Sequence[str], windows: Sequence[str]) -> ChannelR
     names = tuple(dict.fromkeys(name for name, _ in pairs))
     if sum(not other for _, other in pairs) + len({n for n, other in pairs if other}) > len(names):
         raise ConfigError("channels", ", ".join(channels), "different names")
-    usual = dict.fromkeys(names, USUAL_WINDOW)
-    found = Channels(names, DARK, tuple(_windows(names, windows, usual)))
+    others = dict.fromkeys(names, usual)
+    found = Channels(names, DARK, tuple(_windows(names, windows, others)))
     return ChannelRequest(found, _elsewhere(pairs))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from deeplab.config.channels import WHOLE_RANGE, ChannelRequest, learnt_channels
 from deeplab.config.checks import (
     check_at_least,
     check_choice,
@@ -40,7 +41,11 @@ class FeaturesRequest:
         post_metadata: "auto" puts the slide's numbers into the metadata of its Girder item.
         slide_labels: XLSX or CSV with a row for each slide, whose columns join those measured.
         pixels: "auto" also measures colour, stain, texture and nuclei, "off" outlines only.
-        staining: what the slides are stained with.
+        staining: what slides of colours are stained with.
+        channels: of fluorescent slides, the channels whose intensity is measured: "name", or
+            "name=what slides call it", or indices from 0 on; none: colours are measured.
+        intensity_window: values of the channels between which they are told apart, as "low:high"
+            or, of one channel, "name=low:high"; none: the least and the greatest of the slide.
         work_mpp: um per pixel at which pixels are read.
         radius_um: how far around an object its neighbours are counted.
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
@@ -60,6 +65,8 @@ class FeaturesRequest:
     slide_labels: Path | None = None
     pixels: Pixels = "auto"
     staining: Staining = "he"
+    channels: tuple[str, ...] = ()
+    intensity_window: tuple[str, ...] = ()
     work_mpp: float = 0.5
     radius_um: float = 100.0
     slide_mpp: float = 0.0
@@ -80,6 +87,7 @@ class FeaturesRequest:
         check_range("work_mpp", self.work_mpp, 0.05, 20)
         check_range("radius_um", self.radius_um, 1, 5000)
         check_at_least("slide_mpp", self.slide_mpp, 0)
+        _ = self.measured_channels  # checks names and windows
         check_kind_of_file("output_workbook", self.output_workbook, ".xlsx")
         check_kind_of_file("output_table", self.output_table, ".csv")
         check_kind_of_file("output_report", self.output_report, ".html", ".htm")
@@ -92,6 +100,11 @@ class FeaturesRequest:
             raise ConfigError(
                 "outputs", "none", "at least one file to write, such as output_workbook"
             )
+
+    @property
+    def measured_channels(self) -> ChannelRequest | None:
+        """The channels whose intensity is measured; None: colours are."""
+        return learnt_channels(self.channels, self.intensity_window, usual=WHOLE_RANGE)
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deeplab.config.features_request import Pixels
 from deeplab.features.slide_labels import Cell, SlideLabels
-from deeplab.features.slide_measures import SlideMeasures, class_names, columns_of
+from deeplab.features.slide_measures import SlideMeasures, channels_of, class_names, columns_of
 from deeplab.files import whole_file
 from deeplab.report.cells import safe_cell
 
@@ -27,7 +27,7 @@ def write_objects(
     Raises:
         OutputError: the file cannot be written.
     """
-    columns = columns_of(None, class_names(slides), pixels=pixels)
+    columns = columns_of(None, class_names(slides), pixels=pixels, channels=channels_of(slides))
     blank = [""] * len(labels.columns)
     with whole_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)

@@ -74,7 +74,11 @@ def slide_metadata(slide: SlideMeasures) -> dict[str, float]:
             "share_of_tissue": summary.share_of_tissue,
             "density_per_mm2": summary.density_per_mm2,
         }
-        numbers |= {f"median_{name}": _median(slide, summary.class_name, name) for name in MEDIANS}
+        intensities = (f"{channel}_mean" for channel in slide.channels)
+        numbers |= {
+            f"median_{name}": _median(slide, summary.class_name, name)
+            for name in (*MEDIANS, *intensities)
+        }
         told |= {f"{summary.class_name} {name}": value for name, value in numbers.items()}
     return {_key(name): _rounded(v) for name, v in told.items() if math.isfinite(v)}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.features.slide_measures import SlideMeasures, pooled
+from deeplab.features.slide_measures import SlideMeasures, channels_of, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,17 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
+def intensity_figure(channel: str) -> ReportedFeature:
+    """Return the figure of a channel of fluorescent slides, in their values."""
+    return ReportedFeature(f"{channel}_mean", f"mean intensity of {channel}")
+
+
 def measured_figures(
     slides: Sequence[SlideMeasures], class_name: str
 ) -> dict[ReportedFeature, NDArray[np.float64]]:
     """Return the figures of a class that any object has, with their values on all slides, (n,)."""
-    found = {each: finite(pooled(slides, class_name, each.column)) for each in FIGURES}
+    found = {
+        each: finite(pooled(slides, class_name, each.column))
+        for each in (*FIGURES, *map(intensity_figure, channels_of(slides)))
+    }
     return {figure: values for figure, values in found.items() if values.size}

@@ -16,6 +16,7 @@ from PIL import Image
 from deeplab.annotations.shapes import Area
 from deeplab.config.classes import Rgb
 from deeplab.geometry.frames import WorkBox
+from deeplab.slides.colours import channels_to_rgb
 from deeplab.slides.slide import Slide
 
 SIDE = 224  # pixels
@@ -87,7 +88,7 @@ def _take(slide: Slide, polygon: Area, number: int, area_um2: float, colour: Rgb
     box = WorkBox(
         round(x / frame.scale_x) - side // 2, round(y / frame.scale_y) - side // 2, side, side
     )
-    rgb = np.ascontiguousarray(slide.read(frame, box))
+    rgb = np.ascontiguousarray(channels_to_rgb(slide.read(frame, box)))
     rings = [
         np.asarray(ring.coords)[:, :2] / (frame.scale_x, frame.scale_y) - (box.x, box.y)
         for ring in shapely.get_rings(shapely.get_parts(polygon))

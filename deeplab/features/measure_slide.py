@@ -60,7 +60,8 @@ class SlideMeasurer:
                 sample.name, f"has no layer that is asked for (its layers: {told})"
             )
         mpp = sample.mpp or self.request.slide_mpp or None
-        with open_slide(sample.slide, mpp=mpp, server=self.login) as slide:
+        channels = self.request.measured_channels
+        with open_slide(sample.slide, mpp=mpp, server=self.login, channels=channels) as slide:
             found = self._measured(sample, slide, annotations, layers)
             slide.check_unchanged()
         if self.request.output_annotation or self.request.posts:
@@ -84,6 +85,7 @@ class SlideMeasurer:
             layers=layers,
             colours={layer.name: layer.colour for layer in annotations.layers},
             pictures=_pictures(slide, annotations, tables) if self.request.output_report else {},
+            channels=tuple(each.name for each in slide.seen),
             remarks=tuple(_remarks(slide, annotations, tables, self.request)),
         )
 
@@ -169,8 +171,11 @@ def _remarks(
             )
     if request.pixels == "off":
         return
-    if slide.kind:
-        yield f"its pixels are {slide.kind}; colours are those of its picture"
+    if slide.kind and not slide.seen:
+        yield (
+            f"its pixels are {slide.kind}; colours and stains are those of its picture, which mean "
+            "nothing on a fluorescent slide: name its channels (--channels) to have intensities"
+        )
     finest = slide.frame(max(request.work_mpp, slide.mpp.mean)).work_mpp
     if finest > 1.06 * request.work_mpp:
         yield (

@@ -1,6 +1,8 @@
-"""Colour, stain, texture, nuclei and PAS of the pixels of an object."""
+"""Colour, stain, texture, nuclei and PAS of the pixels of an object, or intensity of channels."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,9 +12,11 @@ from numpy.typing import NDArray
 from deeplab.config.features_request import Staining
 from deeplab.features import nuclei, texture
 from deeplab.features.stains import STAINS, Rgb, stain_darkness
+from deeplab.slides.pyramid import SeenChannel
 
+MEASURES = ("mean", "std", "min", "max")
 _CHANNELS = ("red", "green", "blue", "grey")
-_COLOURS = tuple(f"{name}_{of}" for name in _CHANNELS for of in ("mean", "std", "min", "max"))
+_COLOURS = tuple(f"{name}_{of}" for name in _CHANNELS for of in MEASURES)
 _STAINS = tuple(f"{name}_{of}" for name in STAINS for of in ("mean", "std"))
 _PAS = ("pas_positive_area_um2", "pas_positive_share")
 COLUMNS = (*_COLOURS, *_STAINS, *texture.COLUMNS, *nuclei.COLUMNS, *_PAS)
@@ -43,8 +47,7 @@ def measure_pixels(
     Raises:
         ValueError: the mask is not of the window's size.
     """
-    if rgb.shape[:2] != mask.shape:
-        raise ValueError(f"a mask of {mask.shape} on a window of {rgb.shape[:2]}")
+    _check_size(rgb, mask)
     found = dict.fromkeys(COLUMNS, float("nan"))
     if not mask.any():
         return found
@@ -63,8 +66,7 @@ def measure_pixels(
 
 def _colours(values: NDArray[np.float64]) -> dict[str, float]:
     """`_COLOURS` of pixels (n, 4)."""
-    rows = values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0)
-    return dict(zip(_COLOURS, np.column_stack(rows).ravel().tolist(), strict=True))
+    return dict(zip(_COLOURS, _measures(values), strict=True))
 
 
 def _positive(pixels: NDArray[np.uint8], work_mpp: float) -> dict[str, float]:
@@ -72,3 +74,43 @@ def _positive(pixels: NDArray[np.uint8], work_mpp: float) -> dict[str, float]:
     _, kinds = count_image(pixels[:, None], MAGENTA)
     count = np.count_nonzero(kinds)
     return dict(zip(_PAS, (count * work_mpp**2, count / len(pixels)), strict=True))
+
+
+def intensity_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Return what is measured of channels of these names: the mean, ... of each."""
+    return tuple(f"{name}_{of}" for name in names for of in MEASURES)
+
+
+def measure_intensity(
+    pixels: NDArray[np.uint8], mask: NDArray[np.bool_], channels: Sequence[SeenChannel]
+) -> dict[str, float]:
+    """Return every one of `intensity_columns` of the pixels in the mask; NaN where there is none.
+
+    Args:
+        pixels: (height, width, channels), a window around the object.
+        mask: (height, width), the object.
+        channels: of the pixels, whose windows say which values of the slide their bytes are.
+
+    Raises:
+        ValueError: the mask is not of the window's size.
+    """
+    _check_size(pixels, mask)
+    columns = intensity_columns([channel.name for channel in channels])
+    if not mask.any():
+        return dict.fromkeys(columns, float("nan"))
+    low = np.array([channel.window.low for channel in channels])
+    high = np.array([channel.window.high for channel in channels])
+    values = low + pixels[mask] / 255 * (high - low)
+    return dict(zip(columns, _measures(values), strict=True))
+
+
+def _measures(values: NDArray[np.float64]) -> list[float]:
+    """Return `MEASURES` of each column of values (n, columns), one column after the other."""
+    rows = values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0)
+    measured: list[float] = np.column_stack(rows).ravel().tolist()
+    return measured
+
+
+def _check_size(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
+    if pixels.shape[:2] != mask.shape:
+        raise ValueError(f"a mask of {mask.shape} on a window of {pixels.shape[:2]}")

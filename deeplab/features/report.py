@@ -22,11 +22,12 @@ from deeplab.features.figures import (
     ReportedFeature,
     Spread,
     finite,
+    intensity_figure,
     measured_figures,
 )
 from deeplab.features.gallery import GalleryObject, chosen
 from deeplab.features.slide_labels import SlideLabels
-from deeplab.features.slide_measures import SlideMeasures, class_names, pooled
+from deeplab.features.slide_measures import SlideMeasures, channels_of, class_names, pooled
 from deeplab.features.windows import MAX_PIXELS
 from deeplab.report.page import Inside, caveats, image, page, table, tag, write_page
 from deeplab.report.style import STYLE
@@ -114,7 +115,8 @@ def _class(facts: FeaturesReportFacts, name: str) -> Iterator[Markup]:
         yield tag("p", "No object of this class was outlined.")
         return
     yield _spreads(figures)
-    drawn = {each: values for each, values in figures.items() if each.column in DRAWN}
+    columns = {*DRAWN, *(intensity_figure(c).column for c in channels_of(facts.slides))}
+    drawn = {each: values for each, values in figures.items() if each.column in columns}
     yield tag(
         "figure",
         image(histograms_png(drawn, colour), "png", f"histograms of {name}"),
@@ -151,7 +153,8 @@ def _groups(facts: FeaturesReportFacts, name: str, colour: Rgb) -> Iterator[Mark
         return
     found: dict[str, dict[ReportedFeature, NDArray[np.float64]]] = {}
     for group, slides in groups.items():
-        some = (each for each in FIGURES if each.column in BOXED)
+        boxed = (each for each in FIGURES if each.column in BOXED)
+        some = (*boxed, *map(intensity_figure, channels_of(facts.slides)))
         values = {each: finite(pooled(slides, name, each.column)) for each in some}
         found[group] = {each: numbers for each, numbers in values.items() if numbers.size}
     yield tag("h3", f"By {by}")

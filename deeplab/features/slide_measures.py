@@ -34,6 +34,7 @@ class SlideMeasures:
         colours: of the classes.
         layers: file of HistomicsUI JSON with the objects and their features, where asked for.
         pictures: some objects of each class, where they were asked for.
+        channels: names of those whose intensity was measured; none: colours were.
         remarks: what could not be measured, or otherwise than asked, a sentence each.
     """
 
@@ -45,6 +46,7 @@ class SlideMeasures:
     colours: Mapping[str, Rgb]
     layers: Path
     pictures: Mapping[str, Sequence[GalleryObject]] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -82,14 +84,26 @@ def pooled(slides: Iterable[SlideMeasures], class_name: str, column: str) -> Flo
     return np.concatenate([np.zeros(0), *(slide.column(class_name, column) for slide in slides)])
 
 
-def columns_of(class_name: str | None, classes: Sequence[str], *, pixels: Pixels) -> list[str]:
+def channels_of(slides: Iterable[SlideMeasures]) -> tuple[str, ...]:
+    """Return the channels whose intensity was measured on any slide, each once."""
+    return tuple(dict.fromkeys(name for slide in slides for name in slide.channels))
+
+
+def columns_of(
+    class_name: str | None,
+    classes: Sequence[str],
+    *,
+    pixels: Pixels,
+    channels: Sequence[str] = (),
+) -> list[str]:
     """Return the columns of a class, or of all classes together, the same whatever the slides hold.
 
     Args:
         class_name: None for all: every class has a column of distances to it.
         classes: of all slides.
         pixels: "off" where none were measured.
+        channels: whose intensity was measured; none: colours were.
     """
     others = [distance_column(name) for name in classes if len(classes) > 1 and name != class_name]
-    seen = windows.COLUMNS if pixels == "auto" else ()
+    seen = windows.columns_read(channels) if pixels == "auto" else ()
     return list(dict.fromkeys([*outline.COLUMNS, *neighbours.COLUMNS, *others, *seen]))

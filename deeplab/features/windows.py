@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,12 +20,18 @@ from deeplab.slides.slide import Slide
 
 Floats = NDArray[np.float64]
 
-COLUMNS = ("read_mpp", *pixels.COLUMNS)
+READ_MPP = "read_mpp"
+COLUMNS = (READ_MPP, *pixels.COLUMNS)
 
 MAX_PIXELS = 2**20  # of a window: one object costs 0.2 GB at most, however large it is
 THREADS = 4  # what they wait for is the slide's disk or server as much as a core
 AHEAD = 256  # objects given to the threads at a time
 BAND = 512  # work pixels: objects are read in bands of this height, from left to right
+
+
+def columns_read(channels: Sequence[str]) -> tuple[str, ...]:
+    """Return what is measured of the pixels of channels of these names; of none: of colours."""
+    return (READ_MPP, *pixels.intensity_columns(channels)) if channels else COLUMNS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +48,7 @@ def measure_windows(
     reading: PixelReading,
     tick: Callable[[], None],
 ) -> dict[str, Floats]:
-    """Return every one of `COLUMNS`, (n,) each, of polygons in level-0 pixels.
+    """Return every one of `columns_read`, (n,) each, of polygons in level-0 pixels.
 
     `read_mpp` is the um per pixel at which an object was read: an object too large for a window of
     `MAX_PIXELS` is read at two, four, ... times `reading.work_mpp`. NaN where no pixel's centre
@@ -57,11 +63,13 @@ def measure_windows(
     Raises:
         SlideError, ServerError: a part of the slide cannot be read.
     """
-    rows = np.full((len(polygons), len(COLUMNS)), np.nan)
+    columns = columns_read([channel.name for channel in slide.seen])
+    rows = np.full((len(polygons), len(columns)), np.nan)
     order = _by_place(polygons, BAND * reading.work_mpp / slide.mpp.y)
 
     def measure(place: int) -> list[float]:
-        return _measure(slide, polygons[place], reading)
+        found = _measure(slide, polygons[place], reading)
+        return [found.get(column, np.nan) for column in columns]
 
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="windows")
     # Entered here and not at each call: threads share the filters.
@@ -78,7 +86,7 @@ def measure_windows(
                     tick()
         finally:
             pool.shutdown(cancel_futures=True)
-    return dict(zip(COLUMNS, rows.T, strict=True))
+    return dict(zip(columns, rows.T, strict=True))
 
 
 def _by_place(polygons: NDArray[np.object_], band_level0: float) -> list[int]:
@@ -89,7 +97,8 @@ def _by_place(polygons: NDArray[np.object_], band_level0: float) -> list[int]:
     return [int(place) for place in there[np.lexsort((left, top // band_level0))]]
 
 
-def _measure(slide: Slide, polygon: Area, reading: PixelReading) -> list[float]:
+def _measure(slide: Slide, polygon: Area, reading: PixelReading) -> dict[str, float]:
+    """Return what is measured of the pixels of a polygon; nothing where it covers none."""
     frame, box = _window(slide, polygon, reading.work_mpp)
     mask = np.zeros((box.height, box.width), np.uint8)
     fill_polygon(
@@ -102,14 +111,15 @@ def _measure(slide: Slide, polygon: Area, reading: PixelReading) -> list[float]:
         scale_y=frame.scale_y,
     )
     if not mask.any():
-        return [float("nan")] * len(COLUMNS)
-    found = pixels.measure_pixels(
-        slide.read(frame, box),
-        mask.astype(np.bool_),
-        work_mpp=frame.work_mpp,
-        staining=reading.staining,
-    )
-    return [frame.work_mpp, *(found[name] for name in pixels.COLUMNS)]
+        return {}
+    window, inside = slide.read(frame, box), mask.astype(np.bool_)
+    if slide.seen:
+        found = pixels.measure_intensity(window, inside, slide.seen)
+    else:
+        found = pixels.measure_pixels(
+            window, inside, work_mpp=frame.work_mpp, staining=reading.staining
+        )
+    return {READ_MPP: frame.work_mpp, **found}
 
 
 def _window(slide: Slide, polygon: Area, work_mpp: float) -> tuple[WorkFrame, WorkBox]:

@@ -24,7 +24,7 @@ from deeplab.config.features_request import Pixels
 from deeplab.errors import OutputError
 from deeplab.features.csv_table import joined
 from deeplab.features.slide_labels import SlideLabels
-from deeplab.features.slide_measures import SlideMeasures, class_names, columns_of
+from deeplab.features.slide_measures import SlideMeasures, channels_of, class_names, columns_of
 from deeplab.features.slide_summary import ClassSummary
 from deeplab.files import reason_of, scratch_folder, whole_file
 from deeplab.report.cells import STARTS_FORMULA
@@ -117,7 +117,7 @@ def _book(slides: Sequence[SlideMeasures], labels: SlideLabels, pixels: Pixels) 
     _write_slides(book.create_sheet(SLIDES), slides, labels)
     classes = class_names(slides)
     for sheet in sheets_of(slides):
-        columns = columns_of(sheet.class_name, classes, pixels=pixels)
+        columns = columns_of(sheet.class_name, classes, pixels=pixels, channels=channels_of(slides))
         rows = _Rows(book.create_sheet(sheet.name))
         rows.head([*FIRST, *columns, *joined(labels, columns)], frozen=len(FIRST))
         _write_objects(rows, sheet, slides, labels, columns)
