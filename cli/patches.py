@@ -47,6 +47,16 @@ def _add_arguments(parser: CommandParser) -> None:
         help="instead, um per pixel of which each slide has a level within 10 %%",
     )  # fmt: skip
     parser.add_argument(
+        "--channels", type=names_of, default=(), metavar="A,B",
+        help="of fluorescent slides: which are cut, as DAPI,CD3 or DAPI=Hoechst or 0 (default: the "
+        "colours)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--intensity_window", "--intensity-window", type=names_of, default=(), metavar="LOW:HIGH",
+        help="values of the channels that become 0 and 255, as DAPI=200:4000 (default: "
+        "0.5%%:99.8%%)",
+    )  # fmt: skip
+    parser.add_argument(
         "--slide_mpp", "--slide-mpp", type=float, default=0.0, metavar="UM",
         help="um per pixel of slides that do not say it",
     )  # fmt: skip

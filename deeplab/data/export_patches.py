@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab.annotations.raster.rasterize import Labels
+from deeplab.config.channels import RGB
 from deeplab.config.classes import IGNORE
 from deeplab.config.patches_request import PatchesRequest, PatchFormat
 from deeplab.data.levels import level_near
@@ -31,7 +32,7 @@ from deeplab.report.words import counted
 
 log = logging.getLogger(__name__)
 
-Rgb = NDArray[np.uint8]  # (side, side, 3)
+Pixels = NDArray[np.uint8]  # (side, side, channels), of colours 3
 LIST = "list.csv"
 COLUMNS = ("slide", "annotation", "mpp", "patient", "split")
 ZLIB_LEVEL = 1
@@ -41,7 +42,7 @@ ZLIB_LEVEL = 1
 class CutPatch:
     """One patch: pixels, labels, and where they lie, level-0 pixels of the slide of a sample."""
 
-    rgb: Rgb
+    pixels: Pixels
     labels: Labels
     sample: Sample
     x0: float
@@ -135,7 +136,12 @@ def _cut_slide(
         annotations = sample.load()
         with ExitStack() as stack:
             slide = open_annotated(
-                sample, annotations, rules, slide_mpp=request.slide_mpp, login=None
+                sample,
+                annotations,
+                rules,
+                slide_mpp=request.slide_mpp,
+                login=None,
+                channels=request.learnt_channels,
             )
             stack.callback(slide.slide.close)
             for patch in _patches(slide, sample, request):
@@ -170,9 +176,9 @@ def _patches(slide: AnnotatedSlide, sample: Sample, request: PatchesRequest) -> 
         labels = slide.labels(frame, box)
         if IGNORE in labels and not ((labels > 0) & (labels != IGNORE)).any():
             continue  # nothing to learn; and a mask of 0 and 255 is read as one class
-        rgb = slide.slide.read(frame, box)
+        pixels = slide.slide.read(frame, box)
         x0, y0 = box.x * frame.scale_x, box.y * frame.scale_y
-        yield CutPatch(rgb, labels, sample, x0, y0, frame.work_mpp)
+        yield CutPatch(pixels, labels, sample, x0, y0, frame.work_mpp)
 
 
 def grid(frame: WorkFrame, side: int) -> Iterator[WorkBox]:
@@ -202,7 +208,7 @@ class _Pictures:
             stem += "_"
         self._names.add(stem)
         image, mask = f"{stem}.png", f"{stem}{MASK}.png"
-        Image.fromarray(patch.rgb).save(self._folder / image, format="PNG")
+        Image.fromarray(patch.pixels.squeeze()).save(self._folder / image, format="PNG")
         Image.fromarray(patch.labels).save(self._folder / mask, format="PNG")
         patient = patch.sample.patient or patch.sample.name
         self._rows.append((image, mask, f"{patch.work_mpp:.6g}", patient, patch.sample.split))
@@ -225,7 +231,7 @@ class _Arrays:
     def add(self, patch: CutPatch) -> None:
         """Write a chunk of each array."""
         number = len(self._about)
-        chunks = (("images", patch.rgb, ".0.0.0"), ("labels", patch.labels, ".0.0"))
+        chunks = (("images", patch.pixels, ".0.0.0"), ("labels", patch.labels, ".0.0"))
         for name, values, zeros in chunks:
             packed = zlib.compress(np.ascontiguousarray(values).tobytes(), ZLIB_LEVEL)
             (self._folder / name / f"{number}{zeros}").write_bytes(packed)
@@ -236,7 +242,9 @@ class _Arrays:
     def close(self) -> None:
         """Write the shapes and attributes, without which a reader sees no array."""
         side, count = self._request.patch_size, len(self._about)
-        for name, more in (("images", [3]), ("labels", [])):
+        wanted = self._request.learnt_channels
+        channels = wanted.channels if wanted else RGB
+        for name, more in (("images", [len(channels)]), ("labels", [])):
             array = {
                 "zarr_format": 2,
                 "shape": [count, side, side, *more],
@@ -250,6 +258,7 @@ class _Arrays:
             self._write(f"{name}/.zarray", array)
         attributes = {
             "classes": ["background", *self._request.classes],
+            "channels": list(channels.names),
             "ignore": IGNORE,
             "patches": self._about,
         }
