@@ -108,7 +108,7 @@ def _add_arguments(parser: CommandParser) -> None:
         "of a resnet38d",
     )  # fmt: skip
     skips = parser.add_argument_group(
-        "of a U-Net or U-Net++",
+        "of a U-Net or U-Net++, --channels also of a patch classifier",
         "Encoder, depth, attention, channels and classes are worked out from the file.",
     )
     skips.add_argument(

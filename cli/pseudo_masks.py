@@ -47,9 +47,9 @@ def _add_arguments(parser: CommandParser) -> None:
         help="cam is of the last layer only (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--background", choices=get_args(Background), default="bright",
-        help="what is no class: what is brighter than 200, what is no tissue, or nothing "
-        "(default: %(default)s)",
+        "--background", choices=get_args(Background), default="auto",
+        help="what is no class: what is brighter than 200, what is no tissue, or nothing; auto: "
+        "bright for a model of colours, tissue for one of channels (default: %(default)s)",
     )  # fmt: skip
     for name, help_text in (
         ("slide", "of the images, where they do not say it"),
@@ -59,6 +59,14 @@ def _add_arguments(parser: CommandParser) -> None:
             f"--{name}_mpp", f"--{name}-mpp", type=float, default=0.0, metavar="UM",
             help=f"um per pixel {help_text}",
         )  # fmt: skip
+    parser.add_argument(
+        "--channels", type=names_of, default=(), metavar="A=B",
+        help="of a model of channels: what the images call them, as DAPI=Hoechst or DAPI=2",
+    )  # fmt: skip
+    parser.add_argument(
+        "--intensity_window", "--intensity-window", type=names_of, default=(), metavar="LOW:HIGH",
+        help="values of the channels that become 0 and 255, as DAPI=200:4000 or 0.5%%:99.8%%",
+    )  # fmt: skip
     parser.add_argument(
         "--stride", type=int, default=0, metavar="N",
         help="work pixels from one patch of an image to the next (default: the side of a patch)",

@@ -178,8 +178,8 @@ def _of_variables(request: ImportRequest) -> tuple[_Trained, Card]:
     if request.channels or request.normalisation is not None:
         raise CheckpointError(
             request.source,
-            "is no U-Net, which is a .pth or .pt of tensors; give channels and normalisation for "
-            "one only",
+            "is no U-Net or patch classifier, which is a .pth, .pt or .safetensors of tensors; "
+            "leave channels and normalisation away",
         )
     arguments = None
     if not request.classes or request.crop_size is None:

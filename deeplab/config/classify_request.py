@@ -43,6 +43,10 @@ class ClassifyRequest:
         slide_mpp: um per level-0 pixel, where the slide does not say it or says it wrong.
         work_mpp: um per pixel at which the network works; 0: what the model was trained at.
         wsi_downsample: the same as a multiple of level 0; 0: not used.
+        channels: of a model of channels, what the slide calls them: "name=name or index there", or
+            only these in the model's order; empty: as the model does.
+        intensity_window: values of the channels that become 0 and 255, as "low:high" or, of one
+            channel, "name=low:high"; empty: as in the model's training.
         stride: work pixels from one patch to the next; 0: the side of a patch.
         batch_size: patches a step.
         tissue: "auto" passes over patches without tissue.
@@ -64,6 +68,8 @@ class ClassifyRequest:
     slide_mpp: float = 0.0
     work_mpp: float = 0.0
     wsi_downsample: float = 0.0
+    channels: tuple[str, ...] = ()
+    intensity_window: tuple[str, ...] = ()
     stride: int = 0
     batch_size: int = 8
     tissue: Tissue = "auto"

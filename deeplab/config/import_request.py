@@ -52,7 +52,8 @@ class ImportRequest:
         type_info: a HoVer-Net's type_info.json, with names and colours of its types.
         problem: of a patch classifier, which no variable tells: whether a patch has one class or
             any number; None: one, where there are several; of a resnet38d any number.
-        channels: names of a U-Net's channels; none: red, green and blue, or numbers.
+        channels: names of what a U-Net or a patch classifier is shown; none: red, green and blue,
+            or numbers.
         normalisation: what a U-Net's training did to pixels; None: from 0 to 255 to 0 to 1.
     """
 

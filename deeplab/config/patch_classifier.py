@@ -52,6 +52,7 @@ class PatchClassifierConfig:
             encoder's publication, or the last maps of its three coarsest sizes.
         frozen: Beginnings of the names of layers that a training leaves as they are.
         batch_norm_decay: Share of the moving statistics kept at each training step.
+        channels: What the network is shown of a slide.
     """
 
     classes: int
@@ -69,6 +70,7 @@ class PatchClassifierConfig:
     taps: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
     batch_norm_decay: float = 0.99
+    channels: Channels = RGB
 
     def __post_init__(self) -> None:
         check_whole("classes", self.classes, 1, MAX_CLASSES)
@@ -110,8 +112,10 @@ class PatchClassifierConfig:
     def normalisation(self) -> Normalisation:
         """What is done to pixels before the encoder gets them."""
         if self.encoder is None:
-            return BACKBONES[self.backbone].normalisation
-        return ZERO_TO_ONE if isinstance(self.encoder, ResNet38Facts) else STANDARDISED
+            told = BACKBONES[self.backbone].normalisation
+        else:
+            told = ZERO_TO_ONE if isinstance(self.encoder, ResNet38Facts) else STANDARDISED
+        return told.of(self.channels)
 
     @property
     def reads_the_mean(self) -> bool:
@@ -127,11 +131,6 @@ class PatchClassifierConfig:
     def class_count(self) -> int:
         """Number of classes; there is no background."""
         return self.classes
-
-    @property
-    def channels(self) -> Channels:
-        """What the network is shown of a slide."""
-        return RGB
 
     @property
     def tiling(self) -> Tiling:

@@ -13,7 +13,7 @@ from deeplab.errors import ConfigError
 # What says which classes an image has: numbers in its name, a table, its folder, or the model.
 PresenceSource = Literal["names", "table", "folders", "scores"]
 Activation = Literal["grad_cam", "cam"]
-Background = Literal["none", "bright", "tissue"]
+Background = Literal["auto", "none", "bright", "tissue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +30,14 @@ class PseudoMaskRequest:
         layers: short names of the layers to draw; none: all that are usual for the encoder.
         activation: "grad_cam" as it is, or "cam", for which below 0 is 0 and which only the last
             layer of an encoder has whose classes are read from the mean of a map.
-        background: what no class is drawn on: what is brighter than 200, what is no tissue, or
-            nothing.
+        background: what no class is drawn on: what is brighter than 200 (of colours), what is no
+            tissue, or nothing; "auto" is "bright" for a model of colours, else "tissue".
         slide_mpp: um per pixel of the images, where they do not say it or say it wrong.
         work_mpp: um per pixel at which the network works; 0: what the model was trained at.
+        channels: of a model of channels, what the images call them: "name=name or index there", or
+            only these in the model's order; empty: as the model does.
+        intensity_window: values of the channels that become 0 and 255, as "low:high" or, of one
+            channel, "name=low:high"; empty: as in the model's training.
         stride: work pixels from one patch of an image to the next; 0: the side of a patch.
         batch_size: patches a step.
         gpu: number of the GPU, -1 for the CPU.
@@ -46,9 +50,11 @@ class PseudoMaskRequest:
     threshold: float = AS_THE_MODEL
     layers: tuple[str, ...] = ()
     activation: Activation = "grad_cam"
-    background: Background = "bright"
+    background: Background = "auto"
     slide_mpp: float = 0.0
     work_mpp: float = 0.0
+    channels: tuple[str, ...] = ()
+    intensity_window: tuple[str, ...] = ()
     stride: int = 0
     batch_size: int = 8
     gpu: int = 0

@@ -31,7 +31,7 @@ from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.collectors.patches import PatchCollector, taken_for
 from deeplab.inference.decode import tile_decoder
 from deeplab.inference.layers import make_layers
-from deeplab.inference.plan import Area, wanted_slots, work_frame
+from deeplab.inference.plan import Area, open_as_learnt, wanted_slots, work_frame
 from deeplab.inference.predictor import GraphSpec
 from deeplab.inference.provenance import provenance
 from deeplab.inference.pseudo_outlines import PseudoOutlines
@@ -41,7 +41,7 @@ from deeplab.models.answers import PatchAnswer
 from deeplab.native_log import remarks_left_out
 from deeplab.report.cells import safe_cell
 from deeplab.server.session import ServerLogin
-from deeplab.slides.slide import Slide, open_slide
+from deeplab.slides.slide import Slide
 from deeplab.slides.tissue import tissue_mask
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def classify_slide(
     check_spared(request.outputs, [Path(request.slide), request.model])
     card = read_card_for("classify", request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    with open_slide(request.slide, mpp=request.slide_mpp or None, server=login) as slide:
+    with open_as_learnt(request.slide, request, card, mpp=request.slide_mpp, login=login) as slide:
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
         plan = patch_plan(request.stride, card, area)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +15,17 @@ from numpy.typing import NDArray
 from deeplab.annotations.mending import enclosed
 from deeplab.annotations.raster.rasterize import fill_polygon
 from deeplab.bundles.card import Card
+from deeplab.config.channels import asked_channels
 from deeplab.config.requests import Points, SegmentRequest
 from deeplab.config.views import View, cell_multiple, reach_factor
 from deeplab.errors import ConfigError, ScaleError
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
-from deeplab.slides.slide import Slide
+from deeplab.server.session import ServerLogin
+from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import TissueMask
+
+log = logging.getLogger(__name__)
 
 FINEST_UPSAMPLING = 1.5  # a slide may be this much coarser than the network wants, no more
 
@@ -35,6 +40,41 @@ class AskedScale(Protocol):
     @property
     def wsi_downsample(self) -> float:
         """A multiple of level 0; 0: not told."""
+
+
+class AskedChannels(Protocol):
+    """What a request says of the channels of a slide, for a model that sees such."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the slide calls those that the model sees; none: as the model does."""
+
+    @property
+    def intensity_window(self) -> tuple[str, ...]:
+        """Values of them that become 0 and 255; none: as in the training."""
+
+
+def open_as_learnt(
+    source: str, request: AskedChannels, card: Card, *, mpp: float, login: ServerLogin | None
+) -> Slide:
+    """Return a slide of which is read what a model was trained on: its channels, or colours.
+
+    Args:
+        source: path, or id of a Girder item.
+        request: what it says of channels.
+        card: of the model.
+        mpp: um per level-0 pixel; 0: as the slide says.
+        login: to the server that has the item.
+
+    Raises:
+        ConfigError: channels are asked for that the model has not.
+        SlideError, ServerError: the slide cannot be read, or lacks a channel.
+    """
+    channels = asked_channels(card.config.channels, request.channels, request.intensity_window)
+    slide = open_slide(source, mpp=mpp or None, server=login, channels=channels)
+    if slide.seen:
+        log.info("%s: channels %s", slide.name, slide.kind)
+    return slide
 
 
 def work_frame(request: AskedScale, card: Card, slide: Slide) -> WorkFrame:

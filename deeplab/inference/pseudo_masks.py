@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,15 +32,15 @@ from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.classify import patch_plan, thresholds
 from deeplab.inference.collectors.patches import least_scores, taken_for
 from deeplab.inference.decode import tile_decoder
-from deeplab.inference.plan import Area, work_frame
+from deeplab.inference.plan import Area, open_as_learnt, work_frame
 from deeplab.inference.pseudo_mask import pseudo_mask
 from deeplab.inference.segment_each import find_slides
 from deeplab.inference.stream import predict_tiles
 from deeplab.models.answers import PatchAnswer
 from deeplab.names import shown_name
 from deeplab.native_log import remarks_left_out
-from deeplab.slides.slide import Slide, open_slide
-from deeplab.slides.tissue import find_bright_ground, find_tissue
+from deeplab.slides.slide import Slide
+from deeplab.slides.tissue import find_bright_ground, find_bright_tissue, find_tissue
 
 if TYPE_CHECKING:
     from deeplab.inference.stream import Predict
@@ -99,6 +99,7 @@ def make_pseudo_masks(request: PseudoMaskRequest, progress: Progress = silent) -
             could not be read, after the others were.
     """
     card = read_card_for("classify", request.model)
+    request = replace(request, background=_background(request, card))
     images = _images(request, card)
     check_spared([request.output / RECORD], [*(each.path for each in images), request.model])
     check_writable(request.output / RECORD)
@@ -117,6 +118,22 @@ def make_pseudo_masks(request: PseudoMaskRequest, progress: Progress = silent) -
             + "; ".join(failures.sentences)
         )
     return PseudoMaskResult(images=drawn, layers=model.layers, output=request.output)
+
+
+def _background(request: PseudoMaskRequest, card: Card) -> Background:
+    """Return what no class is drawn on.
+
+    Raises:
+        ConfigError: it is told by a brightness that fluorescence has not.
+    """
+    colours = card.config.channels.are_colours
+    if request.background == "auto":
+        return "bright" if colours else "tissue"
+    if request.background == "bright" and not colours:
+        seen = ", ".join(card.config.channels.names)
+        must = f"tissue or none: the model sees channels ({seen}), whose ground is dark"
+        raise ConfigError("background", request.background, must)
+    return request.background
 
 
 def _images(request: PseudoMaskRequest, card: Card) -> list[LabelledImage]:
@@ -197,7 +214,7 @@ def _asked(request: PseudoMaskRequest, found: Mapping[str, str]) -> Mapping[str,
 def _draw(request: PseudoMaskRequest, card: Card, model: _Model, image: LabelledImage) -> None:
     """Write the masks of an image, all of them or none."""
     mpp = image.mpp or request.slide_mpp
-    with open_slide(str(image.path), mpp=mpp or None) as slide:
+    with open_as_learnt(str(image.path), request, card, mpp=mpp, login=None) as slide:
         frame = work_frame(request, card, slide)
         if max(frame.width * frame.height, slide.width_level0 * slide.height_level0) > MOST_PIXELS:
             raise SlideError(
@@ -269,7 +286,8 @@ def _ground(slide: Slide, frame: WorkFrame, kind: Background) -> NDArray[np.bool
     if kind == "bright":
         return find_bright_ground(slide.read(frame, frame.box))
     coarse = slide.frame(max(TISSUE_UM, frame.work_mpp))
-    tissue = find_tissue(slide.read(coarse, coarse.box)).astype(np.uint8)
+    find = find_tissue if slide.channels.are_colours else find_bright_tissue
+    tissue = find(slide.read(coarse, coarse.box)).astype(np.uint8)
     size = (frame.width, frame.height)
     ground: NDArray[np.bool_] = cv2.resize(tissue, size, interpolation=cv2.INTER_NEAREST_EXACT) == 0
     return ground

@@ -19,7 +19,6 @@ from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.annotations.trace.simplify import simplify
 from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card_for
-from deeplab.config.channels import asked_channels
 from deeplab.config.convert_request import ObjectType
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
@@ -32,7 +31,7 @@ from deeplab.geometry.tiling import Tiling
 from deeplab.inference.collectors.table import COLLECTORS
 from deeplab.inference.layers import clean, make_layers
 from deeplab.inference.overlay import write_overlay
-from deeplab.inference.plan import Area, tile_plan, wanted_slots, work_frame
+from deeplab.inference.plan import Area, open_as_learnt, tile_plan, wanted_slots, work_frame
 from deeplab.inference.predictor import GraphSpec, Predictor
 from deeplab.inference.provenance import provenance
 from deeplab.inference.rasters import Rasters
@@ -43,7 +42,7 @@ from deeplab.models.answers import AnswerKind
 from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
 from deeplab.models.readings import reading_of
 from deeplab.server.session import ServerLogin
-from deeplab.slides.slide import Slide, open_slide
+from deeplab.slides.slide import Slide
 from deeplab.slides.tissue import tissue_mask
 
 log = logging.getLogger(__name__)
@@ -156,7 +155,7 @@ def segment_slide(
     _check_suffixes(request)
     card = read_card_for("segment", request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    with _open(request, card, login) as slide:
+    with open_as_learnt(request.slide, request, card, mpp=request.slide_mpp, login=login) as slide:
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
         plan = tile_plan(request, card, area)
@@ -206,21 +205,6 @@ def segment_slide(
         tiles=asked,
         runtime=runtime,
     )
-
-
-def _open(request: SegmentRequest, card: Card, login: ServerLogin | None) -> Slide:
-    """Return the slide, of which is read what the model sees.
-
-    Raises:
-        ConfigError: channels are asked for that the model has not.
-        SlideError, ServerError: the slide cannot be read, or lacks a channel.
-    """
-    channels = asked_channels(card.config.channels, request.channels, request.intensity_window)
-    mpp = request.slide_mpp or None
-    slide = open_slide(request.slide, mpp=mpp, server=login, channels=channels)
-    if slide.seen:
-        log.info("%s: channels %s", slide.name, slide.kind)
-    return slide
 
 
 def _check_suffixes(request: SegmentRequest) -> None:

@@ -140,4 +140,4 @@ def test_what_is_asked_of_a_u_net_is_not_asked_of_a_checkpoint(tmp_path: Path, c
     source = tmp_path / "model.ckpt-1"
     source.with_name("model.ckpt-1.index").touch()
     said = complaint(capsys, source, tmp_path, "--channels", "DAPI")
-    assert "is no U-Net, which is a .pth or .pt of tensors" in said
+    assert "is no U-Net or patch classifier, which is a .pth" in said

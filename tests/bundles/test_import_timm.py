@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from deeplab.bundles.importers.torch_encoders import (
     stored_shape,
 )
 from deeplab.bundles.weights import named_weights
+from deeplab.config.channels import named_channels
 from deeplab.config.patch_classifier import ENCODERS, PatchClassifierConfig
 from deeplab.config.patch_encoders import PATCH_ENCODERS
-from deeplab.errors import CheckpointError
+from deeplab.errors import CheckpointError, ConfigError
 from deeplab.models.patch_classifier.network import build
 from deeplab_cli.main import main
 from tests.bundles import torch_for_tests as torch_files
@@ -103,6 +105,21 @@ def test_old_swin_says_the_side_of_its_patches_and_keeps_buffers_out():
     assert set(import_classifier(more, config).skipped) == set(buffers)
     with pytest.raises(CheckpointError, match="is of patches of 224 x 224 pixels, not of 384"):
         infer_classifier(more, crop_size=384, problem=None)
+
+
+@pytest.mark.slow
+def test_a_network_that_is_shown_one_channel_is_told_and_the_channel_named():
+    config = replace(config_of("vit_tiny_patch16"), channels=named_channels(("DAPI",)))
+    (layout,) = LAYOUTS["vit_tiny_patch16"]
+    tensors = tensors_of(build(config), layout)
+    assert tensors.shapes["patch_embed.proj.weight"] == (192, 1, 16, 16)
+    told = {"crop_size": None, "problem": None}
+    named = infer_classifier(tensors, channels=("DAPI",), **told)
+    assert named == config
+    assert import_classifier(tensors, named).network.input_shape == (None, 224, 224, 1)
+    assert infer_classifier(tensors, **told).channels.names == ("channel 1",)
+    with pytest.raises(ConfigError, match="1 names, as many as the network has channels"):
+        infer_classifier(tensors, channels=("DAPI", "CD3"), **told)
 
 
 @pytest.mark.slow

@@ -13,7 +13,10 @@ from deeplab.bundles.weights import named_weights
 from deeplab_cli.main import main
 from tests.golden.golden_files import each_golden, golden_image, meta_of, rebuild_checkpoint
 
-NORMALISATIONS = {"uint8 / 255, nothing else": "zero_to_one"}
+NORMALISATIONS = {
+    "uint8 / 255, nothing else": "zero_to_one",
+    "uint8 / 255, minus (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225)": "backbone",
+}
 CHANNELS = {"RGB": slice(None), "green only": slice(1, 2)}
 FILES = {"parallel.pth": ("--prefix", "module."), "old.pth": ("--legacy",), "net.safetensors": ()}
 

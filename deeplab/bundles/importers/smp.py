@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import keras
 
+from deeplab.bundles.importers.shown_channels import channels_named
 from deeplab.bundles.importers.smp_state import (
     COUNTER,
     ENCODERS,
@@ -22,7 +23,6 @@ from deeplab.bundles.importers.smp_state import (
 from deeplab.bundles.importers.stored_tensors import Shape, StoredTensors, check_names
 from deeplab.bundles.importers.torch_encoders import read_value
 from deeplab.bundles.weights import named_weights
-from deeplab.config.channels import RGB, named_channels
 from deeplab.config.skip_decoder import DEPTHS, SkipDecoderConfig
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
@@ -102,10 +102,6 @@ def infer_smp(tensors: StoredTensors) -> SkipDecoderConfig:
         raise CheckpointError(tensors.path, problem)
     count = _sides(shapes, HEAD)[0]
     backbone, channels = _encoder(tensors, shapes)
-    if channels == len(RGB):
-        names = RGB.names
-    else:
-        names = tuple(f"channel {number}" for number in range(1, channels + 1))
     try:
         return DECODERS[beginning](
             label_count=max(2, count),
@@ -114,7 +110,7 @@ def infer_smp(tensors: StoredTensors) -> SkipDecoderConfig:
             decoder_channels=decoder,
             attention="scse" if any(".attention1." in name for name in shapes) else "none",
             head="sigmoid" if count == 1 else "softmax",
-            channels=named_channels(names),
+            channels=channels_named((), channels),
             normalisation="zero_to_one",
             crop_size=CROP_SIZE,
         )
@@ -230,9 +226,6 @@ def with_told(
     Raises:
         ConfigError: the names are not as many as channels, or a value is not possible.
     """
-    if channels and len(channels) != len(config.channels):
-        must = f"{len(config.channels)} names, as many as the network has channels"
-        raise ConfigError("channels", ", ".join(channels), must)
-    names = {"channels": named_channels(channels)} if channels else {}
+    names = {"channels": channels_named(channels, len(config.channels))} if channels else {}
     given = {name: value for name, value in changes.items() if value is not None}
     return replace(config, **names, **given)  # type: ignore[arg-type]  # by name, checked there

@@ -25,7 +25,7 @@ MPP = 0.25  # um per pixel of all published weights, 40x
 # What a request may tell of each network; the rest is of DeepLab's graph.
 OF_EACH = frozenset({"source", "output", "architecture", "classes", "colours", "work_mpp"})
 OF_HOVERNET = OF_EACH | {"nr_types", "type_info"}
-OF_CLASSIFIER = OF_EACH | {"crop_size", "problem"}
+OF_CLASSIFIER = OF_EACH | {"crop_size", "problem", "channels"}
 OF_SMP = OF_EACH | {"crop_size", "channels", "normalisation"}
 PIXELS = (
     "pixels are brought from 0 to 255 to 0 to 1 and no more; if its training standardised them as "
@@ -94,6 +94,7 @@ def _classifier(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
         crop_size=request.crop_size,
         problem=request.problem,
         architecture=request.architecture,
+        channels=request.channels,
     )
     check_told(request, config, "a patch classifier", OF_CLASSIFIER)
     names = request.classes or tuple(f"class {at}" for at in range(1, config.classes + 1))

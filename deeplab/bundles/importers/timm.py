@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import keras
 
+from deeplab.bundles.importers.shown_channels import channels_named
 from deeplab.bundles.importers.stored_tensors import StoredTensors, check_names
-from deeplab.bundles.importers.timm_names import IGNORED, TIMMS, recognise
+from deeplab.bundles.importers.timm_names import IGNORED, SIGNS, TIMMS, count_channels, recognise
 from deeplab.bundles.importers.torch_encoders import LAYOUTS, read_value, stored_shape
 from deeplab.bundles.weights import named_weights
 from deeplab.config.patch_classifier import MAX_CLASSES, PatchClassifierConfig, suggested_side
@@ -56,6 +57,7 @@ def infer_classifier(
     crop_size: int | None,
     problem: Problem | None,
     architecture: str | None = None,
+    channels: tuple[str, ...] = (),
 ) -> PatchClassifierConfig:
     """Return the knobs of the network that has these tensors; no value is read.
 
@@ -64,11 +66,14 @@ def infer_classifier(
         crop_size: side of its patches; None: what the tensors tell, or what is usual.
         architecture: that of an EfficientNet without "timm_" before it is one that timm has taken
             over from TensorFlow, tf_efficientnet_b0 to b7, which pads otherwise; no tensor tells.
+        channels: names of those that it is shown; none: red, green and blue where it takes three,
+            else numbered.
         problem: what its classes mean, which no tensor tells; None: one of them a patch, but of
             resnet38d any of them.
 
     Raises:
         CheckpointError: it is an encoder alone, or of patches of another size.
+        ConfigError: the names are not as many as its channels.
     """
     backbone = recognise(tensors.shapes)
     if backbone is None:
@@ -95,7 +100,13 @@ def infer_classifier(
         crop_size=_side(tensors, backbone, crop_size),
         problem=problem or _usual_problem(backbone, count),
         backbone=backbone,
+        channels=channels_named(channels, _count_channels(tensors, backbone)),
     )
+
+
+def _count_channels(tensors: StoredTensors, backbone: str) -> int:
+    told = backbone if backbone in SIGNS else f"{TIMMS}{backbone}"
+    return count_channels(tensors.shapes, told)
 
 
 def _usual_problem(backbone: str, classes: int) -> Problem:

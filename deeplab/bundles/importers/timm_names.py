@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from deeplab.bundles.importers.hovernet_names import PYTORCH, Rule
+from deeplab.config.channels import MAX_CHANNELS
 from deeplab.config.patch_encoders import (
     PATCH_ENCODERS,
     ConvNextFacts,
@@ -91,19 +92,38 @@ def name_of(weight: str, rules: Sequence[Rule]) -> str | None:
 def recognise(shapes: Shapes) -> str | None:
     """Return the encoder of the patch classifier whose tensors these are; None: of none known."""
     for name, (sign, beyond) in SIGNS.items():
-        if beyond not in shapes and all(shapes.get(each) == shape for each, shape in sign.items()):
+        if beyond not in shapes and all(_fits(shapes, each, sign[each]) for each in sign):
             return name
     return None
 
 
-# What such a network's file has, and the name of a tensor that it has not.
+def _fits(shapes: Shapes, name: str, wanted: tuple[int, ...]) -> bool:
+    """Tell whether a tensor has a shape; if it is the first, whatever channels it takes."""
+    found = shapes.get(name, ())
+    if len(found) != len(wanted):
+        return False
+    return all(
+        here == there or (there == SHOWN and 1 <= here <= MAX_CHANNELS)
+        for here, there in zip(found, wanted, strict=True)
+    )
+
+
+def count_channels(shapes: Shapes, backbone: str) -> int:
+    """Return how many channels the first layer of a recognised encoder takes."""
+    sign, _ = SIGNS[backbone]
+    first = next(name for name, shape in sign.items() if SHOWN in shape)
+    return shapes[first][1]
+
+
+# What such a network's file has, its first layer among it, and a tensor that it has not.
 Sign = tuple[Shapes, str]
+SHOWN = 0  # in the shape of a first layer: the channels that the network is shown
 
 
 def _vit(facts: VitFacts) -> Sign:
     width, side = facts.width, facts.patch
     sign = {
-        "patch_embed.proj.weight": (width, 3, side, side),
+        "patch_embed.proj.weight": (width, SHOWN, side, side),
         f"blocks.{facts.depth - 1}.attn.qkv.weight": (3 * width, width),
     }
     return sign, f"blocks.{facts.depth}.attn.qkv.weight"
@@ -112,7 +132,7 @@ def _vit(facts: VitFacts) -> Sign:
 def _swin(facts: SwinFacts) -> Sign:
     table, middle = (2 * facts.window - 1) ** 2, facts.depths[2]
     sign = {
-        "patch_embed.proj.weight": (facts.width, 3, 4, 4),
+        "patch_embed.proj.weight": (facts.width, SHOWN, 4, 4),
         "layers.0.blocks.0.attn.relative_position_bias_table": (table, facts.heads[0]),
         f"layers.2.blocks.{middle - 1}.norm1.weight": (4 * facts.width,),
     }
@@ -122,7 +142,7 @@ def _swin(facts: SwinFacts) -> Sign:
 def _convnext(facts: ConvNextFacts) -> Sign:
     width, middle = facts.widths[0], facts.depths[2]
     sign = {
-        "stem.0.weight": (width, 3, 4, 4),
+        "stem.0.weight": (width, SHOWN, 4, 4),
         "stages.0.blocks.0.gamma": (width,),
         f"stages.2.blocks.{middle - 1}.gamma": (facts.widths[2],),
     }
@@ -132,7 +152,7 @@ def _convnext(facts: ConvNextFacts) -> Sign:
 def _resnet38(facts: ResNet38Facts) -> Sign:
     width, _ = facts.bottlenecks[-1]
     sign = {
-        "conv1a.weight": (64, 3, 3, 3),
+        "conv1a.weight": (64, SHOWN, 3, 3),
         "b4_5.conv_branch2b1.weight": (512, 512, 3, 3),
         "b7.conv_branch2b2.weight": (width, width // 2, 1, 1),
     }
@@ -142,7 +162,7 @@ def _resnet38(facts: ResNet38Facts) -> Sign:
 def _resnet(units: int, last: str, width: int) -> Sign:
     """Return the sign of a resnet: units of its third block, and a unit's last norm."""
     sign = {
-        "conv1.weight": (64, 3, 7, 7),
+        "conv1.weight": (64, SHOWN, 7, 7),
         f"layer1.0.{last}.weight": (width,),
         f"layer3.{units - 1}.bn1.weight": (256,),
     }
@@ -154,7 +174,7 @@ def _efficientnet(name: str) -> Sign:
     layout = EFFICIENTNETS[name]
     stage = layout.stages[5]  # the deepest, whose blocks are as many in no two sizes of one width
     sign = {
-        "conv_stem.weight": (layout.stem, 3, 3, 3),
+        "conv_stem.weight": (layout.stem, SHOWN, 3, 3),
         "conv_head.weight": (layout.head, layout.stages[-1].filters, 1, 1),
         f"blocks.5.{stage.blocks - 1}.bn1.weight": (stage.expansion * stage.filters,),
         # The lite ones have no gates.

@@ -34,7 +34,7 @@ _TRANSFORMERS: Mapping[type, Callable[[Tensor, Any], Tensor]] = MappingProxyType
 
 
 def build(config: PatchClassifierConfig) -> keras.Model:
-    """Return the network: uint8 RGB (n, side, side, 3) in, float32 logits by name out.
+    """Return the network: uint8 (n, side, side, channels) in, float32 logits by name out.
 
     That is "classes" (n, classes). The side is `config.crop_size`.
     """
