@@ -75,10 +75,10 @@ def slides(painted, tmp_path):
 
 def bundle(config, path: Path) -> str:
     network = family_of(config).build(config)
-    tile = {} if config is PATCHES else {"halo": 48}
+    halo = 0 if config is PATCHES else 48
     card = Card(
         config=config, classes=ClassList.named(["nucleus"]), work_mpp=0.5, mpp_range=(0.4, 0.6),
-        tile=PATCH if config is PATCHES else 257, **tile,
+        tile=PATCH if config is PATCHES else 257, halo=halo,
     )  # fmt: skip
     save_bundle(network, card, path)
     return str(path)
