@@ -93,9 +93,10 @@ def test_json_of_something_else_is_refused(family: str, knobs: dict[str, object]
 def test_cells_and_tiling_follow_from_the_knobs():
     config = DeepLabV3PlusConfig(label_count=2)
     assert config.pooling_cells == 33
-    assert config.tiling == Tiling(multiple=16, extra=1, reach=288, logit_stride=4)
+    assert config.tiling == Tiling(multiple=16, extra=1, reach=288, logit_stride=4, decoder_reach=8)
     plain = dataclasses.replace(config, output_stride=8, decoder_output_stride=None)
     assert (plain.pooling_cells, plain.tiling.logit_stride) == (65, 8)
+    assert plain.tiling.decoder_reach == 0
     even = dataclasses.replace(config, crop_size=512, pooling_crop_size=256)
     assert (even.crop_cells, even.pooling_cells, even.tiling.multiple) == (32, 16, 16)
     assert dataclasses.replace(config, output_stride=32).tiling.multiple == 32
