@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from deeplab.config.backbones import Pixels
 from deeplab.config.import_request import ARCHITECTURES, ImportRequest
 from deeplab.config.patch_encoders import Problem
-from deeplab.config.skip_decoder import Pixels
 from deeplab.native_log import remarks_left_out
 from deeplab_cli.binding import NO_NUMBERS, check_is_readable
 from deeplab_cli.command import Command, CommandParser
@@ -43,7 +43,8 @@ def _add_arguments(parser: CommandParser) -> None:
         help="prefix of the checkpoint (as model.ckpt-400000) or one of its files, a folder, zip "
         "or tar.gz that holds it and perhaps an args.txt, a frozen graph (.pb), a HoVer-Net's "
         ".tar or .npz, a U-Net's or U-Net++'s .pth or .pt, a patch classifier of timm's (.pth, "
-        ".pt, .safetensors) or WSSS-Tissue's (.pth), an EfficientDet's object checkpoint (as "
+        ".pt, .safetensors) or WSSS-Tissue's (.pth), a DeepLabV3+ of WSSS-Tissue's second stage "
+        "(.pth, .pth.tar), an EfficientDet's object checkpoint (as "
         "12_ckpt), or the weights of Keras' DeepLabV3+ (.h5)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="bundle (.zip)")
@@ -80,7 +81,7 @@ def _add_arguments(parser: CommandParser) -> None:
         type=int,
         metavar="N",
         help="left out: what args.txt says, else 513; of a U-Net and of Keras 512, of an "
-        "EfficientDet 1024",
+        "EfficientDet 1024, of WSSS-Tissue 224",
     )
     graph.add_argument(
         "--image-pooling-crop-size", type=int, metavar="N", help="left out: the crop size"
@@ -108,7 +109,7 @@ def _add_arguments(parser: CommandParser) -> None:
         "of a resnet38d",
     )  # fmt: skip
     skips = parser.add_argument_group(
-        "of a U-Net or U-Net++, --channels also of a patch classifier",
+        "of a U-Net, U-Net++ or WSSS-Tissue's DeepLabV3+, --channels also of a patch classifier",
         "Encoder, depth, attention, channels and classes are worked out from the file.",
     )
     skips.add_argument(

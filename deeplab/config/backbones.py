@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
+from typing import Literal
 
 from deeplab.config.channels import Channels
 
@@ -38,6 +39,10 @@ STANDARDISED = Normalisation(
     scale=tuple(1.0 / (255.0 * deviation) for deviation in _DEVIATIONS),
     offset=tuple(-mean / by for mean, by in zip(_MEANS, _DEVIATIONS, strict=True)),
 )
+
+
+# What a network does to pixels: as its backbone learnt on ImageNet, or 0 to 255 to 0 to 1 alone.
+Pixels = Literal["backbone", "zero_to_one"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +116,14 @@ def _resnet_v1(
     )
 
 
-def _resnet(expansion: int) -> BackboneFacts:
-    """Return a resnet in ImageNet's layout, channels times `expansion`."""
+def _resnet(expansion: int, *, units: int = 3) -> BackboneFacts:
+    """Return a resnet in ImageNet's layout: see `_resnet_v1`."""
     return BackboneFacts(
         channels=_always(512 * expansion),
         taps={2: 64, 4: 64 * expansion, 8: 128 * expansion, 16: 256 * expansion},
         paper="arXiv:1512.03385",
         normalisation=STANDARDISED,
+        multi_grid_rates=units,
     )
 
 
@@ -206,7 +212,7 @@ BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
             paper="arXiv:1603.05027",
             normalisation=ZERO_TO_ONE,
         ),
-        "resnet_18": _resnet(1),
+        "resnet_18": _resnet(1, units=2),
         "resnet_34": _resnet(1),
         "resnet_50": _resnet(4),
         "resnet_101": _resnet(4),

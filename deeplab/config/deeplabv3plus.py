@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
-from deeplab.config.backbones import BACKBONES
+from deeplab.config.backbones import BACKBONES, ZERO_TO_ONE, Normalisation, Pixels
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.checks import check_list, check_range, check_value, check_whole
 from deeplab.config.classes import ClassList
@@ -24,6 +24,7 @@ ImagePooling = Literal["branch", "hard_gate", "gate", "none"]
 AsppMerge = Literal["project", "concat"]
 DecoderMerge = Literal["concat", "sum"]
 DecoderOutput = Literal["features", "logits"]
+Convolutions = Literal["separable", "full"]
 StemPadding = Literal["symmetric", "same"]
 
 
@@ -41,7 +42,8 @@ class DeepLabV3PlusConfig:
         output_stride: Work pixels per feature cell of the backbone's last map.
         decoder_output_stride: Work pixels per logit, or None for logits at `output_stride`.
         multi_grid: Rates of the last block's convolutions times this: three of xception's, one for
-            each unit of resnet's (two of resnet_v1_18, three of the others); empty for 1.
+            each unit of resnet's (two of resnet_18 and resnet_v1_18, three of the others); empty
+            for 1.
         crop_size: Side in work pixels of the tiles trained on; image pooling averages over as many
             cells wherever the network runs, so that it sees in a slide what it saw in training.
         image_pooling: What becomes of the means over a window: a "branch" of the ASPP, a factor
@@ -66,6 +68,11 @@ class DeepLabV3PlusConfig:
         stem_padding: How the first convolution of an xception is padded where a side is even: on
             both sides, or behind only ("same"), as Keras does. On sides of 16 k + 1, which all
             tiles of slides have, it is the same.
+        convolutions: Whether the atrous branches and the decoder convolve each channel by itself
+            and then mix them ("separable"), or all channels at once ("full"), as first published
+            in PyTorch: more weights, and more time.
+        normalisation: Whether pixels are brought to the values that the backbone learnt with on
+            ImageNet, or from 0 to 255 to 0 to 1 and no more.
     """
 
     label_count: int
@@ -93,6 +100,8 @@ class DeepLabV3PlusConfig:
     batch_norm_decay: float = 0.99
     channels: Channels = RGB
     stem_padding: StemPadding = "symmetric"
+    convolutions: Convolutions = "separable"
+    normalisation: Pixels = "backbone"
 
     def __post_init__(self) -> None:
         check_whole("label_count", self.label_count, 2, 255)
@@ -103,6 +112,8 @@ class DeepLabV3PlusConfig:
         for name in ("aspp_filters", "decoder_filters", "low_level_filters"):
             check_whole(name, getattr(self, name), 1, MAX_FILTERS)
         check_value("aspp_merge", self.aspp_merge, get_args(AsppMerge))
+        check_value("convolutions", self.convolutions, get_args(Convolutions))
+        check_value("normalisation", self.normalisation, get_args(Pixels))
         check_range("dropout", self.dropout, 0, 0.9)
         check_range("drop_path_keep_prob", self.drop_path_keep_prob, 0.1, 1)
         check_range("batch_norm_decay", self.batch_norm_decay, 0, 0.99999)
@@ -177,6 +188,13 @@ class DeepLabV3PlusConfig:
             # Two convolutions of 3 x 3; a cell more where features are enlarged.
             decoder_reach=2 * self.logit_stride if self.decoder_output_stride else 0,
         )
+
+    @property
+    def pixel_normalisation(self) -> Normalisation:
+        """What is done to pixels before the backbone gets them."""
+        facts = BACKBONES[self.backbone].normalisation
+        told = ZERO_TO_ONE if self.normalisation == "zero_to_one" else facts
+        return told.of(self.channels)
 
     @property
     def logit_stride(self) -> int:

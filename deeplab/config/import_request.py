@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from deeplab.config.backbones import BACKBONES
+from deeplab.config.backbones import BACKBONES, Pixels
 from deeplab.config.checks import check_kind_of_file, check_range, check_value
 from deeplab.config.classes import parse_colour
 from deeplab.config.deeplabv3plus import AsppMerge, DecoderMerge, DecoderOutput, ImagePooling
 from deeplab.config.patch_encoders import PATCH_ENCODERS, Problem
-from deeplab.config.skip_decoder import Pixels
 from deeplab.errors import ConfigError
 
 ARCHITECTURES = (*BACKBONES, *PATCH_ENCODERS)
@@ -54,7 +53,8 @@ class ImportRequest:
             any number; None: one, where there are several; of a resnet38d any number.
         channels: names of what a U-Net or a patch classifier is shown; none: red, green and blue,
             or numbers.
-        normalisation: what a U-Net's training did to pixels; None: from 0 to 255 to 0 to 1.
+        normalisation: what the training of a U-Net or of PyTorch's DeepLabV3+ did to pixels;
+            None: from 0 to 255 to 0 to 1.
     """
 
     source: Path

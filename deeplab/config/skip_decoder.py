@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from deeplab.config.backbones import BACKBONES, ZERO_TO_ONE, Normalisation
+from deeplab.config.backbones import BACKBONES, ZERO_TO_ONE, Normalisation, Pixels
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.checks import check_list, check_range, check_value, check_whole
 from deeplab.config.classes import ClassList
@@ -16,7 +16,6 @@ from deeplab.geometry.tiling import Tiling
 
 Attention = Literal["none", "scse"]
 Head = Literal["softmax", "sigmoid"]
-Pixels = Literal["backbone", "zero_to_one"]
 DECODER_CHANNELS = (256, 128, 64, 32, 16)  # from the coarsest map on, where nothing is asked
 DEPTHS = (3, 5)
 MAX_CHANNELS = 1024

@@ -58,18 +58,28 @@ def kind_of(path: Path) -> str:
     return str(meta.get("kind") or (NETWORK if "outputs" in meta else ""))
 
 
-def each_golden(family: str, kind: str) -> pytest.MarkDecorator:
+def variables_of(path: Path) -> list[str]:
+    """Return the names of the variables of the network that a file is of, in order."""
+    with np.load(path) as arrays:
+        return [str(name) for name in arrays["names"]]
+
+
+def each_golden(family: str, kind: str, *, having: str = "") -> pytest.MarkDecorator:
     """Parametrize a test, whose argument is `golden`, over the paths of all files of a kind.
 
-    Without the folder, or without a file of the kind in it, the test is skipped and says so.
+    Of networks, where `having` is given, only those that have a variable of that name. Without the
+    folder, or without a file of the kind in it, the test is skipped and says so.
 
     Raises:
         KeyError, ValueError: the kind is not listed in `SERVED`.
     """
     SERVED[family].index(kind)
     paths = [path for path in golden_paths(family) if kind_of(path) == kind]
+    if having:
+        paths = [path for path in paths if having in variables_of(path)]
     if not paths:
-        why = f"{GOLDEN} holds no {kind} of {family}" if GOLDEN.is_dir() else ABSENT
+        which = f" with {having}" if having else ""
+        why = f"{GOLDEN} holds no {kind} of {family}{which}" if GOLDEN.is_dir() else ABSENT
         skipped = pytest.param(GOLDEN, marks=pytest.mark.skip(reason=why))
         return pytest.mark.parametrize("golden", [skipped], ids=["none"])
     names = [str(path.relative_to(GOLDEN)) for path in paths]

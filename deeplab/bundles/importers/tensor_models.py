@@ -14,6 +14,11 @@ from deeplab.bundles.importers.smp import import_smp, infer_smp, is_smp, with_to
 from deeplab.bundles.importers.stored_tensors import StoredTensors
 from deeplab.bundles.importers.tensor_files import open_tensor_file
 from deeplab.bundles.importers.timm import import_classifier, infer_classifier, is_classifier
+from deeplab.bundles.importers.torch_deeplab import (
+    import_torch_deeplab,
+    infer_torch_deeplab,
+    is_torch_deeplab,
+)
 from deeplab.bundles.importers.type_classes import read_type_classes
 from deeplab.config.classes import ClassList
 from deeplab.config.hovernet import HoverNetConfig
@@ -27,9 +32,14 @@ OF_EACH = frozenset({"source", "output", "architecture", "classes", "colours", "
 OF_HOVERNET = OF_EACH | {"nr_types", "type_info"}
 OF_CLASSIFIER = OF_EACH | {"crop_size", "problem", "channels"}
 OF_SMP = OF_EACH | {"crop_size", "channels", "normalisation"}
+OF_DEEPLAB = OF_EACH | {"crop_size", "normalisation"}
 PIXELS = (
     "pixels are brought from 0 to 255 to 0 to 1 and no more; if its training standardised them as "
     "ImageNet's, import it with --normalisation backbone"
+)
+ALL_CLASSES = (
+    "every output is taken for a class, so that it never answers background; if its first one is "
+    "that, name one class less"
 )
 
 
@@ -68,6 +78,8 @@ def read_tensor_model(request: ImportRequest) -> TensorModel:
     with open_tensor_file(request.source) as tensors:
         if is_smp(tensors):
             return _smp(request, tensors)
+        if is_torch_deeplab(tensors):
+            return _deeplab(request, tensors)
         return (_classifier if is_classifier(tensors) else _hovernet)(request, tensors)
 
 
@@ -127,6 +139,29 @@ def _smp(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
         work_mpp=request.work_mpp or None,
         tile=tiling.side_with(tiling.halo, most=MAX_TILE),
         remarks=() if request.normalisation else (PIXELS,),
+    )
+
+
+def _deeplab(request: ImportRequest, tensors: StoredTensors) -> TensorModel:
+    config = infer_torch_deeplab(
+        tensors,
+        crop_size=request.crop_size,
+        normalisation=request.normalisation,
+        named=len(request.classes) or None,
+    )
+    check_told(request, config, "a DeepLabV3+ of PyTorch", OF_DEEPLAB)
+    imported = import_torch_deeplab(tensors, config)
+    remarks = () if request.normalisation else (PIXELS,)
+    tiling = config.tiling
+    return TensorModel(
+        config=config,
+        network=imported.network,
+        taken=imported.taken,
+        skipped=imported.skipped,
+        classes=named_classes(request.classes, request.colours, config.label_count),
+        work_mpp=request.work_mpp or None,
+        tile=tiling.side_with(tiling.halo, most=MAX_TILE),
+        remarks=remarks if imported.has_background else (*remarks, ALL_CLASSES),
     )
 
 

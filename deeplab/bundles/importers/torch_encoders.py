@@ -51,7 +51,7 @@ from deeplab.models.backbones.mobilenet_v2 import EPSILON
 from deeplab.models.family import ENCODER
 
 _UNIT, _BLOCK = r"backbone\.block(\d)\.unit_(\d+)", r"backbone\.block_(\d+)"
-_RESNET: tuple[Rule, ...] = (
+RESNET: tuple[Rule, ...] = (
     (r"backbone\.conv1", "conv1"),
     (r"backbone\.conv1\.norm", "bn1"),
     (rf"{_UNIT}\.conv(\d)", r"layer\1.\2.conv\3"),
@@ -162,7 +162,7 @@ LAYOUTS: Mapping[str, tuple[EncoderNaming, ...]] = MappingProxyType(
             for name, layout in EFFICIENTNETS.items()
         },
         **dict.fromkeys(
-            ("resnet_18", "resnet_34", "resnet_50", "resnet_101"), (EncoderNaming(rules=_RESNET),)
+            ("resnet_18", "resnet_34", "resnet_50", "resnet_101"), (EncoderNaming(rules=RESNET),)
         ),
         **{name: _OF_PATCHES[type(facts)] for name, facts in PATCH_ENCODERS.items()},
     }

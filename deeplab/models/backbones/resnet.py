@@ -47,8 +47,11 @@ def resnet(x: Tensor, options: BackboneOptions, layout: ResNetLayout) -> Pyramid
     x = layers.ZeroPadding2D(1, name="backbone.pool1.pad")(x)
     x = layers.MaxPooling2D(3, strides=stride, name="backbone.pool1")(x)
     for block, (width, units) in enumerate(zip(WIDTHS, layout.units, strict=True), start=1):
-        for unit in range(units):
+        grid = options.multi_grid if options.multi_grid and block == len(WIDTHS) else (1,) * units
+        for unit, step in enumerate(grid):
             stride, rate = budget.spend(2 if unit == 0 and block > 1 else 1)
+            if grid is options.multi_grid and unit == 0 and stride == 1:
+                rate *= 2  # Multi-grid spreads one rate, that of the units after the first.
             x = _unit(
                 x,
                 width,
@@ -56,7 +59,7 @@ def resnet(x: Tensor, options: BackboneOptions, layout: ResNetLayout) -> Pyramid
                 name=f"backbone.block{block}.unit_{unit}",
                 norm=norm,
                 stride=stride,
-                rate=rate,
+                rate=rate * step,
             )
         if block < len(WIDTHS) and budget.spent == 2 ** (block + 1):
             taps[budget.spent] = x

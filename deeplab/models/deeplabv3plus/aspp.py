@@ -22,9 +22,11 @@ def aspp(x: Tensor, config: DeepLabV3PlusConfig, norm: Norm) -> Tensor:
     branches = [_image_level(x, config, norm)] if config.image_pooling == "branch" else []
     branches.append(conv(x, filters, name="aspp.point", norm=norm, activation="relu"))
     for index, rate in enumerate(config.atrous_rates, start=1):
-        branch = separable(
-            x, filters, name=f"aspp.atrous_{index}", norm=norm, rate=rate, activation="relu"
-        )
+        name = f"aspp.atrous_{index}"
+        if config.convolutions == "full":
+            branch = conv(x, filters, name=name, norm=norm, kernel=3, rate=rate, activation="relu")
+        else:
+            branch = separable(x, filters, name=name, norm=norm, rate=rate, activation="relu")
         branches.append(branch)
     out = branches[0] if len(branches) == 1 else layers.Concatenate(name="aspp.concat")(branches)
     if config.aspp_merge == "project":

@@ -31,8 +31,10 @@ def decoder(x: Tensor, low_level: Tensor, config: DeepLabV3PlusConfig, norm: Nor
 def _refined(
     x: Tensor, config: DeepLabV3PlusConfig, norm: Norm, *, name: str, kernel: int
 ) -> Tensor:
-    """Return one convolution: separable with batch norms, or, on the way to logits, a plain one."""
+    """Return one convolution: with batch norms, or, on the way to logits, a plain one."""
     filters = config.decoder_filters
     if config.decoder_output == "logits":
         return layers.Conv2D(filters, kernel, padding="same", name=name)(x)
+    if config.convolutions == "full":
+        return conv(x, filters, name=name, norm=norm, kernel=kernel, activation="relu")
     return separable(x, filters, name=name, norm=norm, activation="relu")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 from keras import initializers, layers
 
-from deeplab.config.backbones import BACKBONES
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.models.backbones.pyramid import BackboneOptions
 from deeplab.models.backbones.table import BUILD
@@ -23,7 +22,7 @@ def build(config: DeepLabV3PlusConfig) -> keras.Model:
     Height and width are free; with sides of 16 k + 1 the logits' corners lie on the tile's.
     """
     rgb = keras.Input((None, None, len(config.channels)), dtype="uint8", name="rgb")
-    normalisation = BACKBONES[config.backbone].normalisation.of(config.channels)
+    normalisation = config.pixel_normalisation
     x = layers.Rescaling(normalisation.scale, offset=normalisation.offset, name="normalisation")(
         rgb
     )
