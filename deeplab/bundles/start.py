@@ -18,9 +18,9 @@ from deeplab.bundles.importers.keras_deeplab import is_keras_deeplab, read_keras
 from deeplab.bundles.importers.tensor_files import is_tensor_file, open_tensor_file
 from deeplab.bundles.importers.tf1_checkpoint import read_tf1_weights
 from deeplab.bundles.importers.torch_deeplab import (
-    BACKBONE,
     is_torch_deeplab,
     read_torch_deeplab,
+    takes_torch_deeplab,
 )
 from deeplab.bundles.importers.torch_encoders import read_encoder_weights
 from deeplab.bundles.read import is_bundle, read_archived_card
@@ -28,7 +28,6 @@ from deeplab.bundles.weight_members import read_weight, weight_member
 from deeplab.bundles.weights import Weights, named_weights
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.classes import ClassList
-from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.families import with_channels
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError
@@ -240,7 +239,7 @@ def _read_alike(
 ) -> _Model:
     if is_tensor_file(path):
         with open_tensor_file(path) as tensors:
-            if is_torch_deeplab(tensors) and _is_deeplab_on(BACKBONE, config):
+            if is_torch_deeplab(tensors) and takes_torch_deeplab(config):
                 read = read_torch_deeplab(tensors, network)
             else:
                 read = read_encoder_weights(tensors, network, config.backbone or "")
@@ -278,10 +277,6 @@ def _read_alike(
     other = family_of(card.config) is not family_of(config)
     family = card.config.describe() if other else ""
     return _Model(weights=weights, names=card.classes.names, family=family)
-
-
-def _is_deeplab_on(backbone: str, config: NetworkConfig) -> bool:
-    return isinstance(config, DeepLabV3PlusConfig) and config.backbone == backbone
 
 
 def _check_channels(theirs: NetworkConfig, ours: NetworkConfig, path: Path) -> None:

@@ -22,6 +22,7 @@ from deeplab.bundles.importers.torch_encoders import RESNET, read_value, stored_
 from deeplab.bundles.weights import named_weights
 from deeplab.config.backbones import Pixels
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.network import NetworkConfig
 from deeplab.errors import CheckpointError, ConfigError
 from deeplab.models.registry import family_of
 
@@ -75,6 +76,11 @@ class ImportedTorchDeepLab:
 def is_torch_deeplab(tensors: StoredTensors) -> bool:
     """Tell whether the tensors are named as those of such a network."""
     return all(name in tensors.shapes for name in SIGNS)
+
+
+def takes_torch_deeplab(config: NetworkConfig) -> bool:
+    """Tell whether a network of a config may start from such a file: it has the same encoder."""
+    return isinstance(config, DeepLabV3PlusConfig) and config.backbone == BACKBONE
 
 
 def infer_torch_deeplab(
