@@ -52,11 +52,14 @@ FIRST, SECOND = "fc8.weight", "aspp.aspp1.atrous_conv.weight"
 
 @contextmanager
 def in_float64() -> Iterator[None]:
+    policy = keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")  # once asked for, it follows floatx no more
     try:
         yield
     finally:
         keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy(policy)
 
 
 @functools.cache  # 105 million weights
