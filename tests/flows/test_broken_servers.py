@@ -29,7 +29,7 @@ FLOWS = {
     "ingest": ("ingest", FOLDER),
     "export": ("export-annotations", FOLDER, "a.zip"),
 }
-ASKED = {"features": 26, "evaluate": 19, "ingest": 10, "export": 6}
+ASKED = {"features": 26, "evaluate": 11, "ingest": 10, "export": 6}
 
 
 @pytest.fixture
