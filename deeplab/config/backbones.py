@@ -229,3 +229,12 @@ BACKBONES: Mapping[str, BackboneFacts] = MappingProxyType(
         "xception_71": _XCEPTION,
     }
 )
+
+
+def pixel_normalisation(backbone: str, pixels: Pixels, channels: Channels) -> Normalisation:
+    """Return what a network of a backbone does to pixel values, by channel.
+
+    Of other channels than red, green and blue each is taken for the mean of these.
+    """
+    told = ZERO_TO_ONE if pixels == "zero_to_one" else BACKBONES[backbone].normalisation
+    return told.of(channels)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
-from deeplab.config.backbones import BACKBONES, ZERO_TO_ONE, Normalisation, Pixels
+from deeplab.config.backbones import BACKBONES, Normalisation, Pixels, pixel_normalisation
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.checks import check_list, check_range, check_value, check_whole
 from deeplab.config.classes import ClassList
@@ -190,11 +190,9 @@ class DeepLabV3PlusConfig:
         )
 
     @property
-    def pixel_normalisation(self) -> Normalisation:
-        """What is done to pixels before the backbone gets them."""
-        facts = BACKBONES[self.backbone].normalisation
-        told = ZERO_TO_ONE if self.normalisation == "zero_to_one" else facts
-        return told.of(self.channels)
+    def pixels(self) -> Normalisation:
+        """What becomes of pixel values, by channel."""
+        return pixel_normalisation(self.backbone, self.normalisation, self.channels)
 
     @property
     def logit_stride(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from deeplab.config.backbones import BACKBONES, ZERO_TO_ONE, Normalisation, Pixels
+from deeplab.config.backbones import BACKBONES, Normalisation, Pixels, pixel_normalisation
 from deeplab.config.channels import RGB, Channels
 from deeplab.config.checks import check_list, check_range, check_value, check_whole
 from deeplab.config.classes import ClassList
@@ -125,9 +125,7 @@ class SkipDecoderConfig:
 
         Of other channels than red, green and blue each is taken for the mean of these.
         """
-        facts = BACKBONES[self.backbone].normalisation
-        told = ZERO_TO_ONE if self.normalisation == "zero_to_one" else facts
-        return told.of(self.channels)
+        return pixel_normalisation(self.backbone, self.normalisation, self.channels)
 
     @property
     def encoder_stride(self) -> int:

@@ -22,7 +22,7 @@ def build(config: DeepLabV3PlusConfig) -> keras.Model:
     Height and width are free; with sides of 16 k + 1 the logits' corners lie on the tile's.
     """
     rgb = keras.Input((None, None, len(config.channels)), dtype="uint8", name="rgb")
-    normalisation = config.pixel_normalisation
+    normalisation = config.pixels
     x = layers.Rescaling(normalisation.scale, offset=normalisation.offset, name="normalisation")(
         rgb
     )
