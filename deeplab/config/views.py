@@ -27,6 +27,9 @@ class View:
     mirrored: bool = False
 
 
+AS_IT_IS = (View(),)
+
+
 def views_of(scales: Sequence[float], *, mirrored: Sequence[bool]) -> tuple[View, ...]:
     """Return a view at each scale, in each way.
 

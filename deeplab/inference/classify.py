@@ -22,7 +22,7 @@ from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card_for
 from deeplab.config.classify_request import AS_THE_MODEL, ClassifyRequest
 from deeplab.config.progress import Progress
-from deeplab.config.views import View
+from deeplab.config.views import AS_IT_IS
 from deeplab.errors import ConfigError
 from deeplab.evaluation.patch_tally import thresholds_of
 from deeplab.exchange.layers import post_layers
@@ -136,7 +136,7 @@ class Models:
 
 def classify_spec(model: Path, card: Card) -> GraphSpec:
     """Return the graph that classifies patches; `card` is the model's."""
-    return GraphSpec(model=model, maps=(), views=(View(),), trial_side=card.config.crop_size)
+    return GraphSpec(model=model, maps=(), views=AS_IT_IS, trial_side=card.config.crop_size)
 
 
 def _load(request: ClassifyRequest, card: Card) -> Loaded:

@@ -17,7 +17,7 @@ from deeplab.annotations.raster.rasterize import fill_polygon
 from deeplab.bundles.card import Card
 from deeplab.config.channels import asked_channels
 from deeplab.config.requests import Points, SegmentRequest
-from deeplab.config.views import View, cell_multiple, reach_factor
+from deeplab.config.views import AS_IT_IS, View, cell_multiple, reach_factor
 from deeplab.errors import ConfigError, ScaleError
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
@@ -192,7 +192,7 @@ def tile_plan(request: SegmentRequest, card: Card, area: Area) -> TilePlan:
 
 
 def plan_tiles(
-    card: Card, area: Area, *, tile: int, halo: int, views: Sequence[View] = (View(),)
+    card: Card, area: Area, *, tile: int, halo: int, views: Sequence[View] = AS_IT_IS
 ) -> TilePlan:
     """Return the grid of tiles of about this side over an area, work pixels.
 
@@ -209,7 +209,7 @@ def plan_tiles(
     side = max(math.ceil(card.config.crop_size * reach_factor(views)), min(tile, largest))
     tile = tiling.only or tiling.round_up(side)
     # Of several views each is answered as a whole.
-    trim = tiling.trimmed(halo) if tuple(views) == (View(),) else tiling.margin
+    trim = tiling.trimmed(halo) if tuple(views) == AS_IT_IS else tiling.margin
     return TilePlan(area=area.box, tile=tile, halo=halo, tiling=tiling, trim=trim)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from deeplab.bundles.card import Card
 from deeplab.bundles.read import read_card
 from deeplab.config.prepare_request import PrepareRequest
-from deeplab.config.views import View
+from deeplab.config.views import AS_IT_IS
 from deeplab.inference.classify import classify_spec
 from deeplab.inference.conversions import check_keeps
 from deeplab.inference.predictor import GraphSpec
@@ -54,4 +54,4 @@ def _specs(model: Path, *, heatmaps: bool) -> Iterator[tuple[GraphSpec, Card]]:
         return
     for heatmap in (False, True) if heatmaps and answer == "labels" else (False,):
         tiling = card.config.tiling
-        yield segment_spec(model, card, views=(View(),), heatmap=heatmap, tiling=tiling), card
+        yield segment_spec(model, card, views=AS_IT_IS, heatmap=heatmap, tiling=tiling), card

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.network import NetworkConfig
 from deeplab.config.train_request import LossSettings, StartSettings
-from deeplab.config.views import View
+from deeplab.config.views import AS_IT_IS, View
 from deeplab.models.answers import Answer, AnswerKind, Maps, TileReading
 from deeplab.models.loss import Loss
 from deeplab.models.outputs import PredictedMap
@@ -144,7 +144,7 @@ class Family:
         network: keras.Model,
         *,
         maps: Sequence[PredictedMap],
-        views: Sequence[View] = (View(),),
+        views: Sequence[View] = AS_IT_IS,
     ) -> keras.Model:
         """Return the graph that a run over a slide uses: it trims where the config's tiling may.
 
@@ -152,7 +152,7 @@ class Family:
             ConfigError: maps or views are asked for that it has not.
         """
         trimming = self.trimming_predictor
-        if trimming and config.tiling.decoder_reach and tuple(views) == (View(),):
+        if trimming and config.tiling.decoder_reach and tuple(views) == AS_IT_IS:
             return trimming(network, maps=maps)
         return self.predictor(network, maps=maps, views=views)
 

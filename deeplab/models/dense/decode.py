@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Protocol
 import keras
 from keras import ops
 
-from deeplab.config.views import QUARTERS, View
+from deeplab.config.views import AS_IT_IS, QUARTERS, View
 from deeplab.errors import ConfigError
+from deeplab.models.layers.crop import crop
 from deeplab.models.layers.resize import (
     ResizeLike,
     ResizePixels,
@@ -28,7 +29,6 @@ from deeplab.models.outputs import (
     PredictedMap,
 )
 
-AS_IT_IS = (View(),)
 DECODER = ("decoder.", "logits")  # how the names of the layers of every decoder begin
 TRIAL = 128  # work pixels, a side that networks with a logit for each pixel take
 
@@ -123,12 +123,9 @@ class Trim(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         The pixels are k whole cells.
         """
         x, tile, pixels = maps
-        count, height, width, channels = ops.shape(x)
         last = int(self.corners)
-        cells = pixels * (height - last) // (ops.shape(tile)[1] - last)
-        start = ops.stack([0, cells, cells, 0])
-        shape = ops.stack([count, height - 2 * cells, width - 2 * cells, channels])
-        return ops.slice(x, start, shape)
+        cells = pixels * (ops.shape(x)[1] - last) // (ops.shape(tile)[1] - last)
+        return crop(x, cells)
 
     def compute_output_spec(self, maps: tuple[Tensor, Tensor, Tensor]) -> keras.KerasTensor:
         """Shape and type of the result."""

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from deeplab.config.views import View
+from deeplab.config.views import AS_IT_IS, View
 from deeplab.errors import ConfigError
-from deeplab.models.dense.decode import AS_IT_IS, Likeliest
+from deeplab.models.dense.decode import Likeliest
 from deeplab.models.layers.resize import Tensor
 from deeplab.models.outputs import PredictedMap
 

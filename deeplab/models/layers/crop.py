@@ -10,6 +10,13 @@ from keras import ops
 from deeplab.models.layers.resize import Tensor
 
 
+def crop(x: Tensor, cells: Tensor) -> Tensor:
+    """Return a map (n, h, w, c) without `cells` cells at each side; a number or int32 ()."""
+    count, height, width, channels = ops.shape(x)
+    shape = (count, height - 2 * cells, width - 2 * cells, channels)
+    return ops.slice(x, (0, cells, cells, 0), shape)
+
+
 @keras.saving.register_keras_serializable(package="deeplab")
 class Crop(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
     """Cut `cells` cells off a map at each of its four sides.
@@ -25,10 +32,7 @@ class Crop(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
 
     def call(self, x: Tensor) -> Tensor:
         """Map (n, h, w, c) to (n, h - 2 cells, w - 2 cells, c)."""
-        count, height, width, channels = ops.shape(x)
-        cells = self.cells
-        shape = (count, height - 2 * cells, width - 2 * cells, channels)
-        return ops.slice(x, (0, cells, cells, 0), shape)
+        return crop(x, self.cells)
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the result."""

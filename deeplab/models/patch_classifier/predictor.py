@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import keras
 
-from deeplab.config.views import View
+from deeplab.config.views import AS_IT_IS, View
 from deeplab.errors import ConfigError
-from deeplab.models.dense.decode import AS_IT_IS
 from deeplab.models.outputs import CLASSES, PredictedMap
 from deeplab.models.patch_classifier.blocks import SEEN, WHOLE
 
