@@ -17,7 +17,7 @@ TRAINING = {
     "patch_size": 128,
     "batch_size": 4,
     "work_mpp": 0.5,
-    "steps": 80,
+    "steps": 160,
     "slow_start_step": 5,
     "learning_rate": 1e-2,
     "augment": 0.2,
