@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -34,16 +34,20 @@ def layer_name(class_name: str) -> str:
     return f"{class_name} features"
 
 
-def feature_layers(annotations: Annotations, tables: Mapping[str, FeatureTable]) -> Annotations:
+def feature_layers(
+    annotations: Annotations, tables: Mapping[str, FeatureTable], channels: Sequence[str] = ()
+) -> Annotations:
     """Return a layer for each class: its shapes with the number of the object and its features.
 
-    What a shape said of itself before stays, unless a feature has its name.
+    What a shape said of itself before stays, unless a feature has its name. Of colours and texture
+    nothing is said, but all of channels whose intensity was measured, whatever they are called.
     """
+    left_out = () if channels else LEFT_OUT
     layers = [
         Layer(
             layer_name(name),
             annotations.layer(name).colour,
-            tuple(_shapes(annotations.layer(name), table)),
+            tuple(_shapes(annotations.layer(name), table, left_out)),
             f"what was measured of {name}",
         )
         for name, table in tables.items()
@@ -51,11 +55,11 @@ def feature_layers(annotations: Annotations, tables: Mapping[str, FeatureTable])
     return Annotations(tuple(layers), mpp=annotations.mpp)
 
 
-def _shapes(layer: Layer, table: FeatureTable) -> Iterator[Shape]:
+def _shapes(layer: Layer, table: FeatureTable, left_out: tuple[str, ...]) -> Iterator[Shape]:
     for number, (shape, row) in enumerate(zip(layer.shapes, table.rows(), strict=True), start=1):
         told: dict[str, Property] = {**shape.properties, "object": number}
         for name, value in row.items():
-            if not name.startswith(LEFT_OUT) and math.isfinite(value):
+            if not name.startswith(left_out) and math.isfinite(value):
                 told[name] = _rounded(value)
         if not shape.polygon.is_empty and math.isfinite(row["area_um2"]):
             yield Shape(shape.polygon, told)

@@ -65,7 +65,7 @@ class SlideMeasurer:
             found = self._measured(sample, slide, annotations, layers)
             slide.check_unchanged()
         if self.request.output_annotation or self.request.posts:
-            objects = feature_layers(annotations, found.tables)
+            objects = feature_layers(annotations, found.tables, found.channels)
             write_girder_json(layers, replace(objects, attributes=self._origin(), mpp=found.mpp))
         return found
 

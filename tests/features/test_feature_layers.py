@@ -18,11 +18,11 @@ from tests.features.drawn import disc
 from tests.features.measures_for_tests import of_classes
 
 
-def layers_of(*shapes, **more):
+def layers_of(*shapes, channels=(), **more):
     annotations = Annotations((Layer("a", (1, 2, 3), shapes),))
     tables = measure(annotations, Mpp.square(0.5), radius_um=100)
     columns = tables["a"].columns | {name: np.array(values) for name, values in more.items()}
-    return feature_layers(annotations, {"a": FeatureTable("a", columns)})
+    return feature_layers(annotations, {"a": FeatureTable("a", columns)}, channels)
 
 
 def test_a_shape_keeps_what_it_said_unless_it_was_measured():
@@ -44,6 +44,11 @@ def test_what_is_not_known_is_left_out_and_texture_stays_in_the_tables():
     assert "pas_mean" not in first.properties
     assert second.properties["pas_mean"] == 5
     assert not {"haralick_asm_mean", "red_mean"} & set(first.properties)
+
+
+def test_a_channel_stays_though_it_is_called_as_a_colour():
+    layers = layers_of(Shape(disc(50, 50, 20)), channels=["grey"], grey_mean=[7.0])
+    assert layers.layers[0].shapes[0].properties["grey_mean"] == 7
 
 
 def test_an_object_without_an_outline_is_left_out_and_the_others_keep_their_numbers():
