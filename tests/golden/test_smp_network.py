@@ -1,5 +1,6 @@
 """U-Net and U-Net++ with the weights of segmentation_models_pytorch, imported by the command."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,20 @@ NORMALISATIONS = {
     "uint8 / 255, nothing else": "zero_to_one",
     "uint8 / 255, minus (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225)": "backbone",
 }
-CHANNELS = {"RGB": slice(None), "green only": slice(1, 2)}
+COLOURS = ("red", "green", "blue")
 FILES = {"parallel.pth": ("--prefix", "module."), "old.pth": ("--legacy",), "net.safetensors": ()}
 
 
 def shown(meta: dict[str, Any]) -> NDArray[np.uint8]:
-    """What the original was shown, (1, height, width, channels)."""
-    return golden_image(meta)[None, ..., CHANNELS[meta["input"]["channels"]]]
+    """What the original was shown, (1, height, width, channels): "RGB", "green only", "red, blue"."""
+    told = meta["input"]["channels"]
+    letters = {colour[0].upper(): number for number, colour in enumerate(COLOURS)}
+    if set(told) <= set(letters):
+        numbers = [letters[letter] for letter in told]
+    else:
+        numbers = [COLOURS.index(name) for name in re.findall("|".join(COLOURS), told)]
+    assert len(numbers) == meta["options"]["in_channels"], f"which channels are {told}?"
+    return golden_image(meta)[None, ..., numbers]
 
 
 def imported(golden: Path, folder: Path, name: str = "net.pth", *options: str) -> Path:
