@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,17 @@ class Need:
 # much and 1.1, 1.3, 2.1; features 1.0 and 0.3 on any. VmHWM: 1.0 and 0.2.
 NETWORK = Need(address_gb=(2.85, 0.03), data_gb=(1.05, 0.03), resident_gb=1.0, threads=8)
 TABLES = Need(address_gb=(1.0, 0.01), data_gb=(0.35, 0.01), resident_gb=0.15, threads=2)
+
+
+def process_age_s() -> float:
+    """Return how many seconds ago this process was started; 0 where the system does not say."""
+    try:
+        stat = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0.0
+    # The name, second and in brackets, may hold anything; the 22nd is ticks from boot to start.
+    started_ticks = int(stat.rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")
 
 
 def check_machine(need: Need) -> None:

@@ -6,7 +6,7 @@ import sys
 
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
-from deeplab_cli.machine import NETWORK
+from deeplab_cli.machine import NETWORK, process_age_s
 from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
 from deeplab_cli.task import Task, run_task
@@ -17,7 +17,7 @@ def run(request: SegmentRequest, progress: Progress) -> str:
     # A form, a help text and a wrong number are answered without TensorFlow.
     from deeplab.inference.segment_each import segment_each  # noqa: PLC0415
 
-    return segment_each(request, progress)
+    return segment_each(request, progress, ran_s=process_age_s())
 
 
 # Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that

@@ -26,6 +26,7 @@ SEGMENT_OUTPUTS = (  # the fields of SegmentRequest that name a file to write
     "output_overlay",
     "output_table",
     "output_mask",
+    "output_timings",
 )
 
 
@@ -43,6 +44,7 @@ class SegmentRequest:
         overlay_dots: and of a dot at the centre of each shape.
         output_table: CSV, one row a shape.
         output_mask: label map at the work scale; called *.instances.tiff, of numbered shapes.
+        output_timings: JSON of how long each stage took.
         post_annotation: "auto" puts the layers on the slide where it is a Girder item.
         regions: polygons of interest in level-0 pixels; none: the whole slide.
         channels: of a model of channels, what the slide calls them: "name=name or index there", or
@@ -75,6 +77,7 @@ class SegmentRequest:
     overlay_dots: bool = False
     output_table: Path | None = None
     output_mask: Path | None = None
+    output_timings: Path | None = None
     post_annotation: Posting = "auto"
     regions: tuple[Points, ...] = ()
     channels: tuple[str, ...] = ()
@@ -124,6 +127,7 @@ class SegmentRequest:
         _ = self.views  # checks the scales
         check_kind_of_file("output_overlay", self.output_overlay, ".png")
         check_kind_of_file("output_table", self.output_table, ".csv")
+        check_kind_of_file("output_timings", self.output_timings, ".json")
         for region in self.regions:
             if len(region) < 3:
                 raise ConfigError("region", region, "a rectangle or a polygon of at least 3 points")

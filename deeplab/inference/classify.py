@@ -213,7 +213,7 @@ def classify_slide(
             loaded = (models or Models()).of(request, card)
             runtime = loaded.runtime
             tiles = predict_tiles(
-                slide,
+                slide.read,
                 frame,
                 slots,
                 predict=loaded.predict,

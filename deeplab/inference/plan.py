@@ -213,6 +213,15 @@ def plan_tiles(
     return TilePlan(area=area.box, tile=tile, halo=halo, tiling=tiling, trim=trim)
 
 
+def tissue_in(area: Area, tissue: TissueMask) -> int:
+    """Return about how many work pixels of the box around an area are tissue."""
+    box, frame = area.box, tissue.frame
+    part = frame.to_work(area.frame.to_level0(box)).intersection(frame.box)
+    # Coarse pixels at the slide's edge reach over it, so their share counts, not their number.
+    share = float(tissue.mask[part.within(frame.box)].mean())
+    return round(share * box.width * box.height)
+
+
 def wanted_slots(
     plan: TilePlan, area: Area, tissue: TissueMask | None
 ) -> list[tuple[TileSlot, bool]]:

@@ -260,7 +260,7 @@ def _patches(
     labelled = np.array([name in image.labels for name in names])
     asked = thresholds(request.threshold, card)
     tiles = predict_tiles(
-        slide,
+        slide.read,
         frame,
         ((slot, True) for slot in plan),
         predict=model.predict,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from deeplab.annotations.formats.format import Writing, say_lost
 from deeplab.annotations.formats.geojson import write_geojson
@@ -25,25 +25,35 @@ from deeplab.config.requests import SegmentRequest
 from deeplab.config.views import View
 from deeplab.errors import ConfigError
 from deeplab.exchange.layers import post_layers
-from deeplab.files import all_or_none, check_spared, check_writable
-from deeplab.geometry.grid import TilePlan
+from deeplab.files import all_or_none, check_spared, check_writable, whole_file
+from deeplab.geometry.frames import WorkFrame
+from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.geometry.tiling import Tiling
+from deeplab.inference.collectors.collector import Collector
 from deeplab.inference.collectors.table import COLLECTORS
 from deeplab.inference.layers import clean, make_layers
 from deeplab.inference.overlay import write_overlay
-from deeplab.inference.plan import Area, open_as_learnt, tile_plan, wanted_slots, work_frame
+from deeplab.inference.plan import (
+    Area,
+    open_as_learnt,
+    tile_plan,
+    tissue_in,
+    wanted_slots,
+    work_frame,
+)
 from deeplab.inference.predictor import GraphSpec, Predictor
 from deeplab.inference.provenance import provenance
 from deeplab.inference.rasters import Rasters
 from deeplab.inference.runtime import start_predictor
 from deeplab.inference.stream import predict_tiles
 from deeplab.inference.table import write_table
+from deeplab.inference.timings import Timings
 from deeplab.models.answers import AnswerKind
 from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
 from deeplab.models.readings import reading_of
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide
-from deeplab.slides.tissue import tissue_mask
+from deeplab.slides.tissue import TissueMask, tissue_mask
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +87,44 @@ class _Results(NamedTuple):
     annotations: Annotations
     rasters: Rasters
     object_type: ObjectType
+
+
+class _Look(NamedTuple):
+    """What of a slide the network is shown."""
+
+    slide: Slide
+    frame: WorkFrame
+    area: Area
+    plan: TilePlan
+    tissue: TissueMask | None
+    slots: Sequence[tuple[TileSlot, bool]]
+
+    @classmethod
+    def at(cls, slide: Slide, request: SegmentRequest, card: Card) -> _Look:
+        """Return what a request asks for."""
+        frame = work_frame(request, card, slide)
+        area = Area.of(request.regions, frame)
+        plan = tile_plan(request, card, area)
+        tissue = tissue_mask(slide) if request.tissue == "auto" else None
+        slots = wanted_slots(plan, area, tissue)
+        look = cls(slide, frame, area, plan, tissue, slots)
+        log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, look.asked, len(slots))
+        return look
+
+    @property
+    def asked(self) -> int:
+        """Tiles that the network is shown."""
+        return sum(wanted for _, wanted in self.slots)
+
+    def counts(self) -> dict[str, int | None]:
+        """Return tiles, and work pixels that are shown, kept and, if it was looked for, tissue."""
+        kept = (slot.write for slot, wanted in self.slots if wanted)
+        return {
+            "tiles": self.asked,
+            "network_pixels": self.asked * self.plan.tile**2,
+            "kept_pixels": sum(box.width * box.height for box in kept),
+            "tissue_pixels": tissue_in(self.area, self.tissue) if self.tissue else None,
+        }
 
 
 class Predictors:
@@ -135,7 +183,10 @@ def segment_spec(
 
 
 def segment_slide(
-    request: SegmentRequest, progress: Progress, predictors: Predictors | None = None
+    request: SegmentRequest,
+    progress: Progress,
+    predictors: Predictors | None = None,
+    timings: Timings | None = None,
 ) -> SegmentResult:
     """Segment a slide as `request` says and write what it asks for, all of it or nothing.
 
@@ -143,82 +194,100 @@ def segment_slide(
         request: what to segment, and how.
         progress: is told how far it is.
         predictors: keeps the model for the next slide; None: it is loaded for this one.
+        timings: count from an earlier moment on; None: from now.
 
     Raises:
         BundleError, SlideError, ServerError, ConfigError, DeviceError, OutputError: as named.
     """
     started = time.monotonic()
+    timings = timings or Timings()
     # All that can be refused is looked at before the network, the slowest to get, is loaded.
-    for path in request.outputs:
-        check_writable(path)
-    check_spared(request.outputs, [Path(request.slide), request.model])
-    _check_suffixes(request)
+    _check_outputs(request)
     card = read_card_for("segment", request.model)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
+    timings.begin("open")
     with open_as_learnt(request.slide, request, card, mpp=request.slide_mpp, login=login) as slide:
-        frame = work_frame(request, card, slide)
-        area = Area.of(request.regions, frame)
-        plan = tile_plan(request, card, area)
-        tissue = tissue_mask(slide) if request.tissue == "auto" else None
-        slots = wanted_slots(plan, area, tissue)
-        asked = sum(wanted for _, wanted in slots)
-        log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, asked, len(slots))
+        timings.begin("plan")
+        look = _Look.at(slide, request, card)
         with ExitStack() as work:
-            rasters = work.enter_context(closing(Rasters(request, card.classes, frame)))
+            rasters = work.enter_context(closing(Rasters(request, card.classes, look.frame)))
             runtime, object_type = "no network", OBJECT_TYPES["labels"]
             found: Iterable[TracedShape] = ()
-            if asked:
-                predictor = (predictors or Predictors()).of(request, card, plan)
+            if look.asked:
+                timings.begin("load")
+                predictor = (predictors or Predictors()).of(request, card, look.plan)
                 runtime, object_type = predictor.runtime, OBJECT_TYPES[predictor.answer]
                 log.info("predicting by %s", runtime)
+                timings.begin("predict")
                 make_collector = COLLECTORS[predictor.answer]
                 collector = work.enter_context(
-                    closing(make_collector(area, rasters, card.config.tiling.logit_stride))
+                    closing(make_collector(look.area, rasters, card.config.tiling.logit_stride))
                 )
-                tiles = predict_tiles(
-                    slide,
-                    frame,
-                    slots,
-                    predict=predictor.predict,
-                    decode=predictor.decode,
-                    batch_size=request.batch_size,
-                )
-                for number, (slot, answer) in enumerate(tiles, start=1):
-                    collector.add(slot, answer)
-                    progress("segment", number, len(slots))
+                _predict(look, predictor, collector, request.batch_size, progress, timings)
                 found = collector.found()
+            timings.begin("outline")
             slide.check_unchanged()
             progress("write", 0, 1)
-            kept = rasters.number(clean(found, request, frame))
-            layers = make_layers(simplify(kept, request.simplify_um, slide.mpp), card, frame)
-            origin = provenance("SegmentWSI", request, card, slide, frame, runtime)
+            kept = rasters.number(clean(found, request, look.frame))
+            layers = make_layers(simplify(kept, request.simplify_um, slide.mpp), card, look.frame)
+            origin = provenance("SegmentWSI", request, card, slide, look.frame, runtime)
             annotations = Annotations(layers, origin, slide.mpp)
             results = _Results(annotations, rasters, object_type)
-            with all_or_none(_writers(request, results, slide, area)):
+            timings.begin("write")
+            with all_or_none(_writers(request, results, slide, look.area)):
                 if login and request.post_annotation == "auto":
                     post_layers(annotations, rasters.heatmaps(), request.slide, login)
             progress("write", 1, 1)
+    if request.output_timings:  # after the others, whose writing it counts
+        with whole_file(request.output_timings) as path:
+            timings.save(path, {"runtime": runtime, **look.counts()})
     return SegmentResult(
         annotations=annotations,
         slide=slide.name,
         seconds=time.monotonic() - started,
-        tiles=asked,
+        tiles=look.asked,
         runtime=runtime,
     )
 
 
-def _check_suffixes(request: SegmentRequest) -> None:
-    """Refuse a result whose name says another format than the one it is to be of.
+def _predict(
+    look: _Look,
+    predictor: Predictor,
+    collector: Collector[Any],
+    batch_size: int,
+    progress: Progress,
+    timings: Timings,
+) -> None:
+    """Hand the answers of all tiles to a collector."""
+    tiles = predict_tiles(
+        timings.busy("read", look.slide.read),
+        look.frame,
+        look.slots,
+        predict=timings.busy("network", predictor.predict),
+        decode=timings.busy("decode", predictor.decode),
+        batch_size=batch_size,
+    )
+    collect = timings.busy("collect", collector.add)
+    for number, (slot, answer) in enumerate(tiles, start=1):
+        collect(slot, answer)
+        progress("segment", number, len(look.slots))
+
+
+def _check_outputs(request: SegmentRequest) -> None:
+    """Refuse a result that cannot be written, or whose name says another format than its own.
 
     Raises:
-        ConfigError: there is such a one.
+        ConfigError, OutputError: there is such a one.
     """
+    for path in request.outputs:
+        check_writable(path)
+    check_spared(request.outputs, [Path(request.slide), request.model])
     format_of_result("output_annotation", request.output_annotation)
     fixed = (("output_geojson", (".geojson", ".json")), ("output_mask", (".tiff", ".tif")))
     for name, suffixes in fixed:
-        path: Path | None = getattr(request, name)
-        if path and path.suffix.lower() not in ("", *suffixes):
-            raise ConfigError(name, path, f"a file of type {' or '.join(suffixes)}")
+        asked: Path | None = getattr(request, name)
+        if asked and asked.suffix.lower() not in ("", *suffixes):
+            raise ConfigError(name, asked, f"a file of type {' or '.join(suffixes)}")
 
 
 def _write_annotation(path: Path, request: SegmentRequest, results: _Results, slide: Slide) -> None:

@@ -20,6 +20,7 @@ from deeplab.exchange.samples import files_in, mpp_of, path_at, rows_of
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders
 from deeplab.files import check_spared
 from deeplab.inference.segment import Predictors, segment_slide
+from deeplab.inference.timings import Timings
 from deeplab.names import shown_name
 from deeplab.slides.dicom import one_of_each_series
 
@@ -43,7 +44,7 @@ class SlideToSegment:
     mpp: float = 0.0
 
 
-def segment_each(request: SegmentRequest, progress: Progress) -> str:
+def segment_each(request: SegmentRequest, progress: Progress, *, ran_s: float = 0.0) -> str:
     """Segment a slide, or each one of a folder or a list, and return a few lines for a person.
 
     The model is loaded once. A slide that fails is named, and the others are segmented.
@@ -52,15 +53,17 @@ def segment_each(request: SegmentRequest, progress: Progress) -> str:
         request: its `slide` may be a folder of slides, a text file of one path a line, or a CSV
             with a column "slide" and, if wanted, "mpp". Then each result has "{slide}" in its name.
         progress: is told of all slides together.
+        ran_s: seconds that a process ran before, for the timings of the first slide.
 
     Raises:
         ConfigError: results of several slides would have one name.
         SourceError: there is no slide; or some could not be segmented, after the others were.
     """
+    timings = Timings(ran_s)
     slides = None if request.api_url else find_slides(Path(request.slide))
     if slides is None:
         own = split_name(Path(request.slide).name)[0]
-        return segment_slide(_with_name(request, own), progress).summary()
+        return segment_slide(_with_name(request, own), progress, timings=timings).summary()
     requests = dict(_requests(request, slides))
     check_spared(
         [path for one in requests.values() for path in one.outputs], [s.path for s in slides]
@@ -69,7 +72,8 @@ def segment_each(request: SegmentRequest, progress: Progress) -> str:
     for index, (name, one) in enumerate(requests.items()):
         with failures.sparing(name):
             part = _part(progress, index, len(requests))
-            said.append(segment_slide(one, part, predictors).summary())
+            counted = timings if index == 0 else Timings()
+            said.append(segment_slide(one, part, predictors, counted).summary())
             log.info("%s", said[-1])
     if failures.sentences:
         raise SourceError(

@@ -16,18 +16,19 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.geometry.frames import WorkFrame
+from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.geometry.grid import TileSlot
 from deeplab.interrupt import stop_if_asked
-from deeplab.slides.slide import Slide
 
 BATCHES_AHEAD = 3
 READERS = 4  # decoding leaves Python's lock to others, waiting for a server even more so
 DECODERS = 2  # of maps to answers, in NumPy and OpenCV
 
+Tile = NDArray[np.uint8]  # (tile, tile, channels)
 Tiles = NDArray[np.uint8]  # (n, tile, tile, channels)
 BatchMaps = dict[str, NDArray[Any]]  # (n, ...), by name
 Maps = dict[str, NDArray[Any]]  # of one tile, without the batch axis
+Read = Callable[[WorkFrame, WorkBox], Tile]
 Predict = Callable[[Tiles], BatchMaps]
 Decoded = TypeVar("Decoded")
 
@@ -43,7 +44,7 @@ _Answers: TypeAlias = list[Future[Decoded]]
 
 
 def predict_tiles(
-    slide: Slide,
+    read: Read,
     frame: WorkFrame,
     slots: Iterable[tuple[TileSlot, bool]],
     *,
@@ -54,7 +55,7 @@ def predict_tiles(
     """Yield every slot in its order, those that are wanted with the network's answer.
 
     Args:
-        slide: where pixels come from.
+        read: gives the pixels of a box of the frame, as a slide does; called in several threads.
         frame: the frame of the slots.
         slots: tiles in reading order, and whether each is worth reading.
         predict: uint8 (n, tile, tile, channels) to named maps (n, ...), n at most `batch_size`.
@@ -72,7 +73,7 @@ def predict_tiles(
     predictor = ThreadPoolExecutor(1, thread_name_prefix="predict")
     decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
 
-    def answer_batch(tiles: Sequence[Future[NDArray[np.uint8]]]) -> _Answers[Decoded]:
+    def answer_batch(tiles: Sequence[Future[Tile]]) -> _Answers[Decoded]:
         maps = predict(np.stack([tile.result() for tile in tiles]))
         return [
             decoders.submit(decode, {name: values[place] for name, values in maps.items()})
@@ -83,9 +84,7 @@ def predict_tiles(
         while True:
             stop_if_asked()  # a training that looks at held-out slides saves what it has learnt
             for group in islice(groups, BATCHES_AHEAD - len(waiting)):
-                tiles = [
-                    readers.submit(slide.read, frame, slot.read) for slot, asked in group if asked
-                ]
+                tiles = [readers.submit(read, frame, slot.read) for slot, asked in group if asked]
                 answers = predictor.submit(answer_batch, tiles) if tiles else None
                 waiting.append((group, answers))
             if not waiting:

@@ -92,7 +92,7 @@ def test_a_secret_in_a_file_of_settings_is_not_repeated(line, capsys):
 def test_a_secret_is_in_no_line_of_the_log_and_no_traceback(monkeypatch, capsys):
     stub = types.ModuleType("deeplab.inference.segment_each")
 
-    def segment_each(request, progress):
+    def segment_each(request, progress, **_):
         progress(f"asks with {request.token}", 0, 1)
         logging.getLogger("deeplab.x").warning("GET https://me:pw1@host/?token=%s", request.token)
         raise KeyError(request.token, "https://me:pw2@host/", "?api_key=pw3")

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -192,6 +193,18 @@ def test_few_open_files_become_as_many_as_may_be(folder):
     assert int(answer.stdout) == hard
 
 
+def test_the_age_of_a_process_counts_from_its_start():
+    script = (
+        "import time; time.sleep(0.2); from deeplab_cli.machine import *; print(process_age_s())"
+    )
+    began_s = time.monotonic()
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    took_s = time.monotonic() - began_s
+    assert 0.2 <= float(answer.stdout) <= took_s + 0.02  # the system counts in hundredths
+
+
 class ResourceExhaustedError(Exception):
     """As TensorFlow's, by its name."""
 
@@ -224,7 +237,7 @@ def test_an_error_for_want_of_means_is_told_from_a_defect(error, sentence):
 def test_the_edge_makes_one_line_of_it(folder, monkeypatch, capsys):
     stub = types.ModuleType("deeplab.inference.segment_each")
 
-    def segment_each(request, progress):
+    def segment_each(request, progress, **_):
         raise MemoryError
 
     monkeypatch.setattr(stub, "segment_each", segment_each, raising=False)

@@ -23,7 +23,7 @@ from deeplab_cli.stopping import as_process
 stub = types.ModuleType("deeplab.inference.segment_each")
 def ready():
     print("ready", flush=True)
-def segment_each(request, progress):
+def segment_each(request, progress, **_):
     path = request.output_annotation
 {work}
     return "done"

@@ -30,7 +30,7 @@ def engine(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_task_that_did_its_work_prints_its_summary(words, engine, capsys):
-    def segment_each(request, progress) -> str:
+    def segment_each(request, progress, **_) -> str:
         progress("predict", 1, 1)
         return f"segmented {request.slide}"
 
@@ -44,7 +44,7 @@ def test_a_task_that_did_its_work_prints_its_summary(words, engine, capsys):
 def test_what_the_engine_logs_is_seen_during_the_run_only(words, engine, capsys):
     log = logging.getLogger("deeplab.inference.segment")
 
-    def segment_each(request, progress) -> str:
+    def segment_each(request, progress, **_) -> str:
         log.info("runs on the CPU")
         return ""
 
@@ -58,7 +58,7 @@ def test_what_is_logged_is_seen_once_though_a_library_shows_all_logs(words, engi
     root = logging.getLogger()
     handler = logging.StreamHandler(sys.stderr)
 
-    def segment_each(request, progress) -> str:
+    def segment_each(request, progress, **_) -> str:
         root.addHandler(handler)  # as TensorFlow does when it is imported
         logging.getLogger("deeplab.inference.segment").info("runs on the CPU")
         return ""
@@ -72,7 +72,7 @@ def test_what_is_logged_is_seen_once_though_a_library_shows_all_logs(words, engi
 
 
 def test_bad_input_is_one_line_and_exit_2(words, engine, capsys):
-    def segment_each(request, progress) -> str:
+    def segment_each(request, progress, **_) -> str:
         raise BundleError(request.model, "is not a zip file\nat all")
 
     engine(segment_each)
@@ -81,7 +81,7 @@ def test_bad_input_is_one_line_and_exit_2(words, engine, capsys):
 
 
 def test_bad_numbers_do_not_reach_the_engine(words, engine, capsys):
-    def segment_each(request, progress) -> str:
+    def segment_each(request, progress, **_) -> str:
         pytest.fail("the engine was called")
 
     engine(segment_each)
@@ -90,7 +90,7 @@ def test_bad_numbers_do_not_reach_the_engine(words, engine, capsys):
 
 
 def test_a_defect_is_shown_whole_with_exit_1_and_without_the_token(words, engine, capsys):
-    def segment_each(request, progress) -> str:
+    def segment_each(request, progress, **_) -> str:
         raise KeyError(request.token)
 
     engine(segment_each)
@@ -104,7 +104,7 @@ def test_a_defect_is_shown_whole_with_exit_1_and_without_the_token(words, engine
 def test_the_command_line_goes_before_the_file(words, engine):
     seen = []
 
-    def segment_each(request, progress) -> str:
+    def segment_each(request, progress, **_) -> str:
         seen.append((request.batch_size, request.tissue))
         return ""
 

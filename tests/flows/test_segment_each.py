@@ -18,6 +18,7 @@ from tests.flows.models_for_tests import balanced_model
 from tests.slides_for_tests import tissue, write_tiff
 
 SIDE = 300
+NAMES = ("a", "b c")
 QUICK = ["--runtime", "tensorflow", "--tissue", "off", "--patch_size", "129"]
 
 pytestmark = pytest.mark.slow
@@ -31,8 +32,8 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slides")
-    for seed, name in enumerate(("a.tiff", "b c.tiff")):
-        write_tiff(folder / name, tissue(SIDE, SIDE, seed=seed)[0], levels=1)
+    for seed, name in enumerate(NAMES):
+        write_tiff(folder / f"{name}.tiff", tissue(SIDE, SIDE, seed=seed)[0], levels=1)
     return folder
 
 
@@ -53,10 +54,18 @@ def test_each_slide_of_a_folder_has_its_results_by_a_model_loaded_once(
     monkeypatch.setattr(
         tensorflow_runtime, "load_bundle", lambda path: loaded.append(path) or load(path)
     )
-    assert segment(slides, model, tmp_path, "--table", f"{tmp_path}/t/{{slide}}.csv") == 0
+    more = ("--table", f"{tmp_path}/t/{{slide}}.csv", "--timings", f"{tmp_path}/s/{{slide}}.json")
+    assert segment(slides, model, tmp_path, *more) == 0
     assert loaded == [model]
+    first, second = (json.loads((tmp_path / "s" / f"{name}.json").read_text()) for name in NAMES)
+    assert first["stages"]["start"] > second["stages"]["start"]  # the process's, counted once
+    assert first["stages"]["load"] > second["stages"]["load"]
     there = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
-    assert there == {"a.anot", "b c.anot", "t/a.csv", "t/b c.csv"}
+    assert there == {
+        f"{folder}{name}{suffix}"
+        for name in NAMES
+        for folder, suffix in (("", ".anot"), ("t/", ".csv"), ("s/", ".json"))
+    }
     alone = tmp_path / "alone.anot"
     words = ["--model", str(model), "--annotation", str(alone), *QUICK]
     assert main(["segment", str(slides / "b c.tiff"), *words]) == 0

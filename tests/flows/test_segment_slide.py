@@ -31,6 +31,8 @@ from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference import segment, tensorflow_runtime
 from deeplab.inference.segment import segment_slide
 from deeplab.server import session
+from deeplab.slides.slide import open_slide
+from deeplab.slides.tissue import tissue_mask
 from deeplab_cli.main import main
 from tests.flows.models_for_tests import CLASSES, balanced_model
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
@@ -73,6 +75,7 @@ def everything(tmp_path_factory, slide, model):
         "output_overlay": folder / "a.png",
         "output_table": folder / "a.csv",
         "output_mask": folder / "a.tiff",
+        "output_timings": folder / "a.json",
     }
     return run(slide, model, save_heatmap=True, **EXACT, **outputs), outputs
 
@@ -120,6 +123,26 @@ def test_every_file_tells_of_the_same_shapes(everything):
         assert len(list(csv.DictReader(file))) == count
     with Image.open(outputs["output_overlay"]) as picture:
         assert picture.size == (WIDTH, HEIGHT)
+
+
+def test_timings_add_up_and_say_what_the_network_was_shown(everything):
+    result, outputs = everything
+    told = json.loads(outputs["output_timings"].read_text())
+    assert list(told["stages"]) == ["start", "open", "plan", "load", "predict", "outline", "write"]
+    assert told["seconds"] == pytest.approx(sum(told["stages"].values()), abs=1e-6)
+    assert set(told["busy"]) == {"read", "network", "decode", "collect"}
+    assert 0 < told["busy"]["network"] <= told["stages"]["predict"] <= result.seconds
+    assert (told["tiles"], told["runtime"]) == (result.tiles, result.runtime)
+    assert told["kept_pixels"] == WIDTH * HEIGHT < told["network_pixels"]
+    assert told["tissue_pixels"] is None  # nobody looked for it
+
+
+def test_timings_count_tissue_where_it_was_looked_for(slide, model, tmp_path):
+    exact = EXACT | {"tissue": "auto"}
+    run(slide, model, output_timings=tmp_path / "t.json", **exact)
+    told = json.loads((tmp_path / "t.json").read_text())
+    mask = tissue_mask(open_slide(str(slide))).mask
+    assert told["tissue_pixels"] == pytest.approx(mask.mean() * WIDTH * HEIGHT, rel=0.02)
 
 
 def test_heat_is_probable_where_the_class_was_found(everything):

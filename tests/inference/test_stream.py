@@ -33,7 +33,7 @@ class Slide:
 def answers(slide=None, *, decode=lambda maps: int(maps["place"]), predict=None, batch_size=3):
     predict = predict or (lambda tiles: {"place": tiles[:, 0, 0, 0]})
     return predict_tiles(
-        slide or Slide(), FRAME, SLOTS, predict=predict, decode=decode, batch_size=batch_size
+        (slide or Slide()).read, FRAME, SLOTS, predict=predict, decode=decode, batch_size=batch_size
     )
 
 

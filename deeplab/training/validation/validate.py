@@ -89,7 +89,7 @@ class Validator:
     def _look_at(self, judged: JudgedSlide) -> Iterator[Region]:
         slide, frame, side = judged.slide, judged.frame, self._card.config.crop_size
         tiles = predict_tiles(
-            slide.slide,
+            slide.slide.read,
             frame,
             judged.slots,
             predict=self._predict,
