@@ -44,7 +44,7 @@ demo: env
 test: test-fast test-plugin test-stack
 
 test-fast: env-test
-	$(VENV)/pytest -m "not stack" $(PARALLEL) $(TESTS)
+	$(VENV)/pytest -m "not stack" $(PARALLEL) --durations 30 $(TESTS)
 
 # Girder and TensorFlow do not share an environment, so the plugin has its own run.
 test-plugin: env
