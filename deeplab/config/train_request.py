@@ -6,6 +6,7 @@ The groups are joined into one flat, frozen value, checked when it is made; the 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ ReducePrecision = Literal["float32", "bfloat16", "float16"]
 # What says which classes there are: outlines on slides, or of whole images a table, their folders
 # or their names.
 LabelSource = Literal["outlines", "table", "folders", "names"]
+MaskValues = Literal["from_one", "from_zero"]
 Unannotated = Literal["background", "ignore"]
 
 LABELLED = re.compile(r"(?P<layer>\S.*?):(?P<label>\d+)(?:\s+|$)")  # of label_map
@@ -83,6 +85,10 @@ class SourceSettings(Checked):
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
         label_path: folder of the annotations or label masks, called as the slides are, where they
             do not lie beside these; None: they do.
+        mask_values: what the values of label masks mean that do not name them: "from_one" that 1,
+            2, ... are the classes and 0 the background; "from_zero" that 0, 1, ... are the classes
+            and one more than the last is none of them, which is the background where it is learnt
+            and is not judged where slides are held out by `valid_slide_path`.
         dry_run: only say what there is to learn from; nothing is trained or written.
         api_url: of the Girder server that holds the data.
         token: for it.
@@ -100,6 +106,7 @@ class SourceSettings(Checked):
     labels: LabelSource = "outlines"
     slide_mpp: float = 0.0
     label_path: Path | None = None
+    mask_values: MaskValues = "from_one"
     dry_run: bool = False
     api_url: str = ""
     token: str = field(default="", repr=False)
@@ -121,6 +128,7 @@ class SourceSettings(Checked):
         self._check_untyped()
         check_choice("unannotated", self.unannotated, get_args(Unannotated))
         check_choice("labels", self.labels, get_args(LabelSource))
+        check_choice("mask_values", self.mask_values, get_args(MaskValues))
         if self.api_url and self.labels != "outlines":
             raise ConfigError("labels", self.labels, "outlines for slides of a Girder server")
         check_at_least("slide_mpp", self.slide_mpp, 0)
@@ -364,6 +372,10 @@ class LossSettings(Checked):
         top_k_percent_pixels: share of the pixels, the hardest, that count in the pixel loss.
         hard_example_mining_step: steps over which that share falls from 1 to its value.
         upsample_logits: compare at the labels' size; otherwise labels are taken at the logits'.
+        label_sets: folders within `label_path` that have a label mask of every slide each, as
+            "folder=weight": the loss is the sum of those of all of them, each times its weight. By
+            the first, patches are drawn and slides held out are judged. For networks that label
+            every pixel; empty: one label image a slide.
         companion: a second network that is trained on the first one's logits and left out of the
             model: "autoencoder", for networks that label every pixel, or "none".
         companion_activation: of its layers.
@@ -378,6 +390,7 @@ class LossSettings(Checked):
     top_k_percent_pixels: float = 1.0
     hard_example_mining_step: int = 0
     upsample_logits: bool = True
+    label_sets: tuple[str, ...] = ()
     companion: Companion = "none"
     companion_activation: Activation = "relu"
     companion_learning_rate: float = 1e-3
@@ -397,6 +410,28 @@ class LossSettings(Checked):
             check_at_least("class_weights", weight, 0)
         if self.class_weights and not any(self.class_weights):
             raise ConfigError("class_weights", self.class_weights, "above 0 for some class")
+        if len(self.label_set_weights) < len(self.label_sets):
+            must = "folder=weight for each folder once"
+            raise ConfigError("label_sets", ",".join(self.label_sets), must)
+
+    @property
+    def label_set_weights(self) -> dict[str, float]:
+        """What each label set counts for, by its folder.
+
+        Raises:
+            ConfigError: an entry is no folder and weight above 0.
+        """
+        weights = {}
+        for entry in self.label_sets:
+            name, _, text = (part.strip() for part in entry.rpartition("="))
+            try:
+                weights[name] = float(text)
+            except ValueError:
+                weights[name] = math.nan
+            if not name or "/" in name or name == ".." or not 0 < weights[name] < math.inf:
+                must = "folder=weight with a weight above 0, as PM_bn7=0.6"
+                raise ConfigError("label_sets", entry, must)
+        return weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -646,6 +681,9 @@ class TrainRequest(
         if self.class_shares and len(self.class_shares) != count:
             must = f"{count} numbers, the background's first"
             raise ConfigError("class_shares", self.class_shares, must)
+        if self.label_sets and not self.label_path:
+            must = "left away where no label_path has the folders"
+            raise ConfigError("label_sets", ",".join(self.label_sets), must)
         self._check_changes_of_colours()
         config = network_config(self, ClassList.named(self.classes))
         for name, value, only in (("labels", self.labels, "outlines"), ("mix_up", self.mix_up, 0)):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from deeplab.annotations.formats.format import IGNORE_LAYER
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.channels import RGB, Channels
-from deeplab.config.classes import ClassList, SlideClass, parse_colour
+from deeplab.config.classes import IGNORE, ClassList, SlideClass, parse_colour
 from deeplab.config.families import classes_exclude, network_config
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
@@ -38,8 +38,10 @@ from deeplab.errors import (
     TrainingError,
     UnreachableError,
 )
+from deeplab.exchange.label_sets import find_label_sets
 from deeplab.exchange.labelled_images import find_labelled_images
 from deeplab.exchange.labelling import Labelling, folded, nearest
+from deeplab.exchange.pseudo_mask_folder import check_masked_classes
 from deeplab.exchange.samples import Found, LeftOut, Sample, find_samples
 from deeplab.files import check_spared, real_place
 from deeplab.server.session import ServerLogin
@@ -123,7 +125,7 @@ def _survey(
     check_spared(filter(None, (request.output_model, request.output_report)), found.files)
     opened, faults = _open_all(found.samples, _Opener(request, rules, login), progress)
     try:
-        if not opened:
+        if all(sample.split == "validation" for _, sample in opened) and (faults or not opened):
             raise _nothing_left(rules, faults)
         left_out = [*found.left_out, *(fault.left_out for fault in faults)]
         places, folds = _sides(opened, request)
@@ -150,15 +152,28 @@ def _find(request: TrainRequest, rules: Labelling, login: ServerLogin | None) ->
             classes=rules.classes,
             exclusive=classes_exclude(config),
         )
+    is_from_zero = request.mask_values == "from_zero"
     find = partial(
         find_samples,
         classes=rules.classes,
         ignore=rules.ignore_class or IGNORE_LAYER,
+        beyond=0 if is_from_zero else None,
         login=login,
     )
-    found = find(request.source, annotations=request.label_path)
+    if request.label_sets and request.label_path:
+        if is_from_zero:
+            check_masked_classes(request.label_path, request.classes)
+        found = find_label_sets(
+            find, request.source, request.label_path, tuple(request.label_set_weights)
+        )
+    else:
+        found = find(request.source, annotations=request.label_path)
     if request.valid_slide_path:
-        held_out = find(request.valid_slide_path, annotations=request.valid_label_path)
+        held_out = find(
+            request.valid_slide_path,
+            annotations=request.valid_label_path,
+            beyond=IGNORE if is_from_zero else None,
+        )
         return Found(
             [
                 *(replace(sample, split="train") for sample in found.samples),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deeplab.annotations.raster.rasterize import Instances, Labels, ShapeIndex, Truth
+from deeplab.annotations.raster.rasterize import LABEL_SET, Instances, Labels, ShapeIndex, Truth
 from deeplab.annotations.shapes import Annotations, Area, Layer
 from deeplab.config.channels import ChannelRequest
 from deeplab.config.classes import IGNORE, Rgb
@@ -48,6 +48,27 @@ class AnnotatedLayer:
     area_um2: float
 
 
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """Another opinion on a slide.
+
+    Attributes:
+        shapes: of each label, level-0 pixels.
+        index: the same, made ready to be drawn.
+    """
+
+    shapes: Mapping[int, Polygons]
+    index: ShapeIndex
+
+    @classmethod
+    def of(cls, annotations: Annotations, slide: Slide, rules: Labelling, name: str) -> Self:
+        """Return what `annotations` say of a slide by the `rules`; `name` is the slide's."""
+        layers = tuple(_on_slide(layer, slide, name) for layer in annotations.layers)
+        meant = _by_meaning(layers, rules)
+        index = ShapeIndex(meant, rules.values, rules.untyped_layer)
+        return cls(_by_label(meant, rules), index)
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnnotatedSlide:
     """Pixels and labels of one slide; reading is safe from many threads.
@@ -63,6 +84,7 @@ class AnnotatedSlide:
         patient: "" where it is not known.
         source: path, or id of the Girder item, from which it was opened.
         remarks: what reading what is drawn took for what, mended or left out.
+        label_sets: further opinions, by name.
     """
 
     name: str
@@ -75,6 +97,7 @@ class AnnotatedSlide:
     patient: str = ""
     source: str = ""
     remarks: tuple[str, ...] = ()
+    label_sets: Mapping[str, LabelSet] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -117,13 +140,14 @@ class AnnotatedSlide:
         """Return all shapes of a class, level-0 pixels; of label 0, the finished regions."""
         return self.shapes.get(label, ())
 
-    def labels(self, frame: WorkFrame, box: WorkBox) -> Labels:
-        """Labels (height, width) of a box; beyond the slide they are IGNORE."""
+    def labels(self, frame: WorkFrame, box: WorkBox, label_set: str = "") -> Labels:
+        """Labels (height, width) of a box, or those of a set; beyond the slide they are IGNORE."""
+        index = self.label_sets[label_set].index if label_set else self.index
         labels = np.full((box.height, box.width), IGNORE, np.uint8)
         on_slide = box.intersection(frame.box)
         if not on_slide.is_empty:
             ground = self._ground(frame, on_slide)
-            labels[on_slide.within(box)] = self.index.draw(on_slide, frame, ground=ground)
+            labels[on_slide.within(box)] = index.draw(on_slide, frame, ground=ground)
         return labels
 
     def instances(self, frame: WorkFrame, box: WorkBox) -> Instances:
@@ -155,6 +179,7 @@ class AnnotatedSlide:
             "labels": self.labels,
             "instances": self.instances,
             "classes": self.classes,
+            **{LABEL_SET + name: partial(self.labels, label_set=name) for name in self.label_sets},
         }
         if unknown := sorted(set(needs) - draw.keys()):
             raise ConfigError("needs", ", ".join(unknown), "some of " + ", ".join(draw))
@@ -208,7 +233,7 @@ def open_annotated(
 ) -> AnnotatedSlide:
     """Open the slide of a sample, with its annotations; `slide_mpp` 0 is what the slide says.
 
-    Its colours are read, or the `channels` asked for.
+    Its colours are read, or the `channels` asked for. Label sets are loaded here.
 
     Raises:
         AnnotationError: they are of another slide.
@@ -219,8 +244,14 @@ def open_annotated(
     slide = open_slide(sample.slide, mpp=mpp, server=login, channels=channels)
     try:
         _check_size(annotations, slide, sample.name)
+        label_sets = {}
+        for name, load in sample.label_sets.items():
+            drawn = load()
+            _check_size(drawn, slide, f"{sample.name} ({name})")
+            label_sets[name] = LabelSet.of(drawn, slide, rules, sample.name)
         tissue = tissue_mask(slide)
-        return AnnotatedSlide.of(slide, annotations, rules, sample=sample, tissue=tissue)
+        opened = AnnotatedSlide.of(slide, annotations, rules, sample=sample, tissue=tissue)
+        return replace(opened, label_sets=label_sets)
     except DeeplabError:
         slide.close()
         raise

@@ -85,6 +85,7 @@ class Sample:
         patient: slides of one patient stay on one side of a split.
         split: the side, where the user has chosen it.
         files: on the disk, of which all this is read.
+        label_sets: reads further annotations of the slide, by what they are called.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Sample:
     patient: str = ""
     split: Split = ""
     files: tuple[Path, ...] = ()
+    label_sets: Mapping[str, Load] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +133,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _MaskNames:
-    """What the values of a label mask stand for: 1, 2, ... and 255."""
+    """What the values of a label mask stand for, and 255; see `Reading`."""
 
     classes: tuple[str, ...]
     ignore: str
+    beyond: int | None
 
 
 def find_samples(
@@ -142,6 +145,7 @@ def find_samples(
     *,
     classes: Sequence[str] = (),
     ignore: str = IGNORE_LAYER,
+    beyond: int | None = None,
     login: ServerLogin | None = None,
     annotations: Path | None = None,
 ) -> Found:
@@ -152,6 +156,7 @@ def find_samples(
             item or its file.
         classes: that the values 1, 2, ... of label masks stand for.
         ignore: layer that their value 255 stands for.
+        beyond: where the classes are their values 0, 1, ..., the label of one more; see `Reading`.
         login: of the Girder server.
         annotations: folder of the annotations or masks, where they do not lie beside the slides of
             a folder; there any TIFF or PNG called after a slide, or ending in _mask, is a mask.
@@ -161,7 +166,7 @@ def find_samples(
         ConfigError: the list file has no column `slide` or a column that is not known.
         ServerError: the server refuses or fails.
     """
-    names = _MaskNames(tuple(classes), ignore)
+    names = _MaskNames(tuple(classes), ignore, beyond)
     if annotations and not Path(source).is_dir():
         raise ConfigError("label_path", annotations, "left away where the source is no folder")
     if annotations and not annotations.is_dir():
@@ -436,6 +441,7 @@ def _reader(path: Path, slide: Path, names: _MaskNames) -> Load:
         reading = Reading(
             classes=names.classes,
             ignore=names.ignore,
+            beyond=names.beyond,
             spill=spill,
             slide=slide.name,
             slide_file=slide,

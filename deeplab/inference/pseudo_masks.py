@@ -26,6 +26,7 @@ from deeplab.errors import ConfigError, SlideError, SourceError
 from deeplab.exchange.beside import split_name
 from deeplab.exchange.failures import Failures
 from deeplab.exchange.labelled_images import LabelledImage, labelled_images
+from deeplab.exchange.pseudo_mask_folder import FOLDER, RECORD
 from deeplab.files import all_or_none, check_spared, check_writable, file_digest, whole_file
 from deeplab.geometry.frames import WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FOLDER = "PM_{}"  # of the masks of a layer
-RECORD = "pseudo-masks.json"
 WHITE = (255, 255, 255)
 TISSUE_UM = 4.0  # per pixel: glass is even at this scale, and a few cells still show
 MOST_PIXELS = 2**28  # of an image: a mask of each layer is in memory

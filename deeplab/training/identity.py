@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import shapely
 
 from deeplab.bundles.checkpoint_files import index_beside
 from deeplab.config.train_request import TrainRequest
-from deeplab.data.truth import AnnotatedSlide
+from deeplab.data.truth import AnnotatedSlide, Polygons
 from deeplab.files import file_digest
 
 # Where results go, where the work is done, with what rights, and which of the models on the way is
@@ -42,6 +42,8 @@ _ADDED_LATER = (
     "fold",
     "label_map",
     "label_path",
+    "mask_values",
+    "label_sets",
     "valid_slide_path",
     "valid_label_path",
     "train_centers",
@@ -90,8 +92,15 @@ def digest(slides: Sequence[AnnotatedSlide]) -> str:
     for slide in slides:
         size = (slide.slide.width_level0, slide.slide.height_level0)
         found.update(repr((slide.name, size)).encode())
-        for label, polygons in sorted(slide.shapes.items()):
-            found.update(str(label).encode())
-            for outline in shapely.to_wkb(polygons):
-                found.update(outline)
+        _add_shapes(found, slide.shapes)
+        for name, label_set in slide.label_sets.items():
+            found.update(name.encode())
+            _add_shapes(found, label_set.shapes)
     return found.hexdigest()
+
+
+def _add_shapes(found: hashlib._Hash, shapes: Mapping[int, Polygons]) -> None:
+    for label, polygons in sorted(shapes.items()):
+        found.update(str(label).encode())
+        for outline in shapely.to_wkb(polygons):
+            found.update(outline)

@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from deeplab import __version__
+from deeplab.annotations.raster.rasterize import LABEL_SET
 from deeplab.bundles.card import MAX_TILE, Card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import start_encoder, start_from
@@ -65,7 +66,7 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult | FoldsResul
         TrainingError: there is nothing to learn from, or the loss is no longer a number.
         ConfigError, SlideError, AnnotationError, BundleError, ServerError, OutputError: as named.
     """
-    check_companion(request)
+    check_network(request)
     if request.worker_index == 0:
         for path in (request.output_model, request.output_report):
             if path:
@@ -113,8 +114,8 @@ def train_once(
         return result
 
 
-def check_companion(request: TrainRequest) -> None:
-    """Refuse a companion that the network that is asked for cannot have.
+def check_network(request: TrainRequest) -> None:
+    """Refuse a companion or label sets that the network that is asked for cannot have.
 
     Raises:
         ConfigError: it cannot.
@@ -122,6 +123,9 @@ def check_companion(request: TrainRequest) -> None:
     if request.companion != "none" and family_named(request.network).companion is None:
         must = f"none: the network {request.network} does not give every pixel a class"
         raise ConfigError("companion", request.companion, must)
+    if request.label_sets and family_named(request.network).answer != "labels":
+        must = f"left away: the network {request.network} does not give every pixel a class"
+        raise ConfigError("label_sets", ",".join(request.label_sets), must)
 
 
 @contextmanager
@@ -267,13 +271,14 @@ def _make_sampler(
     hard: HardPlaces | None,
 ) -> PatchSampler:
     family = family_of(config)
+    further_sets = [*request.label_set_weights][1:]
     return PatchSampler(
         slides=opened.learn,
         label_count=opened.classes.label_count,
         form=PatchForm(
             side=config.crop_size,
             margin=config.tiling.margin,
-            needs=family.needs,
+            needs=family.needs | {LABEL_SET + name for name in further_sets},
             over_the_edge=family.over_the_edge,
             encode=partial(family.encode, config),
         ),

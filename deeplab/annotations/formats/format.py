@@ -46,6 +46,8 @@ class Reading:
     Attributes:
         classes: names of the values or types 1, 2, ... where the file has numbers only.
         ignore: name of the layer of a label mask's value 255.
+        beyond: where the values 0, 1, ... of a label mask without names are the classes, the label
+            of one more than the last; None: they are 1, 2, ...
         spill: a folder to keep shapes in instead of memory; it must outlive the annotations.
         width_level0: of the slide, for a mask that is smaller than it; 0: not known.
         height_level0: of the slide.
@@ -59,6 +61,7 @@ class Reading:
 
     classes: Sequence[str] = ()
     ignore: str = IGNORE_LAYER
+    beyond: int | None = None
     spill: Path | None = None
     width_level0: int = 0
     height_level0: int = 0

@@ -130,6 +130,41 @@ def meanings_of(
     return Meanings(tuple(rows.values()), tuple(_remarks(values, named, reading, white or IGNORE)))
 
 
+def from_zero(values: Labels, reading: Reading, path: Path) -> Labels:
+    """Return labels uint8 (height, width) of a mask whose values 0, 1, ... are the classes.
+
+    The value after those is `reading.beyond`, 255 what is ignored; as pseudo masks are published.
+
+    Raises:
+        AnnotationError: there is another value.
+    """
+    count = len(reading.classes)
+    label_of = np.full(IGNORE + 1, IGNORE, np.uint8)
+    label_of[:count] = np.arange(1, count + 1)
+    label_of[count] = reading.beyond or 0
+    strange = np.unique(values[(values > count) & (values != IGNORE)])
+    if strange.size:
+        raise AnnotationError(
+            path,
+            f"holds the value {strange[0]}; 0 to {count - 1} are the classes "
+            f"({', '.join(reading.classes)}) and {count} is none of them",
+        )
+    return label_of[values]
+
+
+def meanings_from_zero(present: set[int], reading: Reading) -> Meanings:
+    """Return a row for each class, and one for what is ignored where that is there.
+
+    Args:
+        present: labels, as `from_zero` gives them.
+        reading: names the classes.
+    """
+    named = range(1, len(reading.classes) + 1)
+    return Meanings(
+        tuple(_row(n, reading, named=n in named) for n in sorted({*present, *named} - {0}))
+    )
+
+
 def _name_alone(values: Sequence[int], reading: Reading) -> str:
     """Return what the only value of a mask is called; "": as numbers are."""
     classes = reading.classes

@@ -13,7 +13,13 @@ from deeplab.annotations.formats.instance_images import read_objects
 from deeplab.annotations.formats.label_mask import write_png_mask
 from deeplab.annotations.formats.mask_pictures import Pieces, open_mask
 from deeplab.annotations.formats.mask_place import MaskPlace, coarser, frame_to_write, mpp_of
-from deeplab.annotations.formats.mask_values import Meanings, ValueReader, meanings_of
+from deeplab.annotations.formats.mask_values import (
+    Meanings,
+    ValueReader,
+    from_zero,
+    meanings_from_zero,
+    meanings_of,
+)
 from deeplab.annotations.raster.edge_bands import EdgeBands
 from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.trace.outlines import SeamTracer
@@ -43,6 +49,12 @@ def read_mask(path: Path, reading: Reading = Reading()) -> Annotations:
     reader = ValueReader()
     with open_mask(path, reader) as picture:
         table = LabelTable.parse(picture.description)
+        if table is None and reading.beyond is not None:
+            place = MaskPlace.of(path, picture.size, table, picture.mpp, reading)
+            tracer = SeamTracer(place.frame, place.frame.box, reading.spill)
+            labels = ((box, from_zero(values, reading, path)) for box, values in picture.pieces())
+            meanings = meanings_from_zero(_trace(labels, tracer), reading)
+            return _gather(path, tracer, meanings, place, reading)
         if table is None and (objects := read_objects(path, picture, reading)):
             return objects
         place = MaskPlace.of(path, picture.size, table, picture.mpp, reading)

@@ -26,6 +26,7 @@ Instances = NDArray[np.int32]  # (height_work, width_work); 0 none, else the num
 
 # What is true of one box of pixels, as rasters of it by kind:
 #   "labels"     uint8 (h, w), 0 background, 255 not to be looked at
+#   "labels/..." uint8 (h, w), the same by another set of label images, by its name
 #   "instances"  int32 (h, w), 0 none, the same number from 1 on for all pixels of one object;
 #                numbers need not be without gaps. An object whose label is 255 is one whose class
 #                is not known; where there is no object and the label is 255 nothing is known.
@@ -33,6 +34,7 @@ Instances = NDArray[np.int32]  # (height_work, width_work); 0 none, else the num
 #                others; the first 32 classes only.
 Truth = Mapping[str, NDArray[Any]]
 
+LABEL_SET = "labels/"  # how the kind of a further label image begins
 BACKGROUND = 0
 MOST_CLASSES = 32  # of "classes"
 BAND = 1 << 22  # pixels filled at a time: bounds the memory of the count below

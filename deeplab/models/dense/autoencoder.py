@@ -16,10 +16,10 @@ import keras
 from keras import layers
 
 from deeplab.config.train_request import LossSettings
-from deeplab.models.dense.losses import DenseConfig, SemanticLoss, semantic_loss
+from deeplab.models.dense.losses import DenseConfig, semantic_loss
 from deeplab.models.family import Companion
 from deeplab.models.layers.resize import Tensor
-from deeplab.models.loss import MapTensors, TargetTensors
+from deeplab.models.loss import Loss, MapTensors, TargetTensors
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
 COMPANION_LOGITS = "companion_logits"  # float32 (n, h, w, c), of the autoencoder
@@ -84,7 +84,7 @@ class AutoencoderLoss:
         of_logits: the same of the network's logits.
     """
 
-    of_logits: SemanticLoss
+    of_logits: Loss
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from keras import ops
 
 from deeplab.config.train_request import LossSettings
 from deeplab.errors import ConfigError
+from deeplab.models.dense.label_sets import LossOfLabelSets
 from deeplab.models.dense.pixel_losses import (
     cross_entropy,
     focal,
@@ -27,7 +28,7 @@ from deeplab.models.dense.region_losses import (
     truth_of,
 )
 from deeplab.models.layers.resize import Tensor, resize_align_corners
-from deeplab.models.loss import MapTensors, TargetTensors, sum_in_words
+from deeplab.models.loss import Loss, MapTensors, TargetTensors, sum_in_words
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
 
@@ -43,8 +44,10 @@ class DenseConfig(Protocol):
         """Work pixels per logit."""
 
 
-def semantic_loss(config: DenseConfig, settings: LossSettings) -> SemanticLoss:
+def semantic_loss(config: DenseConfig, settings: LossSettings) -> Loss:
     """Return the loss of "semantic_logits": targets uint8 (n, h, w), logits (n, h/s, w/s, c).
+
+    Where several label sets are asked for, it is the sum of theirs.
 
     Raises:
         ConfigError: the class weights are not one a label.
@@ -54,11 +57,13 @@ def semantic_loss(config: DenseConfig, settings: LossSettings) -> SemanticLoss:
         raise ConfigError(
             "class_weights", weights, f"{config.label_count} numbers, the background's first"
         )
-    return SemanticLoss(
+    loss = SemanticLoss(
         settings=settings,
         class_weights=weights,
         label_stride=1 if settings.upsample_logits else config.logit_stride,
     )
+    sets = settings.label_set_weights
+    return LossOfLabelSets(loss=loss, weights_of=sets) if sets else loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
