@@ -74,9 +74,20 @@ class TilePlan:
         """Top edges of the write boxes' grid."""
         return self._starts(self.area.y, self.area.bottom)
 
+    def aligned(self, place: int) -> int:
+        """Return the last place up to this one at which a tile may start, along either side."""
+        return place - (place - self.shift) % self.tiling.multiple
+
+    def slot(self, x: int, y: int, width: int, height: int) -> TileSlot:
+        """Return the tile that starts at a place where one may, to be written so far."""
+        return TileSlot(
+            read=WorkBox(x - self.halo, y - self.halo, self.tile, self.tile),
+            write=WorkBox(x, y, width, height).intersection(self.area),
+            margin=max(self.trim, self.tiling.margin),
+        )
+
     def _starts(self, first: int, end: int) -> range:
-        aligned = first - (first - self.shift) % self.tiling.multiple
-        return range(aligned, end, self.step)
+        return range(self.aligned(first), end, self.step)
 
     def __len__(self) -> int:
         return len(self.columns) * len(self.rows)
@@ -84,8 +95,4 @@ class TilePlan:
     def __iter__(self) -> Iterator[TileSlot]:
         for y in self.rows:
             for x in self.columns:
-                yield TileSlot(
-                    read=WorkBox(x - self.halo, y - self.halo, self.tile, self.tile),
-                    write=WorkBox(x, y, self.step, self.step).intersection(self.area),
-                    margin=max(self.trim, self.tiling.margin),
-                )
+                yield self.slot(x, y, self.step, self.step)

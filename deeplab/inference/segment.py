@@ -31,6 +31,7 @@ from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.geometry.tiling import Tiling
 from deeplab.inference.collectors.collector import Collector
 from deeplab.inference.collectors.table import COLLECTORS
+from deeplab.inference.fitting import fit_slots
 from deeplab.inference.layers import clean, make_layers
 from deeplab.inference.overlay import write_overlay
 from deeplab.inference.plan import (
@@ -38,7 +39,6 @@ from deeplab.inference.plan import (
     open_as_learnt,
     tile_plan,
     tissue_in,
-    wanted_slots,
     work_frame,
 )
 from deeplab.inference.predictor import GraphSpec, Predictor
@@ -106,7 +106,7 @@ class _Look(NamedTuple):
         area = Area.of(request.regions, frame)
         plan = tile_plan(request, card, area)
         tissue = tissue_mask(slide) if request.tissue == "auto" else None
-        slots = wanted_slots(plan, area, tissue)
+        slots = fit_slots(plan, area, tissue)
         look = cls(slide, frame, area, plan, tissue, slots)
         log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, look.asked, len(slots))
         return look

@@ -129,7 +129,7 @@ def test_where_there_are_very_many_they_lie_in_a_file_and_are_the_same(
 
 
 def test_a_slide_of_which_no_tile_is_worth_reading_has_empty_layers(slide, tmp_path, monkeypatch):
-    monkeypatch.setattr(segment, "wanted_slots", lambda plan, *_: [(slot, False) for slot in plan])
+    monkeypatch.setattr(segment, "fit_slots", lambda plan, *_: [(slot, False) for slot in plan])
     result = run(slide, output_annotation=tmp_path / "a.anot", output_mask=tmp_path / "a.tiff")
     assert [len(layer.shapes) for layer in result.annotations.layers] == [0]
     assert not tifffile.imread(tmp_path / "a.tiff").any()
