@@ -64,9 +64,9 @@ PATCHES = LITTLE | {
 SLIDE_VIEW = {"x": 420, "y": 60, "width": 660, "height": 880}  # of the window, in CSS pixels
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium."""
+    """Debian's Chromium; it draws on the CPU, even nothing, so it ends with these tests."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         sentence = "chromium was not found (on Debian: apt-get install chromium)"
