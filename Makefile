@@ -41,7 +41,7 @@ demo: env
 	  --model deeplab/demonstration/nuclei_instances.zip --annotation demo/nuclei.anot \
 	  --geojson demo/nuclei.geojson --overlay demo/nuclei.png --table demo/nuclei.csv
 
-test: test-fast test-plugin test-stack
+test: test-plugin test-stack test-fast
 
 test-fast: env-test
 	$(VENV)/pytest -m "not stack" $(PARALLEL) --durations 30 $(TESTS)

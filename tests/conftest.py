@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from deeplab.inference.conversions import CACHE_VARIABLE
 from deeplab.server.session import Session
+from tests.deadline import order_tests, skip_after_deadline
 from tests.girder_for_tests import QUICK, fake_girder
 
 # A machine that is busy is no defect of ours; what spins is ended by the timeout of pytest.
@@ -26,6 +27,15 @@ def pytest_unconfigure(config):
     """Remove it."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ[CACHE_VARIABLE], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    order_tests(items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    skip_after_deadline(item)
 
 
 @pytest.fixture
