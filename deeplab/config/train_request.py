@@ -463,6 +463,8 @@ class DescentSettings(Checked):
         last_layer_gradient_multiplier: of the layers of the classes.
         batch_norm: train the batch normalisation, too.
         gradient_accumulation: parts of a batch that are computed one after the other.
+        rematerialisation: compute most maps of the network again in the backward pass instead of
+            keeping them: less memory, more time, the same weights but for rounding.
         ema_decay: of the moving average of the weights that is kept as the model; 0: none.
         precision: of the arithmetic.
     """
@@ -488,6 +490,7 @@ class DescentSettings(Checked):
     last_layer_gradient_multiplier: float = 1.0
     batch_norm: bool = True
     gradient_accumulation: int = 1
+    rematerialisation: bool = False
     ema_decay: float = 0.999
     precision: Precision = "float32"
 

@@ -9,7 +9,8 @@ spoilt.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -43,6 +44,7 @@ from deeplab.training.optimizer import (
     rule_of,
     weight_groups,
 )
+from deeplab.training.rematerialisation import Rematerialised
 from deeplab.training.schedule import schedule_of
 from deeplab.training.state import State, is_seed, is_step
 
@@ -145,6 +147,11 @@ class Trainer:
             replicas=replicas,
             companion=companion.model if companion else None,
             companion_slots=self._companion_rule.slots,
+        )
+        self._pass: Callable[..., tuple[dict[str, Tensor], Sequence[Tensor]]] = (
+            Rematerialised(network)
+            if settings.rematerialisation
+            else partial(network.stateless_call, training=True)
         )
         self._one_step = tf.function(self._step, autograph=False)
         self._behind = BEHIND if tf.config.list_logical_devices("GPU") else 0
@@ -313,9 +320,7 @@ class Trainer:
         beside = [tf.convert_to_tensor(v) for v in self.state.companion_weights]
         with tf.GradientTape() as tape:
             tape.watch([*weights, *beside])
-            maps, counted = self._network.stateless_call(
-                weights, self._told(statistics, draw, step), rgb, training=True
-            )
+            maps, counted = self._pass(weights, self._told(statistics, draw, step), rgb)
             maps |= self._companion_maps(maps, beside)
             errors = self._loss.errors(targets, maps, step)
             terms = loss_terms(errors, totals)

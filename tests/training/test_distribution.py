@@ -112,6 +112,12 @@ def test_devices_of_one_machine_learn_what_one_learns(tmp_path, one, accumulatio
     assert_as_one(found_in(tmp_path / "0.npz"), alone(**settings) if settings else one)
 
 
+def test_devices_that_compute_maps_twice_learn_what_one_learns(tmp_path, one):
+    with running(start(tmp_path / "0.npz", devices=2, rematerialisation=True)) as (process,):
+        ended(process)
+    assert_as_one(found_in(tmp_path / "0.npz"), one)
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 2e-2), ("float16", 2e-3)])
 def test_gradients_that_travel_in_half_precision_teach_nearly_the_same(
     tmp_path, one, precision, tolerance

@@ -18,6 +18,7 @@ def settings(**changes):
 
 def test_where_results_go_and_who_asks_changes_nothing():
     elsewhere = {"output_model": Path("n.zip"), "gpu": 1, "work_folder": Path("w"), "token": "t"}
+    elsewhere["rematerialisation"] = True
     assert settings(**elsewhere) == settings()
     assert "t0ken" not in settings(token="t0ken")  # noqa: S106  not a token
 

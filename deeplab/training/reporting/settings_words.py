@@ -116,6 +116,8 @@ def _descent(request: TrainRequest) -> str:
         said += " the learning rate begins anew"
     if request.ema_decay:
         said += f"; the model is a moving average of the weights ({request.ema_decay:g})"
+    if request.rematerialisation:
+        said += "; maps were computed again in the backward pass (rematerialisation)"
     return said + ("" if request.precision == "float32" else f"; computed in {request.precision}")
 
 
