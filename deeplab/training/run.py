@@ -6,6 +6,8 @@ import contextlib
 import json
 import logging
 import shutil
+import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -103,10 +105,18 @@ class Run:
         self._hooks, self._hard, self._progress = hooks, hard, progress
         self._recent: list[float] = []  # losses since the last note
         self._recent_terms: dict[str, list[float]] = {}  # likewise, of each term
+        self._step_s: list[float] = []  # time from one step to the next, validations left out
         self._waiting_share: Callable[[], float] = lambda: 0.0
         self._folder = work_folder(request)
         self._checkpoints = Checkpoints(self._folder, request.checkpoint_minutes * 60)
         self._log_file: LogFile | None = None
+
+    @property
+    def patches_per_s(self) -> float:
+        """Patches that this run learnt from in a second, by its middle step; 0: it took none."""
+        if not self._step_s:
+            return 0.0
+        return self._request.batch_size / statistics.median(self._step_s)
 
     def fit(self, batches: Callable[[range], BatchStream]) -> None:
         """Take the steps that are not yet taken, from where the last checkpoint is.
@@ -162,10 +172,12 @@ class Run:
         return kept
 
     def _take(self, stream: BatchStream, first: int, learnt: ExitStack) -> None:
+        begun_s = time.monotonic()
         for step, batch in enumerate(stream, start=first + 1):
             stop_if_asked()
             with unbroken():
                 self._note(self._trainer.step(batch))
+            self._step_s.append(time.monotonic() - begun_s)
             if step == first + 1:
                 learnt.enter_context(finishing())  # from here on there is something to be saved
             if self._validation_due(step):
@@ -177,6 +189,7 @@ class Run:
             elif self._replicas.is_chief and self._checkpoints.is_due:
                 self._finish_steps()
                 self._save()
+            begun_s = time.monotonic()
         self._finish_steps()
         if self._replicas.is_chief and self._hooks.validate is None:
             self._save()  # or the last steps were lost, could the model not be written

@@ -40,6 +40,7 @@ from deeplab.training.held_out import HeldOut
 from deeplab.training.history import CheckNote
 from deeplab.training.identity import agreed_settings, digest
 from deeplab.training.loop import Trainer
+from deeplab.training.memory import peak_memory_gb
 from deeplab.training.optimizer import freeze_batch_norm
 from deeplab.training.remote_checkpoints import RemoteCheckpoints, checkpoints_on_server
 from deeplab.training.reporting.outcome import TrainingOutcome, write_outcome
@@ -230,6 +231,9 @@ def _train(
                 share=(replicas.worker, replicas.workers),
             )
         )
+    peaks = peak_memory_gb()
+    said = ", ".join(f"{gb:.2f} GB of {place}" for place, gb in peaks.items())
+    log.info("learnt from %.3g patches a second, in at most %s", run.patches_per_s, said)
     check = run.keep(request.output_model)
     seen = gain = None
     if replicas.is_chief:
@@ -246,6 +250,8 @@ def _train(
             set_aside=sampler.set_aside,
             first_step=run.first_step,
             seconds=time.monotonic() - beside.started_s,
+            patches_per_s=run.patches_per_s,
+            peak_memory_gb=peaks,
             without=beside.without,
             gain=gain,
         )

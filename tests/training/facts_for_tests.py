@@ -66,5 +66,7 @@ FACTS = TrainingReportFacts(
     versions={"TensorFlow": "2.21"},
     seed=17,
     seconds=7265,
+    patches_per_s=1.25,
+    peak_memory_gb={"main memory": 3.456},
     finished="today",
 )

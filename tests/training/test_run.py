@@ -157,6 +157,27 @@ def test_the_run_is_logged_for_a_spreadsheet(unbroken):
     assert lines[3].split(",")[3] == "0.250"
 
 
+def test_the_speed_is_that_of_the_middle_step_without_validations(tmp_path, monkeypatch):
+    clock_s = [0.0]
+    monkeypatch.setattr("deeplab.training.run.time.monotonic", lambda: clock_s[0])
+
+    def pass_time(_, done, __):
+        clock_s[0] += 90 if done == 1 else 2  # the first step is traced
+
+    training = Training(tmp_path, progress=pass_time)
+    training.trainer._behind = 0
+    assert training.run.patches_per_s == 0
+    validate = training.run._hooks.validate
+
+    def slowly(step):
+        clock_s[0] += 1000
+        return validate(step)
+
+    training.run._hooks = dataclasses.replace(training.run._hooks, validate=slowly)
+    training.fit()
+    assert training.run.patches_per_s == BATCH / 2
+
+
 @pytest.mark.parametrize(("keep", "step"), [("best", 4), ("last", 12)])
 def test_the_best_or_the_last_model_is_kept(tmp_path, keep, step):
     run = Training(tmp_path, scores={4: 90, 8: 50, 12: 60}, keep=keep).fit().run

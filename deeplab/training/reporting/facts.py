@@ -78,6 +78,8 @@ class TrainingReportFacts:
         seed: of all that was drawn at random.
         first_step: at which the training was last taken up; 0: it went through in one go.
         seconds: it took from there; 0: not known.
+        patches_per_s: that it learnt from, in its middle step; 0: not known.
+        peak_memory_gb: the most that its process held, by where it lay.
         finished: when, for a person.
     """
 
@@ -105,6 +107,8 @@ class TrainingReportFacts:
     seed: int = 0
     first_step: int = 0
     seconds: float = 0.0
+    patches_per_s: float = 0.0
+    peak_memory_gb: Mapping[str, float] = field(default_factory=dict)
     finished: str = ""
 
     def on(self, side: Literal["train", "validation"]) -> tuple[SlideFact, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class TrainingOutcome:
         set_aside: slides to learn from that could not be read to the end.
         first_step: at which the training was last taken up.
         seconds: it took from there.
+        patches_per_s: that it learnt from, in its middle step.
+        peak_memory_gb: the most that its process held, by where it lay.
         without: the same training without its companion; None: that was not asked for.
         gain: over that one, where held-out slides were judged.
     """
@@ -63,6 +65,8 @@ class TrainingOutcome:
     set_aside: Sequence[str] = ()
     first_step: int = 0
     seconds: float = 0.0
+    patches_per_s: float = 0.0
+    peak_memory_gb: Mapping[str, float] = field(default_factory=dict)
     without: TrainResult | None = None
     gain: Gain | None = None
 
@@ -132,6 +136,8 @@ def facts_of(ended: TrainingOutcome) -> TrainingReportFacts:
         versions=card.versions,
         seed=request.seed,
         seconds=ended.seconds,
+        patches_per_s=ended.patches_per_s,
+        peak_memory_gb=ended.peak_memory_gb,
         first_step=ended.first_step,
         finished=datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
     )

@@ -244,6 +244,10 @@ def _origin(facts: TrainingReportFacts) -> Iterator[Markup]:
     if facts.seconds:
         since = f", from step {facts.first_step:,} on" if facts.first_step else ""
         told["time taken"] = _duration(facts.seconds) + since
+    if facts.patches_per_s:
+        told["speed"] = f"{facts.patches_per_s:.3g} patches a second, validations left out"
+    for place, gb in facts.peak_memory_gb.items():
+        told[f"peak of {place}"] = f"{gb:.2f} GB"
     yield described(told)
 
 

@@ -84,7 +84,8 @@ def test_the_split_the_census_and_what_was_left_out_are_shown(tree):
 def test_the_versions_the_seed_the_time_and_the_use_are_told(tree):
     text = words(tree)
     for said in ("TensorFlow 2.21", "seed 17", "2 h 1 min", "0.33 to 0.75 µm per pixel",
-                 "deeplab segment SLIDE --model m.zip", "that of step 66"):  # fmt: skip
+                 "deeplab segment SLIDE --model m.zip", "that of step 66",
+                 "1.25 patches a second", "peak of main memory 3.46 GB"):  # fmt: skip
         assert said in text
 
 
