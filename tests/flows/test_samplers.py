@@ -122,6 +122,11 @@ def test_slides_and_labels_may_lie_apart_and_centres_say_the_sides(published, ca
     assert (
         "val_centers 4 leaves no slide to validate on; there are slides of centre 0, 1, 2" in said
     )
+    code, said = train(capsys, *words, "--train_centers", "3")
+    assert code == 2
+    assert (
+        "train_centers 3 leaves no slide to learn from; there are slides of centre 0, 1, 2" in said
+    )
     code, said = train(capsys, *words, "--train_centers", "-1", "--val_split", "0.4")
     assert code == 0, said
     assert "2 slides to learn from, 1 held out" in said
