@@ -53,7 +53,8 @@ def mask_of(path):
 @pytest.mark.slow
 def test_masks_of_all_layers_have_the_classes_of_their_images(trained, tmp_path, capsys):
     images = tmp_path / "images"
-    write_image(images / "a+0[11].png", PURPLE, PINK)
+    # Wide, for the last layer's four cells of a patch each see all of it.
+    write_image(images / "a+0[11].png", PURPLE, PINK, shape=(PATCH, 4 * PATCH))
     write_image(images / "b+0[01].png", PINK, (255, 255, 255), shape=(PATCH, PATCH + 20))
     write_image(images / "c+0[00].png", PINK, PINK)
     assert draw(images, trained, tmp_path / "PM", "--background", "bright") == 0
@@ -69,7 +70,7 @@ def test_masks_of_all_layers_have_the_classes_of_their_images(trained, tmp_path,
             "a+0[11].png", "b+0[01].png", "c+0[00].png",
         ]  # fmt: skip
         both, palette = mask_of(folder / "a+0[11].png")
-        assert both.shape == (PATCH, PATCH)
+        assert both.shape == (PATCH, 4 * PATCH)
         assert set(np.unique(both)) <= {0, 1}
         assert palette[6:9] == [255, 255, 255]
         one, _ = mask_of(folder / "b+0[01].png")
@@ -78,7 +79,7 @@ def test_masks_of_all_layers_have_the_classes_of_their_images(trained, tmp_path,
         assert (one[:, (PATCH + 20) // 2 + 1 :] == 2).mean() > 0.9
         assert (mask_of(folder / "c+0[00].png")[0] == 2).all()
     last, _ = mask_of(folders[-1] / "a+0[11].png")
-    assert (last[:, :16] == 0).mean() > (last[:, -16:] == 0).mean()
+    assert (last[:, :PATCH] == 0).mean() > (last[:, -PATCH:] == 0).mean()
 
 
 @pytest.mark.slow
