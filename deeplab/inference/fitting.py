@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.geometry.frames import WorkBox
 from deeplab.geometry.grid import TilePlan, TileSlot
-from deeplab.inference.plan import Area, wanted_slots
+from deeplab.inference.plan import Area, is_wanted, wanted_slots
 from deeplab.slides.tissue import TissueMask
 
 _Piece = tuple[int, int, bool]  # from, to, and whether it is a tile: else nothing lies there
@@ -27,14 +26,10 @@ def fit_slots(plan: TilePlan, area: Area, tissue: TissueMask | None) -> _Slots:
     if tissue is None:
         return grid
     fitted = [
-        (slot, is_tile and _is_wanted(slot.write, area, tissue))
+        (slot, is_tile and is_wanted(slot.write, area, tissue))
         for slot, is_tile in _fitted(plan, area, tissue)
     ]
     return fitted if _count(fitted) < _count(grid) else grid
-
-
-def _is_wanted(box: WorkBox, area: Area, tissue: TissueMask) -> bool:
-    return area.touches(box) and tissue.touches(area.frame, box)
 
 
 def _count(slots: _Slots) -> int:
@@ -45,7 +40,7 @@ def _fitted(plan: TilePlan, area: Area, tissue: TissueMask) -> Iterator[tuple[Ti
     """Yield slots, and whether each is a tile at which there is tissue, or a gap."""
     box, frame = plan.area, tissue.frame
     scale_x, scale_y = frame.scale_x / area.frame.scale_x, frame.scale_y / area.frame.scale_y
-    part = frame.to_work(area.frame.to_level0(box)).intersection(frame.box)
+    part = tissue.part(area.frame, box)
     mask = tissue.mask[part.within(frame.box)]
     rows = _spans(np.any(mask, axis=1), part.y, scale_y)
     for top, bottom, is_row in _pieces(plan, rows, box.y, box.bottom):

@@ -215,10 +215,9 @@ def plan_tiles(
 
 def tissue_in(area: Area, tissue: TissueMask) -> int:
     """Return about how many work pixels of the box around an area are tissue."""
-    box, frame = area.box, tissue.frame
-    part = frame.to_work(area.frame.to_level0(box)).intersection(frame.box)
+    box, part = area.box, tissue.part(area.frame, area.box)
     # Coarse pixels at the slide's edge reach over it, so their share counts, not their number.
-    share = float(tissue.mask[part.within(frame.box)].mean())
+    share = float(tissue.mask[part.within(tissue.frame.box)].mean())
     return round(share * box.width * box.height)
 
 
@@ -226,7 +225,9 @@ def wanted_slots(
     plan: TilePlan, area: Area, tissue: TissueMask | None
 ) -> list[tuple[TileSlot, bool]]:
     """Return the tiles of a plan, and whether the kept part of each touches the area and tissue."""
-    return [
-        (slot, area.touches(slot.write) and (not tissue or tissue.touches(area.frame, slot.write)))
-        for slot in plan
-    ]
+    return [(slot, is_wanted(slot.write, area, tissue)) for slot in plan]
+
+
+def is_wanted(box: WorkBox, area: Area, tissue: TissueMask | None) -> bool:
+    """Return whether a box of work pixels touches the area, and tissue where that is known."""
+    return area.touches(box) and (not tissue or tissue.touches(area.frame, box))

@@ -34,13 +34,7 @@ from deeplab.inference.collectors.table import COLLECTORS
 from deeplab.inference.fitting import fit_slots
 from deeplab.inference.layers import clean, make_layers
 from deeplab.inference.overlay import write_overlay
-from deeplab.inference.plan import (
-    Area,
-    open_as_learnt,
-    tile_plan,
-    tissue_in,
-    work_frame,
-)
+from deeplab.inference.plan import Area, open_as_learnt, tile_plan, tissue_in, work_frame
 from deeplab.inference.predictor import GraphSpec, Predictor
 from deeplab.inference.provenance import provenance
 from deeplab.inference.rasters import Rasters

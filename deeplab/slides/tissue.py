@@ -45,8 +45,12 @@ class TissueMask:
         """Return whether `box`, pixels of another `frame` of the same slide, holds any tissue."""
         if box.is_empty:
             return False
-        part = self.frame.to_work(frame.to_level0(box)).intersection(self.frame.box)
+        part = self.part(frame, box)
         return bool(self.mask[part.within(self.frame.box)].any())
+
+    def part(self, frame: WorkFrame, box: WorkBox) -> WorkBox:
+        """Return the pixels of the mask that `box`, of another `frame` of the slide, lies in."""
+        return self.frame.to_work(frame.to_level0(box)).intersection(self.frame.box)
 
     @property
     def fraction(self) -> float:
