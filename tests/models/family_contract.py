@@ -89,7 +89,6 @@ def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -
     totals = tf.reduce_sum(loss.weights(targets, 0), axis=0)
     optimizer = keras.optimizers.Adam(1e-2)
 
-    @tf.function
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             maps = network(tiles, training=True)
@@ -99,7 +98,7 @@ def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -
         )
         return value
 
-    values = [float(step()) for _ in range(8)]
+    values = [float(step()) for _ in range(5)]
     assert values[-1] < 0.95 * values[0]
 
 
