@@ -1,11 +1,13 @@
 """What all tests share: no deadlines for examples, and a server as many tests meet it."""
 
+import gc
 import os
 import shutil
 import tempfile
 
 import pytest
 from hypothesis import settings
+from large_image.cache_util import cachesClear, cachesInfo
 
 from deeplab.inference.conversions import CACHE_VARIABLE
 from deeplab.server.session import Session
@@ -36,6 +38,19 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     skip_after_deadline(item)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _sources_end_here():
+    """Let large_image forget the sources that a module's tests made.
+
+    A file that one of them left open warns when it is forgotten: here, not in a test of another
+    module that happens to need room.
+    """
+    yield
+    if cachesInfo().get("tilesource", {}).get("used"):
+        cachesClear()
+        gc.collect()
 
 
 @pytest.fixture

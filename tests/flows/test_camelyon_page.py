@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shlex
 import subprocess
 import sys
 from io import StringIO
@@ -55,7 +56,7 @@ def published(tmp_path):
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_lead_from_slides_to_a_table_of_stages(published):
-    train = " ".join(f"--{name} {value}" for name, value in SMALL.items())
+    train = shlex.join(str(w) for name, value in SMALL.items() for w in (f"--{name}", value))
     shell = SHELL.format(python=sys.executable, train=train)
     blocks = FENCE.findall(PAGE.read_text(encoding="utf-8"))
     assert len(blocks) == 6

@@ -178,11 +178,10 @@ def test_every_word_works_from_the_command_line(slides, unseen, tmp_path):
         "validate_every": 2,
         "steps": 2,
         "batch_size": 2,
-        "patch_size": 33,
+        "patch_size": 40,
+        "network": "unet",
         "depth_multiplier": 0.1,
-        "atrous_rates": "1",
-        "aspp_filters": 4,
-        "decoder_filters": 4,
+        "network_options": "depth=3,decoder_channels=4 4 4",
     }
     trained = start_training(slides, tmp_path / "m.zip", options)
     _, told = trained.communicate(timeout=600)
