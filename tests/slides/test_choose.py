@@ -12,6 +12,7 @@ from deeplab.slides.slide import open_slide
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
 from tests.slides.leica import Region, write_leica
 from tests.slides_for_tests import halved, tissue, write_svs
+from tests.tiff_sources_for_tests import tiff_sources_closed
 
 FULL, _ = tissue(900, 640)
 OTHER = FULL[::-1, ::-1].copy()
@@ -86,6 +87,7 @@ def test_a_streamed_item_and_the_local_file_are_one_slide(tmp_path, kind):
         return large_image.open(str(path), encoding=encoding, style=style)
 
     with (
+        tiff_sources_closed(),
         fake_girder(routes=item_routes(shown, name=path.name)) as girder,
         open_slide(ITEM, server=girder.login) as streamed,
         open_slide(path) as local,
@@ -183,7 +185,10 @@ def test_deep_pixels_that_the_server_shows_black_are_refused(tmp_path, pixels, w
     def shown(encoding, style):
         return large_image.open(str(path), encoding=encoding, style=style)
 
-    with fake_girder(routes=item_routes(shown, name=path.name)) as girder:
+    with (
+        tiff_sources_closed(),
+        fake_girder(routes=item_routes(shown, name=path.name)) as girder,
+    ):
         if words:
             with pytest.raises(
                 UnreadableSlideError, match=f"s.tif has pixels of .*{words}; upload"

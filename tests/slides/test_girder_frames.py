@@ -15,8 +15,10 @@ from deeplab.geometry.frames import WorkBox
 from deeplab.slides.slide import open_slide
 from tests.fluorescent_slides import NAMES, paint_cells, write_ome, write_pages
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
+from tests.tiff_sources_for_tests import tiff_sources_closed
 
 TIFF = large_image_source_tiff.TiffFileTileSource
+TIFFFILE = large_image_source_tifffile.TifffileFileTileSource
 # What large_image's ometiff source says of two channels by name, as the sources here do not.
 NAMED = {
     "channels": list(NAMES),
@@ -24,20 +26,6 @@ NAMED = {
     "IndexRange": {"IndexC": 2},
     "IndexStride": {"IndexC": 1},
 }
-
-
-@pytest.fixture
-def by_tifffile():
-    """large_image's source tifffile, which leaves its files open: they are closed after the test."""
-    opened = []
-
-    def source(path, **options):
-        opened.append(large_image_source_tifffile.TifffileFileTileSource(path, **options))
-        return opened[-1]
-
-    yield source
-    for one in opened:
-        one._tf.close()
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +64,11 @@ def test_frames_without_names_are_asked_for_by_number(ome):
     same_as_local(ome, routes_of(ome), ["DAPI=1", "CD3=0"], (0.5, 1.3))
 
 
-def test_the_levels_that_a_server_makes_by_leaving_pixels_out_are_not_used(tmp_path, by_tifffile):
+def test_the_levels_that_a_server_makes_by_leaving_pixels_out_are_not_used(tmp_path):
     channels, _ = paint_cells(700, 900, seed=3, cells=40)
     path = write_pages(tmp_path / "s.tif", channels)
-    same_as_local(path, routes_of(path, by_tifffile), ["DAPI=1"], (0.5, 1.0, 2.0))
+    with tiff_sources_closed():
+        same_as_local(path, routes_of(path, TIFFFILE), ["DAPI=1"], (0.5, 1.0, 2.0))
 
 
 def test_bytes_are_streamed_too(tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from contextlib import contextmanager
 
 import large_image
@@ -15,6 +13,7 @@ from deeplab.slides.slide import open_slide
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
 from tests.slides.leica import MPP, Region, write_leica
 from tests.slides_for_tests import tissue
+from tests.tiff_sources_for_tests import tiff_sources_closed
 
 ONE, TWO, THREE = (tissue(*size, seed=size[0])[0] for size in ((900, 640), (700, 500), (400, 300)))
 APART = [Region(ONE, 512, 256), Region(TWO, 2048, 1280)]
@@ -30,17 +29,9 @@ REGIONS = {
 
 @contextmanager
 def shown_by_large_image(path, **options):
-    """large_image's default source; it closes no files, nor do those that it tried before."""
-    gc.disable()
-    sources = [large_image.open(str(path), noCache=True, **options)]
-    try:
-        yield sources[0]
-    finally:
-        sources.clear()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
-        gc.enable()
+    """large_image's default source."""
+    with tiff_sources_closed():
+        yield large_image.open(str(path), noCache=True, **options)
 
 
 def pixels_of(source):
