@@ -14,6 +14,7 @@ from deeplab.annotations.mending import (
     is_tangled,
     mend,
 )
+from tests.pace import at_this_pace
 
 SQUARE = shapely.box(0, 0, 100, 100)
 SLIPS = ("overshoot", "spike", "doubled points", "bow tie at the end", "zigzag", "turned back")
@@ -185,7 +186,7 @@ def test_what_takes_time_with_the_square_of_its_points_is_refused_at_once():
     rays = np.stack([star[::2], star[1::2], 1.0001 * star[1::2] + (0, 1e-4)], axis=1)
     holes = shapely.Polygon(shapely.box(-200, -200, 200, 200).exterior, rays)
     for drawn in (tangle, shapely.Polygon(star), shapely.Polygon(laps), holes):
-        assert seconds(drawn) < 10
+        assert seconds(drawn) < at_this_pace(10)
 
 
 def test_a_long_outline_that_crosses_itself_here_and_there_is_no_tangle():

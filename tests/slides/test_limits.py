@@ -23,6 +23,7 @@ from deeplab.slides.limits import MAX_DIRECTORIES
 from deeplab.slides.slide import open_slide
 from deeplab.slides.tiff_directories import walk_directories
 from deeplab.slides.tiff_structure import check_structure
+from tests.pace import at_this_pace
 from tests.slides_for_tests import halved, noise, tissue, write_svs, write_tiff
 
 TILED = {256: 512, 257: 512, 258: 8, 259: 1, 262: 1, 277: 1, 322: 256, 323: 256}
@@ -69,7 +70,7 @@ def refusal(path: Path) -> str:
         open_slide(path, mpp=0.5)
     seconds, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert seconds < 2
+    assert seconds < at_this_pace(2)
     assert peak < 64 * MEBIBYTE
     return str(caught.value)
 
