@@ -22,6 +22,7 @@ from deeplab_cli.ExtractFeaturesFromAnnotations.ExtractFeaturesFromAnnotations i
 )
 from deeplab_cli.forms import list_text, read_spec
 from deeplab_cli.froc import COMMAND as FROC
+from deeplab_cli.gate import COMMAND as GATE
 from deeplab_cli.import_checkpoint import COMMAND as IMPORT_CHECKPOINT
 from deeplab_cli.IngestAperioXML.IngestAperioXML import TASK as INGEST
 from deeplab_cli.patches import COMMAND as PATCHES
@@ -49,6 +50,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     IMPORT_CHECKPOINT,
     EXPORT,
     ENSEMBLE,
+    GATE,
     UNPACK,
     PREPARE,
     PATCHES,

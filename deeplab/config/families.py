@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from deeplab.config.channels import RGB, Channels
+from deeplab.config.class_gate import ClassGateConfig
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.efficientdet_seg import EfficientDetSegConfig
@@ -24,7 +25,9 @@ from deeplab.errors import ConfigError
 Recipe = Literal["default", "original", "dedl", "wsss"]
 CHANNELS = "channels"  # the field of configs whose networks may be shown others than colours
 
-ENSEMBLE = "network_ensemble"  # the family of several networks, which no training asks for
+# The families of several networks, which no training asks for.
+ENSEMBLE, GATE = "network_ensemble", "class_gate"
+COMPOSED = (ENSEMBLE, GATE)
 
 # By the name that bundles carry; `deeplab.models.registry` has one row for each.
 CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
@@ -34,6 +37,7 @@ CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
         "hovernet": HoverNetConfig,
         "patch_classifier": PatchClassifierConfig,
         ENSEMBLE: NetworkEnsembleConfig,
+        GATE: ClassGateConfig,
         "unet": UNetConfig,
         "unetplusplus": UNetPlusPlusConfig,
     }
@@ -51,7 +55,7 @@ def task_of(config: NetworkConfig) -> Task:
 
 def classes_exclude(config: NetworkConfig) -> bool:
     """Tell whether a patch is of one class at most, for a network that classifies patches."""
-    return isinstance(config, PatchClassifierConfig) and config.problem == "multi_class"
+    return isinstance(config, PatchClassifierConfig) and config.excludes
 
 
 def class_weight_count(config: NetworkConfig) -> int:
@@ -90,7 +94,7 @@ def _config_class(network: str) -> type[NetworkConfig]:
 
 def learning_networks() -> tuple[str, ...]:
     """Return the names of the families that a training can ask for."""
-    return tuple(name for name in CONFIGS if name != ENSEMBLE)
+    return tuple(name for name in CONFIGS if name not in COMPOSED)
 
 
 def ensemble_config(members: tuple[NetworkConfig, ...]) -> NetworkConfig:
@@ -100,6 +104,19 @@ def ensemble_config(members: tuple[NetworkConfig, ...]) -> NetworkConfig:
         ConfigError: they do not answer alike, or one of them is several networks itself.
     """
     return NetworkEnsembleConfig(members=members)
+
+
+def gate_config(
+    segmenter: NetworkConfig, classifier: NetworkConfig, threshold: float
+) -> NetworkConfig:
+    """Return the config of a network behind a gate of what a classifier sees in a patch.
+
+    Raises:
+        ConfigError: the second classifies no patches, or they do not go together.
+    """
+    if not isinstance(classifier, PatchClassifierConfig):
+        raise ConfigError("classifier", classifier.describe(), "a network that classifies patches")
+    return ClassGateConfig(segmenter=segmenter, classifier=classifier, threshold=threshold)
 
 
 def suggested_patch_size(settings: NetworkSettings) -> int:
@@ -185,7 +202,8 @@ def config_from_json(family: str, knobs: Mapping[str, Any]) -> NetworkConfig:
         if name not in known:
             raise ConfigError("config", name, "a knob of " + family)
     values: dict[str, Any] = {
-        name: tuple(map(_member, v)) if isinstance(v, list) else v for name, v in knobs.items()
+        name: tuple(map(_member, v)) if isinstance(v, list) else _member(v)
+        for name, v in knobs.items()
     }
     for name, field in known.items():
         if name not in values and field.default is MISSING:
@@ -207,6 +225,6 @@ def _member(value: Any) -> Any:  # noqa: ANN401  JSON is any value
     if not isinstance(value, dict) or value.keys() != {"family", "config"}:
         return value
     family, knobs = value["family"], value["config"]
-    if not isinstance(family, str) or family == ENSEMBLE or not isinstance(knobs, dict):
+    if not isinstance(family, str) or family in COMPOSED or not isinstance(knobs, dict):
         raise ConfigError("members", family, "single networks with a family and a config each")
     return config_from_json(family, knobs)

@@ -85,9 +85,8 @@ class PatchClassifierConfig:
         if self.depth_multiplier != 1.0 and not (facts and facts.widths):
             raise ConfigError("depth_multiplier", self.depth_multiplier, f"1 for {self.backbone}")
         check_whole("crop_size", self.crop_size, 32, 4096)
-        multiple = self.encoder.multiple if self.encoder else CNN_STRIDE
-        if self.crop_size % multiple:
-            must = f"a multiple of {multiple} for {self.backbone}"
+        if self.crop_size % self.cell:
+            must = f"a multiple of {self.cell} for {self.backbone}"
             raise ConfigError("patch_size", self.crop_size, must)
         check_range("least_cover", self.least_cover, 0.001, 1)
         check_range("dropout", self.dropout, 0, 0.9)
@@ -107,6 +106,16 @@ class PatchClassifierConfig:
     def encoder(self) -> PatchEncoder | None:
         """The facts of an encoder of whole patches; None for a backbone."""
         return PATCH_ENCODERS.get(self.backbone)
+
+    @property
+    def excludes(self) -> bool:
+        """Whether a patch is of one class."""
+        return self.problem == "multi_class"
+
+    @property
+    def cell(self) -> int:
+        """Side of the coarsest cell of its maps, work pixels."""
+        return self.encoder.multiple if self.encoder else CNN_STRIDE
 
     @property
     def normalisation(self) -> Normalisation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from deeplab.config.class_gate import ClassGateConfig
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.config.efficientdet_seg import EfficientDetSegConfig
 from deeplab.config.hovernet import HoverNetConfig
@@ -13,6 +14,7 @@ from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
+from deeplab.models.class_gate import network as class_gate
 from deeplab.models.deeplabv3plus.network import build
 from deeplab.models.dense.autoencoder import autoencoder
 from deeplab.models.dense.decode import predictor, trimming_predictor
@@ -36,7 +38,7 @@ from deeplab.models.unetplusplus import network as unetplusplus_network
 
 
 def _build_member(config: NetworkConfig) -> keras.Model:
-    """Return the network of a config that is one of several whose probabilities are averaged.
+    """Return the network of a config that is one of several in a network.
 
     Raises:
         ConfigError: it does not give every pixel a class.
@@ -44,6 +46,18 @@ def _build_member(config: NetworkConfig) -> keras.Model:
     family = family_of(config)
     if family.answer != "labels":
         raise ConfigError("members", family.name, "networks that give every pixel a class")
+    return family.build(config)
+
+
+def _build_classifier(config: NetworkConfig) -> keras.Model:
+    """Return the network of a config that classifies patches for another one.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    family = family_of(config)
+    if family.answer != "patch":
+        raise ConfigError("classifier", family.name, "a network that classifies patches")
     return family.build(config)
 
 
@@ -112,6 +126,19 @@ FAMILIES: tuple[Family, ...] = (
         loss=semantic_loss,
         predictor=predictor,
         # Of its members, whose names begin with their number: nobody trains them together.
+        head_layers=(),
+        logit_layers=(),
+        companion=autoencoder,
+    ),
+    Family(
+        name="class_gate",
+        config=ClassGateConfig,
+        needs=frozenset({"labels"}),
+        reading=reading_named("class_gate"),
+        build=lambda config: class_gate.build(config, _build_member, _build_classifier),
+        encode=encode,
+        loss=semantic_loss,
+        predictor=predictor,
         head_layers=(),
         logit_layers=(),
         companion=autoencoder,

@@ -48,7 +48,7 @@ TRIED = {
     *("stage", "froc"),
 }
 OF_ANNOTATIONS = {"convert", "export-annotations", "ingest"}  # they read no pixels
-OF_MODELS = {"average", "import-checkpoint", "export", "prepare", "ensemble"}
+OF_MODELS = {"average", "import-checkpoint", "export", "prepare", "ensemble", "gate"}
 OF_DATA_SETS = {"unpack"}
 
 

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from deeplab.config.class_gate import ClassGateConfig
 from deeplab.config.efficientdet_seg import EfficientDetSegConfig
 from deeplab.config.families import CONFIGS
 from deeplab.config.hovernet import HoverNetConfig
@@ -49,6 +50,7 @@ TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
     "hovernet": (NUCLEI,),
     "patch_classifier": (PATCHES, dataclasses.replace(PATCHES, attention_epoch=5, dropout=0.3)),
     "network_ensemble": (NetworkEnsembleConfig(members=(TINY, WIDER)),),
+    "class_gate": (ClassGateConfig(segmenter=TINY, classifier=PATCHES),),
     "unet": (
         UNetConfig(**SKIPS, decoder_channels=(16, 8, 8, 8)),
         UNetConfig(**SKIPS | {"label_count": 2}, **GATED, head="sigmoid"),
@@ -64,6 +66,7 @@ OUTPUTS = {
     "hovernet": {"np": 2, "hv": 2, "tp": 3},
     "patch_classifier": {"classes": 2},
     "network_ensemble": {"semantic_logits": 3},
+    "class_gate": {"semantic_logits": 3},
     "unet": {"semantic_logits": 3},
     "unetplusplus": {"semantic_logits": 3},
 }
@@ -124,7 +127,7 @@ def test_families_and_configs_name_each_other():
     assert family_of(TINY) is family_named("deeplabv3plus")
     with pytest.raises(
         ConfigError,
-        match="one of deeplabv3plus, efficientdet_seg, hovernet, patch_classifier, network_ensemble, unet, unetplusplus, but",
+        match="one of deeplabv3plus, efficientdet_seg, hovernet, patch_classifier, network_ensemble, class_gate, unet, unetplusplus, but",
     ):
         family_named("unet9")
 

@@ -10,6 +10,7 @@ from keras import layers, ops
 from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
+from deeplab.models.dense.pixels import of_pixels
 from deeplab.models.family import Targets, member_scope
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
@@ -35,7 +36,7 @@ def build(
     for number, member in enumerate(config.members, start=1):
         with keras.name_scope(member_scope(number)):
             network = build_member(member)
-        logits = _of_pixels(network, member_scope(number))(pixels)
+        logits = of_pixels(network, SEMANTIC_LOGITS, member_scope(number))(pixels)
         probabilities.append(ops.softmax(logits))
     mean = sum(probabilities[1:], start=probabilities[0]) / len(probabilities)
     logits = ops.log(ops.maximum(mean, LEAST_PROBABILITY))
@@ -46,11 +47,3 @@ def build(
 def encode(_: NetworkEnsembleConfig, truth: Truth) -> Targets:
     """Return the target of each output: the labels uint8 (h, w) themselves, 255 to ignore."""
     return {SEMANTIC_LOGITS: truth["labels"]}
-
-
-def _of_pixels(network: keras.Model, name: str) -> keras.Model:
-    """Return a network's logits as a graph of float32 pixels 0 to 255, with the same weights."""
-    normalisation = network.get_layer("normalisation")
-    trunk = keras.Model(normalisation.output, network.output[SEMANTIC_LOGITS], name="trunk")
-    pixels = keras.Input(network.input.shape[1:], dtype="float32", name="pixels")
-    return keras.Model(pixels, trunk(normalisation(pixels)), name=name)

@@ -1,0 +1,1 @@
+"""A network that labels pixels, and a classifier that says which classes a patch may have."""
