@@ -32,6 +32,7 @@ from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.stage import COMMAND as STAGE
 from deeplab_cli.streams import speaking
 from deeplab_cli.task import FAILED, Task, run_task
+from deeplab_cli.train_from_labels import COMMAND as TRAIN_FROM_LABELS
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 from deeplab_cli.unpack import COMMAND as UNPACK
 
@@ -55,6 +56,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     PREPARE,
     PATCHES,
     PSEUDO_MASKS,
+    TRAIN_FROM_LABELS,
     STAGE,
     FROC,
 )

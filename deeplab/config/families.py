@@ -53,6 +53,18 @@ def task_of(config: NetworkConfig) -> Task:
     return TASKS.get(family_name(config), "segment")
 
 
+def classifying_network() -> str:
+    """Return the name of the family whose networks classify patches."""
+    return next(name for name, task in TASKS.items() if task == "classify")
+
+
+def cell_side(config: NetworkConfig) -> int:
+    """Return the side of the coarsest cell of a network's maps, work pixels."""
+    if isinstance(config, PatchClassifierConfig):
+        return config.cell
+    return config.tiling.multiple
+
+
 def classes_exclude(config: NetworkConfig) -> bool:
     """Tell whether a patch is of one class at most, for a network that classifies patches."""
     return isinstance(config, PatchClassifierConfig) and config.excludes

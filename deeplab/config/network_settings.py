@@ -104,15 +104,15 @@ class NetworkSettings(Checked):
                 raise ConfigError("network_options", option, must)
             if name in options:
                 raise ConfigError("network_options", option, f"the only one that gives {name}")
-            options[name] = _value(name, text, kinds[name])
+            options[name] = value_of_text(name, text, kinds[name])
         return options
 
 
 _OF_EVERY_NETWORK = {"network", "network_options", "patch_size", "channels", "intensity_window"}
 
 
-def _value(name: str, text: str, kind: Any) -> object:  # noqa: ANN401  a type, or a union of some
-    """Read the value of a knob of this type.
+def value_of_text(name: str, text: str, kind: Any) -> object:  # noqa: ANN401  a type, or a union of some
+    """Return the value that a text gives to a setting of this type.
 
     Raises:
         ConfigError: it is none.
@@ -122,10 +122,10 @@ def _value(name: str, text: str, kind: Any) -> object:  # noqa: ANN401  a type, 
         if text.lower() == NONE:
             return None
         (kind,) = (part for part in parts if part is not types.NoneType)
-        return _value(name, text, kind)
+        return value_of_text(name, text, kind)
     if origin is tuple:
         words = () if text.lower() == NONE else text.split()
-        return tuple(_value(name, word, parts[0]) for word in words)
+        return tuple(value_of_text(name, word, parts[0]) for word in words)
     if origin is Literal or kind is str:
         return text
     if kind is bool:

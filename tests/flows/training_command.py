@@ -24,10 +24,10 @@ def three_squares(path):
     return path
 
 
-def start_training(slides, model, options, *more, **environment):
+def start_training(slides, model, options, *more, command="train", **environment):
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.entry", "train", slides, model, *words, *more],
+        [sys.executable, "-m", "deeplab_cli.entry", command, slides, model, *words, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,0 +1,288 @@
+"""The flow of a training from labels of patches: classifier, pseudo masks, segmenter, figures.
+
+Each stage is what its own command does. A stage that is done is remembered in the work folder,
+under a name that depends on what it was made of; so a command that is given again goes on where it
+stopped, takes masks that somebody has corrected, and never what others were made of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from deeplab.bundles.gate import make_gate
+from deeplab.bundles.read import read_card_for
+from deeplab.config.families import cell_side, network_config
+from deeplab.config.from_labels_request import FromLabelsRequest
+from deeplab.config.gate_request import GateRequest
+from deeplab.config.progress import Progress
+from deeplab.config.pseudo_mask_request import PseudoMaskRequest
+from deeplab.errors import BundleError, ConfigError
+from deeplab.exchange.pseudo_mask_folder import FOLDER, RECORD
+from deeplab.files import check_spared, check_writable, file_digest, whole_file
+from deeplab.inference.pseudo_masks import make_pseudo_masks
+from deeplab.training.labelled_patches import LabelledPatches
+from deeplab.training.mask_figures import ImageFigures, judge_cam, judge_masks, judge_model
+from deeplab.training.parts import Part, run_part
+from deeplab.training.reporting.from_labels import FromLabelsFacts, figure_line, write_from_labels
+from deeplab.training.result import TrainOnce, TrainResult
+
+log = logging.getLogger(__name__)
+
+NAMED_BY = 12  # hexadecimal digits of a digest in the name of a folder
+CAM_THRESHOLD = 0.25  # score from which the original draws a class of a patch of which nobody told
+WEAK, UNGATED, CAM, FULL = (
+    "labels of patches",
+    "the same without the gate",
+    "activation maps of the classifier alone",
+    "masks of all patches (full supervision)",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromLabelsResult:
+    """What a training from labels of patches came to.
+
+    Attributes:
+        model: the bundle.
+        figures: of the models on patches with true masks, by what they learnt from.
+        classes: names of these.
+    """
+
+    model: Path
+    figures: Mapping[str, ImageFigures]
+    classes: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Return a few lines for a person."""
+        lines = [figure_line(name, each, self.classes) for name, each in self.figures.items()]
+        return "\n".join([f"model {self.model}", *lines])
+
+
+def train_from_labels(
+    request: FromLabelsRequest, progress: Progress, train_once: TrainOnce
+) -> FromLabelsResult:
+    """Train both stages, join them, and say how good that is.
+
+    Raises:
+        SourceError: patches, their labels or masks are not as they must be.
+        TrainingError, ConfigError, BundleError, SlideError, OutputError: as the stages do.
+    """
+    outputs = [path for path in (request.output_model, request.output_report) if path]
+    for path in outputs:
+        check_writable(path)
+    patches = LabelledPatches.of(request)
+    read = [request.classifier_model] if request.classifier_model else []
+    check_spared(outputs, [*patches.files, *read])
+    patches.check(request, cell=max(_cells(request, patches)))
+    request.work.mkdir(parents=True, exist_ok=True)
+
+    classifier, first = _first_stage(request, patches, progress, train_once)
+    masks, sets = _pseudo_masks(request, patches, classifier, progress)
+    segmenter = _second_stage(request, patches, masks, sets, progress, train_once)
+    full = None
+    if request.true_masks:
+        full = _full_supervision(request, patches, progress, train_once)
+    _join(request, segmenter.model, classifier)
+    figures = _judge(request, patches, classifier, segmenter.model, full)
+    truth = patches.truth_folder
+    of_masks = {}
+    if truth:
+        of_masks = {name: judge_masks(truth, masks / name, patches.classes) for name in sets}
+    if request.output_report:
+        write_from_labels(
+            request.output_report,
+            FromLabelsFacts(
+                request=request,
+                patches=patches,
+                classifier=classifier,
+                first=first,
+                second=segmenter,
+                masks=masks,
+                sets=sets,
+                of_masks=of_masks,
+                figures=figures,
+            ),
+        )
+    return FromLabelsResult(model=request.output_model, figures=figures, classes=patches.classes)
+
+
+def _cells(request: FromLabelsRequest, patches: LabelledPatches) -> list[int]:
+    """Return the sides of the coarsest cells of both networks, work pixels."""
+    stages = (
+        request.first_stage(patches.source, request.work),
+        request.second_stage(patches.source, request.work, label_path=None),
+    )
+    return [cell_side(network_config(each, patches.class_list)) for each in stages]
+
+
+def _first_stage(
+    request: FromLabelsRequest,
+    patches: LabelledPatches,
+    progress: Progress,
+    train_once: TrainOnce,
+) -> tuple[Path, TrainResult | None]:
+    """Return the classifier and what its training came to, where it was trained here.
+
+    Raises:
+        BundleError: a classifier that is given has other classes, or is none.
+    """
+    if request.classifier_model:
+        _check_classifier(request.classifier_model, patches.classes)
+        return request.classifier_model, None
+    folder = _folder(request, "classifier", patches.labels_digest)
+    asked = request.first_stage(patches.source, folder)
+    part = Part(title="stage 1, classifier", request=asked)
+    result = run_part(part, progress, train_once)
+    return result.model, result
+
+
+def _check_classifier(path: Path, classes: tuple[str, ...]) -> None:
+    """Refuse a classifier of other classes than those that are to be learnt.
+
+    Raises:
+        BundleError: it is, or classifies nothing.
+    """
+    names = read_card_for("classify", path).classes.names
+    if names != classes:
+        raise BundleError(
+            path,
+            f"tells {', '.join(names)} apart, and {', '.join(classes)} is to be learnt; give both "
+            "stages the same classes in the same order",
+        )
+
+
+def _pseudo_masks(
+    request: FromLabelsRequest, patches: LabelledPatches, classifier: Path, progress: Progress
+) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder of the masks, and the sets in it, that of the last layer first.
+
+    They are drawn unless they were by this classifier; what was corrected since is left so.
+
+    Raises:
+        ConfigError: there are not as many layers as weights.
+    """
+    made_of = f"{file_digest(classifier)} {patches.labels_digest} {request.background}"
+    folder = _folder(request, "pseudo-masks", made_of)
+    record = folder / RECORD
+    if not record.is_file():
+        keras.utils.clear_session(free_memory=True)
+
+        def told(stage: str, done: int, total: int) -> None:
+            progress(f"pseudo masks: {stage}", done, total)
+
+        make_pseudo_masks(request.pseudo_masks(patches.source, classifier, folder), told)
+    else:
+        log.info("pseudo masks were drawn before: %s", folder)
+    layers = list(json.loads(record.read_text(encoding="utf-8"))["layers"])
+    count = len(request.label_set_weights)
+    if count > len(layers):
+        must = f"at most {len(layers)} numbers, one for each layer of {', '.join(layers)}"
+        raise ConfigError("label_set_weights", count, must)
+    return folder, tuple(FOLDER.format(name) for name in reversed(layers[-count:]))
+
+
+def _second_stage(
+    request: FromLabelsRequest,
+    patches: LabelledPatches,
+    masks: Path,
+    sets: tuple[str, ...],
+    progress: Progress,
+    train_once: TrainOnce,
+) -> TrainResult:
+    """Return what the training of the segmenter came to."""
+    drawn = [path for name in sets for path in sorted((masks / name).iterdir())]
+    folder = _folder(request, "segmenter", _digest_of(drawn))
+    weights = (f"{weight:g}" for weight in request.label_set_weights)
+    asked = request.second_stage(
+        str(patches.folder),
+        folder,
+        label_path=masks,
+        sets=["=".join(pair) for pair in zip(sets, weights, strict=True)],
+        held_out=patches.held_out,
+    )
+    return run_part(Part(title="stage 2, segmenter", request=asked), progress, train_once)
+
+
+def _full_supervision(
+    request: FromLabelsRequest,
+    patches: LabelledPatches,
+    progress: Progress,
+    train_once: TrainOnce,
+) -> Path:
+    """Return the model of the same network that learnt from the true masks."""
+    folder = _folder(request, "full", _digest_of(sorted(patches.truth_files)))
+    asked = request.second_stage(
+        str(patches.folder), folder, label_path=patches.truth_folder, held_out=patches.held_out
+    )
+    part = Part(title="full supervision", request=asked)
+    return run_part(part, progress, train_once).model
+
+
+def _join(request: FromLabelsRequest, segmenter: Path, classifier: Path) -> None:
+    """Write the model: the segmenter behind its gate, or alone."""
+    if request.gate_threshold:
+        keras.utils.clear_session(free_memory=True)
+        make_gate(
+            GateRequest(
+                model=segmenter,
+                classifier=classifier,
+                output=request.output_model,
+                threshold=request.gate_threshold,
+            )
+        )
+        return
+    with whole_file(request.output_model) as draft:
+        shutil.copyfile(segmenter, draft)
+
+
+def _judge(
+    request: FromLabelsRequest,
+    patches: LabelledPatches,
+    classifier: Path,
+    segmenter: Path,
+    full: Path | None,
+) -> dict[str, ImageFigures]:
+    """Return the figures of all models on the patches with true masks, where there are such."""
+    if patches.judged is None:
+        return {}
+    folder, masks = patches.judged
+    models = {WEAK: request.output_model}
+    if request.gate_threshold:
+        models[UNGATED] = segmenter
+    if full:
+        models[FULL] = full
+    found = {
+        name: judge_model(path, Path(folder), masks, patches.classes, request)
+        for name, path in models.items()
+    }
+    cam = PseudoMaskRequest(
+        source=Path(folder),
+        model=classifier,
+        output=_folder(request, "cam", file_digest(classifier)),
+        labels="scores",
+        threshold=CAM_THRESHOLD,
+        activation="cam",
+        background=request.background,
+        slide_mpp=request.slide_mpp,
+        gpu=request.gpu,
+    )
+    found[CAM] = judge_cam(cam, masks, patches.classes)
+    return found
+
+
+def _folder(request: FromLabelsRequest, called: str, made_of: str) -> Path:
+    """Return the folder of a stage that is made of something."""
+    name = hashlib.sha256(made_of.encode()).hexdigest()[:NAMED_BY]
+    return request.work / f"{called}-{name}"
+
+
+def _digest_of(paths: Iterable[Path]) -> str:
+    return "\n".join(f"{path.name} {file_digest(path)}" for path in paths)
