@@ -32,7 +32,7 @@ from deeplab_cli.SegmentWSI.SegmentWSI import TASK as SEGMENT
 from deeplab_cli.stage import COMMAND as STAGE
 from deeplab_cli.streams import speaking
 from deeplab_cli.task import FAILED, Task, run_task
-from deeplab_cli.train_from_labels import COMMAND as TRAIN_FROM_LABELS
+from deeplab_cli.TrainFromLabels.TrainFromLabels import TASK as TRAIN_FROM_LABELS
 from deeplab_cli.TrainNetwork.TrainNetwork import TASK as TRAIN
 from deeplab_cli.unpack import COMMAND as UNPACK
 
@@ -40,6 +40,7 @@ TASKS: tuple[Task[Any], ...] = (
     SEGMENT,
     CLASSIFY,
     TRAIN,
+    TRAIN_FROM_LABELS,
     AVERAGE,
     CONVERT,
     INGEST,
@@ -56,7 +57,6 @@ COMMANDS: tuple[Command[Any], ...] = (
     PREPARE,
     PATCHES,
     PSEUDO_MASKS,
-    TRAIN_FROM_LABELS,
     STAGE,
     FROC,
 )

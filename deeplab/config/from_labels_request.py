@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,7 +16,7 @@ from deeplab.config.pseudo_mask_request import Background, PseudoMaskRequest
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError
 
-PatchLabels = Literal["names", "table"]
+PatchLabels = Literal["regions", "names", "table"]
 OwnRecipe = Literal["default", "wsss"]
 # Settings of the trainings that follow from what is asked of the whole.
 TOLD = {
@@ -35,12 +35,14 @@ class FromLabelsRequest:
     """Learn to segment from patches of which only the classes are known.
 
     Attributes:
-        source: folder of patches or a table (CSV) of them; or a folder with `train/` and, where
-            there are, `val/img`, `val/mask`, `test/img` and `test/mask`.
+        source: folder of annotated slides, or its id in Girder; of patches, their folder, a table
+            (CSV) of them, or a folder with `train/` and, where there are, `val/img`, `val/mask`,
+            `test/img` and `test/mask`.
         output_model: bundle to write.
         classes: names, in the order of the numbers that label a patch.
-        labels: what says the classes of a patch: numbers in its "names", or a "table".
-        slide_mpp: um per pixel of the patches, where they do not say it.
+        labels: what says the classes of a patch: the names of "regions" that are drawn on slides,
+            numbers in its own name ("names"), or a "table".
+        slide_mpp: um per pixel of slides or patches that do not say it; 0: as they say.
         work_mpp: um per pixel at which both networks work.
         patch_size: side of what both networks learn from at once, work pixels.
         classifier_model: bundle of a first stage that has been trained; None: it is trained here.
@@ -60,12 +62,14 @@ class FromLabelsRequest:
         checkpoint_minutes: at most this much time is lost when a run is killed.
         seed: of everything that is drawn.
         gpu: number of the GPU, -1 for the CPU.
+        api_url: of the Girder server that has the slides; "": they are files.
+        token: for that server.
     """
 
     source: str
     output_model: Path
     classes: tuple[str, ...]
-    labels: PatchLabels = "names"
+    labels: PatchLabels = "regions"
     slide_mpp: float = 0.0
     work_mpp: float = 0.5
     patch_size: int = 224
@@ -82,6 +86,8 @@ class FromLabelsRequest:
     checkpoint_minutes: float = 5.0
     seed: int = 0
     gpu: int = 0
+    api_url: str = ""
+    token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         check_choice("labels", self.labels, get_args(PatchLabels))
@@ -96,6 +102,8 @@ class FromLabelsRequest:
             ("gpu", -1),
         ):
             check_at_least(name, getattr(self, name), least)
+        if self.api_url and self.labels != "regions":
+            raise ConfigError("labels", self.labels, "regions for slides of a server")
         check_range("gate_threshold", self.gate_threshold, 0, 1)
         if not self.label_set_weights:
             raise ConfigError("label_set_weights", "", "a number above 0 for each layer")
@@ -116,6 +124,11 @@ class FromLabelsRequest:
         """The folder in which stages are kept."""
         return self.work_folder or self.output_model.with_suffix(".work")
 
+    @property
+    def labels_of_patches(self) -> Literal["names", "table"]:
+        """What says the classes of a patch that is a file, as those of regions become."""
+        return "names" if self.labels == "names" else "table"
+
     def first_stage(self, source: str, folder: Path) -> TrainRequest:
         """Return the training of the classifier.
 
@@ -134,7 +147,7 @@ class FromLabelsRequest:
                 **self._shared(source, folder, "classifier"),
                 "network_options": options,
                 "recipe": self.recipe,
-                "labels": self.labels,
+                "labels": self.labels_of_patches,
             }
         )
 
@@ -176,7 +189,7 @@ class FromLabelsRequest:
             source=Path(source),
             model=model,
             output=output,
-            labels=self.labels,
+            labels=self.labels_of_patches,
             background=self.background,
             slide_mpp=self.slide_mpp,
             gpu=self.gpu,

@@ -27,7 +27,7 @@ from deeplab.exchange.beside import MASK, split_name
 from deeplab.exchange.labelling import Labelling
 from deeplab.exchange.samples import Sample, find_samples
 from deeplab.files import safe_name, scratch_folder
-from deeplab.geometry.frames import WorkBox, WorkFrame
+from deeplab.geometry.frames import WorkBox
 from deeplab.report.words import counted
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def _patches(slide: AnnotatedSlide, sample: Sample, request: PatchesRequest) -> 
             f"has {frame.width} x {frame.height} pixels at {frame.work_mpp:.4g} um, which is less"
             f" than a patch of {side}; choose a smaller patch_size or a finer scale",
         )
-    for box in grid(frame, side):
+    for box in grid(frame.box, side):
         if not slide.tissue.touches(frame, box):
             continue
         labels = slide.labels(frame, box)
@@ -181,15 +181,21 @@ def _patches(slide: AnnotatedSlide, sample: Sample, request: PatchesRequest) -> 
         yield CutPatch(pixels, labels, sample, x0, y0, frame.work_mpp)
 
 
-def grid(frame: WorkFrame, side: int) -> Iterator[WorkBox]:
-    """Yield squares that cover a frame, row by row; the last ones are moved onto it."""
-    for y in _starts(frame.height, side):
-        for x in _starts(frame.width, side):
+def grid(area: WorkBox, side: int) -> Iterator[WorkBox]:
+    """Yield squares that cover an area, row by row; the last ones are moved into it.
+
+    There is none in an area that is smaller.
+    """
+    for y in _starts(area.y, area.height, side):
+        for x in _starts(area.x, area.width, side):
             yield WorkBox(x, y, side, side)
 
 
-def _starts(length: int, side: int) -> list[int]:
-    return list(dict.fromkeys(min(start, length - side) for start in range(0, length, side)))
+def _starts(first: int, length: int, side: int) -> list[int]:
+    if length < side:
+        return []
+    last = first + length - side
+    return list(dict.fromkeys(min(start, last) for start in range(first, first + length, side)))
 
 
 class _Pictures:

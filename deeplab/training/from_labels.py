@@ -31,6 +31,7 @@ from deeplab.inference.pseudo_masks import make_pseudo_masks
 from deeplab.training.labelled_patches import LabelledPatches
 from deeplab.training.mask_figures import ImageFigures, judge_cam, judge_masks, judge_model
 from deeplab.training.parts import Part, run_part
+from deeplab.training.region_patches import cut_regions
 from deeplab.training.reporting.from_labels import FromLabelsFacts, figure_line, write_from_labels
 from deeplab.training.result import TrainOnce, TrainResult
 
@@ -78,6 +79,8 @@ def train_from_labels(
     outputs = [path for path in (request.output_model, request.output_report) if path]
     for path in outputs:
         check_writable(path)
+    if request.labels == "regions":
+        request = cut_regions(request, progress)
     patches = LabelledPatches.of(request)
     read = [request.classifier_model] if request.classifier_model else []
     check_spared(outputs, [*patches.files, *read])

@@ -50,7 +50,7 @@ class LabelledPatches:
         is_layout = (root / TRAIN).is_dir()
         source = str(root / TRAIN) if is_layout else request.source
         images = labelled_images(
-            source, labels=request.labels, classes=request.classes, exclusive=False
+            source, labels=request.labels_of_patches, classes=request.classes, exclusive=False
         )
         return cls(
             source=source,

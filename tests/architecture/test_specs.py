@@ -64,6 +64,7 @@ def least(tmp_path: Path) -> dict[str, dict[str, str]]:
             "output_table": out,
         },
         "TrainNetwork": {"inputFolder": str(tmp_path), "output_model": out, "classes": "a"},
+        "TrainFromLabels": {"inputFolder": str(tmp_path), "output_model": out, "classes": "a"},
         "AverageModels": {"inputFolder": str(tmp_path), "output_model": out},
         "ConvertAnnotations": {"inputAnnotationFile": slide, "outputFile": out},
         "IngestAperioXML": {"inputFolder": "5f" * 12, "girderApiUrl": "https://host/api/v1"},

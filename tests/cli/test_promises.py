@@ -30,6 +30,7 @@ NEEDED = {
         "output_table": "t.csv",
     },
     "TrainNetwork": {"inputFolder": ".", "classes": "tumor", "output_model": "m.zip"},
+    "TrainFromLabels": {"inputFolder": ".", "classes": "tumor", "output_model": "m.zip"},
     "AverageModels": {"inputFolder": ".", "output_model": "m.zip"},
     "ConvertAnnotations": {"inputAnnotationFile": ".", "outputFile": "a.xml"},
     "IngestAperioXML": {"inputFolder": ID, **SERVER},

@@ -28,6 +28,7 @@ SEGMENTER = (
     *("steps=40", "learning_rate=1e-2", "validate_every=20"),
 )
 WORDS = {
+    "labels": "names",
     "classes": ",".join(CLASSES),
     "slide_mpp": 0.5,
     "patch_size": SIDE,

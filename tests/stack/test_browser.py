@@ -19,7 +19,9 @@ from deeplab.slides.slide import open_slide
 from deeplab_cli.forms import list_text, spec_text
 from local_stack.girder_site import ADMIN, COLLECTION, MODELS, SLIDE_NAME
 from local_stack.plan import admin_password
+from tests.flows.weak_labels_for_tests import paint
 from tests.fluorescent_slides import paint_cells, write_ome
+from tests.slides_for_tests import write_tiff
 from tests.stack.running_site import JOB_STATUS, log
 from tests.stack.test_training import post_layers, squares
 from tests.stack.typed_nuclei import write_typed_model
@@ -60,6 +62,18 @@ PATCHES = LITTLE | {
     "work_mpp": 1,
     "steps": 10,
     "ema_decay": 0,
+}
+# Little learning, at the scale and size of the painted slides.
+STAGE = "batch_size=4,augment=0,slow_start_step=4,ema_decay=0.9,depth_multiplier=0.35"
+FROM_REGIONS = {
+    "classes": ["gland", "stroma"],
+    "patch_size": 64,
+    "classifier": [*STAGE.split(","), "steps=60", "learning_rate=3e-3", "validate_every=1000"],
+    "segmenter": [
+        *STAGE.split(","),
+        *("network=unet", "network_options=depth=3", "network_options=decoder_channels=16 8 8"),
+        *("steps=60", "learning_rate=1e-2", "validate_every=1000"),
+    ],
 }
 SLIDE_VIEW = {"x": 420, "y": 60, "width": 660, "height": 880}  # of the window, in CSS pixels
 
@@ -163,10 +177,7 @@ def test_a_u_net_segments_the_dapi_frame_of_a_multi_frame_slide(page, site, tmp_
     (layer,) = site.layers(unseen).values()
     (channel,) = layer["attributes"]["slide"]["channels"]
     assert (channel["name"], channel["on_slide"], channel["index"]) == ("DAPI", "DAPI", 1)
-    found = Image.new("L", (384, 384))
-    for element in layer["elements"]:
-        ImageDraw.Draw(found).polygon([(x, y) for x, y, _ in element["points"]], fill=1)
-    both = np.stack([np.asarray(found) == 1, truth[unseen] == 1])
+    both = np.stack([drawn(layer, (384, 384)), truth[unseen] == 1])
     assert both.all(axis=0).sum() / both.any(axis=0).sum() > 0.7
     show_layers(page, ["nucleus"], shots, name="6-dapi")
 
@@ -195,6 +206,39 @@ def test_patches_are_classified_from_the_panel_and_their_heatmaps_seen(page, sit
         assert len(element["points"]) > 50
     show_layers(page, heatmaps, shots, name="7-heatmaps")
     site.clear(slide_id)
+
+
+def test_regions_that_are_only_named_lead_to_a_model_for_another_slide(page, site, tmp_path):
+    folder_id = site.folder("regions")
+    values = np.full((384, 384), 1, np.uint8)
+    values[:, :200] = 0  # glands on the left
+    ids = []
+    for seed in range(3):
+        slide = write_tiff(tmp_path / f"R{seed}.tiff", paint(values, seed), compression="deflate")
+        ids.append(site.girder.upload(slide, folder_id)["itemId"])
+    *learnt, unseen = ids
+    named = {
+        "gland": [(0, 0, 200, 384)],
+        "stroma": [(200, 0, 184, 384)],
+        "gland, stroma": [(130 + 10 * n, 70 * n, 80, 70) for n in range(5)],
+    }
+    for item_id in learnt:
+        post_layers(site, item_id, [rectangles(name, boxes) for name, boxes in named.items()])
+    site.run(
+        "TrainFromLabels", inputFolder=folder_id, output_model="regions.zip",
+        output_model_folder=folder_id, output_report="regions.html",
+        output_report_folder=folder_id, **FROM_REGIONS,
+    )  # fmt: skip
+    page.goto(f"{site.girder.url}/histomics#?image={unseen}")
+    shots = site.running.plan.home / "screenshots"
+    choose_analysis(page, "SegmentWSI", "inputImageFile", shots)
+    choose_file(page, "inputModelFile", ["regions"], "regions.zip")
+    submit(page, site)
+    layers = site.layers(unseen)
+    for label, name in enumerate(FROM_REGIONS["classes"]):
+        both = np.stack([drawn(layers[name], values.shape), values == label])
+        assert both.all(axis=0).sum() / both.any(axis=0).sum() > 0.6, name
+    show_layers(page, FROM_REGIONS["classes"], shots, name="8-regions")
 
 
 def test_the_panel_of_each_task_shows_three_fields_first(page, site):
@@ -259,6 +303,24 @@ def outlined(name, is_object):
         for ring in measure.find_contours(np.pad(is_object, 1).astype(float), 0.5)
     ]
     return {"name": name, "elements": elements}
+
+
+def rectangles(name, boxes):
+    """A layer of rectangles (x, y, width, height), as HistomicsUI draws them."""
+    even = {"type": "rectangle", "rotation": 0, "normal": [0, 0, 1]}
+    elements = [
+        even | {"center": [x + width / 2, y + height / 2, 0], "width": width, "height": height}
+        for x, y, width, height in boxes
+    ]
+    return {"name": name, "elements": elements}
+
+
+def drawn(layer, shape):
+    """Where the outlines of a layer are, (height, width)."""
+    found = Image.new("1", shape[::-1])
+    for element in layer["elements"]:
+        ImageDraw.Draw(found).polygon([(x, y) for x, y, _ in element["points"]], fill=1)
+    return np.asarray(found)
 
 
 def choose_analysis(page, task, first_field, shots):

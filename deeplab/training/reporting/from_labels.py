@@ -26,7 +26,7 @@ from deeplab.training.mask_figures import ImageFigures, class_iou, read_labels
 from deeplab.training.result import TrainResult
 
 SHOWN = 6  # patches
-SIDE = 200  # pixels of a picture on the page
+SIDE = 224  # pixels of a picture on the page
 STRENGTH = 0.6  # of what is laid over the tissue
 GROUND = (255, 255, 255)  # where there is no class
 Pixels = NDArray[np.uint8]  # (height, width, 3)
@@ -153,17 +153,18 @@ def _drawn(facts: FromLabelsFacts) -> Iterator[Markup]:
         yield _table("Pseudo masks against true masks", facts.of_masks, facts)
     yield tag("p", [(swatch(each), " ") for each in classes])
     for shown in _examples(facts):
-        heads = [tag("span", head) for head in shown.pictures]
-        whole = np.concatenate(list(shown.pictures.values()), axis=1)
-        content = io.BytesIO()
-        Image.fromarray(whole).save(content, "PNG")
-        yield tag(
-            "figure",
-            tag("div", heads, class_="panels"),
-            image(content.getvalue(), "png", f"{shown.name} and what was drawn of it"),
-            tag("figcaption", f"{shown.name}: {listed(list(shown.labels))}."),
-            class_="example",
-        )
+        yield tag("p", f"{shown.name}: {listed(list(shown.labels))}.")
+        figures = [
+            tag("figure", _image(picture, f"{shown.name}: {head}"), tag("figcaption", head))
+            for head, picture in shown.pictures.items()
+        ]
+        yield tag("div", figures, class_="gallery")
+
+
+def _image(picture: Pixels, told: str) -> Markup:
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return image(content.getvalue(), "png", told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,244 @@
+"""Patches with labels out of regions of slides that are named by the classes in them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import shapely
+from PIL import Image
+
+from deeplab.annotations.shapes import Annotations, Area
+from deeplab.config.from_labels_request import FromLabelsRequest
+from deeplab.config.progress import Progress
+from deeplab.data.export_patches import grid
+from deeplab.errors import OutputError, SourceError
+from deeplab.exchange.beside import split_name
+from deeplab.exchange.labelled_images import BETWEEN
+from deeplab.exchange.labelling import folded
+from deeplab.exchange.samples import Sample, find_samples
+from deeplab.files import safe_name, scratch_folder
+from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
+from deeplab.report.words import counted
+from deeplab.server.session import ServerLogin
+from deeplab.slides.slide import Slide, open_slide
+from deeplab.slides.tissue import tissue_mask
+
+log = logging.getLogger(__name__)
+
+PARTS = re.compile(r"[,;+]")  # between the classes in a region's name
+NONE = "none"  # the name of a region that has none of the classes
+WIDEST = 1.5  # patches that a region of several classes may be wide: more of it may lack some
+COVERED = 0.9  # of a patch in a region: its sides are those of work pixels, outlines' are not
+MOST = 100_000  # patches; more take days to learn from and gigabytes to keep
+LIST = "patches.csv"
+COLUMNS = ("file", "label", "mpp", "patient")
+NAMED_BY = 12  # hexadecimal digits of a digest in the name of a folder
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRegion:
+    """A part of a slide and the classes that are in it; level-0 pixels."""
+
+    area: Area
+    classes: frozenset[str]
+
+
+RegionsOfSlide = tuple[Sample, Sequence[LabelledRegion]]
+
+
+def cut_regions(request: FromLabelsRequest, progress: Progress) -> FromLabelsRequest:
+    """Cut what is in the regions of slides into patches, and return the request to learn from them.
+
+    Patches stand side by side in a region; those of its last column and row are moved inwards. Of
+    a region of several classes, which not every part of it may have, only the middle is taken.
+    One without tissue is left out. A patch has the classes of all regions of one class that it
+    lies in, too. They are kept in a folder of the work folder that is called after all that they
+    depend on.
+
+    Raises:
+        SourceError: no slide has such a region, a name is of no class, or no patch fits in any.
+        ServerError, AnnotationError, SlideError, OutputError: as reading and writing do.
+    """
+    login = ServerLogin(request.api_url, request.token) if request.api_url else None
+    found = find_samples(request.source, classes=request.classes, login=login)
+    slides = [
+        (sample, regions)
+        for sample in found.samples
+        if (regions := regions_of(sample.load(), sample.name, request.classes))
+    ]
+    if not slides:
+        raise SourceError(
+            f"no slide of {request.source} has a region that is named by its classes; draw "
+            f"rectangles in layers called after what is in them, as {', '.join(request.classes)} "
+            f"or {NONE}"
+        )
+    folder = request.work / f"patches-{_digest(request, slides)}"
+    if folder.is_dir():
+        log.info("regions were cut before: %s", folder)
+    else:
+        _cut(request, slides, login, folder, progress)
+    return replace(
+        request,
+        source=str(folder / LIST),
+        labels="table",
+        slide_mpp=request.work_mpp,
+        api_url="",
+        token="",
+    )
+
+
+def regions_of(
+    annotations: Annotations, slide: str, classes: Sequence[str]
+) -> tuple[LabelledRegion, ...]:
+    """Return the shapes that are named by classes: by their group, else by their layer.
+
+    Classes stand in a name with commas, semicolons or plus signs between them.
+
+    Raises:
+        SourceError: a name is of a class and of something else.
+    """
+    known = {folded(name): name for name in classes}
+    regions = []
+    for layer in annotations.layers:
+        for shape in layer.shapes:
+            name = str(shape.properties.get("group", layer.name))
+            parts = [part.strip() for part in PARTS.split(name)]
+            meant = frozenset(known[folded(part)] for part in parts if folded(part) in known)
+            if folded(name) == NONE:
+                regions.append(LabelledRegion(shape.polygon, frozenset()))
+            elif meant:
+                if strange := [part for part in parts if folded(part) not in known]:
+                    raise SourceError(
+                        f'{slide}: the region "{name}" names {strange[0] or "nothing"}, which is '
+                        f"none of {', '.join(classes)}"
+                    )
+                regions.append(LabelledRegion(shape.polygon, meant))
+    return tuple(regions)
+
+
+def _digest(request: FromLabelsRequest, slides: Sequence[RegionsOfSlide]) -> str:
+    """Return what the patches depend on in a few letters."""
+    said = [f"{request.classes} {request.patch_size} {request.work_mpp} {request.slide_mpp}"]
+    for sample, regions in slides:
+        said.append(f"{sample.slide} {sample.name} {sample.mpp} {sample.patient}")
+        said += [f"{sorted(each.classes)} {each.area.wkb_hex}" for each in regions]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:NAMED_BY]
+
+
+def _cut(
+    request: FromLabelsRequest,
+    slides: Sequence[RegionsOfSlide],
+    login: ServerLogin | None,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Write the patches of all slides and the table of them, all or none.
+
+    Raises:
+        SourceError: there is none, or there are too many.
+    """
+    rows: list[tuple[str, ...]] = []
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(folder.parent) as scratch:
+            begun = scratch / "patches"
+            begun.mkdir()
+            for number, (sample, regions) in enumerate(slides):
+                progress("regions", number, len(slides))
+                mpp = sample.mpp or request.slide_mpp or None
+                with open_slide(sample.slide, mpp=mpp, server=login) as slide:
+                    rows += _cut_slide(request, sample, slide, regions, begun, taken=len(rows))
+            if not rows:
+                raise SourceError(
+                    f"no patch of {request.patch_size} pixels at {request.work_mpp:g} um lies on "
+                    "tissue in a region; draw larger ones, or choose a smaller patch_size"
+                )
+            with (begun / LIST).open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([COLUMNS, *rows])
+            begun.rename(folder)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(folder, error.strerror or str(error)) from error
+    progress("regions", len(slides), len(slides))
+
+
+def _cut_slide(
+    request: FromLabelsRequest,
+    sample: Sample,
+    slide: Slide,
+    regions: Sequence[LabelledRegion],
+    folder: Path,
+    *,
+    taken: int,
+) -> list[tuple[str, ...]]:
+    """Write the patches of a slide, and return their rows of the table."""
+    frame, tissue = slide.frame(request.work_mpp), tissue_mask(slide)
+    rows: list[tuple[str, ...]] = []
+    fitting = [each for each in regions if _fits(each, frame, request.patch_size)]
+    if unfit := len(regions) - len(fitting):
+        log.warning(
+            "%s: %s left out: smaller than a patch, or of several classes and more than %g times "
+            "as wide, as not every part of it may have all of them",
+            sample.name, counted(unfit, "region"), WIDEST,
+        )  # fmt: skip
+    stem = f"{safe_name(split_name(sample.name)[0])}-{taken}"  # slides of two folders share names
+    for box, classes in _patches(frame, fitting, request.patch_size):
+        if not tissue.touches(frame, box):
+            continue
+        if taken + len(rows) == MOST:
+            raise SourceError(
+                f"the regions of {request.source} hold more than {MOST:,} patches; draw less, or "
+                "choose a larger patch_size"
+            )
+        name = f"{stem}-{box.x}-{box.y}.png"
+        Image.fromarray(slide.read(frame, box)).save(folder / name, format="PNG")
+        labels = BETWEEN.join(each for each in request.classes if each in classes)
+        rows.append((name, labels, f"{request.work_mpp:.6g}", sample.patient or sample.name))
+    log.info("%s: %s patches in %s", sample.name, f"{len(rows):,}", counted(len(regions), "region"))
+    return rows
+
+
+def _box(region: LabelledRegion, frame: WorkFrame) -> WorkBox:
+    x, y, right, bottom = region.area.bounds
+    return frame.to_work(Level0Box(x, y, right - x, bottom - y)).intersection(frame.box)
+
+
+def _fits(region: LabelledRegion, frame: WorkFrame, side: int) -> bool:
+    box = _box(region, frame)
+    is_small = len(region.classes) < 2 or max(box.width, box.height) <= WIDEST * side
+    return is_small and min(box.width, box.height) >= side
+
+
+def _patches(
+    frame: WorkFrame, regions: Sequence[LabelledRegion], side: int
+) -> Iterator[tuple[WorkBox, frozenset[str]]]:
+    """Yield each patch that lies in a region of a slide, once, with its classes."""
+    tree = shapely.STRtree([region.area for region in regions])
+    seen = set()
+    # What a region of several classes says is of its middle, so that this comes first.
+    for region in sorted(regions, key=lambda each: -len(each.classes)):
+        area = _box(region, frame)
+        if len(region.classes) > 1:
+            left, top = area.x + (area.width - side) // 2, area.y + (area.height - side) // 2
+            area = WorkBox(left, top, side, side)
+        for box in grid(area, side):
+            if box in seen:
+                continue
+            seen.add(box)
+            at = frame.to_level0(box)
+            square = shapely.box(at.x0, at.y0, at.x0 + at.width, at.y0 + at.height)
+            around = [
+                each
+                for each in map(regions.__getitem__, sorted(tree.query(square)))
+                if (each is region or len(each.classes) < 2)
+                and square.intersection(each.area).area >= COVERED * square.area
+            ]
+            if around:
+                yield box, frozenset().union(*(each.classes for each in around))
