@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from deeplab.config.checks import check_at_least, check_choice, check_kind_of_file, check_range
-from deeplab.config.families import classifying_network
+from deeplab.config.classes import ClassList
+from deeplab.config.families import (
+    classifying_network,
+    labels_pixels,
+    network_config,
+)
 from deeplab.config.gate_request import THRESHOLD
 from deeplab.config.network_settings import value_of_text
 from deeplab.config.pseudo_mask_request import Background, PseudoMaskRequest
@@ -116,8 +121,12 @@ class FromLabelsRequest:
         check_kind_of_file("output_model", self.output_model, ".zip")
         check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         # All trainings are checked before the first begins.
-        self.first_stage(self.source, self.work)
-        self.second_stage(self.source, self.work, label_path=None)
+        classes = ClassList.named(self.classes)
+        network_config(self.first_stage(self.source, self.work), classes)
+        second = self.second_stage(self.source, self.work, label_path=None)
+        if not labels_pixels(network_config(second, classes)):
+            must = "that of a network that gives every pixel a class"
+            raise ConfigError("segmenter", f"network={second.network}", must)
 
     @property
     def work(self) -> Path:
@@ -220,7 +229,8 @@ def _settings(called: str, entries: Sequence[str]) -> dict[str, Any]:
         ConfigError: an entry names none that can be set, or has no value of its type.
     """
     kinds = typing.get_type_hints(TrainRequest)
-    known = sorted({each.name for each in fields(TrainRequest)} - TOLD)
+    told = TOLD | ({"network"} if called == "classifier" else set())
+    known = sorted({each.name for each in fields(TrainRequest)} - told)
     values: dict[str, Any] = {}
     for entry in entries:
         name, equals, text = (part.strip() for part in entry.partition("="))

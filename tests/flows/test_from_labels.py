@@ -138,6 +138,10 @@ def test_a_setting_that_is_none_is_one_sentence(data, tmp_path, capsys):
     assert "steps must be a whole number" in refused(capsys, data, model, segmenter="steps=many")
     line = refused(capsys, data, model, segmenter="steps=1,steps=2")
     assert "the only one that gives steps" in line
-    line = refused(capsys, data, model, segmenter="network=patch_classifier")
-    assert "error: " in line
+    for network in ("patch_classifier", "hovernet"):
+        line = refused(capsys, data, model, segmenter=f"network={network}")
+        assert "segmenter must be that of a network that gives every pixel a class" in line
+    line = refused(capsys, data, model, classifier="network=unet")
+    assert line.startswith("error: classifier must be name=value with one of ")
+    assert line.endswith("but is 'network=unet'")
     assert not model.with_suffix(".work").exists()
