@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Protocol, Self
+from typing import ClassVar, Protocol
 
 from deeplab.config.channels import Channels
 from deeplab.config.checks import check_range
-from deeplab.config.classes import ClassList
 from deeplab.config.gate_request import THRESHOLD
+from deeplab.config.joined import JoinedNetworksConfig
 from deeplab.config.network import NetworkConfig
-from deeplab.config.network_settings import NetworkSettings
 from deeplab.errors import ConfigError
 from deeplab.geometry.tiling import Tiling
-
-NOT_TRAINED = "a network that learns; train both of its networks, then join them by deeplab gate"
 
 
 class WholePatchConfig(NetworkConfig, Protocol):
@@ -28,7 +24,7 @@ class WholePatchConfig(NetworkConfig, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassGateConfig:
+class ClassGateConfig(JoinedNetworksConfig):
     """A network that gives every pixel a class, and a classifier of what a patch may have.
 
     Patches lie side by side on a grid that begins at the slide's corner, so what a pixel may be
@@ -39,6 +35,10 @@ class ClassGateConfig:
         classifier: Config of the second, of the same classes and channels.
         threshold: Score of the classifier that a class must exceed to be in a patch.
     """
+
+    must: ClassVar[str] = (
+        "a network that learns; train both of its networks, then join them by deeplab gate"
+    )
 
     segmenter: NetworkConfig
     classifier: WholePatchConfig
@@ -72,11 +72,6 @@ class ClassGateConfig:
         return self.segmenter.class_count
 
     @property
-    def label_count(self) -> int:
-        """Number of labels, the background's included."""
-        return self.class_count + 1
-
-    @property
     def crop_size(self) -> int:
         """Side of the patches that the segmenter was trained on, work pixels."""
         return self.segmenter.crop_size
@@ -99,42 +94,9 @@ class ClassGateConfig:
         )
 
     @property
-    def logit_stride(self) -> int:
-        """Work pixels per logit."""
-        return self.tiling.logit_stride
-
-    @property
-    def backbone(self) -> None:
-        """Each network has its own."""
-        return None
-
-    @property
     def least_weight_count(self) -> int:
         """Numbers that a file of such networks holds at least."""
         return self.segmenter.least_weight_count + self.classifier.least_weight_count
-
-    @classmethod
-    def from_settings(cls, settings: NetworkSettings, classes: ClassList) -> Self:  # noqa: ARG003  NetworkConfig's
-        """Refuse: what is joined has been trained.
-
-        Raises:
-            ConfigError: always.
-        """
-        _refuse(settings)
-
-    @staticmethod
-    def suggested_patch_size(settings: NetworkSettings) -> int:
-        """Refuse: what is joined has been trained.
-
-        Raises:
-            ConfigError: always.
-        """
-        _refuse(settings)
-
-    @staticmethod
-    def original_recipe(steps: int) -> Mapping[str, Any]:  # noqa: ARG004  NetworkConfig's
-        """Return nothing: what is joined has been trained."""
-        return {}
 
     def describe(self) -> str:
         """Say in words which networks these are."""
@@ -142,7 +104,3 @@ class ClassGateConfig:
             f"{self.segmenter.describe()}, behind a gate of the classes that score above "
             f"{self.threshold:g} in {self.classifier.describe()}"
         )
-
-
-def _refuse(settings: NetworkSettings) -> NoReturn:
-    raise ConfigError("network", settings.network, NOT_TRAINED)

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Self
+from typing import ClassVar
 
 from deeplab.config.channels import Channels
-from deeplab.config.classes import ClassList
+from deeplab.config.joined import JoinedNetworksConfig
 from deeplab.config.network import NetworkConfig, compare_answers
-from deeplab.config.network_settings import NetworkSettings
 from deeplab.errors import ConfigError
 from deeplab.geometry.tiling import Tiling
 
 MAX_MEMBERS = 16
-NOT_TRAINED = "a network that learns; train its members, then join them by deeplab ensemble"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkEnsembleConfig:
+class NetworkEnsembleConfig(JoinedNetworksConfig):
     """Networks that give every pixel a class, of which the mean probabilities count.
 
     Attributes:
         members: Their configs, of any families, with equal numbers of classes and equal channels,
             logit strides and kinds of tiles.
     """
+
+    must: ClassVar[str] = (
+        "a network that learns; train its members, then join them by deeplab ensemble"
+    )
 
     members: tuple[NetworkConfig, ...]
 
@@ -51,11 +52,6 @@ class NetworkEnsembleConfig:
         return self.members[0].class_count
 
     @property
-    def label_count(self) -> int:
-        """Number of labels, the background's included."""
-        return self.class_count + 1
-
-    @property
     def crop_size(self) -> int:
         """Side of the largest patches that a member was trained on, work pixels."""
         return max(member.crop_size for member in self.members)
@@ -77,42 +73,9 @@ class NetworkEnsembleConfig:
         )
 
     @property
-    def logit_stride(self) -> int:
-        """Work pixels per logit."""
-        return self.tiling.logit_stride
-
-    @property
-    def backbone(self) -> None:
-        """Each member has its own."""
-        return None
-
-    @property
     def least_weight_count(self) -> int:
         """Numbers that a file of such networks holds at least."""
         return sum(member.least_weight_count for member in self.members)
-
-    @classmethod
-    def from_settings(cls, settings: NetworkSettings, classes: ClassList) -> Self:  # noqa: ARG003  NetworkConfig's
-        """Refuse: what is joined has been trained.
-
-        Raises:
-            ConfigError: always.
-        """
-        _refuse(settings)
-
-    @staticmethod
-    def suggested_patch_size(settings: NetworkSettings) -> int:
-        """Refuse: what is joined has been trained.
-
-        Raises:
-            ConfigError: always.
-        """
-        _refuse(settings)
-
-    @staticmethod
-    def original_recipe(steps: int) -> Mapping[str, Any]:  # noqa: ARG004  NetworkConfig's
-        """Return nothing: what is joined has been trained."""
-        return {}
 
     def describe(self) -> str:
         """Say in words which networks these are."""
@@ -120,7 +83,3 @@ class NetworkEnsembleConfig:
         if len(set(told)) == 1:
             return f"the mean of {len(told)} networks, each {told[0]}"
         return f"the mean of {len(told)} networks: {'; '.join(told)}"
-
-
-def _refuse(settings: NetworkSettings) -> NoReturn:
-    raise ConfigError("network", settings.network, NOT_TRAINED)
