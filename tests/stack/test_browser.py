@@ -220,7 +220,7 @@ def test_regions_that_are_only_named_lead_to_a_model_for_another_slide(page, sit
     named = {
         "gland": [(0, 0, 200, 384)],
         "stroma": [(200, 0, 184, 384)],
-        "gland, stroma": [(130 + 10 * n, 70 * n, 80, 70) for n in range(5)],
+        "gland, stroma": [(150 + 5 * n, 70 * n, 80, 70) for n in range(5)],
     }
     for item_id in learnt:
         post_layers(site, item_id, [rectangles(name, boxes) for name, boxes in named.items()])
