@@ -93,7 +93,9 @@ def train(slides: Path, settings: tuple[str, ...], options: argparse.Namespace) 
         )
     if found := FIGURES.search(ended.stdout):
         return Cost(peak_gb=float(found[2]), patches_per_s=float(found[1]))
-    if re.search(r"OOM|ResourceExhausted|bad_alloc|[Oo]ut of memory|allocat", ended.stdout):
+    if re.search(
+        r"OOM|ResourceExhausted|bad_alloc|[Oo]ut of memory|allocate|allocating", ended.stdout
+    ):
         return None
     raise RuntimeError(ended.stdout[-2000:])
 
