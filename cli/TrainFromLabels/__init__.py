@@ -1,1 +1,1 @@
-"""Train a network on a folder of slides."""
+"""Train a network on regions or patches of which the classes are known."""

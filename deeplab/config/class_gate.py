@@ -10,7 +10,7 @@ from deeplab.config.channels import Channels
 from deeplab.config.checks import check_range
 from deeplab.config.gate_request import THRESHOLD
 from deeplab.config.joined import JoinedNetworksConfig
-from deeplab.config.network import NetworkConfig
+from deeplab.config.network import NetworkConfig, labels_pixels
 from deeplab.errors import ConfigError
 from deeplab.geometry.tiling import Tiling
 
@@ -48,7 +48,7 @@ class ClassGateConfig(JoinedNetworksConfig):
         segmenter: object = self.segmenter  # of a card, whatever it has
         classifier: object = self.classifier
         # Several networks have no backbone of their own.
-        if not hasattr(segmenter, "label_count") or self.segmenter.backbone is None:
+        if not labels_pixels(segmenter) or self.segmenter.backbone is None:
             must = "one network that gives every pixel a class"
             raise ConfigError("segmenter", segmenter, must)
         if not hasattr(classifier, "excludes"):

@@ -53,11 +53,6 @@ def task_of(config: NetworkConfig) -> Task:
     return TASKS.get(family_name(config), "segment")
 
 
-def labels_pixels(config: NetworkConfig) -> bool:
-    """Tell whether a network gives every pixel one of its labels."""
-    return hasattr(config, "label_count")
-
-
 def classifying_network() -> str:
     """Return the name of the family whose networks classify patches."""
     return next(name for name, task in TASKS.items() if task == "classify")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -12,16 +13,17 @@ from deeplab.config.checks import check_at_least, check_choice, check_kind_of_fi
 from deeplab.config.classes import ClassList
 from deeplab.config.families import (
     classifying_network,
-    labels_pixels,
     network_config,
 )
 from deeplab.config.gate_request import THRESHOLD
+from deeplab.config.network import labels_pixels
 from deeplab.config.network_settings import value_of_text
 from deeplab.config.pseudo_mask_request import Background, PseudoMaskRequest
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError
 
 PatchLabels = Literal["regions", "names", "table"]
+NAMED_BY = 12  # hexadecimal digits of a digest in the name of a folder
 OwnRecipe = Literal["default", "wsss"]
 # Settings of the trainings that follow from what is asked of the whole.
 TOLD = {
@@ -132,6 +134,10 @@ class FromLabelsRequest:
     def work(self) -> Path:
         """The folder in which stages are kept."""
         return self.work_folder or self.output_model.with_suffix(".work")
+
+    def stage_folder(self, called: str, made_of: str) -> Path:
+        """Return the folder of a stage: another one where it is made of something else."""
+        return self.work / f"{called}-{hashlib.sha256(made_of.encode()).hexdigest()[:NAMED_BY]}"
 
     @property
     def labels_of_patches(self) -> Literal["names", "table"]:

@@ -88,3 +88,8 @@ def _kind_of_tile(tiling: Tiling) -> str:
     plus = f" plus {tiling.extra}" if tiling.extra else ""
     margin = f" with a margin of {tiling.margin}" if tiling.margin else ""
     return f"{tiling.only or f'a multiple{plus}'}{margin}"
+
+
+def labels_pixels(config: object) -> bool:
+    """Tell whether this is the config of a network that gives every pixel one of its labels."""
+    return hasattr(config, "label_count")

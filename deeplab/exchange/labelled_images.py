@@ -175,7 +175,7 @@ def _in_folders(path: Path, _classes: tuple[str, ...]) -> Iterator[LabelledImage
     """Yield the images of the folders in a folder, each called after its folder."""
     _check_folder(path)
     for folder in sorted(each for each in path.iterdir() if each.is_dir()):
-        for image in _images_in(folder):
+        for image in images_in(folder):
             name = shown_name(f"{folder.name}/{image.name}")
             yield LabelledImage(path=image, name=name, labels=(folder.name,), where=str(folder))
 
@@ -183,7 +183,7 @@ def _in_folders(path: Path, _classes: tuple[str, ...]) -> Iterator[LabelledImage
 def _by_names(path: Path, classes: tuple[str, ...]) -> Iterator[LabelledImage]:
     """Yield the images of a folder whose names tell of each class whether they have it."""
     _check_folder(path)
-    for image in _images_in(path):
+    for image in images_in(path):
         match = FLAGS.search(image.name)
         flags = re.findall("[01]", match[1]) if match else []
         if len(flags) != len(classes):
@@ -202,7 +202,12 @@ def _check_folder(path: Path) -> None:
         raise SourceError(f"there is no folder {path}")
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder by name, without masks.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
     files = files_in(folder)
     return [p for p in files if split_name(p.name)[1] in SLIDES and not is_mask(p.name)]
 

@@ -7,7 +7,6 @@ stopped, takes masks that somebody has corrected, and never what others were mad
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -37,7 +36,6 @@ from deeplab.training.result import TrainOnce, TrainResult
 
 log = logging.getLogger(__name__)
 
-NAMED_BY = 12  # hexadecimal digits of a digest in the name of a folder
 CAM_THRESHOLD = 0.25  # score from which the original draws a class of a patch of which nobody told
 WEAK, UNGATED, CAM, FULL = (
     "labels of patches",
@@ -87,8 +85,9 @@ def train_from_labels(
     patches.check(request, cell=max(_cells(request, patches)))
     request.work.mkdir(parents=True, exist_ok=True)
 
-    classifier, first = _first_stage(request, patches, progress, train_once)
-    masks, sets = _pseudo_masks(request, patches, classifier, progress)
+    learnt_from = patches.labels_digest  # reads every patch
+    classifier, first = _first_stage(request, patches, learnt_from, progress, train_once)
+    masks, sets = _pseudo_masks(request, patches, learnt_from, classifier, progress)
     segmenter = _second_stage(request, patches, masks, sets, progress, train_once)
     full = None
     if request.true_masks:
@@ -129,6 +128,7 @@ def _cells(request: FromLabelsRequest, patches: LabelledPatches) -> list[int]:
 def _first_stage(
     request: FromLabelsRequest,
     patches: LabelledPatches,
+    learnt_from: str,
     progress: Progress,
     train_once: TrainOnce,
 ) -> tuple[Path, TrainResult | None]:
@@ -140,7 +140,7 @@ def _first_stage(
     if request.classifier_model:
         _check_classifier(request.classifier_model, patches.classes)
         return request.classifier_model, None
-    folder = _folder(request, "classifier", patches.labels_digest)
+    folder = request.stage_folder("classifier", learnt_from)
     asked = request.first_stage(patches.source, folder)
     part = Part(title="stage 1, classifier", request=asked)
     result = run_part(part, progress, train_once)
@@ -163,7 +163,11 @@ def _check_classifier(path: Path, classes: tuple[str, ...]) -> None:
 
 
 def _pseudo_masks(
-    request: FromLabelsRequest, patches: LabelledPatches, classifier: Path, progress: Progress
+    request: FromLabelsRequest,
+    patches: LabelledPatches,
+    learnt_from: str,
+    classifier: Path,
+    progress: Progress,
 ) -> tuple[Path, tuple[str, ...]]:
     """Return the folder of the masks, and the sets in it, that of the last layer first.
 
@@ -172,8 +176,8 @@ def _pseudo_masks(
     Raises:
         ConfigError: there are not as many layers as weights.
     """
-    made_of = f"{file_digest(classifier)} {patches.labels_digest} {request.background}"
-    folder = _folder(request, "pseudo-masks", made_of)
+    made_of = f"{file_digest(classifier)} {learnt_from} {request.background}"
+    folder = request.stage_folder("pseudo-masks", made_of)
     record = folder / RECORD
     if not record.is_file():
         keras.utils.clear_session(free_memory=True)
@@ -202,14 +206,14 @@ def _second_stage(
 ) -> TrainResult:
     """Return what the training of the segmenter came to."""
     drawn = [path for name in sets for path in sorted((masks / name).iterdir())]
-    folder = _folder(request, "segmenter", _digest_of(drawn))
+    folder = request.stage_folder("segmenter", _digest_of(drawn))
     weights = (f"{weight:g}" for weight in request.label_set_weights)
     asked = request.second_stage(
         str(patches.folder),
         folder,
         label_path=masks,
         sets=["=".join(pair) for pair in zip(sets, weights, strict=True)],
-        held_out=patches.held_out,
+        held_out=patches.validation,
     )
     return run_part(Part(title="stage 2, segmenter", request=asked), progress, train_once)
 
@@ -221,9 +225,9 @@ def _full_supervision(
     train_once: TrainOnce,
 ) -> Path:
     """Return the model of the same network that learnt from the true masks."""
-    folder = _folder(request, "full", _digest_of(sorted(patches.truth_files)))
+    folder = request.stage_folder("full", _digest_of(sorted(patches.truth_files)))
     asked = request.second_stage(
-        str(patches.folder), folder, label_path=patches.truth_folder, held_out=patches.held_out
+        str(patches.folder), folder, label_path=patches.truth_folder, held_out=patches.validation
     )
     part = Part(title="full supervision", request=asked)
     return run_part(part, progress, train_once).model
@@ -269,7 +273,7 @@ def _judge(
     cam = PseudoMaskRequest(
         source=Path(folder),
         model=classifier,
-        output=_folder(request, "cam", file_digest(classifier)),
+        output=request.stage_folder("cam", file_digest(classifier)),
         labels="scores",
         threshold=CAM_THRESHOLD,
         activation="cam",
@@ -279,12 +283,6 @@ def _judge(
     )
     found[CAM] = judge_cam(cam, masks, patches.classes)
     return found
-
-
-def _folder(request: FromLabelsRequest, called: str, made_of: str) -> Path:
-    """Return the folder of a stage that is made of something."""
-    name = hashlib.sha256(made_of.encode()).hexdigest()[:NAMED_BY]
-    return request.work / f"{called}-{name}"
 
 
 def _digest_of(paths: Iterable[Path]) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from deeplab.config.classes import ClassList
 from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.errors import SourceError
-from deeplab.exchange.beside import SLIDES, is_mask, split_name
-from deeplab.exchange.labelled_images import LabelledImage, labelled_images
+from deeplab.exchange.beside import split_name
+from deeplab.exchange.labelled_images import LabelledImage, images_in, labelled_images
 from deeplab.exchange.samples import files_in
 from deeplab.files import file_digest
 from deeplab.slides.slide import measure_extent
@@ -27,7 +27,8 @@ class LabelledPatches:
         source: of the patches to learn from, as it was given or as it lies in the layout.
         images: these with their labels.
         classes: names.
-        validation: folders of patches and of their true masks; None: there are none.
+        validation: folders of patches and of their true masks, by which the best model is chosen;
+            None: there are none.
         test: likewise, of those that choose nothing.
         truth_folder: of masks of the patches to learn from; None: there are none.
     """
@@ -70,11 +71,6 @@ class LabelledPatches:
     def folder(self) -> Path:
         """The one that the patches lie in."""
         return self.images[0].path.parent
-
-    @property
-    def held_out(self) -> tuple[str, Path] | None:
-        """The patches with true masks by which the best model is chosen."""
-        return self.validation
 
     @property
     def judged(self) -> tuple[str, Path] | None:
@@ -141,15 +137,6 @@ class LabelledPatches:
                 f"patches of {self.source} have the label {unknown[0]}, which is none of "
                 f"{', '.join(self.classes)}"
             )
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Return the pictures of a folder by name.
-
-    Raises:
-        SourceError: it cannot be read.
-    """
-    return [p for p in files_in(folder) if split_name(p.name)[1] in SLIDES and not is_mask(p.name)]
 
 
 def mask_beside(image: Path, masks: Path) -> Path:

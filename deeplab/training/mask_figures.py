@@ -22,11 +22,12 @@ from deeplab.config.progress import silent
 from deeplab.config.pseudo_mask_request import PseudoMaskRequest
 from deeplab.config.requests import SegmentRequest
 from deeplab.evaluation.semantic import Confusion
+from deeplab.exchange.labelled_images import images_in
 from deeplab.exchange.pseudo_mask_folder import FOLDER
 from deeplab.files import scratch_folder
 from deeplab.inference.pseudo_masks import make_pseudo_masks
 from deeplab.inference.segment import Predictors, segment_slide
-from deeplab.training.labelled_patches import images_in, mask_beside
+from deeplab.training.labelled_patches import mask_beside
 from deeplab.training.validation.results import spread
 
 

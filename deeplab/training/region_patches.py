@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -38,7 +37,6 @@ COVERED = 0.9  # of a patch in a region: its sides are those of work pixels, out
 MOST = 100_000  # patches; more take days to learn from and gigabytes to keep
 LIST = "patches.csv"
 COLUMNS = ("file", "label", "mpp", "patient")
-NAMED_BY = 12  # hexadecimal digits of a digest in the name of a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def cut_regions(request: FromLabelsRequest, progress: Progress) -> FromLabelsReq
             f"rectangles in layers called after what is in them, as {', '.join(request.classes)} "
             f"or {NONE}"
         )
-    folder = request.work / f"patches-{_digest(request, slides)}"
+    folder = request.stage_folder("patches", _made_of(request, slides))
     if folder.is_dir():
         log.info("regions were cut before: %s", folder)
     else:
@@ -122,13 +120,13 @@ def regions_of(
     return tuple(regions)
 
 
-def _digest(request: FromLabelsRequest, slides: Sequence[RegionsOfSlide]) -> str:
-    """Return what the patches depend on in a few letters."""
+def _made_of(request: FromLabelsRequest, slides: Sequence[RegionsOfSlide]) -> str:
+    """Return what the patches depend on, as text."""
     said = [f"{request.classes} {request.patch_size} {request.work_mpp} {request.slide_mpp}"]
     for sample, regions in slides:
         said.append(f"{sample.slide} {sample.name} {sample.mpp} {sample.patient}")
         said += [f"{sorted(each.classes)} {each.area.wkb_hex}" for each in regions]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:NAMED_BY]
+    return "\n".join(said)
 
 
 def _cut(
