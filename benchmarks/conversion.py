@@ -13,16 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from timed_process import run_timed
 
 PITCH = 64  # level-0 pixels from one polygon to the next
 HOLED = 8  # every so many-th has a hole
@@ -128,19 +127,14 @@ def measure(folder: Path, source: str, suffix: str) -> Measurement:
     read = folder / f"{'in' if source == FROM else 'out'}{source}"
     written = folder / f"out{suffix}"
     words = ["convert", str(read), str(written), *MORE.get(suffix, ())]
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.entry", *words], stdout=subprocess.DEVNULL
+    taken = run_timed(
+        [sys.executable, "-m", "deeplab_cli.entry", *words], f"the conversion of {read} to {suffix}"
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - started
-    if status:
-        sys.exit(f"{read} could not be converted to {suffix}")
     return Measurement(
         read_mb=read.stat().st_size / 1e6,
-        seconds=seconds,
-        busy_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mb=usage.ru_maxrss / 1024,
+        seconds=taken.seconds,
+        busy_seconds=taken.busy_seconds,
+        peak_mb=taken.peak_mb,
     )
 
 

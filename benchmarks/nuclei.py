@@ -17,7 +17,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from slide_size import compose
+from timed_process import run_timed
 
 from deeplab.inference.trial import trial_tiles
 
@@ -137,12 +137,8 @@ def _segment(slide: Path, model: Path, folder: Path) -> list[str]:
 
 
 def _timed(what: str, megapixels: float, command: Sequence[str]) -> Run:
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{what} failed")
-    return Run(what, megapixels, time.monotonic() - started, usage.ru_maxrss / 1024)
+    taken = run_timed(command, what)
+    return Run(what, megapixels, taken.seconds, taken.peak_mb)
 
 
 if __name__ == "__main__":

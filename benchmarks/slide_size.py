@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from timed_process import run_timed
 
 from deeplab.slides.slide import open_slide
 
@@ -103,14 +101,7 @@ def measure(slide: Path, model: Path, folder: Path) -> Measurement:
     """Segment a slide by the command, and see what it took."""
     out = folder / f"{slide.stem}.anot"
     words = ["segment", str(slide), "--model", str(model), "--annotation", str(out)]
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deeplab_cli.entry", *words], stdout=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - started
-    if status:
-        sys.exit(f"{slide} could not be segmented")
+    taken = run_timed([sys.executable, "-m", "deeplab_cli.entry", *words], f"segmenting {slide}")
     with open_slide(slide) as opened:
         pixels = opened.width_level0 * opened.height_level0
     layers = json.loads(out.read_text())
@@ -118,8 +109,8 @@ def measure(slide: Path, model: Path, folder: Path) -> Measurement:
         slide=slide.name,
         megapixels=pixels / 1e6,
         shapes=sum(len(layer["elements"]) for layer in layers),
-        seconds=seconds,
-        peak_mb=usage.ru_maxrss / 1024,
+        seconds=taken.seconds,
+        peak_mb=taken.peak_mb,
     )
 
 
