@@ -224,13 +224,17 @@ def test_regions_that_are_only_named_lead_to_a_model_for_another_slide(page, sit
     }
     for item_id in learnt:
         post_layers(site, item_id, [rectangles(name, boxes) for name, boxes in named.items()])
-    site.run(
-        "TrainFromLabels", inputFolder=folder_id, output_model="regions.zip",
-        output_model_folder=folder_id, output_report="regions.html",
-        output_report_folder=folder_id, **FROM_REGIONS,
-    )  # fmt: skip
-    page.goto(f"{site.girder.url}/histomics#?image={unseen}")
     shots = site.running.plan.home / "screenshots"
+    page.goto(f"{site.girder.url}/histomics#?image={learnt[0]}")
+    choose_analysis(page, "TrainFromLabels", "inputFolder", shots)
+    choose_folder(page, "inputFolder", "regions")
+    choose_folder(page, "output_model", "regions", new="regions.zip")
+    choose_folder(page, "output_report", "regions", new="regions.html")
+    for control, value in FROM_REGIONS.items():
+        fill_in(page, control, value)
+    page.screenshot(path=shots / "8-train-from-labels.png")
+    submit(page, site)
+    page.goto(f"{site.girder.url}/histomics#?image={unseen}")
     choose_analysis(page, "SegmentWSI", "inputImageFile", shots)
     choose_file(page, "inputModelFile", ["regions"], "regions.zip")
     submit(page, site)
@@ -345,6 +349,36 @@ def choose_file(page, control, folders, name):
         dialog.locator(".g-folder-list-link", has_text=folder).click()
     dialog.locator("a.g-item-list-link", has_text=name).click()
     dialog.locator(".modal-dialog").wait_for(state="hidden")
+
+
+def choose_folder(page, control, name, new=None):
+    """Pick a folder of the collection for a control, or one for a new file and its name."""
+    show_control(page, control)
+    page.click(f"[data-control-id={control}] .s-select-file-button")
+    dialog = page.locator("#g-dialog-container")
+    dialog.locator("#g-root-selector").select_option(label=COLLECTION)
+    dialog.locator(".g-folder-list-link", has_text=name).click()
+    dialog.locator(".breadcrumb", has_text=name).wait_for()
+    if new is not None:
+        dialog.locator("#g-input-element").fill(new)
+    dialog.locator(".g-submit-button").click()
+    dialog.locator(".modal-dialog").wait_for(state="hidden")
+
+
+def fill_in(page, control, value):
+    """Type what a control takes; texts of a list with commas between."""
+    show_control(page, control)
+    field = page.locator(f"[data-control-id={control}] input")
+    field.fill(",".join(value) if isinstance(value, list) else str(value))
+    field.press("Tab")
+
+
+def show_control(page, control):
+    """Unfold the group of a control if it is folded."""
+    shown = page.locator(f"[data-control-id={control}]")
+    if not shown.is_visible():
+        page.locator(".s-panel", has=shown).locator(".s-panel-title-container").click()
+        shown.wait_for()
 
 
 def draw_region(page, to=(860, 420)):

@@ -11,7 +11,7 @@ from deeplab.config.train_request import MachineSettings
 from deeplab.data.batches import Batch
 from deeplab.errors import DeeplabError
 from deeplab.training.distribution import Replicas, open_replicas
-from tests.training.tiny_training import batch, learn, trainer
+from tests.training.tiny_training import D0, LARGE_SIDE, SIDE, batch, learn, trainer
 
 
 def replicas(told):
@@ -36,13 +36,14 @@ def share_of(whole, own):
 def main():
     told = json.loads(sys.argv[1])
     together, size = replicas(told), told["settings"]["batch_size"]
-    run = trainer(replicas=together, **told["settings"])
+    config, side = (D0, LARGE_SIDE) if told["large"] else (None, SIDE)
+    run = trainer(replicas=together, config=config, **told["settings"])
     mine = size // together.workers
     own = slice(together.worker * mine, (together.worker + 1) * mine)
 
     def batches():
         for number in range(told["steps"]):
-            yield share_of(batch(number, size), own)
+            yield share_of(batch(number, size, side), own)
             Path(told["out"]).with_suffix(".begun").touch()
 
     done = learn(run, batches())

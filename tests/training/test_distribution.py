@@ -15,11 +15,12 @@ from deeplab.errors import ConfigError
 from deeplab.training.distribution import Replicas
 from tests.pace import at_this_pace
 from tests.processes_for_tests import running
-from tests.training.tiny_training import batch, learn, trainer
+from tests.training.tiny_training import D0, LARGE_SIDE, SIDE, batch, learn, trainer
 
 pytestmark = pytest.mark.slow
 
 SIZE, STEPS = 8, 5
+LARGE = {"large": True, "steps": 4, "batch_size": 4, "ema_decay": 0}
 SETTINGS = {"batch_size": SIZE, "optimizer": "momentum", "learning_rate": 2e-2}
 
 
@@ -32,13 +33,14 @@ def free_addresses(count):
     return found
 
 
-def start(out, *, devices=1, workers=(), worker=0, steps=STEPS, **settings):
+def start(out, *, devices=1, workers=(), worker=0, steps=STEPS, large=False, **settings):
     told = {
         "out": str(out),
         "devices": devices,
         "workers": list(workers),
         "worker": worker,
         "steps": steps,
+        "large": large,
         "settings": SETTINGS | settings,
     }
     return subprocess.Popen(
@@ -70,9 +72,11 @@ def together(folder, count, **settings):
     return [found_in(path) for path in paths]
 
 
-def alone(**settings):
-    run = trainer(**SETTINGS | settings)
-    done = learn(run, [batch(n, SIZE) for n in range(STEPS)])
+def alone(*, steps=STEPS, large=False, **settings):
+    config, side = (D0, LARGE_SIDE) if large else (None, SIDE)
+    settings = SETTINGS | settings
+    run = trainer(config=config, **settings)
+    done = learn(run, [batch(n, settings["batch_size"], side) for n in range(steps)])
     told = {
         "losses": np.array([d.loss for d in done]),
         "patch_losses": np.array([d.losses for d in done]),
@@ -84,6 +88,11 @@ def alone(**settings):
 @pytest.fixture(scope="module")
 def one():
     return alone()
+
+
+@pytest.fixture(scope="module")
+def large():
+    return alone(**LARGE)
 
 
 def assert_as_one(found, one, tolerance=1e-4):
@@ -101,6 +110,15 @@ def test_processes_learn_what_one_learns_and_have_equal_weights(tmp_path, one, c
     for each in found:
         assert_as_one(each, one)
         assert each["shared"] == ["from 0"]
+        for name, array in found[0].items():
+            np.testing.assert_array_equal(array, each[name], err_msg=name)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_learn_an_efficientdet_at_512_px_as_one_does(tmp_path, large, count):
+    found = together(tmp_path, count, **LARGE)
+    for each in found:
+        assert_as_one(each, large, 1e-3)
         for name, array in found[0].items():
             np.testing.assert_array_equal(array, each[name], err_msg=name)
 

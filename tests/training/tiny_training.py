@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.efficientdet_seg import EfficientDetSegConfig
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.batches import Batch
 from deeplab.models.layers.dropout_attention import ProgressiveDropoutAttention
@@ -20,6 +21,8 @@ from deeplab.training.optimizer import freeze_batch_norm
 SIDE, BATCH = 33, 4
 CONFIG = DeepLabV3PlusConfig(label_count=2, crop_size=SIDE)  # of loss and companion only
 LAST_LAYERS = ("logits",)
+LARGE_SIDE = 512  # of patches of the whole D0
+D0 = EfficientDetSegConfig(label_count=2, crop_size=LARGE_SIDE)
 
 
 def network(dropout=0.0, attention=None):
@@ -41,14 +44,15 @@ def network(dropout=0.0, attention=None):
     return keras.Model(rgb, {SEMANTIC_LOGITS: x})
 
 
-def batch(seed, size=BATCH):
+def batch(seed, size=BATCH, side=SIDE):
     """Bright squares on dark noise, a little different in every patch."""
     random = np.random.default_rng(seed)
-    labels = np.zeros((size, SIDE, SIDE), np.uint8)
+    labels = np.zeros((size, side, side), np.uint8)
+    width = side // 2
     for patch in labels:
-        row, col = random.integers(2, 14, 2)
-        patch[row : row + 16, col : col + 16] = 1
-    noise = random.integers(0, 60, (size, SIDE, SIDE, 3))
+        row, col = random.integers(2, side - width - 3, 2)
+        patch[row : row + width, col : col + width] = 1
+    noise = random.integers(0, 60, (size, side, side, 3))
     return Batch(
         (noise + 150 * labels[..., None]).astype(np.uint8),
         {SEMANTIC_LOGITS: labels},
@@ -64,8 +68,12 @@ def request(**settings):
     )
 
 
-def trainer(*, replicas=None, dropout=0.0, attention=None, **settings):
-    """A trainer of a network with the same weights every time."""
+def trainer(*, replicas=None, dropout=0.0, attention=None, config=None, **settings):
+    """A trainer of a network, the tiny or that of a config, with the same weights every time."""
+
+    def made():
+        return family_of(config).build(config) if config else network(dropout, attention)
+
     replicas = replicas or Replicas(tf.distribute.get_strategy())
     asked = request(**settings)
     keras.utils.set_random_seed(1)
@@ -73,8 +81,8 @@ def trainer(*, replicas=None, dropout=0.0, attention=None, **settings):
     keras.config.set_dtype_policy(asked.precision)
     try:
         with replicas.scope():
-            learns = network(dropout, attention)
-            averaged = network(dropout, attention) if asked.ema_decay else None
+            learns = made()
+            averaged = made() if asked.ema_decay else None
             companion = None
             if asked.companion != "none":
                 companion = family_of(CONFIG).companion(CONFIG, asked, learns)

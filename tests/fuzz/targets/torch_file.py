@@ -1,4 +1,4 @@
-"""Files of tensors: PyTorch's, new and old, safetensors and NumPy's."""
+"""Files of tensors: PyTorch's, new and old, safetensors, NumPy's and MXNet's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from deeplab.bundles.importers.tensor_files import is_tensor_file, open_tensor_file
 from tests.bundles import torch_for_tests as torch
+from tests.bundles.test_mxnet_file import LAYOUTS, file_bytes
 from tests.fuzz.harness import Target
 
 STATE = {
@@ -38,6 +39,9 @@ def write_seeds(folder: Path) -> list[Path]:
     table = json.dumps({"w": place}).encode()
     seeds[3].write_bytes(struct.pack("<Q", len(table)) + table + array.tobytes())
     np.savez(seeds[4], **{"conv0/W:0": array})
+    for layout in LAYOUTS:
+        seeds.append(folder / f"{layout}.params")
+        seeds[-1].write_bytes(file_bytes({"arg:conv0_weight": array}, layout))
     return seeds
 
 

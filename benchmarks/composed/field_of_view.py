@@ -1,0 +1,168 @@
+"""Does a larger field of view help? Two networks, patches of 1,024 and of 256 px, the same time.
+
+    python benchmarks/composed/field_of_view.py DATA WORK --composer PROGRAM [--minutes 30]
+
+DATA has `images/` and `masks/` (255: metastasis) of tiles of lymph nodes (CAMELYON, CC0). Of them,
+by name, the last fifth is for the test and the fifth before it for validation; PROGRAM, which
+tumour.py describes, composes a slide of each side, and of the rest one to learn from. A training is
+one command, of as many steps as take so many minutes of processor time on this machine by the speed
+of a short one before. The batch is as large as has the pixels of one large patch. The test slide is
+segmented and evaluated whole, and so is that of validation, which chooses nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import re
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+FIGURES = re.compile(r"learnt from (\S+) patches a second, in at most (\S+) GB of main memory")
+CLASS = "metastasis"
+SEEDS = {"train": 0, "validation": 1, "test": 2}
+WORK_MPP = 1.0
+COMMON = (
+    *("--classes", CLASS, "--work_mpp", str(WORK_MPP), "--gpu", "-1", "--keep", "last"),
+    *("--ema_decay", "0.99", "--augment", "0.7", "--seed", "1", "--learning_rate", "1e-3"),
+)
+DEEPLAB = (
+    *("--network", "deeplabv3plus", "--backbone", "mobilenet_v2"),
+    *("--aspp_filters", "128", "--decoder_filters", "128"),
+)
+D0 = ("--network", "efficientdet_seg", "--network_options", "size=d0")
+PROBE_STEPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A training: a network, and the side and number of its patches."""
+
+    name: str
+    network: tuple[str, ...]
+    side: int
+    batch: int
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its settings."""
+        return (*self.network, "--patch_size", str(self.side), "--batch_size", str(self.batch))
+
+
+ARMS = (
+    Arm("DeepLabV3+ mobilenet_v2", DEEPLAB, 1025, 1),
+    Arm("DeepLabV3+ mobilenet_v2", DEEPLAB, 257, 16),
+    Arm("EfficientDet D0", D0, 1024, 1),
+    Arm("EfficientDet D0", D0, 256, 16),
+)
+
+
+def main() -> None:
+    """Compose, train, evaluate."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--composer", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=24_576, help="side of each slide, px")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of a processor, a training")
+    options = parser.parse_args()
+    slides = {side: compose(options, side) for side in SEEDS}
+    print(
+        "| network | patch, px | a step | steps | CPU minutes | GB | mean IoU | IoU | validation |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for arm in ARMS:
+        folder = options.work / f"{arm.network[1]}-{arm.side}"
+        folder.mkdir(exist_ok=True)
+        speed, _, _ = train(slides["train"], folder / "probe.zip", arm, PROBE_STEPS)
+        steps = math.ceil(options.minutes * 60 * speed / (arm.batch * (os.cpu_count() or 1)))
+        model = folder / "model.zip"
+        _, gigabytes, minutes = train(slides["train"], model, arm, steps)
+        test = judge(slides["test"], model)
+        validation = judge(slides["validation"], model)
+        print(
+            f"| {arm.name} | {arm.side:,} | {arm.batch} | {steps:,} | {minutes:.0f} "
+            f"| {gigabytes:.1f} | {test['mean_iou']:.3f} | {test['iou']:.3f} "
+            f"| {validation['mean_iou']:.3f} |",
+            flush=True,
+        )
+
+
+def compose(options: argparse.Namespace, side: str) -> Path:
+    """Return the folder of the slide of one side, with its mask beside it."""
+    tiles = sorted((options.data / "images").iterdir())
+    fifth = math.ceil(len(tiles) / 5)
+    chosen = {"train": tiles[: -2 * fifth], "validation": tiles[-2 * fifth : -fifth]}
+    folder = options.work / side
+    for image in chosen.get(side, tiles[-fifth:]):
+        for file in (image, options.data / "masks" / f"{image.stem}.png"):
+            link = options.work / "tiles" / side / file.parent.name / file.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(file.absolute())
+    folder.mkdir(exist_ok=True)
+    slide = folder / f"{side}.svs"
+    if not slide.exists():
+        words = [sys.executable, str(options.composer), str(slide), "--size", str(options.size)]
+        words += ["--seed", str(SEEDS[side])]
+        words += ["--pairs", f"{options.work / 'tiles' / side}:1:{CLASS}"]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        slide.with_suffix(".xml").unlink()  # the mask is exact
+    return folder
+
+
+def train(slides: Path, model: Path, arm: Arm, steps: int) -> tuple[float, float, float]:
+    """Train, and return patches a second, the most memory in GB, and CPU minutes."""
+    words = ["train", str(slides), str(model), *COMMON, *arm.words, "--steps", str(steps)]
+    words += ["--validation_fraction", "0", "--slow_start_step", str(min(100, steps // 2))]
+    before = _cpu_seconds()
+    said = deeplab(*words)
+    found = FIGURES.search(said)
+    if found is None:
+        sys.exit(said[-2000:])
+    return float(found[1]), float(found[2]), (_cpu_seconds() - before) / 60
+
+
+def judge(slides: Path, model: Path) -> dict[str, float]:
+    """Return the figures of a model on a whole slide."""
+    name = slides.name
+    predicted = model.parent / f"{name}.mask.tiff"
+    table = model.parent / f"{name}.csv"
+    # As the network gives it: nothing dropped, nothing straightened, all of the slide.
+    deeplab(
+        *("segment", str(slides / f"{name}.svs"), "--model", str(model)),
+        *("--output_mask", str(predicted), "--tissue", "off", "--min_area_um2", "0"),
+    )
+    deeplab(
+        *("evaluate", str(slides / f"{name}.mask.tif"), str(predicted), "--classes", CLASS),
+        *("--slide", str(slides / f"{name}.svs"), "--table", str(table)),
+    )
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    known = (row for row in rows if row["level"] == "pooled" and row["value"])
+    return {row["metric"]: float(row["value"]) for row in known if row["class"] in ("", CLASS)}
+
+
+def deeplab(*words: str) -> str:
+    """Run a command and return what it says; leave the benchmark with that if it fails."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "deeplab_cli.entry", *words],
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    if ended.returncode:
+        sys.exit(ended.stdout[-2000:])
+    return ended.stdout
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()
