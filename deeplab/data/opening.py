@@ -45,6 +45,7 @@ from deeplab.exchange.pseudo_mask_folder import check_masked_classes
 from deeplab.exchange.samples import Found, LeftOut, Sample, find_samples
 from deeplab.files import check_spared, real_place
 from deeplab.server.session import ServerLogin
+from deeplab.slides.scale import check_upsampling
 
 log = logging.getLogger(__name__)
 
@@ -216,19 +217,21 @@ class _Opener:
                 login=self.login,
                 channels=self.request.learnt_channels,
             )
-            self._check_level(opened)
+            self._check_scale(opened)
         except (AccessDeniedError, UnreachableError):
             raise  # no fault of this slide: the others would go the same way
         except (SlideError, AnnotationError, ServerError) as error:
             return _Fault(LeftOut(sample.name, _why(error, sample.name)), error)
         return opened
 
-    def _check_level(self, opened: AnnotatedSlide) -> None:
-        """Raise ScaleError where a slide has no level that is asked for."""
-        if not self.request.resolution:
-            return
+    def _check_scale(self, opened: AnnotatedSlide) -> None:
+        """Raise ScaleError where a slide lacks the level asked for, or is too coarse to be used."""
+        slide = opened.slide
         try:
-            level_near(opened.slide, self.request.resolution)
+            if self.request.resolution:
+                level_near(slide, self.request.resolution)
+            elif not self.request.wsi_downsample:
+                check_upsampling(slide.name, slide.mpp.mean, self.request.work_mpp)
         except ScaleError:
             opened.slide.close()
             raise

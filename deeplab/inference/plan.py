@@ -22,12 +22,11 @@ from deeplab.errors import ConfigError, ScaleError
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.server.session import ServerLogin
+from deeplab.slides.scale import check_upsampling
 from deeplab.slides.slide import Slide, open_slide
 from deeplab.slides.tissue import TissueMask
 
 log = logging.getLogger(__name__)
-
-FINEST_UPSAMPLING = 1.5  # a slide may be this much coarser than the network wants, no more
 
 
 class AskedScale(Protocol):
@@ -100,11 +99,7 @@ def work_frame(request: AskedScale, card: Card, slide: Slide) -> WorkFrame:
             f"would be read at {mpp:.3g} um per pixel, but the model was trained for "
             f"{low:.3g} to {high:.3g}; choose another model or scale",
         )
-    if slide.mpp.mean > FINEST_UPSAMPLING * mpp:
-        raise ScaleError(
-            slide.name,
-            f"has {slide.mpp.mean:.3g} um per pixel, too coarse for a model of {mpp:.3g}",
-        )
+    check_upsampling(slide.name, slide.mpp.mean, mpp)
     return slide.frame(mpp)
 
 

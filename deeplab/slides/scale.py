@@ -10,13 +10,14 @@ from pathlib import Path
 import tifffile
 from large_image_source_openslide import OpenslideFileTileSource
 
-from deeplab.errors import ConfigError
+from deeplab.errors import ConfigError, ScaleError
 from deeplab.geometry.frames import Mpp
 from deeplab.slides.large_image_slide import LargeImageTiles, try_source
 from deeplab.slides.ome import UM, ome_mpp
 from deeplab.slides.tiff_pages import TiffImage
 
 PRINT_MPP = 20.0  # um; coarser than any scan: 300 dots per inch of a printer are 85 um
+FINEST_UPSAMPLING = 1.5  # a slide may be this much coarser than a network wants, no more
 UM_OF_20X = 10.0  # um per pixel times the magnification: 0.5 um at 20x, 0.25 at 40x
 # Units of ImageJ and Fiji besides those of OME, in um; a µ may stand as a code of six letters.
 IMAGEJ_UM = {
@@ -42,6 +43,20 @@ MAGNIFICATIONS = re.compile(
 )
 MAX_MAGNIFICATION = 1000.0
 INCH = 2
+
+
+def check_upsampling(name: str, mpp: float, work_mpp: float) -> None:
+    """Raise ScaleError where a slide is so coarse that what a network looks for is not in it.
+
+    Args:
+        name: of the slide.
+        mpp: um per pixel of its full resolution.
+        work_mpp: at which the network works.
+    """
+    if mpp > FINEST_UPSAMPLING * work_mpp:
+        raise ScaleError(
+            name, f"has {mpp:.3g} um per pixel, too coarse for a model of {work_mpp:.3g}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

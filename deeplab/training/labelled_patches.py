@@ -13,6 +13,7 @@ from deeplab.exchange.beside import split_name
 from deeplab.exchange.labelled_images import LabelledImage, images_in, labelled_images
 from deeplab.exchange.samples import files_in
 from deeplab.files import file_digest
+from deeplab.slides.scale import check_upsampling
 from deeplab.slides.slide import measure_extent
 
 TRAIN, VAL, TEST = "train", "val", "test"  # folders of the published layout
@@ -108,6 +109,7 @@ class LabelledPatches:
         Raises:
             SourceError: a class is in no patch, a patch is smaller than a cell, they lie in several
                 folders, or a mask has another size than its patch.
+            ScaleError: a patch is too coarse for the networks.
         """
         self._check_labels()
         for image in self.images:
@@ -151,8 +153,9 @@ def _pair(folder: Path) -> tuple[str, Path] | None:
 
 def _check_side(image: LabelledImage, request: FromLabelsRequest, least: int) -> None:
     slide = measure_extent(image.path)
-    mpp = image.mpp or request.slide_mpp
-    shrunk = mpp / request.work_mpp if mpp else 1.0
+    mpp = image.mpp or request.slide_mpp or request.work_mpp
+    check_upsampling(image.name, mpp, request.work_mpp)
+    shrunk = mpp / request.work_mpp
     side = min(slide.width_level0, slide.height_level0) * shrunk
     if side < least:
         raise SourceError(

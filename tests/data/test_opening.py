@@ -207,10 +207,17 @@ def test_slides_smaller_than_a_patch_are_named_and_all_of_them_refused(tmp_path,
         r"\(a.tiff has 64 x 64 at 0.5 um\); choose a smaller patch_size or a finer scale$",
     ):
         open_slides(request(tmp_path, "lesion"), silent)
-    found = opened(request(tmp_path, "lesion", work_mpp=0.25))
+    found = opened(request(tmp_path, "lesion", work_mpp=0.35))
     assert found.census.smaller_than_patch == ()
     write_slide(tmp_path / "b.tiff", lesion=LESION)
     assert opened(request(tmp_path, "lesion")).census.smaller_than_patch == ("a.tiff",)
+
+
+def test_slides_that_the_model_would_refuse_as_too_coarse_are_not_learnt_from(tmp_path, opened):
+    write_slide(tmp_path / "a.tiff", lesion=LESION)
+    with pytest.raises(ScaleError, match="a.tiff has 0.5 um per pixel, too coarse for a model of"):
+        open_slides(request(tmp_path, "lesion", work_mpp=0.33), silent)
+    assert opened(request(tmp_path, "lesion", wsi_downsample=(1.0,))).learn
 
 
 def test_one_file_under_two_names_counts_as_one(tmp_path, opened):

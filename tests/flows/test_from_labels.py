@@ -113,6 +113,8 @@ def refused(capsys, *words, **more):
 
 def test_what_does_not_fit_is_one_sentence(data, tmp_path, capsys):
     model, images = tmp_path / "m.zip", data / "train"
+    line = refused(capsys, data, model, slide_mpp=0.5, work_mpp=0.25)
+    assert "has 0.5 um per pixel, too coarse for a model of 0.25" in line
     line = refused(capsys, data, model, classes="gland,stroma,fat")
     assert "must have 3 numbers in its name" in line
     for path in images.iterdir():
