@@ -1,1 +1,1 @@
-"""The Girder server's side: keeps the tasks' image registered; never loads the engine."""
+"""The Girder server's side: the tasks' image and the site's models; never loads the engine."""

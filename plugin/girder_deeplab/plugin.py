@@ -4,12 +4,13 @@ from girder import events
 from girder.plugin import GirderPlugin, getPlugin
 
 from girder_deeplab.images import register_in_background
+from girder_deeplab.models import fill_in_default, register_uploaded
 from girder_deeplab.rest import DeeplabResource
 from girder_deeplab.settings import SettingKey
 
 
 class DeeplabPlugin(GirderPlugin):
-    """Registers the tasks at server start, and again when something that matters changes."""
+    """Registers the tasks' images and the models of a site, and fills in a folder's own model."""
 
     DISPLAY_NAME = "DeepLab segmentation"
 
@@ -19,6 +20,8 @@ class DeeplabPlugin(GirderPlugin):
         info["apiRoot"].deeplab = DeeplabResource()
         events.bind("model.setting.save.after", "deeplab", _on_setting)
         events.bind("model.user.save.created", "deeplab", _on_user)
+        events.bind("model.file.finalizeUpload.after", "deeplab", register_uploaded)
+        events.bind("rest.get.slicer_cli_web/path_match.before", "deeplab", fill_in_default)
         register_in_background()
 
 

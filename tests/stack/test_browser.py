@@ -123,6 +123,26 @@ def test_analysis_run_from_the_panel_draws_its_layers_on_the_slide(page, site, m
     show_layers(page, names, shots)
 
 
+def test_the_default_model_of_the_folder_is_filled_in_when_the_panel_opens(page, site, model_id):
+    slide = site.girder.get(f"item/{site.running.slide_id}")
+    model = site.girder.get(f"file/{model_id}")
+    default = {"folderId": slide["folderId"], "modelId": model["itemId"]}
+    site.girder.put("deeplab/default", **default)
+    site.clear(slide["_id"])
+    shots = site.running.plan.home / "screenshots"
+    page.goto(f"{site.girder.url}/histomics#?image={slide['_id']}")
+    choose_analysis(page, "SegmentWSI", "inputImageFile", shots)
+    field = page.locator("[data-control-id=inputModelFile] input")
+    page.wait_for_function("e => e.value", arg=field.element_handle())
+    assert field.input_value() == model["name"]
+    draw_region(page)
+    page.screenshot(path=shots / "9-default-model.png")
+    submit(page, site)
+    assert site.layers(slide["_id"])
+    site.girder.delete("deeplab/default", folderId=slide["folderId"], task="SegmentWSI")
+    site.clear(slide["_id"])
+
+
 def test_nuclei_of_two_types_have_layers_in_their_colours(page, site, tmp_path):
     slide_id = site.running.slide_id
     site.clear(slide_id)

@@ -1,0 +1,241 @@
+"""Models among the items of Girder: registered, archived, and the default of folders."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from girder import events
+from girder.api import access
+from girder.api.rest import getCurrentUser
+from girder.constants import AccessType
+from girder.exceptions import AccessException, ValidationException
+from girder.models.file import File
+from girder.models.folder import Folder
+from girder.models.item import Item
+from girder.utility import path as path_util
+
+from girder_deeplab.cards import CLASSIFY, SEGMENT, Document, NoModelError, read_facts
+
+# A child of Girder's own logger: on Girder 3 that is the one with handlers.
+logger = logging.getLogger("girder.deeplab")
+
+MODEL_KEY = "deeplabModel"  # of an item's metadata: the facts of its card
+ARCHIVED_KEY = "archived"  # among these
+DEFAULT_KEY = "deeplabDefaultModels"  # of a folder's metadata: ids of items by task
+TASKS = (SEGMENT, CLASSIFY)
+# What the model field of a task's form asks slicer_cli_web for: a file of this name.
+DEFAULT_NAME = "deeplab-default-of-{}"
+DEEPEST = 100  # folders, above which none is looked for
+
+
+def register(item: Document, *, keep_archived: bool = True) -> Document:
+    """Read the card of an item's model into its metadata, and return the item.
+
+    Args:
+        item: with the model as its only .zip.
+        keep_archived: whether one that was archived stays so.
+
+    Raises:
+        ValidationException: it has no file that is a model; the message says why.
+    """
+    why = "has no file"
+    for file in Item().childFiles(item):
+        try:
+            facts = read_facts(file)
+        except NoModelError as error:
+            why = f"{file['name']} {error}"
+            continue
+        facts[ARCHIVED_KEY] = keep_archived and is_archived(item)
+        return Item().setMetadata(item, {MODEL_KEY: facts})
+    raise ValidationException(f"{item['name']} is no model: {why}.")
+
+
+def register_uploaded(event: events.Event) -> None:
+    """Register the item of a file that has arrived if it is a model, else forget that it was."""
+    file = event.info["file"]
+    item = Item().load(file["itemId"], force=True) if file.get("itemId") else None
+    if item is None or not str(file.get("name", "")).lower().endswith(".zip"):
+        return
+    try:
+        register(item, keep_archived=False)  # it is a new model
+    except ValidationException:
+        if MODEL_KEY in item.get("meta", {}):
+            Item().deleteMetadata(item, [MODEL_KEY])
+    except Exception:
+        # Whatever is wrong with a file or its place: the upload has been made.
+        logger.exception("%s was not registered as a model.", item["name"])
+
+
+def is_model(item: Document) -> bool:
+    """Whether an item is registered as a model."""
+    return isinstance(item.get("meta", {}).get(MODEL_KEY), dict)
+
+
+def is_archived(item: Document) -> bool:
+    """Whether an item is a model that is no longer offered."""
+    return is_model(item) and item["meta"][MODEL_KEY].get(ARCHIVED_KEY) is True
+
+
+def set_archived(item: Document, *, archived: bool) -> Document:
+    """Archive a model, or offer it again; returns the item.
+
+    Raises:
+        ValidationException: the item is no model.
+    """
+    check_model(item)
+    return Item().setMetadata(
+        item, {MODEL_KEY: {**item["meta"][MODEL_KEY], ARCHIVED_KEY: archived}}
+    )
+
+
+def check_model(item: Document) -> None:
+    """Raise ValidationException unless an item is registered as a model."""
+    if not is_model(item):
+        raise ValidationException(f"{item['name']} is not registered as a model.")
+
+
+def find_models(
+    user: Document | None,
+    folder: Document | None,
+    *,
+    task: str | None,
+    archived: bool,
+    limit: int,
+    offset: int,
+    sort: list,
+) -> Iterator[Document]:
+    """Yield the models that a user may read as `model_told` tells them.
+
+    Args:
+        user: who asks.
+        folder: only models in it and in the folders of it; None: of all.
+        task: only those that it uses; None: of any.
+        archived: whether also those that are archived.
+        limit: 0: all.
+        offset: so many are passed over.
+        sort: as Girder has it.
+    """
+    query: dict[str, Any] = {f"meta.{MODEL_KEY}.task": task or {"$in": list(TASKS)}}
+    if not archived:
+        query[f"meta.{MODEL_KEY}.{ARCHIVED_KEY}"] = {"$ne": True}
+    if folder is not None:
+        query["folderId"] = {"$in": _folders_in(folder)}
+    found = Item().findWithPermissions(
+        query, user=user, level=AccessType.READ, limit=limit, offset=offset, sort=sort
+    )
+    return (model_told(item) for item in found)
+
+
+def _folders_in(folder: Document) -> list:
+    found = newest = [folder["_id"]]
+    while newest:
+        below = Folder().find({"parentId": {"$in": newest}}, fields=["_id"])
+        newest = [each["_id"] for each in below]
+        found = found + newest
+    return found
+
+
+def model_told(item: Document) -> Document:
+    """Return what is told of a model: its item, its file and the facts of its card."""
+    file = _model_file(item)
+    return {
+        "_id": item["_id"],
+        "name": item["name"],
+        "folderId": item["folderId"],
+        "fileId": file and file["_id"],
+        "created": item["created"],
+        **item["meta"][MODEL_KEY],
+    }
+
+
+def _model_file(item: Document) -> Document | None:
+    zips = (f for f in Item().childFiles(item) if f["name"].lower().endswith(".zip"))
+    return next(zips, None)
+
+
+def set_default(folder: Document, item: Document) -> Document:
+    """Make a model the default of a folder and of the folders in it; returns the folder.
+
+    Raises:
+        ValidationException: the item is no model, or one that is archived.
+    """
+    check_model(item)
+    if is_archived(item):
+        raise ValidationException(f"{item['name']} is archived; offer it again first.")
+    chosen = _chosen(folder) | {item["meta"][MODEL_KEY]["task"]: str(item["_id"])}
+    return Folder().setMetadata(folder, {DEFAULT_KEY: chosen})
+
+
+def remove_default(folder: Document, task: str) -> Document:
+    """Let a folder have the default of the folders that it is in; returns the folder."""
+    chosen = {each: model for each, model in _chosen(folder).items() if each != task}
+    if chosen:
+        return Folder().setMetadata(folder, {DEFAULT_KEY: chosen})
+    return Folder().deleteMetadata(folder, [DEFAULT_KEY])
+
+
+def _chosen(folder: Document) -> dict[str, str]:
+    chosen = folder.get("meta", {}).get(DEFAULT_KEY)
+    return dict(chosen) if isinstance(chosen, dict) else {}
+
+
+def default_model(
+    folder: Document, task: str, user: Document | None
+) -> tuple[Document, Document] | None:
+    """Return the model that a task is to use for slides of a folder, and the folder that says so.
+
+    That is the nearest one that says it, of the folder and those that it is in. Models that the
+    user may not read, and such as were archived or deleted since, are passed over.
+    """
+    for _ in range(DEEPEST):
+        item = _usable(_chosen(folder).get(task), task, user)
+        if item is not None:
+            return item, folder
+        if folder["parentCollection"] != "folder":
+            return None
+        parent = Folder().load(folder["parentId"], force=True)
+        if parent is None:
+            return None
+        folder = parent
+    return None
+
+
+def _usable(item_id: object, task: str, user: Document | None) -> Document | None:
+    try:
+        item = Item().load(item_id, user=user, level=AccessType.READ) if item_id else None
+    except (AccessException, ValidationException):
+        return None
+    if item is None or not is_model(item) or is_archived(item):
+        return None
+    return item if item["meta"][MODEL_KEY].get("task") == task else None
+
+
+@access.public
+def fill_in_default(event: events.Event) -> None:
+    """Answer the form of a task that asks slicer_cli_web for its model with the folder's default.
+
+    Forms can only ask for files by name and place; so theirs ask for a name that stands for it.
+    """
+    params = event.info["params"]
+    task = next((each for each in TASKS if params.get("name") == DEFAULT_NAME.format(each)), None)
+    if task is not None:
+        event.preventDefault()
+        event.addResponse(_default_file(params.get("base_id"), task, getCurrentUser()))
+
+
+def _default_file(slide_id: object, task: str, user: Document | None) -> Document | None:
+    """Return the file of a slide's default model as the form shows it; None: there is none."""
+    try:
+        slide = Item().load(slide_id, user=user, level=AccessType.READ) if slide_id else None
+    except (AccessException, ValidationException):
+        return None
+    if slide is None:
+        return None
+    found = default_model(Folder().load(slide["folderId"], force=True), task, user)
+    file = _model_file(found[0]) if found else None
+    if file is None:
+        return None
+    shown = path_util.getResourcePath("file", file, user=user).split("/")[2:]
+    return {**File().filter(file, user), "_path": shown}
