@@ -30,6 +30,11 @@ DEFAULT_NAME = "deeplab-default-of-{}"
 DEEPEST = 100  # folders, above which none is looked for
 
 
+def make_index() -> None:
+    """Let the few models among millions of items be found without looking at each."""
+    Item().ensureIndex((f"meta.{MODEL_KEY}.task", {"sparse": True}))
+
+
 def register(item: Document, *, keep_archived: bool = True) -> Document:
     """Read the card of an item's model into its metadata, and return the item.
 

@@ -4,7 +4,7 @@ from girder import events
 from girder.plugin import GirderPlugin, getPlugin
 
 from girder_deeplab.images import register_in_background
-from girder_deeplab.models import fill_in_default, register_uploaded
+from girder_deeplab.models import fill_in_default, make_index, register_uploaded
 from girder_deeplab.rest import DeeplabResource
 from girder_deeplab.settings import SettingKey
 
@@ -18,6 +18,7 @@ class DeeplabPlugin(GirderPlugin):
         """Hook into the server that is starting."""
         getPlugin("slicer_cli_web").load(info)
         info["apiRoot"].deeplab = DeeplabResource()
+        make_index()
         events.bind("model.setting.save.after", "deeplab", _on_setting)
         events.bind("model.user.save.created", "deeplab", _on_user)
         events.bind("model.file.finalizeUpload.after", "deeplab", register_uploaded)

@@ -193,6 +193,12 @@ def test_models_are_listed_by_folder_task_and_for_who_may_read(
     assert names(user) == ["deep.zip", "open.zip"]
 
 
+def test_models_are_found_by_an_index(server, admin, folder):
+    upload(packed(), folder, admin)
+    found = Item().collection.find({f"meta.{MODEL_KEY}.task": {"$in": list(TASKS)}})
+    assert "IXSCAN" in json.dumps(found.explain()["queryPlanner"]["winningPlan"])
+
+
 def test_the_nearest_folder_that_says_it_has_the_default(server, admin, user, folder, within):
     first, second = (upload(packed(), folder, admin, f"{name}.zip") for name in ("a", "b"))
     asked = {"folderId": str(within["_id"]), "task": "SegmentWSI"}
