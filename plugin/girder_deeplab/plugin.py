@@ -4,6 +4,7 @@ from girder import events
 from girder.plugin import GirderPlugin, getPlugin
 
 from girder_deeplab.images import register_in_background
+from girder_deeplab.jobs import show_reason
 from girder_deeplab.models import fill_in_default, make_index, register_uploaded
 from girder_deeplab.rest import DeeplabResource
 from girder_deeplab.settings import SettingKey
@@ -21,6 +22,7 @@ class DeeplabPlugin(GirderPlugin):
         make_index()
         events.bind("model.setting.save.after", "deeplab", _on_setting)
         events.bind("model.user.save.created", "deeplab", _on_user)
+        events.bind("jobs.job.update.after", "deeplab", show_reason)
         events.bind("model.file.finalizeUpload.after", "deeplab", register_uploaded)
         events.bind("rest.get.slicer_cli_web/path_match.before", "deeplab", fill_in_default)
         register_in_background()

@@ -125,6 +125,7 @@ def test_user_without_rights_gets_one_sentence_in_the_job_log(site, model_id):
     assert JOB_STATUS[job["status"]] == "error"
     sentences = [line for line in log(job).splitlines() if line.startswith("error: ")]
     assert len(sentences) == 1, log(job)
+    assert f"error: {job['progress']['message']}" == sentences[0]
     assert site.layers(hidden) == {}
 
 

@@ -1,0 +1,38 @@
+"""Why a job of the tasks failed: the one sentence of its log, where people look first."""
+
+from __future__ import annotations
+
+import re
+
+from girder import events
+from girder.models.setting import Setting
+from girder_jobs.constants import JobStatus
+from girder_jobs.models.job import Job
+
+from girder_deeplab.cards import Document
+from girder_deeplab.settings import SettingKey
+
+REASON_KEY = "deeplabReason"  # of a job
+SENTENCE = re.compile(r"^error: (.+)$", re.MULTILINE)  # as the tasks print it
+MOST_LETTERS = 1000
+
+
+def show_reason(event: events.Event) -> None:
+    """Make the last sentence of a failed job's log the message of its progress.
+
+    girder_worker ends the log with a traceback of its own, in which it drowns.
+    """
+    job = event.info["job"]
+    if job.get("status") != JobStatus.ERROR or REASON_KEY in job or not _is_of_tasks(job):
+        return
+    whole = Job().load(job["_id"], force=True, includeLog=True)
+    found = SENTENCE.findall("".join((whole or {}).get("log") or ()))
+    if found:
+        reason = found[-1].strip()[:MOST_LETTERS]
+        Job().updateJob(job, progressMessage=reason, otherFields={REASON_KEY: reason})
+
+
+def _is_of_tasks(job: Document) -> bool:
+    """Whether slicer_cli_web started a job for a task of one of the images."""
+    image, hash_sign, _ = str(job.get("type", "")).partition("#")
+    return bool(hash_sign) and image in Setting().get(SettingKey.IMAGES)
