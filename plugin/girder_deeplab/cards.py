@@ -32,6 +32,11 @@ class NoModelError(ValueError):
     """A file is no model; the message says why, to go after its name."""
 
 
+def may_be_model(file: Document) -> bool:
+    """Whether a file of Girder is called as models are."""
+    return str(file.get("name", "")).lower().endswith(".zip")
+
+
 def read_facts(file: Document) -> Document:
     """Return what the card of a model in Girder says, ready for an item's metadata.
 
@@ -42,7 +47,7 @@ def read_facts(file: Document) -> Document:
     Raises:
         NoModelError: the file is none, or damaged.
     """
-    if not str(file.get("name", "")).lower().endswith(".zip"):
+    if not may_be_model(file):
         raise NoModelError("is no .zip")
     try:
         with File().open(file) as handle:
@@ -84,7 +89,7 @@ def _facts(card: object) -> Document:
         raise NoModelError(f"has a {CARD_NAME} without a family")
     training = card.get("training")
     return {
-        "task": CLASSIFY if _classifies(card) else SEGMENT,
+        "task": CLASSIFY if family == "patch_classifier" else SEGMENT,
         "family": family,
         "classes": _classes(card.get("classes")),
         "mpp": _number(card.get("work_mpp", card.get("mpp_work"))),
@@ -96,10 +101,6 @@ def _facts(card: object) -> Document:
         "demonstration": card.get("demonstration") is True,
         "notice": _text(card.get("notice"), MOST_TEXT),
     }
-
-
-def _classifies(card: Document) -> bool:
-    return card["family"] == "patch_classifier"
 
 
 def _classes(told: object) -> list[Document]:

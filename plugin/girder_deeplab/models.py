@@ -16,7 +16,14 @@ from girder.models.folder import Folder
 from girder.models.item import Item
 from girder.utility import path as path_util
 
-from girder_deeplab.cards import CLASSIFY, SEGMENT, Document, NoModelError, read_facts
+from girder_deeplab.cards import (
+    CLASSIFY,
+    SEGMENT,
+    Document,
+    NoModelError,
+    may_be_model,
+    read_facts,
+)
 
 # A child of Girder's own logger: on Girder 3 that is the one with handlers.
 logger = logging.getLogger("girder.deeplab")
@@ -60,8 +67,10 @@ def register(item: Document, *, keep_archived: bool = True) -> Document:
 def register_uploaded(event: events.Event) -> None:
     """Register the item of a file that has arrived if it is a model, else forget that it was."""
     file = event.info["file"]
-    item = Item().load(file["itemId"], force=True) if file.get("itemId") else None
-    if item is None or not str(file.get("name", "")).lower().endswith(".zip"):
+    if not file.get("itemId") or not may_be_model(file):
+        return  # most are no models: nothing is asked of the database
+    item = Item().load(file["itemId"], force=True)
+    if item is None:
         return
     try:
         register(item, keep_archived=False)  # it is a new model
@@ -134,11 +143,11 @@ def find_models(
 
 
 def _folders_in(folder: Document) -> list:
-    found = newest = [folder["_id"]]
+    found, newest = [], [folder["_id"]]
     while newest:
+        found += newest
         below = Folder().find({"parentId": {"$in": newest}}, fields=["_id"])
         newest = [each["_id"] for each in below]
-        found = found + newest
     return found
 
 
@@ -156,8 +165,7 @@ def model_told(item: Document) -> Document:
 
 
 def _model_file(item: Document) -> Document | None:
-    zips = (f for f in Item().childFiles(item) if f["name"].lower().endswith(".zip"))
-    return next(zips, None)
+    return next(filter(may_be_model, Item().childFiles(item)), None)
 
 
 def set_default(folder: Document, item: Document) -> Document:
@@ -208,13 +216,18 @@ def default_model(
 
 
 def _usable(item_id: object, task: str, user: Document | None) -> Document | None:
-    try:
-        item = Item().load(item_id, user=user, level=AccessType.READ) if item_id else None
-    except (AccessException, ValidationException):
-        return None
+    item = _readable(item_id, user)
     if item is None or not is_model(item) or is_archived(item):
         return None
     return item if item["meta"][MODEL_KEY].get("task") == task else None
+
+
+def _readable(item_id: object, user: Document | None) -> Document | None:
+    """Return the item of an id; None where there is none, or none that the user may read."""
+    try:
+        return Item().load(item_id, user=user, level=AccessType.READ) if item_id else None
+    except (AccessException, ValidationException):
+        return None
 
 
 @access.public
@@ -232,10 +245,7 @@ def fill_in_default(event: events.Event) -> None:
 
 def _default_file(slide_id: object, task: str, user: Document | None) -> Document | None:
     """Return the file of a slide's default model as the form shows it; None: there is none."""
-    try:
-        slide = Item().load(slide_id, user=user, level=AccessType.READ) if slide_id else None
-    except (AccessException, ValidationException):
-        return None
+    slide = _readable(slide_id, user)
     if slide is None:
         return None
     found = default_model(Folder().load(slide["folderId"], force=True), task, user)

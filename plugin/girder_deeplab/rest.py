@@ -141,7 +141,7 @@ class DeeplabResource(Resource):
     def setDefault(self, folder: Document, item: Document) -> Document:
         """The default model, and the id of the folder."""
         models.set_default(folder, item)
-        return {"model": models.model_told(item), "folderId": folder["_id"]}
+        return _default_told(item, folder)
 
     @access.user(scope=TokenScope.DATA_WRITE)
     @autoDescribeRoute(
@@ -158,4 +158,8 @@ class DeeplabResource(Resource):
 
     def _default(self, folder: Document, task: str) -> Document | None:
         found = models.default_model(folder, task, self.getCurrentUser())
-        return found and {"model": models.model_told(found[0]), "folderId": found[1]["_id"]}
+        return found and _default_told(*found)
+
+
+def _default_told(item: Document, folder: Document) -> Document:
+    return {"model": models.model_told(item), "folderId": folder["_id"]}

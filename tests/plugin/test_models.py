@@ -35,7 +35,7 @@ def packed(card=CARD, **more):
     """A zip with a card."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        for name, text in ({"card.json": card} if card is not None else {} | more).items():
+        for name, text in (({} if card is None else {"card.json": card}) | more).items():
             archive.writestr(name, text if isinstance(text, (str, bytes)) else json.dumps(text))
     return content.getvalue()
 
