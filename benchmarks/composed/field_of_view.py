@@ -17,11 +17,12 @@ import csv
 import math
 import os
 import re
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from tumour import cpu_seconds, link_tiles
 
 FIGURES = re.compile(r"learnt from (\S+) patches a second, in at most (\S+) GB of main memory")
 CLASS = "metastasis"
@@ -99,18 +100,13 @@ def compose(options: argparse.Namespace, side: str) -> Path:
     fifth = math.ceil(len(tiles) / 5)
     chosen = {"train": tiles[: -2 * fifth], "validation": tiles[-2 * fifth : -fifth]}
     folder = options.work / side
-    for image in chosen.get(side, tiles[-fifth:]):
-        for file in (image, options.data / "masks" / f"{image.stem}.png"):
-            link = options.work / "tiles" / side / file.parent.name / file.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(file.absolute())
+    pairs = link_tiles(chosen.get(side, tiles[-fifth:]), options.work / "tiles" / side)
     folder.mkdir(exist_ok=True)
     slide = folder / f"{side}.svs"
     if not slide.exists():
         words = [sys.executable, str(options.composer), str(slide), "--size", str(options.size)]
         words += ["--seed", str(SEEDS[side])]
-        words += ["--pairs", f"{options.work / 'tiles' / side}:1:{CLASS}"]
+        words += ["--pairs", f"{pairs}:1:{CLASS}"]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
         slide.with_suffix(".xml").unlink()  # the mask is exact
     return folder
@@ -120,12 +116,12 @@ def train(slides: Path, model: Path, arm: Arm, steps: int) -> tuple[float, float
     """Train, and return patches a second, the most memory in GB, and CPU minutes."""
     words = ["train", str(slides), str(model), *COMMON, *arm.words, "--steps", str(steps)]
     words += ["--validation_fraction", "0", "--slow_start_step", str(min(100, steps // 2))]
-    before = _cpu_seconds()
+    before = cpu_seconds()
     said = deeplab(*words)
     found = FIGURES.search(said)
     if found is None:
         sys.exit(said[-2000:])
-    return float(found[1]), float(found[2]), (_cpu_seconds() - before) / 60
+    return float(found[1]), float(found[2]), (cpu_seconds() - before) / 60
 
 
 def judge(slides: Path, model: Path) -> dict[str, float]:
@@ -157,11 +153,6 @@ def deeplab(*words: str) -> str:
     if ended.returncode:
         sys.exit(ended.stdout[-2000:])
     return ended.stdout
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ import math
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -131,8 +131,13 @@ def tiles_of(source: Path, folder: Path, side: str) -> Path:
     """A folder of links to the tiles of one side; the last fifth by name is held out."""
     images = sorted((source / "images").iterdir())
     first_held = len(images) - math.ceil(HELD_OUT * len(images))
-    for image in images[:first_held] if side == "train" else images[first_held:]:
-        for file in (image, source / "masks" / f"{image.stem}.png"):
+    return link_tiles(images[:first_held] if side == "train" else images[first_held:], folder)
+
+
+def link_tiles(images: Iterable[Path], folder: Path) -> Path:
+    """Link tiles and the masks of their names into a folder, and return it."""
+    for image in images:
+        for file in (image, image.parents[1] / "masks" / f"{image.stem}.png"):
             link = folder / file.parent.name / file.name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
@@ -152,13 +157,14 @@ def write_list(path: Path, slides: Mapping[Path, str]) -> Path:
 
 def train(listing: Path, model: Path, settings: Path) -> tuple[Path, float]:
     """The model that one command makes, and the CPU minutes that it took."""
-    before = _cpu_seconds()
+    before = cpu_seconds()
     command = [str(Path(sys.executable).with_name("deeplab")), "train", str(listing), str(model)]
     subprocess.run([*command, "--config", str(settings)], check=True)
-    return model, (_cpu_seconds() - before) / 60
+    return model, (cpu_seconds() - before) / 60
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
+    """What processes that were started and have ended took of processors."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
