@@ -102,6 +102,7 @@ def page(browser, site):
     page.fill("#g-password", admin_password(site.running.plan))
     page.click("#g-login-button")
     page.get_by_text(ADMIN).first.wait_for()
+    wait_for_dialog_to_close(page)
     yield page
     context.close()
 
@@ -368,7 +369,7 @@ def choose_file(page, control, folders, name):
     for folder in folders:
         dialog.locator(".g-folder-list-link", has_text=folder).click()
     dialog.locator("a.g-item-list-link", has_text=name).click()
-    dialog.locator(".modal-dialog").wait_for(state="hidden")
+    wait_for_dialog_to_close(page)
 
 
 def choose_folder(page, control, name, new=None):
@@ -382,7 +383,17 @@ def choose_folder(page, control, name, new=None):
     if new is not None:
         dialog.locator("#g-input-element").fill(new)
     dialog.locator(".g-submit-button").click()
-    dialog.locator(".modal-dialog").wait_for(state="hidden")
+    wait_for_dialog_to_close(page)
+
+
+def wait_for_dialog_to_close(page):
+    """Wait until the next dialog may open.
+
+    A dialog vanishes before the shade behind it, and Bootstrap 3 takes away with that shade the one
+    of a dialog opened in between, which then is never shown.
+    """
+    page.locator(".modal-backdrop").first.wait_for(state="detached")
+    page.locator("#g-dialog-container .modal-dialog").wait_for(state="hidden")
 
 
 def fill_in(page, control, value):
