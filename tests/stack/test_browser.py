@@ -3,13 +3,14 @@
 import io
 import json
 import os
+import re
 import shutil
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from skimage import measure
 
 from deeplab.bundles.read import read_card
@@ -134,8 +135,7 @@ def test_the_default_model_of_the_folder_is_filled_in_when_the_panel_opens(page,
     page.goto(f"{site.girder.url}/histomics#?image={slide['_id']}")
     choose_analysis(page, "SegmentWSI", "inputImageFile", shots)
     field = page.locator("[data-control-id=inputModelFile] input")
-    page.wait_for_function("e => e.value", arg=field.element_handle())
-    assert field.input_value() == model["name"]
+    expect(field).to_have_value(model["name"], timeout=30_000)
     draw_region(page)
     page.screenshot(path=shots / "9-default-model.png")
     submit(page, site)
@@ -422,7 +422,7 @@ def draw_region(page, to=(860, 420)):
     page.mouse.move(*to, steps=5)
     page.mouse.up()
     field = page.locator("[data-control-id=region] input[type=text]").first
-    page.wait_for_function("e => !e.value.startsWith('-1')", arg=field.element_handle())
+    expect(field).not_to_have_value(re.compile("^-1"), timeout=30_000)
 
 
 def show_layers(page, names, shots, name="3-layers"):
