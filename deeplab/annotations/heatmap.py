@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class Heatmap:
         """Name of the annotation, and of its group."""
         return f"{self.name}-heatmap"
 
-    def annotation(self) -> dict[str, Any]:
+    def annotation(self, attributes: Mapping[str, object]) -> dict[str, Any]:
         """This heatmap as one annotation of HistomicsUI, apart from the outlines of its class."""
         red, green, blue = self.colour
         element = {
@@ -48,4 +49,5 @@ class Heatmap:
             "name": self.layer,
             "description": f"probability of {self.name}",
             "elements": [element] if len(self.points) else [],
+            "attributes": dict(attributes),
         }

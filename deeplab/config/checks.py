@@ -18,6 +18,7 @@ _KINDS_OF_FILES = {
     *(".gz", ".tar", ".tgz", ".zip"),
 }
 _GIRDER_ID = re.compile("[0-9a-f]{24}")
+_WORD = re.compile("[0-9A-Za-z_-]{0,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,12 @@ def check_girder_id(name: str, value: str, what: str) -> None:
     """Raise ConfigError unless `value` has the form of an id; `what` says whose id it must be."""
     if not is_girder_id(value):
         raise ConfigError(name, value, f"the id of {what} where a Girder server is given")
+
+
+def check_word(name: str, value: str) -> None:
+    """Raise ConfigError unless `value` is a short word of plain letters and digits, or empty."""
+    if not _WORD.fullmatch(value):
+        raise ConfigError(name, value, "at most 64 letters, digits, _ and -")
 
 
 def check_at_least(name: str, value: float, least: float) -> None:

@@ -12,6 +12,7 @@ from deeplab.config.checks import (
     check_girder_id,
     check_kind_of_file,
     check_range,
+    check_word,
 )
 from deeplab.config.requests import Points, Posting, Runtime, Tissue
 from deeplab.errors import ConfigError
@@ -52,6 +53,7 @@ class ClassifyRequest:
         tissue: "auto" passes over patches without tissue.
         runtime: "auto" takes OpenVINO on a CPU where it is installed.
         gpu: number of the GPU, -1 for the CPU.
+        result_id: a word of the server's, which the layers keep, so that it knows them.
     """
 
     slide: str
@@ -75,6 +77,7 @@ class ClassifyRequest:
     tissue: Tissue = "auto"
     runtime: Runtime = "auto"
     gpu: int = 0
+    result_id: str = ""
     api_url: str = ""
     token: str = field(default="", repr=False)
 
@@ -92,6 +95,7 @@ class ClassifyRequest:
         check_choice("tissue", self.tissue, get_args(Tissue))
         check_choice("runtime", self.runtime, get_args(Runtime))
         check_choice("post_annotation", self.post_annotation, get_args(Posting))
+        check_word("result_id", self.result_id)
         check_choice("activations", self.activations, get_args(Activations))
         check_kind_of_file("output_annotation", self.output_annotation, ".anot", ".json")
         check_kind_of_file("output_geojson", self.output_geojson, ".geojson", ".json")

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from deeplab.config.checks import check_at_least, check_choice, check_girder_id, check_kind_of_file
+from deeplab.config.checks import (
+    check_at_least,
+    check_choice,
+    check_girder_id,
+    check_kind_of_file,
+    check_word,
+)
 from deeplab.config.views import View, views_of
 from deeplab.errors import ConfigError
 
@@ -67,6 +73,7 @@ class SegmentRequest:
         add_flipped_images: and in each as its mirror image, too.
         runtime: "auto" takes OpenVINO on a CPU where it is installed.
         gpu: number of the GPU, -1 for the CPU.
+        result_id: a word of the server's, which the layers keep, so that it knows them.
     """
 
     slide: str
@@ -98,6 +105,7 @@ class SegmentRequest:
     add_flipped_images: bool = False
     runtime: Runtime = "auto"
     gpu: int = 0
+    result_id: str = ""
     api_url: str = ""
     token: str = field(default="", repr=False)
 
@@ -124,6 +132,7 @@ class SegmentRequest:
         check_choice("tissue", self.tissue, get_args(Tissue))
         check_choice("runtime", self.runtime, get_args(Runtime))
         check_choice("post_annotation", self.post_annotation, get_args(Posting))
+        check_word("result_id", self.result_id)
         _ = self.views  # checks the scales
         check_kind_of_file("output_overlay", self.output_overlay, ".png")
         check_kind_of_file("output_table", self.output_table, ".csv")

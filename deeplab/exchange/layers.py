@@ -114,7 +114,7 @@ def _files(
         write_girder_json(path, replace(piece, attributes=told))
         yield AnnotationFile(path, piece.names)
     for heatmap in heatmaps:
-        write_girder_json(path, Annotations(()), heatmaps=[heatmap])
+        write_girder_json(path, replace(annotations, layers=()), heatmaps=[heatmap])
         yield AnnotationFile(path, (heatmap.layer,))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from uuid import uuid4
 
 from deeplab import __version__
 from deeplab.bundles.card import Card
@@ -23,7 +24,10 @@ def provenance(
     frame: WorkFrame,
     runtime: str,
 ) -> dict[str, object]:
-    """Attributes by the convention of HistomicsTK's tasks: cli, version, params, and our own."""
+    """Attributes by the convention of HistomicsTK's tasks: cli, version, params, and our own.
+
+    `run` is another one at each call: what says the same was put there together.
+    """
     params = {
         name: value if isinstance(value, int | float | str | bool | None) else str(value)
         for name, value in asdict(request).items()
@@ -32,6 +36,7 @@ def provenance(
     return {
         "cli": task,
         "version": __version__,
+        "run": uuid4().hex,
         "params": params,
         "model": {
             "name": request.model.name,

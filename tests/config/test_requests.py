@@ -71,6 +71,12 @@ def test_a_path_is_no_item_of_a_server():
         SegmentRequest(**SEGMENT | GIRDER | {"slide": "../s.svs"})
 
 
+@pytest.mark.parametrize("word", ["a b", "a/b", "ä", "a\n", "x" * 65])
+def test_a_servers_word_is_a_plain_one(word):
+    with pytest.raises(ConfigError, match="result_id must be at most 64 letters, digits, _ and -"):
+        SegmentRequest(model=Path("m.zip"), result_id=word, **GIRDER)
+
+
 def test_a_token_shows_in_no_text():
     assert "secret" not in repr(SegmentRequest(model=Path("m.zip"), **GIRDER))
 

@@ -95,6 +95,7 @@ def test_the_annotation_has_a_layer_a_class_with_group_colour_area_and_confidenc
     outlines, heatmaps = layers[:2], layers[2:]
     assert [layer["name"] for layer in outlines] == list(CLASSES.names)
     assert [layer["name"] for layer in heatmaps] == [f"{name}-heatmap" for name in CLASSES.names]
+    assert len({layer["attributes"]["run"] for layer in layers}) == 1
     for layer in outlines:
         assert layer["elements"]
         assert f"{len(layer['elements'])} outlined" in layer["description"]
@@ -210,12 +211,16 @@ def test_a_slide_streamed_from_girder_gives_the_annotation_of_the_file(
     routes |= {"annotation": [], f"annotation/item/{ITEM}": {}}
     with fake_girder(routes=routes) as girder:
         login = {"api_url": girder.url, "token": girder.login.token}
-        streamed = run(ITEM, model, **EXACT, **login)
+        streamed = run(ITEM, model, save_heatmap=True, result_id="a-1", **EXACT, **login)
         posted = [layer for layers in girder.posted for layer in layers]
     assert [layer.shapes for layer in streamed.annotations.layers] == [
         layer.shapes for layer in whole.annotations.layers
     ]
-    assert [layer["name"] for layer in posted] == list(CLASSES.names)
+    heatmaps = [f"{name}-heatmap" for name in CLASSES.names]
+    assert [layer["name"] for layer in posted] == [*CLASSES.names, *heatmaps]
+    # By these a server knows which layers came together, and of which job.
+    assert len({layer["attributes"]["run"] for layer in posted}) == 1
+    assert {layer["attributes"]["params"]["result_id"] for layer in posted} == {"a-1"}
     assert "s3cr3t" not in json.dumps(posted)
 
 

@@ -88,7 +88,7 @@ def write_girder_json(
             _write_layer(file, layer, attributes, path)
             separator = ",\n"
         for heatmap in heatmaps:
-            file.write(separator + _dumps(heatmap.annotation(), path))
+            file.write(separator + _dumps(heatmap.annotation(attributes), path))
             separator = ",\n"
         file.write("]\n")
 
