@@ -96,9 +96,9 @@ def run(job: Document) -> None:
     image_job.jobPullAndLoad(job)
     if Job().load(job["_id"], force=True)["status"] != JobStatus.SUCCESS:
         return
-    tag_folder = _tag_folder(job["kwargs"]["nameList"][0])
-    if tag_folder is not None:
-        Folder().setMetadata(tag_folder, {IMAGE_ID_KEY: job[IMAGE_ID_KEY]})
+    folder = tag_folder(job["kwargs"]["nameList"][0])
+    if folder is not None:
+        Folder().setMetadata(folder, {IMAGE_ID_KEY: job[IMAGE_ID_KEY]})
 
 
 def _is_due(state: ImageState) -> bool:
@@ -170,14 +170,14 @@ def _available_id(client: docker.DockerClient, name: str) -> str | None:
 
 
 def _registered_id(name: str) -> str | None:
-    tag_folder = _tag_folder(name)
-    if tag_folder is None or not any(True for _ in Folder().childItems(tag_folder, limit=1)):
+    folder = tag_folder(name)
+    if folder is None or not any(True for _ in Folder().childItems(folder, limit=1)):
         return None
-    return tag_folder.get("meta", {}).get(IMAGE_ID_KEY)
+    return folder.get("meta", {}).get(IMAGE_ID_KEY)
 
 
-def _tag_folder(name: str) -> Document | None:
-    """Where slicer_cli_web keeps this image's tasks: <task folder>/<repository>/<tag>."""
+def tag_folder(name: str) -> Document | None:
+    """Return where slicer_cli_web keeps an image's tasks: <task folder>/<repository>/<tag>."""
     task_root = _set_task_folder()
     if task_root is None:
         return None

@@ -23,16 +23,27 @@ def show_reason(event: events.Event) -> None:
     girder_worker ends the log with a traceback of its own, in which it drowns.
     """
     job = event.info["job"]
-    if job.get("status") != JobStatus.ERROR or REASON_KEY in job or not _is_of_tasks(job):
+    if job.get("status") != JobStatus.ERROR or REASON_KEY in job or not task_of(job):
         return
-    whole = Job().load(job["_id"], force=True, includeLog=True)
-    found = SENTENCE.findall("".join((whole or {}).get("log") or ()))
-    if found:
-        reason = found[-1].strip()[:MOST_LETTERS]
+    reason = _sentence(job)
+    if reason:
         Job().updateJob(job, progressMessage=reason, otherFields={REASON_KEY: reason})
 
 
-def _is_of_tasks(job: Document) -> bool:
-    """Whether slicer_cli_web started a job for a task of one of the images."""
-    image, hash_sign, _ = str(job.get("type", "")).partition("#")
-    return bool(hash_sign) and image in Setting().get(SettingKey.IMAGES)
+def find_reason(job: Document) -> str:
+    """Return in one sentence why a job has failed or was cancelled, as far as its log says it."""
+    if job["status"] == JobStatus.CANCELED:
+        return "Its job was cancelled."
+    return job.get(REASON_KEY) or _sentence(job) or "It failed; the log of its job says more."
+
+
+def _sentence(job: Document) -> str:
+    whole = Job().load(job["_id"], force=True, includeLog=True)
+    found = SENTENCE.findall("".join((whole or {}).get("log") or ()))
+    return found[-1].strip()[:MOST_LETTERS] if found else ""
+
+
+def task_of(job: Document) -> str:
+    """Return the task of our images that slicer_cli_web started a job for; "": it is another."""
+    image, _, task = str(job.get("type", "")).partition("#")
+    return task if image in Setting().get(SettingKey.IMAGES) else ""

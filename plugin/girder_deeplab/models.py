@@ -230,6 +230,15 @@ def _readable(item_id: object, user: Document | None) -> Document | None:
         return None
 
 
+def find_item(file_id: object) -> Document | None:
+    """Return the item of a file, or that which has the id itself; None: there is neither."""
+    try:
+        file = File().load(file_id, force=True) if file_id else None
+        return Item().load(file["itemId"] if file else file_id, force=True) if file_id else None
+    except ValidationException:
+        return None
+
+
 @access.public
 def fill_in_default(event: events.Event) -> None:
     """Answer the form of a task that asks slicer_cli_web for its model with the folder's default.

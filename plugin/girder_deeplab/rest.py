@@ -7,7 +7,6 @@ from dataclasses import asdict
 from docker.errors import DockerException
 from girder.api import access
 from girder.api.describe import Description, autoDescribeRoute
-from girder.api.rest import Resource
 from girder.constants import AccessType, SortDir, TokenScope
 from girder.exceptions import RestException
 from girder.models.folder import Folder
@@ -17,10 +16,11 @@ from girder.models.setting import Setting
 from girder_deeplab import models
 from girder_deeplab.cards import Document
 from girder_deeplab.images import image_states
+from girder_deeplab.rest_batches import BatchRoutes
 from girder_deeplab.settings import SettingKey
 
 
-class DeeplabResource(Resource):
+class DeeplabResource(BatchRoutes):
     """The plugin's routes."""
 
     def __init__(self) -> None:
@@ -33,6 +33,7 @@ class DeeplabResource(Resource):
         self.route("GET", ("default",), self.getDefault)
         self.route("PUT", ("default",), self.setDefault)
         self.route("DELETE", ("default",), self.removeDefault)
+        self.route_batches()
 
     @access.admin
     @autoDescribeRoute(

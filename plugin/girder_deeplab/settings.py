@@ -6,6 +6,7 @@ from girder.exceptions import ValidationException
 from girder.utility import setting_utilities
 
 DEFAULT_IMAGE = "histomics-deeplab:latest"
+DEFAULT_LEASE_MINUTES = 15
 # A repository path, then a tag or a digest: what `docker run` takes, without surprises.
 _IMAGE_NAME = re.compile(
     r"[a-z0-9][a-z0-9._:/-]{0,254}(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|@sha256:[0-9a-f]{64})"
@@ -16,6 +17,7 @@ class SettingKey:
     """Keys in Girder's table of settings."""
 
     IMAGES = "deeplab.images"
+    LEASE_MINUTES = "deeplab.lease_minutes"
 
 
 @setting_utilities.default(SettingKey.IMAGES)
@@ -39,3 +41,15 @@ def _check_images(setting: dict) -> None:
             )
     if len(set(names)) != len(names):
         raise ValidationException(f"{SettingKey.IMAGES} names an image twice.", "value")
+
+
+@setting_utilities.default(SettingKey.LEASE_MINUTES)
+def _default_minutes() -> float:
+    return DEFAULT_LEASE_MINUTES
+
+
+@setting_utilities.validator(SettingKey.LEASE_MINUTES)
+def _check_minutes(setting: dict) -> None:
+    minutes = setting["value"]
+    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not minutes > 0:
+        raise ValidationException(f"{SettingKey.LEASE_MINUTES} must be more than 0.", "value")

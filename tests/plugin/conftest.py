@@ -109,7 +109,13 @@ def fake_docker(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def settle(fake_docker, server):
+def no_driver(monkeypatch):
+    """Batches go on here when a test says so; it is asked for before the server starts."""
+    monkeypatch.setattr("girder_deeplab.driver.start", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def settle(fake_docker, no_driver, server):
     """Waits for registrations under way: call it before counting; it runs before the database goes."""
 
     def join_threads():
