@@ -17,10 +17,11 @@ from girder_deeplab import models
 from girder_deeplab.cards import Document
 from girder_deeplab.images import image_states
 from girder_deeplab.rest_batches import BatchRoutes
+from girder_deeplab.rest_tasks import TaskRoutes
 from girder_deeplab.settings import SettingKey
 
 
-class DeeplabResource(BatchRoutes):
+class DeeplabResource(BatchRoutes, TaskRoutes):
     """The plugin's routes."""
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class DeeplabResource(BatchRoutes):
         self.route("PUT", ("default",), self.setDefault)
         self.route("DELETE", ("default",), self.removeDefault)
         self.route_batches()
+        self.route_tasks()
 
     @access.admin
     @autoDescribeRoute(

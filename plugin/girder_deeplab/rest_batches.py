@@ -84,8 +84,8 @@ class BatchRoutes(Resource):
     ) -> Document:
         """The batch."""
         chosen = {} if region is None else {"region": region}
-        slides = self._slides(itemIds, folder, recursive=recursive)
-        return self._start(SEGMENT, slides, model, {**(options or {}), **chosen}, atOnce)
+        slides = self._slides_of(itemIds, folder, recursive=recursive)
+        return self._start_batch(SEGMENT, slides, model, {**(options or {}), **chosen}, atOnce)
 
     @access.user(scope=TokenScope.DATA_WRITE)
     @autoDescribeRoute(_describe_start("Classify the patches of slides"))
@@ -99,10 +99,10 @@ class BatchRoutes(Resource):
         atOnce: int,
     ) -> Document:
         """The batch."""
-        slides = self._slides(itemIds, folder, recursive=recursive)
-        return self._start(CLASSIFY, slides, model, options or {}, atOnce)
+        slides = self._slides_of(itemIds, folder, recursive=recursive)
+        return self._start_batch(CLASSIFY, slides, model, options or {}, atOnce)
 
-    def _slides(
+    def _slides_of(
         self, ids: list | None, folder: Document | None, *, recursive: bool
     ) -> Iterable[Document]:
         if (ids is None) == (folder is None):
@@ -112,7 +112,7 @@ class BatchRoutes(Resource):
             return batches.slides_of_ids(ids, user)
         return batches.slides_in(folder, user, recursive=recursive)
 
-    def _start(
+    def _start_batch(
         self,
         task: str,
         slides: Iterable[Document],
@@ -171,7 +171,7 @@ class BatchRoutes(Resource):
     def cancelBatch(self, batch: Document) -> Document:
         """The batch as it is then."""
         driver.cancel(batch)
-        return self._told(batch)
+        return self._batch_told(batch)
 
     @access.user(scope=TokenScope.DATA_WRITE)
     @autoDescribeRoute(
@@ -187,8 +187,8 @@ class BatchRoutes(Resource):
     def resumeBatch(self, batch: Document, failed: bool) -> Document:  # noqa: FBT001
         """The batch as it is then."""
         driver.resume(batch, self.getCurrentUser(), failed=failed)
-        return self._told(batch)
+        return self._batch_told(batch)
 
-    def _told(self, batch: Document) -> Document:
+    def _batch_told(self, batch: Document) -> Document:
         now = Batch().load(batch["_id"], force=True)
         return batches.batch_told(now, self.getCurrentUser())

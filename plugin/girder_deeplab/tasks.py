@@ -125,28 +125,39 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def start(task: CLIItem, params: Mapping[str, str], user: Document) -> Document:
+    """Give a job of a task to the workers in a request of its user, and return it.
+
+    Args:
+        task: to be run.
+        params: as slicer_cli_web takes them; the server's address and a token are added.
+        user: whose job it is, with whose rights.
+
+    Raises:
+        RestException, ValidationException, AccessException: slicer_cli_web refuses.
+        OSError, KombuError: the broker does not answer.
+    """
+    token = Token().createToken(user=user, days=TOKEN_DAYS)
+    asked = {"girderApiUrl": "", "girderToken": "", **params}
+    return genHandlerToRunDockerCLI(task).subHandler(task, asked, user, token).job
+
+
 class Workers:
     """Those who run jobs, as the server finds them at one look."""
 
     def submit(
         self, task: CLIItem, params: Mapping[str, str], user: Document, api_url: str
     ) -> Document:
-        """Give a job of a task to the workers, and return it.
+        """Do as `start` where there is no request.
 
         Args:
             task: to be run.
-            params: as slicer_cli_web takes them; the server's address and a token are added.
-            user: whose job it is, with whose rights.
+            params: as slicer_cli_web takes them.
+            user: whose job it is.
             api_url: of this server as its users call it, for workers that no setting tells another.
-
-        Raises:
-            RestException, ValidationException, AccessException: slicer_cli_web refuses.
-            OSError, KombuError: the broker does not answer.
         """
         with _acting_for(user, api_url):
-            token = Token().createToken(user=user, days=TOKEN_DAYS)
-            asked = {"girderApiUrl": "", "girderToken": "", **params}
-            return genHandlerToRunDockerCLI(task).subHandler(task, asked, user, token).job
+            return start(task, params, user)
 
     def has(self, job: Document) -> bool | None:
         """Return whether a job that has not begun is in the queue or with a worker.

@@ -3,14 +3,25 @@
 import importlib.util
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+
+FORMS = Path(__file__).parents[2] / "slicer_cli_spec"
 
 if importlib.util.find_spec("girder") is None:
     collect_ignore_glob = ["test_*.py"]  # they have their own run: make test-plugin
 else:
     from docker.errors import DockerException, ImageNotFound
+    from girder.constants import AccessType
+    from girder.models.collection import Collection
+    from girder.models.file import File
+    from girder.models.folder import Folder
+    from girder.models.item import Item
 
+    from girder_deeplab import images
+    from girder_deeplab.models import MODEL_KEY
+    from girder_deeplab.settings import DEFAULT_IMAGE
     from local_stack.plan import default_plan, free_ports
     from local_stack.services import Service, mongod, port_answers
 
@@ -125,3 +136,53 @@ def settle(fake_docker, no_driver, server):
 
     yield join_threads
     join_threads()
+
+
+@pytest.fixture
+def register(admin, server):
+    """What makes the item of a task as slicer_cli_web registers it."""
+
+    def make(name):
+        root = images.task_folder(admin)
+        repository, _, tag = DEFAULT_IMAGE.partition(":")
+        folder = root
+        for each in (repository, tag):
+            folder = Folder().createFolder(
+                folder, each, creator=admin, public=True, reuseExisting=True
+            )
+        meta = {"slicerCLIType": "task", "type": "python", "image": DEFAULT_IMAGE}
+        meta |= {"digest": "sha256:1", "xml": (FORMS / f"{name}.xml").read_text()}
+        return Item().setMetadata(Item().createItem(name, admin, folder), meta)
+
+    return make
+
+
+@pytest.fixture
+def folder(user, admin, server):
+    """A folder to which the user may write."""
+    collection = Collection().createCollection("Slides", creator=admin, public=True)
+    made = Folder().createFolder(
+        collection, "liver", parentType="collection", creator=admin, public=True
+    )
+    return Folder().setUserAccess(made, user, AccessType.WRITE, save=True)
+
+
+@pytest.fixture
+def slides(user, folder):
+    """Three slides in it."""
+    made = [Item().createItem(f"S{number}.svs", user, folder) for number in range(3)]
+    for item in made:
+        Item().update({"_id": item["_id"]}, {"$set": {"largeImage": {"fileId": item["_id"]}}})
+    return made
+
+
+@pytest.fixture
+def model(admin, server):
+    """A model that everyone may read, with a file of which there is only the name."""
+    collection = Collection().createCollection("Models", creator=admin, public=True)
+    shelf = Folder().createFolder(
+        collection, "all", parentType="collection", creator=admin, public=True
+    )
+    item = Item().createItem("glands.zip", admin, shelf)
+    File().createLinkFile("glands.zip", item, "item", "http://localhost/glands.zip", admin)
+    return Item().setMetadata(item, {MODEL_KEY: {"task": "SegmentWSI", "archived": False}})

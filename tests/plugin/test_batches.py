@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,8 +12,6 @@ pytest.importorskip("girder")
 from fake_workers import CLASSES, TICK, FakeWorkers, ServerDied, as_task
 from girder.constants import AccessType
 from girder.exceptions import ValidationException
-from girder.models.collection import Collection
-from girder.models.file import File
 from girder.models.folder import Folder
 from girder.models.item import Item
 from girder.models.setting import Setting
@@ -23,13 +20,12 @@ from girder_jobs.models.job import Job
 from girder_large_image_annotation.models.annotation import Annotation
 from pytest_girder.assertions import assertStatus, assertStatusOk
 
-from girder_deeplab import driver, images
+from girder_deeplab import driver
 from girder_deeplab.models import MODEL_KEY
 from girder_deeplab.results import find_sets
 from girder_deeplab.runs import DONE, FAILED, LOCK, Batch, Run
 from girder_deeplab.settings import DEFAULT_IMAGE, SettingKey
 
-FORM = Path(__file__).parents[2] / "slicer_cli_spec/SegmentWSI.xml"
 TROUBLE = {
     "no broker": 0.1,
     "server dies before the job is in the queue": 0.1,
@@ -51,37 +47,9 @@ def address(server):
 
 
 @pytest.fixture
-def task(admin, server):
-    """SegmentWSI as slicer_cli_web registers it."""
-    root = images.task_folder(admin)
-    repository, _, tag = DEFAULT_IMAGE.partition(":")
-    of_image = Folder().createFolder(root, repository, creator=admin, public=True)
-    of_tag = Folder().createFolder(of_image, tag, creator=admin, public=True)
-    item = Item().createItem("SegmentWSI", admin, of_tag)
-    meta = {"slicerCLIType": "task", "type": "python", "image": DEFAULT_IMAGE}
-    return Item().setMetadata(item, {**meta, "digest": "sha256:1", "xml": FORM.read_text()})
-
-
-@pytest.fixture
-def folder(user, admin, server):
-    """A folder to which the user may write."""
-    collection = Collection().createCollection("Slides", creator=admin, public=True)
-    made = Folder().createFolder(
-        collection, "liver", parentType="collection", creator=admin, public=True
-    )
-    return Folder().setUserAccess(made, user, AccessType.WRITE, save=True)
-
-
-@pytest.fixture
-def model(admin, server):
-    """A model that everyone may read, with a file that only its name is of."""
-    collection = Collection().createCollection("Models", creator=admin, public=True)
-    shelf = Folder().createFolder(
-        collection, "all", parentType="collection", creator=admin, public=True
-    )
-    item = Item().createItem("glands.zip", admin, shelf)
-    File().createLinkFile("glands.zip", item, "item", "http://localhost/glands.zip", admin)
-    return Item().setMetadata(item, {MODEL_KEY: {"task": "SegmentWSI", "archived": False}})
+def task(register):
+    """SegmentWSI is registered."""
+    return register("SegmentWSI")
 
 
 def slides_in(folder, creator, number, name="S{}.svs"):

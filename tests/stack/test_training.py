@@ -46,6 +46,26 @@ def slides(site):
     return folder_id, ids
 
 
+def test_a_training_is_asked_for_by_folder(site, slides):
+    folder_id, _ = slides
+    results = site.folder("asked for")
+    census = site.girder.get("deeplab/census", folderId=folder_id)
+    assert [layer["name"] for layer in census["layers"]] == ["stroma", "tumour"]
+    options = {name: value for name, value in TINY.items() if name != "classes"} | {"steps": 2}
+    job = site.girder.post(
+        "deeplab/train",
+        folderId=folder_id,
+        classes=CLASSES,
+        outputFolderId=results,
+        name="asked",
+        options=options,
+    )
+    job, _ = site.wait(job)
+    assert JOB_STATUS[job["status"]] == "success", log(job)
+    (model,) = site.girder.get("deeplab/model", folderId=results)
+    assert [each["name"] for each in model["classes"]] == CLASSES
+
+
 def test_corrected_layers_train_the_next_model(site, slides):
     folder_id, (first_slide, _) = slides
     results = site.folder("results")

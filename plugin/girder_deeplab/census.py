@@ -1,0 +1,70 @@
+"""Which layers the slides of a folder have, before anybody learns from them or judges by them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+
+from girder.constants import AccessType
+from girder.exceptions import ValidationException
+from girder.models.folder import Folder
+from girder_large_image_annotation.models.annotation import Annotation
+
+from girder_deeplab.batches import READABLE
+from girder_deeplab.cards import Document
+
+NEEDED = ["annotation.name", "annotation.attributes.cli", "itemId", "_elementCount", "access"]
+MOST_NAMES_SAID = 20
+
+
+def take_census(folder: Document, user: Document | None) -> Document:
+    """Return which layers are on the slides of a folder, as far as a user may read them.
+
+    Returns:
+        `slides` and `annotatedSlides` (numbers), and `layers` by name, each with `name`, `madeBy`
+        (a task, or "" for a person), `slides` and `elements` (numbers; None: an old annotation does
+        not say how many it has).
+    """
+    slides = [each["_id"] for each in Folder().childItems(folder, filters=READABLE)]
+    found = Annotation().findWithPermissions(
+        {"itemId": {"$in": slides}, "_active": {"$ne": False}},
+        fields=NEEDED,
+        user=user,
+        level=AccessType.READ,
+    )
+    on: dict[tuple[str, str], set] = defaultdict(set)
+    elements: dict[tuple[str, str], int | None] = defaultdict(int)
+    for layer in found:
+        told = layer.get("annotation", {})
+        made_by = (told.get("attributes") or {}).get("cli") or ""
+        key = (str(told.get("name")), str(made_by))
+        on[key].add(layer["itemId"])
+        count, before = layer.get("_elementCount"), elements[key]
+        elements[key] = None if count is None or before is None else before + count
+    return {
+        "slides": len(slides),
+        "annotatedSlides": len(set().union(*on.values())),
+        "layers": [
+            {"name": key[0], "madeBy": key[1], "slides": len(on[key]), "elements": elements[key]}
+            for key in sorted(on)
+        ],
+    }
+
+
+def check_classes(census: Document, classes: list) -> None:
+    """Raise ValidationException unless each class is the name of a layer somewhere.
+
+    Names are compared as the tasks do.
+    """
+    names = {_folded(layer["name"]): layer["name"] for layer in census["layers"]}
+    for each in classes:
+        if _folded(each) not in names:
+            there = ", ".join(sorted(names.values())[:MOST_NAMES_SAID]) or "none at all"
+            raise ValidationException(
+                f"No slide of the folder has a layer {each}; there are: {there}.", "classes"
+            )
+
+
+def _folded(name: str) -> str:
+    """Return a name without what people vary: case, blanks around and doubled, composed letters."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
