@@ -16,6 +16,7 @@ from girder.models.setting import Setting
 from girder_deeplab import models
 from girder_deeplab.cards import Document
 from girder_deeplab.images import image_states
+from girder_deeplab.paging import check_page
 from girder_deeplab.rest_batches import BatchRoutes
 from girder_deeplab.rest_tasks import TaskRoutes
 from girder_deeplab.settings import SettingKey
@@ -81,6 +82,7 @@ class DeeplabResource(BatchRoutes, TaskRoutes):
         sort: list,
     ) -> list:
         """The models that the user may read."""
+        check_page(limit, offset, sort)
         user = self.getCurrentUser()
         return list(
             models.find_models(

@@ -14,6 +14,7 @@ from girder.models.item import Item
 
 from girder_deeplab import batches, driver
 from girder_deeplab.cards import CLASSIFY, SEGMENT, Document
+from girder_deeplab.paging import check_page
 from girder_deeplab.runs import STATES, Batch
 
 
@@ -134,6 +135,7 @@ class BatchRoutes(Resource):
     )
     def listBatches(self, limit: int, offset: int, sort: list) -> list:
         """The batches, each with `counts` of its slides in each state."""
+        check_page(limit, offset, sort)
         user = self.getCurrentUser()
         return list(batches.find_batches(user, limit=limit, offset=offset, sort=sort))
 
@@ -160,6 +162,7 @@ class BatchRoutes(Resource):
         self, batch: Document, state: str | None, limit: int, offset: int, sort: list
     ) -> list:
         """The slides."""
+        check_page(limit, offset, sort)
         return batches.runs_of(batch, state, limit=limit, offset=offset, sort=sort)
 
     @access.user(scope=TokenScope.DATA_WRITE)

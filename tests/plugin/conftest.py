@@ -126,8 +126,13 @@ def no_driver(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def settle(fake_docker, no_driver, server):
-    """Waits for registrations under way: call it before counting; it runs before the database goes."""
+def settle(request, fake_docker, no_driver):
+    """Waits for registrations under way: call it before counting; it runs before the database goes.
+
+    By then the server is up: one with a port where a test asks for that.
+    """
+    asked = "boundServer" if "boundServer" in request.fixturenames else "server"
+    request.getfixturevalue(asked)
 
     def join_threads():
         for thread in threading.enumerate():
@@ -139,7 +144,7 @@ def settle(fake_docker, no_driver, server):
 
 
 @pytest.fixture
-def register(admin, server):
+def register(admin, settle):
     """What makes the item of a task as slicer_cli_web registers it."""
 
     def make(name):
@@ -158,7 +163,7 @@ def register(admin, server):
 
 
 @pytest.fixture
-def folder(user, admin, server):
+def folder(user, admin, settle):
     """A folder to which the user may write."""
     collection = Collection().createCollection("Slides", creator=admin, public=True)
     made = Folder().createFolder(
@@ -177,7 +182,7 @@ def slides(user, folder):
 
 
 @pytest.fixture
-def model(admin, server):
+def model(admin, settle):
     """A model that everyone may read, with a file of which there is only the name."""
     collection = Collection().createCollection("Models", creator=admin, public=True)
     shelf = Folder().createFolder(
