@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from girder import events
 from girder.constants import AccessType
 from girder.exceptions import GirderBaseException, ValidationException
+from girder.models.folder import Folder
 from girder.models.item import Item
 from girder.models.setting import Setting
 from girder.models.user import User
@@ -24,7 +25,8 @@ from slicer_cli_web.models import CLIItem
 
 from girder_deeplab.cards import Document
 from girder_deeplab.jobs import find_reason, task_of
-from girder_deeplab.models import TASKS, find_item
+from girder_deeplab.models import MODEL_KEY, TASKS, find_item, is_model
+from girder_deeplab.palette import write_palette
 from girder_deeplab.results import (
     ResultSet,
     keep_results,
@@ -112,7 +114,8 @@ def _note_single(job: Document) -> None:
     user = User().load(job["userId"], force=True) if job.get("userId") else None
     if item is not None and user is not None:
         now = now_utc()
-        Run().save(Run().describe(item, user, now, batchId=None, jobId=job["_id"], state=RUNNING))
+        known = {"jobId": job["_id"], "modelId": job["_original_params"].get("inputModelFile")}
+        Run().save(Run().describe(item, user, now, batchId=None, state=RUNNING, **known))
         wake()
 
 
@@ -322,6 +325,23 @@ def _end(run: Document, kept: ResultSet | None, now: datetime) -> None:
         link = {"deeplabLayers": layers}
         Job().update({"_id": run["jobId"]}, {"$set": link}, multi=False)
         link_layers(layers, run["jobId"])
+        if layers:
+            _offer_groups(run)
+
+
+def _offer_groups(run: Document) -> None:
+    """Let people correct a result in groups of its classes and colours."""
+    user = User().load(run["userId"], force=True)
+    model = find_item(run.get("modelId"))
+    slide = Item().load(run["itemId"], force=True)
+    if user is None or model is None or slide is None or not is_model(model):
+        return
+    folder = Folder().load(slide["folderId"], force=True)
+    try:
+        write_palette(folder, model["meta"][MODEL_KEY].get("classes") or [], user)
+    except Exception:
+        # The result is there; what is amiss with files of the folder is another matter.
+        logger.exception("The folder %s was not given groups to draw in.", folder["name"])
 
 
 def _kept(run: Document, user: Document | None) -> ResultSet | None:

@@ -54,9 +54,18 @@ def test_each_slide_of_a_batch_has_one_result_whoever_dies_meanwhile(site, model
     assert slides[DELETED]["reason"] == "The slide is not there any more."
     assert slides[BROKEN]["reason"].endswith("(it says 500)")
     assert girder.get("annotation", itemId=ids[BROKEN], limit=0) == []
+    config = girder.get(f"folder/{folder_id}/yaml_config/.histomicsui_config.yaml")
+    groups = [each["id"] for each in config["annotationGroups"]["groups"]]
+    assert groups == [each["name"] for each in model_of(girder, model)["classes"]]
     whole = girder.get(f"job/{batch['jobId']}")
     assert whole["progress"]["message"] == f"{SLIDES - 2} of {SLIDES} slides, 2 failed"
     assert JOB_STATUS[whole["status"]] == "error"
+
+
+def model_of(girder, item_id):
+    """What the site knows of a model."""
+    (found,) = [each for each in girder.get("deeplab/model") if each["_id"] == item_id]
+    return found
 
 
 def upload_slides(girder, folder_id, tmp_path):
