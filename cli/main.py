@@ -13,6 +13,7 @@ from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
 from deeplab_cli.ClassifyPatches.ClassifyPatches import TASK as CLASSIFY
 from deeplab_cli.command import Command, run_command
 from deeplab_cli.ConvertAnnotations.ConvertAnnotations import TASK as CONVERT
+from deeplab_cli.doctor import COMMAND as DOCTOR
 from deeplab_cli.ensemble import COMMAND as ENSEMBLE
 from deeplab_cli.EvaluateSegmentation.EvaluateSegmentation import TASK as EVALUATE
 from deeplab_cli.export import COMMAND as EXPORT
@@ -59,6 +60,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     PSEUDO_MASKS,
     STAGE,
     FROC,
+    DOCTOR,
 )
 
 
