@@ -14,7 +14,7 @@ VENV := .venv/bin
 PIP := $(VENV)/pip install --quiet --disable-pip-version-check
 STACK := PYTHONPATH=docker $(PYTHON) -m local_stack --port $(PORT)
 
-.PHONY: env env-test demo test test-fast test-plugin test-stack lint check histomicsui histomicsui-stop clean
+.PHONY: env env-test demo test test-fast test-plugin test-plugin5 test-stack lint check histomicsui histomicsui-stop clean
 
 env: .venv/.installed
 
@@ -41,7 +41,7 @@ demo: env
 	  --model deeplab/demonstration/nuclei_instances.zip --annotation demo/nuclei.anot \
 	  --geojson demo/nuclei.geojson --overlay demo/nuclei.png --table demo/nuclei.csv
 
-test: test-plugin test-stack test-fast
+test: test-plugin test-plugin5 test-stack test-fast
 
 test-fast: env-test
 	$(VENV)/pytest -m "not stack" $(PARALLEL) --durations 30 $(TESTS)
@@ -51,6 +51,13 @@ test-plugin: env
 	PYTHON=$(PYTHON) docker/install_missing plugin
 	$(STACK) environment
 	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml --confcutdir tests/plugin tests/plugin
+
+# The same on Girder 5. MongoDB is in the environment of the other.
+test-plugin5: env
+	PYTHON=$(PYTHON) docker/install_missing plugin
+	$(STACK) environment
+	$(STACK) environment5
+	.stack/venv5/bin/python -m pytest -c plugin/pyproject.toml --confcutdir tests/plugin tests/plugin
 
 # Without a daemon, a broker or a browser they are skipped and say so; in CI they fail.
 test-stack: env-test

