@@ -300,18 +300,20 @@ def _look_after(run: Document, batch: Document, now: datetime, workers: Workers)
     status = job["status"] if job else None
     if status == JobStatus.SUCCESS:
         _finish(run, user, now)
-    elif status == JobStatus.ERROR:
+    elif status == JobStatus.ERROR and find_reason(job):
         _clear(run, user)
         _fail(run, find_reason(job), now)
     elif status == JobStatus.CANCELED and not is_cancelling:
         _clear(run, user)
         _fail(run, "Its job was cancelled.", now)
-    elif status in ENDS or (is_cancelling and _is_lost(job, now, workers)):
+    elif is_cancelling and (status in ENDS or _is_lost(job, now, workers)):
         _stop(job, at_once=True)
         _clear(run, user)
         Run().move(run, to=WAITING, now=now, jobId=None)
+    elif status == JobStatus.ERROR:  # not by the task: such as of a worker whose broker went away
+        _start_anew(run, job, user, now, why="It failed without a word of the task")
     elif _is_lost(job, now, workers):
-        _start_anew(run, job, user, now)
+        _start_anew(run, job, user, now, why="The worker that had it was lost")
 
 
 def _finish(run: Document, user: Document | None, now: datetime) -> None:
@@ -357,14 +359,16 @@ def _clear(run: Document, user: Document | None) -> None:
         remove_results(run["itemId"], run["resultId"], user)
 
 
-def _start_anew(run: Document, job: Document | None, user: Document | None, now: datetime) -> None:
-    """Have a run made again of which no worker tells any more, unless that was so too often."""
+def _start_anew(
+    run: Document, job: Document | None, user: Document | None, now: datetime, *, why: str
+) -> None:
+    """Have a run made again that ended by no fault of its own, unless that was so too often."""
     has_begun = job is None or job["status"] not in NOT_BEGUN
     lapses = run["lapses"] + has_begun
     _stop(job, at_once=True)
     if lapses > MOST_LAPSES:
         _clear(run, user)
-        _fail(run, f"The worker that had it was lost, {lapses} times in a row.", now)
+        _fail(run, f"{why}; it was run {lapses} times. The log of its job says more.", now)
     else:
         Run().move(run, to=WAITING, now=now, jobId=None, lapses=lapses)
 

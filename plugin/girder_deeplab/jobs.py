@@ -31,10 +31,8 @@ def show_reason(event: events.Event) -> None:
 
 
 def find_reason(job: Document) -> str:
-    """Return in one sentence why a job has failed or was cancelled, as far as its log says it."""
-    if job["status"] == JobStatus.CANCELED:
-        return "Its job was cancelled."
-    return job.get(REASON_KEY) or _sentence(job) or "It failed; the log of its job says more."
+    """Return the sentence by which a task says why its job has failed; "": it says nothing."""
+    return job.get(REASON_KEY) or _sentence(job)
 
 
 def _sentence(job: Document) -> str:

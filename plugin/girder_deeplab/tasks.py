@@ -177,12 +177,14 @@ class Workers:
         try:
             waiting = _number_waiting(run.app)
             asked = run.app.control.inspect(timeout=ANSWER_S)
-            told = [asked.active(), asked.reserved(), asked.scheduled()]
+            workers = set(asked.ping() or ())
+            # Safe: with words for what girder_worker's arguments are, which no answer can hold.
+            told = [asked.active(safe=True) or {}, asked.reserved() or {}, asked.scheduled() or {}]
         except (OSError, KombuError, AMQPError):
             return None
-        if not all(told):
+        if not workers or any(set(each) != workers for each in told):
             return None
-        jobs = (job for workers in told for each in workers.values() for job in each)
+        jobs = (job for each in told for held in each.values() for job in held)
         # Of one for later it is said when, around it.
         return waiting, {job.get("request", job)["id"] for job in jobs}
 

@@ -120,6 +120,13 @@ class FakeWorkers:
             self._take_back(execution)
         elif execution.is_heard and self.happens("worker killed"):
             self._lose_worker(execution)
+        elif execution.is_heard and self.happens("worker fails without a word of the task"):
+            if self.happens("container goes on without its worker"):
+                execution.is_heard = False
+            else:
+                self.executions.remove(execution)
+            if job["status"] == JobStatus.RUNNING:
+                Job().updateJob(job, status=JobStatus.ERROR, log="ConnectionError: closed")
         else:
             self._go_on(execution, job)
 

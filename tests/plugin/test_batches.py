@@ -32,7 +32,8 @@ TROUBLE = {
     "broker fails after it has the job": 0.1,
     "server dies after the job is in the queue": 0.1,
     "broker restarts and forgets": 0.05,
-    "worker killed": 0.1,
+    "worker killed": 0.08,
+    "worker fails without a word of the task": 0.05,
     "delivered again": 0.4,
     "container goes on without its worker": 0.5,
     "revoked too late": 0.3,
@@ -98,8 +99,8 @@ def carry_on(workers, minutes):
 
 
 def carry_on_to_the_end(workers, batch_id):
-    for _ in range(200):
-        carry_on(workers, 10)
+    for _ in range(2000):
+        carry_on(workers, 1)
         if Batch().load(batch_id, force=True)["state"] == "ended":
             return
     pytest.fail(f"the batch does not end: {Run().counts({'_id': batch_id})}")
@@ -242,7 +243,17 @@ def test_a_job_whose_worker_is_always_lost_is_run_three_times(server, user, batc
     carry_on_to_the_end(workers, Batch().findOne()["_id"])
     runs = told(server, f"batch/{batch['_id']}/slide", user)
     assert {run["state"] for run in runs} == {"failed"}
-    assert {run["reason"] for run in runs} == {"The worker that had it was lost, 3 times in a row."}
+    lost = "The worker that had it was lost; it was run 3 times. The log of its job says more."
+    assert {run["reason"] for run in runs} == {lost}
+    assert len(workers.asked) == 6 * 3
+
+
+def test_a_job_that_always_fails_without_a_word_is_run_three_times(server, user, batch, workers):
+    workers.trouble = {"worker fails without a word of the task": 1.0}
+    carry_on_to_the_end(workers, Batch().findOne()["_id"])
+    runs = told(server, f"batch/{batch['_id']}/slide", user)
+    assert {run["state"] for run in runs} == {"failed"}
+    assert runs[0]["reason"].startswith("It failed without a word of the task; it was run 3 times.")
     assert len(workers.asked) == 6 * 3
 
 
