@@ -111,11 +111,14 @@ def on_job(event: events.Event) -> None:
 
 def _note_single(job: Document) -> None:
     """Have the layers looked at of a job that somebody started in the form of its task."""
-    item = find_item(job.get("_original_params", {}).get("inputImageFile"))
+    asked = job.get("_original_params", {})
+    if asked.get("result_id"):
+        return  # of a batch, whose server process ended before it had said so
+    item = find_item(asked.get("inputImageFile"))
     user = User().load(job["userId"], force=True) if job.get("userId") else None
     if item is not None and user is not None:
         now = now_utc()
-        known = {"jobId": job["_id"], "modelId": job["_original_params"].get("inputModelFile")}
+        known = {"jobId": job["_id"], "modelId": asked.get("inputModelFile")}
         Run().save(Run().describe(item, user, now, batchId=None, state=RUNNING, **known))
         wake()
 
@@ -428,11 +431,11 @@ def _forget_jobs(run: Document) -> None:
 
 
 def _jobs_of(run: Document) -> list[Document]:
-    """Return the jobs that were made of a run since it is `starting`."""
+    """Return the jobs that were made of a run since it is `starting` and have not failed."""
     query = {
         "created": {"$gte": in_utc(run["changed"]) - LOCK},
         "kwargs": {"$regex": re.escape(run["resultId"])},
-        "status": {"$not": {"$in": list(ENDS)}},
+        "status": {"$not": {"$in": [JobStatus.ERROR, JobStatus.CANCELED]}},
     }
     return list(Job().find(query))
 

@@ -51,12 +51,6 @@ def find_task(name: str, user: Document) -> CLIItem:
     raise ValidationException(f"There is no task {name} that you may run.")
 
 
-def is_task(item: Document, names: tuple[str, ...]) -> bool:
-    """Whether an item of slicer_cli_web is one of these tasks, of one of the configured images."""
-    images = Setting().get(SettingKey.IMAGES)
-    return item.get("name") in names and item.get("meta", {}).get("image") in images
-
-
 def read_options(task: CLIItem, options: Mapping[str, Any]) -> dict[str, str]:
     """Return options of a task as slicer_cli_web takes them.
 

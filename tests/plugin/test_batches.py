@@ -346,6 +346,23 @@ def test_runs_from_the_form_that_overlap_replace_nothing(server, user, folder, w
     assert {layer["_id"] for layer in Annotation().find(on_slide(slide))} == {*first, *second}
 
 
+def test_a_job_that_ended_before_its_server_came_back_is_not_run_again(
+    server, user, batch, workers
+):
+    workers.trouble = {"server dies after the job is in the queue": 1.0}
+    with pytest.raises(ServerDied):
+        driver.advance(workers.now, workers)
+    workers.trouble = {}
+    for _ in range(8):
+        workers.tick()
+    (job,) = Job().find({"handler": "fake"})
+    assert job["status"] == JobStatus.SUCCESS
+    workers.now += LOCK
+    carry_on_to_the_end(workers, Batch().findOne()["_id"])
+    assert len(workers.asked) == 6
+    check_slides(Batch().findOne()["_id"])
+
+
 @pytest.mark.parametrize("kind", [f"{DEFAULT_IMAGE}#TrainNetwork", "other:latest#SegmentWSI", "x"])
 def test_jobs_of_other_tasks_are_left_alone(server, user, folder, workers, kind):
     (slide,) = slides_in(folder, user, 1)

@@ -204,6 +204,5 @@ def test_who_may_not_write_the_results_is_refused(
 
 
 def test_the_image_of_the_setting_is_used(server, user, register):
-    item = register("TrainNetwork")
+    register("TrainNetwork")
     assert tasks.find_task("TrainNetwork", user).image == DEFAULT_IMAGE
-    assert tasks.is_task(item, ("TrainNetwork",))
