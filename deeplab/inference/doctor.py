@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -96,7 +95,7 @@ def _find_processor(*, must_be_gpu: bool) -> str:
 
 
 def _find_room() -> str:
-    place = tempfile.gettempdir()
+    place = os.environ.get("TMPDIR", "/tmp")  # noqa: S108  its default; the process has its own in it
     with scratch_folder() as folder:
         (folder / "a").write_bytes(b"1")
         free = shutil.disk_usage(folder).free

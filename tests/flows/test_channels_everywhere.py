@@ -45,7 +45,7 @@ PATCHES = PatchClassifierConfig(
 )  # fmt: skip
 TRIED = {
     *("segment", "classify", "train", "evaluate", "features", "patches", "pseudo-masks"),
-    *("stage", "froc"),
+    *("stage", "froc", "doctor"),
 }
 OF_ANNOTATIONS = {"convert", "export-annotations", "ingest"}  # they read no pixels
 OF_MODELS = {"average", "import-checkpoint", "export", "prepare", "ensemble", "gate"}
@@ -102,6 +102,11 @@ def seen_by(path: Path) -> list[dict[str, object]]:
 def test_every_command_is_tried_here_or_reads_no_slides():
     commands = {each.command for each in TASKS} | {each.name for each in COMMANDS}
     assert commands == TRIED | OF_ANNOTATIONS | OF_MODELS | OF_DATA_SETS | OF_OTHERS
+
+
+def test_the_doctor_reads_a_slide_of_channels(slides, capsys):
+    assert main(["doctor", "--slide", str(slides / "s.ome.tif")]) == 0
+    assert "ok  slide: s.ome.tif, 384 x 256 pixels" in capsys.readouterr().out
 
 
 @pytest.mark.slow
