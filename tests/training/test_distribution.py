@@ -119,7 +119,7 @@ def assert_rounded(found, expected, err_msg):
 
 
 # On some machines the arrays, not the losses, are farther from one's after four steps; why is open.
-@pytest.mark.xfail(reason="arrays differ from one's by more than 1e-3 on some machines")
+@pytest.mark.xfail(reason="arrays differ from one's by more than 1e-3 on some", strict=False)
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_learn_an_efficientdet_at_512_px_as_one_does(tmp_path, large, count):
     found = together(tmp_path, count, **LARGE)
