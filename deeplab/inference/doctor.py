@@ -18,6 +18,7 @@ from deeplab.errors import DeeplabError
 from deeplab.files import scratch_folder
 from deeplab.geometry.frames import WorkBox
 from deeplab.server.annotations import annotation_heads
+from deeplab.server.folder_files import MAY_WRITE
 from deeplab.server.items import item_with
 from deeplab.server.replies import Told
 from deeplab.server.session import Patience, ServerLogin, Session
@@ -26,7 +27,6 @@ from deeplab.slides.slide import open_slide
 HURRIED = Patience(total_s=10.0)  # a person waits
 LEAST_FREE_BYTES = 5e9  # of work files: a slide without tiles of 40,000 x 40,000 pixels
 LOOK_PX = 512  # side of what is read of a slide
-WRITE = 1  # Girder's access level
 
 
 class _AmissError(Exception):
@@ -150,7 +150,6 @@ def _find_right(slide: str, login: ServerLogin) -> str:
         item_id = item_with(session, slide).id
         count = len(annotation_heads(session, item_id))
         told = Told.of(session.get_json(f"item/{item_id}", "the slide"), "slide", "the slide")
-    level = told.parts.get("_accessLevel")
-    if not isinstance(level, int) or level < WRITE:
+    if told.count("_accessLevel", least=-1) < MAY_WRITE:
         raise _AmissError("the token may not write to the slide; its owner can allow it")
     return f"layers can be put on the slide, which has {count}"
