@@ -52,13 +52,12 @@ test-plugin: env
 	$(STACK) environment
 	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml --confcutdir tests/plugin tests/plugin
 
-# The same on Girder 5, but for the repetitions with seeds, of which not all pass there yet. MongoDB is in the environment of the other.
+# The same on Girder 5. MongoDB is in the environment of the other.
 test-plugin5: env
 	PYTHON=$(PYTHON) docker/install_missing plugin
 	$(STACK) environment
 	$(STACK) environment5
-	.stack/venv5/bin/python -m pytest -c plugin/pyproject.toml --confcutdir tests/plugin tests/plugin \
-	  -k "not every_slide_has"
+	.stack/venv5/bin/python -m pytest -c plugin/pyproject.toml --confcutdir tests/plugin tests/plugin
 
 # Without a daemon, a broker or a browser they are skipped and say so; in CI they fail.
 test-stack: env-test
