@@ -48,18 +48,19 @@ def start_batch(
     params = read_options(task, options)
     now = driver.now_utc()
     find_model = _ModelOf(task_name, model, user)
+    batch_id = ObjectId()
     runs = []
     for slide in slides:
         if len(runs) == MOST_SLIDES:
             raise ValidationException(f"A batch has at most {MOST_SLIDES} slides.")
-        runs.append(Run().describe(slide, user, now, modelId=find_model(slide)))
+        known = {"batchId": batch_id, "modelId": find_model(slide)}
+        runs.append(Run().describe(slide, user, now, **known))
     if not runs:
         raise ValidationException("There is no slide that you may write to.")
     if "region" in params and len(runs) > 1:
         raise ValidationException("A region is of one slide, but there are several.", "region")
-    batch_id = ObjectId()
     # Before the batch is there, so that nobody takes one half written for a short one.
-    Run().collection.insert_many([{**run, "batchId": batch_id} for run in runs])
+    Run().collection.insert_many(runs)
     what = runs[0]["name"] if len(runs) == 1 else f"{len(runs)} slides"
     title = f"{task_name} on {what}"
     job = driver.make_job(title, user)
@@ -102,12 +103,11 @@ class _ModelOf:
         return self._defaults[folder_id]
 
     def _file(self, model: Document) -> object:
-        told = models.model_told(model)
-        if told["task"] != self._task:
-            raise ValidationException(f"{model['name']} is a model for {told['task']}.")
-        if told["fileId"] is None:
-            raise ValidationException(f"{model['name']} has no file.")
-        return told["fileId"]
+        file = models.file_of(model)
+        task = model["meta"][models.MODEL_KEY]["task"]
+        if task != self._task:
+            raise ValidationException(f"{model['name']} is a model for {task}.")
+        return file["_id"]
 
 
 def slides_of_ids(ids: object, user: Document) -> list[Document]:

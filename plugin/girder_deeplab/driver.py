@@ -219,13 +219,15 @@ def _advance_batch(batch: Document, now: datetime, workers: Workers) -> None:
             _look_after(run, batch, now, workers)
         elif in_utc(run["changed"]) <= now - LOCK or batch["state"] == CANCELLING:
             _find_again(run, now)
-    if batch["state"] == ACTIVE:
+    is_cancelling = batch["state"] == CANCELLING
+    if not is_cancelling:
         _fill(batch, now, workers)
     counts = Run().counts(batch)
     in_flight = sum(counts[each] for each in IN_FLIGHT)
-    if not in_flight and (batch["state"] == CANCELLING or not counts[WAITING]):
-        Batch().move(batch, batch["state"], to=CANCELLED if batch["state"] == CANCELLING else ENDED)
-    _report(batch, counts, now)
+    has_ended = not in_flight and (is_cancelling or not counts[WAITING])
+    if has_ended:
+        Batch().move(batch, batch["state"], to=CANCELLED if is_cancelling else ENDED)
+    _report(batch, counts, now, has_ended=has_ended)
 
 
 def _fill(batch: Document, now: datetime, workers: Workers) -> None:
@@ -303,9 +305,9 @@ def _look_after(run: Document, batch: Document, now: datetime, workers: Workers)
     status = job["status"] if job else None
     if status == JobStatus.SUCCESS:
         _finish(run, user, now)
-    elif status == JobStatus.ERROR and find_reason(job):
+    elif status == JobStatus.ERROR and (reason := find_reason(job)):
         _clear(run, user)
-        _fail(run, find_reason(job), now)
+        _fail(run, reason, now)
     elif status == JobStatus.CANCELED and not is_cancelling:
         _clear(run, user)
         _fail(run, "Its job was cancelled.", now)
@@ -458,23 +460,22 @@ def _is_active(run: Document) -> bool:
     return Batch().findOne({"_id": run["batchId"], "state": ACTIVE}, fields=["_id"]) is not None
 
 
-def _report(batch: Document, counts: dict[str, int], now: datetime) -> None:
+def _report(batch: Document, counts: dict[str, int], now: datetime, *, has_ended: bool) -> None:
     """Say in the job of a batch how far it is, and that it has ended if it has."""
     job = Job().load(batch["jobId"], force=True)
     if job is None or job["status"] in ENDS:
         return
     total, done, failed = sum(counts.values()), counts[DONE], counts[FAILED]
-    state = Batch().load(batch["_id"], force=True)["state"]
     status = None
     message = f"{done} of {total} slides"
     if failed:
         message += f", {failed} failed"
-    if state == ENDED:
-        status = JobStatus.ERROR if failed else JobStatus.SUCCESS
-    elif state == CANCELLED:
+    if not has_ended:
+        message += _time_left(batch, counts, now)
+    elif batch["state"] == CANCELLING:
         status = JobStatus.CANCELED
     else:
-        message += _time_left(batch, counts, now)
+        status = JobStatus.ERROR if failed else JobStatus.SUCCESS
     shown = job["progress"] or {}
     if status is not None or shown.get("message") != message:
         Job().updateJob(

@@ -164,6 +164,19 @@ def model_told(item: Document) -> Document:
     }
 
 
+def file_of(item: Document) -> Document:
+    """Return the file of a model, as tasks take it.
+
+    Raises:
+        ValidationException: the item is no model, or has lost its file.
+    """
+    check_model(item)
+    file = _model_file(item)
+    if file is None:
+        raise ValidationException(f"{item['name']} has no file.")
+    return file
+
+
 def _model_file(item: Document) -> Document | None:
     return next(filter(may_be_model, Item().childFiles(item)), None)
 

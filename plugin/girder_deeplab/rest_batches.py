@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from girder.api import access
 from girder.api.describe import Description, autoDescribeRoute
@@ -53,6 +53,38 @@ def _describe_start(what: str) -> Description:
     )  # fmt: skip
 
 
+def _on_slides(task: str, description: Description) -> Callable[..., Document]:
+    """Return the handler that has a task run on slides."""
+
+    @access.user(scope=TokenScope.DATA_WRITE)
+    @autoDescribeRoute(description)
+    def handler(  # noqa: PLR0913  what the route takes
+        self: BatchRoutes,
+        itemIds: list | None,
+        folder: Document | None,
+        recursive: bool,  # noqa: FBT001
+        model: Document | None,
+        options: Document | None,
+        atOnce: int,
+        region: list | None = None,
+    ) -> Document:
+        user = self.getCurrentUser()
+        if (itemIds is None) == (folder is None):
+            raise ValidationException("Give either itemIds or a folderId.")
+        if not 1 <= atOnce <= batches.MOST_AT_ONCE:
+            raise ValidationException(f"atOnce must be from 1 to {batches.MOST_AT_ONCE}.", "atOnce")
+        slides = (
+            batches.slides_of_ids(itemIds, user)
+            if folder is None
+            else batches.slides_in(folder, user, recursive=recursive)
+        )
+        asked = {**(options or {}), **({} if region is None else {"region": region})}
+        batch = batches.start_batch(task, slides, model, asked, user, atOnce)
+        return batches.batch_told(batch, user)
+
+    return handler
+
+
 class BatchRoutes(Resource):
     """Mixed into the plugin's resource."""
 
@@ -66,66 +98,14 @@ class BatchRoutes(Resource):
         self.route("PUT", ("batch", ":id", "cancel"), self.cancelBatch)
         self.route("PUT", ("batch", ":id", "resume"), self.resumeBatch)
 
-    @access.user(scope=TokenScope.DATA_WRITE)
-    @autoDescribeRoute(
+    segment = _on_slides(
+        SEGMENT,
         _describe_start("Segment slides").jsonParam(
             "region", "Where to look on the one slide, as the form of SegmentWSI takes it.",
             required=False, requireArray=True,
-        )
+        ),
     )  # fmt: skip
-    def segment(
-        self,
-        region: list | None,
-        options: Document | None,
-        itemIds: list | None,
-        folder: Document | None,
-        recursive: bool,  # noqa: FBT001
-        model: Document | None,
-        atOnce: int,
-    ) -> Document:
-        """The batch."""
-        chosen = {} if region is None else {"region": region}
-        slides = self._slides_of(itemIds, folder, recursive=recursive)
-        return self._start_batch(SEGMENT, slides, model, {**(options or {}), **chosen}, atOnce)
-
-    @access.user(scope=TokenScope.DATA_WRITE)
-    @autoDescribeRoute(_describe_start("Classify the patches of slides"))
-    def classify(
-        self,
-        options: Document | None,
-        itemIds: list | None,
-        folder: Document | None,
-        recursive: bool,  # noqa: FBT001
-        model: Document | None,
-        atOnce: int,
-    ) -> Document:
-        """The batch."""
-        slides = self._slides_of(itemIds, folder, recursive=recursive)
-        return self._start_batch(CLASSIFY, slides, model, options or {}, atOnce)
-
-    def _slides_of(
-        self, ids: list | None, folder: Document | None, *, recursive: bool
-    ) -> Iterable[Document]:
-        if (ids is None) == (folder is None):
-            raise ValidationException("Give either itemIds or a folderId.")
-        user = self.getCurrentUser()
-        if folder is None:
-            return batches.slides_of_ids(ids, user)
-        return batches.slides_in(folder, user, recursive=recursive)
-
-    def _start_batch(
-        self,
-        task: str,
-        slides: Iterable[Document],
-        model: Document | None,
-        options: Document,
-        at_once: int,
-    ) -> Document:
-        user = self.getCurrentUser()
-        if not 1 <= at_once <= batches.MOST_AT_ONCE:
-            raise ValidationException(f"atOnce must be from 1 to {batches.MOST_AT_ONCE}.", "atOnce")
-        batch = batches.start_batch(task, slides, model, options, user, at_once)
-        return batches.batch_told(batch, user)
+    classify = _on_slides(CLASSIFY, _describe_start("Classify the patches of slides"))
 
     @access.user(scope=TokenScope.DATA_READ)
     @autoDescribeRoute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from girder.api import access
 from girder.api.describe import Description, autoDescribeRoute
@@ -44,15 +44,33 @@ def _describe(what: str, of: str) -> Description:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What each of the tasks is asked with."""
+def _over_slides(task: str, what: str, of: str, results: dict[str, str]) -> Callable[..., Document]:
+    """Return the handler of a task whose form asks for a slide beside the folder of slides.
 
-    folder: Document
-    classes: list
-    output: Document
-    name: str
-    options: Document | None
+    Args:
+        task: its name.
+        what: it does.
+        of: what the folder holds.
+        results: endings of what it writes, by the names in its form.
+    """
+
+    @access.user(scope=TokenScope.DATA_WRITE)
+    @autoDescribeRoute(_describe(what, of))
+    def handler(
+        self: TaskRoutes,
+        folder: Document,
+        classes: list,
+        output: Document,
+        name: str,
+        options: Document | None,
+    ) -> Document:
+        given = {"inputImageFile": _some_slide(folder)}
+        return _start(
+            self, task, folder, {"classes": classes, **(options or {})}, given,
+            _places(results, output, name),
+        )  # fmt: skip
+
+    return handler
 
 
 class TaskRoutes(Resource):
@@ -95,72 +113,56 @@ class TaskRoutes(Resource):
         model: Document | None,
     ) -> Document:
         """The job."""
-        start_from = {} if model is None else {"inputModelFile": _file_of(model)}
+        given = {"checkpoint_folder": str(output["_id"])}
+        if model is not None:
+            given["inputModelFile"] = str(models.file_of(model)["_id"])
         results = {"output_model": ".zip", "output_report": ".html"}
-        given = {"checkpoint_folder": str(output["_id"]), **start_from}
-        return self._start_task(
-            TRAIN, _Asked(folder, classes, output, name, options), results, given
-        )
+        return _start(
+            self, TRAIN, folder, {"classes": classes, **(options or {})}, given,
+            _places(results, output, name),
+        )  # fmt: skip
 
-    @access.user(scope=TokenScope.DATA_WRITE)
-    @autoDescribeRoute(
-        _describe(
-            "Evaluate layers that a task made.", "Slides with layers that people and a task made."
-        )
+    evaluate = _over_slides(
+        EVALUATE,
+        "Evaluate layers that a task made.",
+        "Slides with layers that people and a task made.",
+        {"output_report": ".html", "output_table": ".csv"},
     )
-    def evaluate(
-        self,
-        folder: Document,
-        classes: list,
-        output: Document,
-        name: str,
-        options: Document | None,
-    ) -> Document:
-        """The job."""
-        results = {"output_report": ".html", "output_table": ".csv"}
-        given = {"inputImageFile": _some_slide(folder)}
-        return self._start_task(
-            EVALUATE, _Asked(folder, classes, output, name, options), results, given
-        )
-
-    @access.user(scope=TokenScope.DATA_WRITE)
-    @autoDescribeRoute(_describe("Measure the objects of layers.", "Slides with layers."))
-    def measure(
-        self,
-        folder: Document,
-        classes: list,
-        output: Document,
-        name: str,
-        options: Document | None,
-    ) -> Document:
-        """The job."""
-        results = {"output_workbook": ".xlsx", "output_report": ".html"}
-        given = {"inputImageFile": _some_slide(folder)}
-        return self._start_task(
-            MEASURE, _Asked(folder, classes, output, name, options), results, given
-        )
-
-    def _start_task(
-        self, task_name: str, asked: _Asked, results: dict[str, str], given: dict[str, str]
-    ) -> Document:
-        user = self.getCurrentUser()
-        options = asked.options or {}
-        if not asked.name.strip() or len(asked.name) > MOST_NAME or "/" in asked.name:
-            raise ValidationException("name must be the name of a file.", "name")
-        task = tasks.find_task(task_name, user)
-        params = tasks.read_options(task, {"classes": asked.classes, **options})
-        if not options.get("aliases"):  # which say what a class is called on the slides
-            check_classes(take_census(asked.folder, user), asked.classes)
-        for parameter, ending in results.items():
-            params[parameter] = f"{asked.name}{ending}"
-            params[f"{parameter}_folder"] = str(asked.output["_id"])
-        params.update(given, inputFolder=str(asked.folder["_id"]))
-        return tasks.start(task, params, user)
+    measure = _over_slides(
+        MEASURE,
+        "Measure the objects of layers.",
+        "Slides with layers.",
+        {"output_workbook": ".xlsx", "output_report": ".html"},
+    )
 
 
-def _file_of(model: Document) -> str:
-    models.check_model(model)
-    return str(models.model_told(model)["fileId"])
+def _places(results: dict[str, str], output: Document, name: str) -> dict[str, str]:
+    """Return the parameters that say where results go, by what slicer_cli_web calls them."""
+    if not name.strip() or len(name) > MOST_NAME or "/" in name:
+        raise ValidationException("name must be the name of a file.", "name")
+    places = {}
+    for parameter, ending in results.items():
+        places[parameter] = f"{name}{ending}"
+        places[f"{parameter}_folder"] = str(output["_id"])
+    return places
+
+
+def _start(
+    asking: Resource,
+    task_name: str,
+    folder: Document,
+    options: Document,
+    given: dict[str, str],
+    places: dict[str, str],
+) -> Document:
+    """Give a job over the slides of a folder to the workers, and return it."""
+    user = asking.getCurrentUser()
+    task = tasks.find_task(task_name, user)
+    params = tasks.read_options(task, options)
+    if not options.get("aliases"):  # which say what a class is called on the slides
+        check_classes(take_census(folder, user), options["classes"])
+    params.update(given, **places, inputFolder=str(folder["_id"]))
+    return tasks.start(task, params, user)
 
 
 def _some_slide(folder: Document) -> str:

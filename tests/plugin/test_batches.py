@@ -474,6 +474,15 @@ def test_a_model_of_another_task_is_refused(server, user, folder, model, task):
     assert answer.json["message"] == "glands.zip is a model for ClassifyPatches."
 
 
+def test_an_item_that_is_no_model_is_refused(server, user, folder, task):
+    (slide,) = slides_in(folder, user, 1)
+    answer = ask(
+        server, "segment", user, "POST", folderId=str(folder["_id"]), modelId=str(slide["_id"])
+    )
+    assertStatus(answer, 400)
+    assert answer.json["message"] == "S0.svs is not registered as a model."
+
+
 def test_who_has_no_right_is_refused_everywhere(server, user, admin, folder, model, task, workers):
     (slide,) = slides_in(folder, admin, 1)
     of_admin = {"itemIds": [str(slide["_id"])], "modelId": str(model["_id"])}
