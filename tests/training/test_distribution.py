@@ -95,10 +95,24 @@ def large():
     return alone(**LARGE)
 
 
+@pytest.fixture(scope="module", params=[2, 4])
+def several(request, tmp_path_factory):
+    """What each of several processes finds."""
+    return together(tmp_path_factory.mktemp("several"), request.param, **LARGE)
+
+
 def assert_as_one(found, one, tolerance=1e-4):
+    assert_curve_of_one(found, one, tolerance)
+    assert_arrays_of_one(found, one, tolerance)
+
+
+def assert_curve_of_one(found, one, tolerance):
     for name in ("losses", "patch_losses", "places"):
         np.testing.assert_allclose(found[name], one[name], rtol=tolerance, err_msg=name)
     assert found["traces"] == 1
+
+
+def assert_arrays_of_one(found, one, tolerance):
     for name in one:
         if name.startswith(("weights/", "statistics/", "average/", "momentum/")):
             np.testing.assert_allclose(found[name], one[name], atol=tolerance, err_msg=name)
@@ -118,17 +132,20 @@ def assert_rounded(found, expected, err_msg):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7, err_msg=err_msg)
 
 
-# On some machines the arrays, not the losses, are farther from one's after four steps; why is open.
-@pytest.mark.xfail(reason="arrays differ from one's by more than 1e-3 on some", strict=False)
-@pytest.mark.parametrize("count", [2, 4])
-def test_processes_learn_an_efficientdet_at_512_px_as_one_does(tmp_path, large, count):
-    found = together(tmp_path, count, **LARGE)
-    for each in found:
-        assert_as_one(each, large, 1e-3)
-        for name, array in found[0].items():
+def test_processes_have_the_curve_of_one_with_an_efficientdet_at_512_px(several, large):
+    for each in several:
+        assert_curve_of_one(each, large, 1e-3)
+        for name, array in several[0].items():
             # Of a thousand arrays one has been seen to differ in its last digits between two.
             equal = np.testing.assert_array_equal if name == "shared" else assert_rounded
             equal(array, each[name], err_msg=name)
+
+
+# On some machines they are farther from one's, and one's from those of one that is run again: open.
+@pytest.mark.xfail(reason="arrays differ from one's by more than 1e-3 on some", strict=False)
+def test_processes_have_the_arrays_of_one_with_an_efficientdet_at_512_px(several, large):
+    for each in several:
+        assert_arrays_of_one(each, large, 1e-3)
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
