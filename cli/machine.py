@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deeplab.cores import usable_cores
 from deeplab.errors import DeeplabError, MachineError, OutputError
 
 GB = 1e9
@@ -70,7 +71,7 @@ def check_machine(need: Need) -> None:
     As many files may be open at once as the system allows. Under a limit on addresses OpenBLAS,
     not loaded yet, is told to take one thread.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     for kind, (whole, each), called in (
         (resource.RLIMIT_AS, need.address_gb, "ulimit -v"),
         (resource.RLIMIT_DATA, need.data_gb, "ulimit -d"),

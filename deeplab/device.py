@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 
 import tensorflow as tf
 
+from deeplab.cores import usable_cores
 from deeplab.errors import DeviceError
+from deeplab.report.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ def choose_devices(gpu: int, count: int) -> list[str]:
     gpus = tf.config.list_physical_devices("GPU")
     if gpu < 0 or not gpus:
         tf.config.set_visible_devices([], "GPU")
-        log.info("computing on CPU, %s cores, TensorFlow %s", os.cpu_count(), tf.__version__)
+        cores = counted(usable_cores(), "core")
+        log.info("computing on CPU, %s, TensorFlow %s", cores, tf.__version__)
         return ["CPU:0"]
     if gpu >= len(gpus):
         raise DeviceError(f"there is no GPU {gpu}; this machine has {len(gpus)}, the first is 0")

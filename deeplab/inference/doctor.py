@@ -14,9 +14,11 @@ import tensorflow as tf
 
 from deeplab.bundles.read import read_card
 from deeplab.config.doctor_request import DoctorRequest
+from deeplab.cores import usable_cores
 from deeplab.errors import DeeplabError
 from deeplab.files import scratch_folder
 from deeplab.geometry.frames import WorkBox
+from deeplab.report.words import counted
 from deeplab.server.annotations import annotation_heads
 from deeplab.server.folder_files import MAY_WRITE
 from deeplab.server.items import item_with
@@ -91,7 +93,7 @@ def _find_processor(*, must_be_gpu: bool) -> str:
             "there is no GPU; build the image with DEVICE=gpu, and start the container with"
             " --gpus all, or the worker with the nvidia runtime"
         )
-    return f"CPU, {len(os.sched_getaffinity(0))} cores"
+    return "CPU, " + counted(usable_cores(), "core")
 
 
 def _find_room() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from deeplab.bundles.card import Card
 from deeplab.config.requests import Runtime
+from deeplab.cores import usable_cores
 from deeplab.errors import DeviceError
 from deeplab.inference.agreement import COMPARISONS
 from deeplab.inference.conversions import (
@@ -29,6 +29,7 @@ from deeplab.inference.stream import Predict
 from deeplab.models.answers import AnswerKind
 from deeplab.models.readings import reading_of
 from deeplab.native_log import remarks_left_out
+from deeplab.report.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _choose_device(gpu: int) -> bool:
     TensorFlow, which takes seconds to load, is asked only where it can have a GPU.
     """
     if "tensorflow" not in sys.modules and (gpu < 0 or not _has_gpu_driver()):
-        log.info("computing on CPU, %s cores", os.cpu_count())
+        log.info("computing on CPU, %s", counted(usable_cores(), "core"))
         return False
     with remarks_left_out():
         from deeplab.device import choose_devices  # noqa: PLC0415

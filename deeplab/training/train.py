@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -26,6 +25,7 @@ from deeplab.config.families import network_config, with_channels
 from deeplab.config.network import NetworkConfig
 from deeplab.config.progress import Progress, silent
 from deeplab.config.train_request import Precision, TrainRequest
+from deeplab.cores import usable_cores
 from deeplab.data.augment import Augmentation
 from deeplab.data.batches import batches
 from deeplab.data.mining import HardPlaces
@@ -227,7 +227,7 @@ def _train(
                 sampler.patch,
                 size=request.batch_size,
                 steps=steps,
-                threads=os.cpu_count() or 1,
+                threads=usable_cores(),
                 share=(replicas.worker, replicas.workers),
             )
         )

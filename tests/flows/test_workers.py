@@ -1,5 +1,6 @@
 """Processes that train together by the command: one writes, and when one is killed all end."""
 
+import os
 import signal
 
 import pytest
@@ -74,7 +75,7 @@ def test_when_a_worker_is_killed_all_end_and_started_again_they_go_on(slides, tm
     assert not models[1].parent.exists()
 
 
-def test_processes_of_mpirun_find_each_other(slides, tmp_path):
+def test_processes_of_mpirun_find_each_other_and_keep_to_their_processors(slides, tmp_path):
     model = tmp_path / "model.zip"
     told = {
         "OMPI_COMM_WORLD_SIZE": "2",
@@ -87,8 +88,11 @@ def test_processes_of_mpirun_find_each_other(slides, tmp_path):
             for rank in range(2)
         )
     ) as processes:
+        for process in processes:  # as --bind-to does, before anything large is loaded
+            os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
         for _, said, code in ends_of(processes):
             assert code == 0, said
+            assert "computing on CPU, 1 core, TensorFlow" in said
     assert model.exists()
 
 
