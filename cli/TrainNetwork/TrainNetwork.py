@@ -30,6 +30,11 @@ def run(request: TrainRequest, progress: Progress) -> str:
     return train(with_cluster(request, os.environ), progress).summary()
 
 
+_NETWORK = (
+    f"give --network, one of {', '.join(learning_networks())}; its size is in --network_options, as"
+    " size=d4"
+)
+
 # Where DeepLab-WSI's form called a parameter otherwise, its name is the form's here, too, so that
 # REST calls of its users go on working; the further flags are those of its scripts, and of
 # SURF-segmentation.
@@ -73,8 +78,8 @@ ALIASES = CliAliases(
         "--horovod": "give --workers, the host:port of every machine, or start by mpirun or srun",
         "--label_format": "the format is told by the file; leave it away",
         "--log_every": "each step is in the log of the work folder; leave it away",
-        "--model": f"give --network, one of {', '.join(learning_networks())}; its size is in"
-        " --network_options, as size=d4",
+        "--model": _NETWORK,
+        "--name": _NETWORK,
         "--neg_pixel_weight": "give --class_weights, the background's first, as 1,2",
         "--no_cuda": "give --GPU -1",
         "--num_replicas": "give --workers, the host:port of every machine",

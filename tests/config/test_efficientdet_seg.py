@@ -78,6 +78,6 @@ def test_surf_learns_by_adam_at_one_rate():
         recipe="original",
         steps=1000,
     )
-    assert (asked.optimizer, asked.weight_decay) == ("adamw", 0)
+    assert (asked.optimizer, asked.weight_decay, asked.dice_weight) == ("adamw", 0, 0)
     rates = [float(schedule_of(asked).rate(step)) for step in (0, 500, 999)]
     assert rates == pytest.approx([1e-3] * 3)

@@ -156,6 +156,11 @@ def test_held_out_slides_may_have_folders_of_their_own(published, tmp_path, caps
             ["--model", "effdetd0"],
             "--model has no counterpart: give --network, one of deeplabv3plus, ",
         ),
+        (
+            ["--name", "efficientdet-d0"],
+            "--name has no counterpart: give --network, one of deeplabv3plus, ",
+        ),
+        (["--weights_path", "none.zip"], "none.zip"),
         (["--no_cuda"], "--no_cuda has no counterpart: give --GPU -1"),
         (["--horovod"], "--horovod has no counterpart: give --workers"),
         (
