@@ -68,9 +68,17 @@ TAKES: dict[str, Callable[[Family, NetworkConfig, Mapping[str, int]], None]] = {
 }
 
 
-def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -> None:
+def check_gradient_steps_lower_the_loss(
+    family: Family, config: NetworkConfig, precision: str
+) -> None:
     keras.utils.set_random_seed(1)
-    network = family.build(config)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        network = family.build(config)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert {variable.dtype for variable in network.trainable_variables} == {"float32"}
     loss = family.loss(config, LossSettings())
     side = small_side(config)
     tiles = noise_tile(side, count=2) // 2
@@ -92,6 +100,7 @@ def check_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig) -
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             maps = network(tiles, training=True)
+            assert {each.dtype for each in maps.values()} == {tf.float32}
             value = loss_share(loss.errors(targets, maps, 0), totals)
         optimizer.apply(
             tape.gradient(value, network.trainable_variables), network.trainable_variables

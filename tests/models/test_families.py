@@ -141,8 +141,9 @@ def test_network_takes_the_tiles_that_it_says(family: Family, config: NetworkCon
 
 
 @EACH
-def test_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig):
-    contract.check_gradient_steps_lower_the_loss(family, config)
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_gradient_steps_lower_the_loss(family: Family, config: NetworkConfig, precision: str):
+    contract.check_gradient_steps_lower_the_loss(family, config, precision)
 
 
 @EACH

@@ -141,11 +141,16 @@ def test_processes_have_the_curve_of_one_with_an_efficientdet_at_512_px(several,
             equal(array, each[name], err_msg=name)
 
 
-# On some machines they are farther from one's, and one's from those of one that is run again: open.
-@pytest.mark.xfail(reason="arrays differ from one's by more than 1e-3 on some", strict=False)
-def test_processes_have_the_arrays_of_one_with_an_efficientdet_at_512_px(several, large):
+def test_processes_have_the_weights_of_one_with_an_efficientdet_at_512_px(several, large):
+    # Not the momenta: one process that is run again has those of the first layers within 4 % only,
+    # since rounding grows on its way back through a network that has learnt nothing yet.
     for each in several:
-        assert_arrays_of_one(each, large, 1e-3)
+        for name, array in large.items():
+            if name.startswith("weights/"):
+                np.testing.assert_allclose(each[name], array, rtol=0, atol=1e-3, err_msg=name)
+            if name.startswith("statistics/"):
+                near = 1e-2 * abs(array).max()
+                np.testing.assert_allclose(each[name], array, rtol=0, atol=near, err_msg=name)
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
