@@ -18,7 +18,8 @@ def _add_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "prediction", type=Path, metavar="DETECTIONS",
         help="folder with a file for every slide: a table (.csv) with the rows confidence, x, y in"
-        " pixels of the full resolution, or layers whose shapes have a confidence",
+        " pixels of the full resolution, or layers: heatmaps of probability, or else shapes that"
+        " have a confidence",
     )  # fmt: skip
     parser.add_argument(
         "--table", "--output_table", type=Path, metavar="CSV", help="to write: figures and curve"

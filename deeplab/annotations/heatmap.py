@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from deeplab.config.classes import Rgb
 
+HEATMAP = "-heatmap"  # end of the name of a layer of one
+
 
 @dataclass(frozen=True, slots=True)
 class Heatmap:
@@ -28,10 +30,10 @@ class Heatmap:
     @property
     def layer(self) -> str:
         """Name of the annotation, and of its group."""
-        return f"{self.name}-heatmap"
+        return f"{self.name}{HEATMAP}"
 
     def annotation(self, attributes: Mapping[str, object]) -> dict[str, Any]:
-        """This heatmap as one annotation of HistomicsUI, apart from the outlines of its class."""
+        """Return this heatmap as an annotation of HistomicsUI, apart from the class's outlines."""
         red, green, blue = self.colour
         element = {
             "type": "heatmap",

@@ -67,7 +67,8 @@ class DetectionRequest:
     Attributes:
         reference: folder of annotations or label masks of the slides that have metastases.
         prediction: folder with, for every slide, a table of detections (.csv: confidence, x, y) or
-            annotations whose shapes have a confidence.
+            annotations: heatmaps of metastases, whose peaks are detections, or else shapes that
+            have a confidence.
         output_table: CSV to write: the figures, then the curve.
         slide: file or folder of the slides, for their um per pixel.
         normal: patterns of names (as "normal_*") of slides that have no metastasis and so no file

@@ -18,6 +18,7 @@ from deeplab.errors import AnnotationError, SourceError
 from deeplab.evaluation.froc import FALSE_POSITIVES, Froc, SlideDetections, slide_auc
 from deeplab.evaluation.lesions import Lesion
 from deeplab.evaluation.node_slides import Metastases, NodeSlide, files_of, find_node_slides
+from deeplab.evaluation.peaks import find_peaks
 from deeplab.exchange.beside import SLIDES, plain_name, split_name
 from deeplab.exchange.samples import files_in
 from deeplab.files import all_or_none, check_spared, check_writable
@@ -76,7 +77,7 @@ def judge_detections(request: DetectionRequest) -> Detected:
     judged = []
     for name in [*tables, *others]:
         points, confidences = (
-            _read_table(tables[name]) if tables else _confident(others[name], metastases)
+            _read_table(tables[name]) if tables else _drawn_detections(others[name], metastases)
         )
         lesions: tuple[Lesion, ...] = ()
         scale = np.ones(2)
@@ -168,6 +169,16 @@ def _numbers(cells: Sequence[str]) -> tuple[float, float, float] | None:
     return (confidence, x, y) if is_place and 0 <= confidence <= 1 else None
 
 
+def _drawn_detections(slide: NodeSlide, metastases: Metastases) -> tuple[Floats, Floats]:
+    """Return places (n, 2), level-0 pixels, and confidences (n,) of what a segmentation wrote."""
+    heat = slide.heatmap_points(metastases)
+    if heat is None:
+        return _confident(slide, metastases)
+    mpp = slide.scale(slide.read(metastases), metastases.slide_mpp)
+    peaks = heat[find_peaks(heat[:, :2] * (mpp.x, mpp.y), heat[:, 2])]
+    return peaks[:, :2], peaks[:, 2]
+
+
 def _confident(slide: NodeSlide, metastases: Metastases) -> tuple[Floats, Floats]:
     """Return a place in each shape (n, 2), level-0 pixels, and its confidence (n,)."""
     rows = []
@@ -178,7 +189,7 @@ def _confident(slide: NodeSlide, metastases: Metastases) -> tuple[Floats, Floats
             raise AnnotationError(
                 slide.name,
                 "a shape has no confidence of 0 to 1; give a table of detections (.csv:"
-                " confidence, x, y), or layers that a segmentation wrote",
+                " confidence, x, y), or layers that a segmentation wrote, best with save_heatmap",
             )
         point = shape.polygon.representative_point()
         rows.append((point.x, point.y, float(confidence)))

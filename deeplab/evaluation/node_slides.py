@@ -6,8 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeplab.annotations.files import read_annotations
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab.annotations.files import opened, read_annotations
 from deeplab.annotations.formats.format import Reading
+from deeplab.annotations.formats.girder_json import read_girder_json, read_heatmap_points
+from deeplab.annotations.formats.table import format_of
 from deeplab.annotations.shapes import Annotations, Shape
 from deeplab.errors import AnnotationError, ScaleError, SourceError
 from deeplab.evaluation.cases import SAME_SCALE
@@ -68,6 +73,21 @@ class NodeSlide:
         name = self.slide.name if self.slide else self.name
         reading = Reading(classes=metastases.classes[:1], slide=name, slide_file=self.slide)
         return read_annotations(self.annotation, reading)
+
+    def heatmap_points(self, metastases: Metastases) -> NDArray[np.float64] | None:
+        """Return x, y and probability of the points of heatmaps of metastases (n, 3).
+
+        x and y are level-0 pixels. None: there is no such heatmap, but maybe shapes.
+
+        Raises:
+            AnnotationError: the file is not what it claims to be.
+        """
+        names = {folded(name) for name in metastases.classes}
+        with opened(self.annotation, self.slide.name if self.slide else self.name) as file:
+            if format_of(file).read is not read_girder_json:
+                return None
+            found = [p for name, p in read_heatmap_points(file).items() if folded(name) in names]
+        return np.concatenate(found) if found else None
 
     def scale(self, annotations: Annotations, slide_mpp: float) -> Mpp:
         """Return the um per level-0 pixel: that given, else the slide's, else that of the file.

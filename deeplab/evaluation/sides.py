@@ -13,6 +13,7 @@ from deeplab.annotations.formats.girder_json import (
     annotations_in,
     read_girder_json,
 )
+from deeplab.annotations.heatmap import HEATMAP
 from deeplab.annotations.pieces import Piece, layers_of_each_name
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.evaluate_request import EvaluateRequest
@@ -22,7 +23,6 @@ from deeplab.exchange.maker import is_remark, maker
 
 CLI = "EvaluateSegmentation"
 WITHOUT_OUTLINES = frozenset({"heatmap", "griddata", "image", "pixelmap"})
-HEATMAP = "-heatmap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

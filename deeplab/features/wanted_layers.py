@@ -9,6 +9,7 @@ from typing import Any
 
 from deeplab.annotations.formats.format import Reading
 from deeplab.annotations.formats.girder_json import annotations_in, read_girder_json
+from deeplab.annotations.heatmap import HEATMAP
 from deeplab.annotations.pieces import layers_of_each_name, piece_of
 from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.exchange.labelling import folded
@@ -17,8 +18,6 @@ from deeplab.exchange.maker import is_remark
 from deeplab.exchange.samples import Sample
 from deeplab.report.words import listed
 from deeplab.server.session import ServerLogin, Session
-
-HEATMAP = "-heatmap"  # end of the names of layers in which SegmentWSI outlines nothing
 
 
 def load_layers(

@@ -8,6 +8,8 @@ import shapely
 
 from deeplab.annotations.files import write_annotations
 from deeplab.annotations.formats.asap_xml import write_asap_xml
+from deeplab.annotations.formats.girder_json import write_girder_json
+from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.geometry.frames import Mpp
 from deeplab_cli.main import main
@@ -195,6 +197,32 @@ def test_layers_of_a_segmentation_are_detections_with_their_confidence(tmp_path,
     code, said = run(capsys, "froc", reference, predicted, "--normal", "b")
     assert code == 0, said
     assert "AUC of slides 1.0000" in said
+
+
+def test_peaks_of_heatmaps_are_detections_even_where_nothing_is_outlined(tmp_path, capsys):
+    reference, predicted = tmp_path / "reference", tmp_path / "predicted"
+    for folder in (reference, predicted):
+        folder.mkdir()
+    for name in ("a", "b"):
+        write_annotations(reference / f"{name}.anot", drawn(shapely.box(0, 0, 1000, 1000)))
+    cells = np.arange(10, 1000, 64.0)
+    on_it = np.column_stack([cells, cells, np.where(cells == 522, 0.4, 0.3)])
+    beside = np.array([[9000.0, 9000.0, 0.35]])
+    for name, points in (("a", on_it), ("b", beside), ("c", beside[:0])):
+        heatmaps = [Heatmap("tumour", (255, 0, 0), points, 32.0)]
+        write_girder_json(predicted / f"{name}.anot", drawn(), heatmaps=heatmaps)
+    table = tmp_path / "froc.csv"
+    words = ("--normal", "c", "--table", table)
+    code, said = run(capsys, "froc", reference, predicted, *words)
+    assert code == 0, said
+    assert "AUC of slides 1.0000" in said
+    curve = [
+        (float(row["threshold"]), float(row["value"]))
+        for row in rows(table)
+        if row["metric"] == "curve"
+    ]
+    # The hill of `a` has one peak, 0.4, and cells of 0.3 that are farther away than 0.2 mm.
+    assert curve == [(np.inf, 0), (0.4, 0.5), (0.35, 0.5)]
 
 
 @pytest.mark.parametrize(

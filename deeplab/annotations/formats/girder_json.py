@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 import shapely
 from ijson.common import ObjectBuilder
+from numpy.typing import NDArray
 
 from deeplab.annotations.formats.format import FindLabelImage, Reading
 from deeplab.annotations.formats.gather import (
@@ -30,7 +31,7 @@ from deeplab.annotations.formats.gather import (
 )
 from deeplab.annotations.formats.json_stream import ENDS, events, values
 from deeplab.annotations.formats.pixelmap import PIXELMAP, take_pixelmap
-from deeplab.annotations.heatmap import Heatmap
+from deeplab.annotations.heatmap import HEATMAP, Heatmap
 from deeplab.annotations.pieces import PIECE, Piece, missing_pieces
 from deeplab.annotations.rounding import round_corners, round_mark
 from deeplab.annotations.shapes import Annotations, Layer, Mark, Property, Shape
@@ -121,6 +122,46 @@ def read_girder_json(
         path, gatherer, annotations_in(path) if entries is None else entries, is_chosen
     )
     return _gathered(found, gatherer, path, reading.label_image)
+
+
+def read_heatmap_points(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Return the points of the heatmaps in a file, by the names of their classes.
+
+    They are (n, 3): x and y in level-0 pixels, and a value of 0 to 1; none where no place of the
+    slide has one.
+
+    Raises:
+        AnnotationError: the file is no JSON, or a heatmap has points that cannot be on a slide, or
+            values that are no probabilities.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    gatherer = LayerGatherer.of(path, Reading())
+    for head, elements in _streamed(path, gatherer, annotations_in(path), _is_heatmap):
+        layer = str(head.get("name"))
+        points = [_heat(each, f"the heatmap of {layer!r}", path) for each in elements]
+        name = layer.removesuffix(HEATMAP)
+        found[name] = np.concatenate([found.get(name, np.zeros((0, 3))), *points])
+    return found
+
+
+def _is_heatmap(entry: FileAnnotation) -> bool:
+    if entry.element_types:
+        return entry.element_types == {"heatmap"}
+    return entry.prefix is not None and str(entry.annotation.get("name")).endswith(HEATMAP)
+
+
+def _heat(element: object, where: str, source: Path) -> NDArray[np.float64]:
+    """Return x and y, level-0 pixels, and the probability of each point (n, 3)."""
+    points = element.get("points") if isinstance(element, dict) else None
+    if not isinstance(points, list) or not all(
+        isinstance(point, list) and len(point) == 4 for point in points
+    ):
+        raise AnnotationError(source, f"{where} is not a list of points [x, y, z, value]")
+    places = coordinates([point[:2] for point in points], where, source)
+    values = coordinates([point[2:] for point in points], where, source)[:, 1:]
+    if ((values < 0) | (values > 1)).any():
+        raise AnnotationError(source, f"{where} has a value that is not 0 to 1")
+    return np.concatenate([places, values], axis=1)
 
 
 def _gathered(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from deeplab.annotations.formats.girder_json import (
     read_girder_json,
+    read_heatmap_points,
     write_girder_json,
 )
 from deeplab.annotations.heatmap import Heatmap
@@ -94,6 +95,36 @@ def test_the_server_s_own_schema_accepts_what_is_written(tmp_path):
     written[0]["elements"][0]["points"][0] = [1, 2]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft6Validator(schema).validate(written[0])
+
+
+def test_the_points_of_heatmaps_are_read_by_the_names_of_classes(tmp_path):
+    points = np.array([[1.0, 2.0, 0.5], [30.5, 2.0, 1.0]])
+    heatmaps = [Heatmap("a", (1, 2, 3), points, 16.0), Heatmap("b", (1, 2, 3), points[:0], 16.0)]
+    write_girder_json(tmp_path / "a.json", ANNOTATIONS, heatmaps=heatmaps)
+    found = read_heatmap_points(tmp_path / "a.json")
+    assert list(found) == ["a", "b"]
+    np.testing.assert_array_equal(found["a"], points)
+    assert found["b"].shape == (0, 3)
+    write_girder_json(tmp_path / "a.json", ANNOTATIONS)
+    assert read_heatmap_points(tmp_path / "a.json") == {}
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([[1, 2, 0, 1.5]], "has a value that is not 0 to 1"),
+        ([[1, 2, 0]], "is not a list of points [x, y, z, value]"),
+        ("none", "is not a list of points [x, y, z, value]"),
+        ([[1, "2", 0, 0.5]], "has a point that is not a number"),
+        ([[1e30, 2, 0, 0.5]], "has a point that is not on a slide"),
+    ],
+)
+def test_a_heatmap_that_cannot_be_one_is_refused(tmp_path, points, said):
+    element = {"type": "heatmap", "points": points}
+    (tmp_path / "a.json").write_text(json.dumps({"name": "a-heatmap", "elements": [element]}))
+    with pytest.raises(AnnotationError) as refused:
+        read_heatmap_points(tmp_path / "a.json")
+    assert said in str(refused.value)
 
 
 def test_elements_of_one_form_stand_together_and_coordinates_have_two_decimals(tmp_path):
