@@ -1,10 +1,11 @@
-"""Labels depend on the slide and the model, not on how the slide is cut into tiles."""
+"""Answers depend on the slide and the model, not on how the slide is cut into tiles."""
 
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 import tifffile
 
 import deeplab
@@ -17,9 +18,10 @@ from deeplab.slides.slide import open_slide
 from deeplab.slides.tissue import tissue_mask
 from tests.slides_for_tests import tissue, write_tiff
 
-MODEL = Path(deeplab.__file__).parent / "demonstration/nuclei.zip"
+MODELS = Path(deeplab.__file__).parent / "demonstration"
+MODEL, OF_NUCLEI = MODELS / "nuclei.zip", MODELS / "nuclei_instances.zip"
 REAL_SLIDE = Path(__file__).parents[2].parent / "shared/data/slides/CMU-1-Small-Region.svs"
-ENOUGH = 0.995  # of the pixels of tissue
+ENOUGH = 0.995  # of the pixels of tissue, and of nuclei
 
 pytestmark = pytest.mark.slow
 
@@ -69,12 +71,22 @@ def test_the_tile_size_does_not_matter(slide, at_1024, tmp_path, tile_size):
     assert np.mean(other[tissue_pixels] == at_1024[tissue_pixels]) >= ENOUGH
 
 
-@pytest.mark.parametrize("shift", [16, 200])
-def test_the_place_of_the_grid_does_not_matter(slide, at_1024, tmp_path, monkeypatch, shift):
+@pytest.fixture
+def shifted(monkeypatch):
+    """Moves the grid of tiles."""
     plan = segment.tile_plan
-    monkeypatch.setattr(
-        segment, "tile_plan", lambda *asked: dataclasses.replace(plan(*asked), shift=shift)
-    )
+
+    def shift(by):
+        monkeypatch.setattr(
+            segment, "tile_plan", lambda *asked: dataclasses.replace(plan(*asked), shift=by)
+        )
+
+    return shift
+
+
+@pytest.mark.parametrize("shift", [16, 200])
+def test_the_place_of_the_grid_does_not_matter(slide, at_1024, tmp_path, shifted, shift):
+    shifted(shift)
     other = labels(slide, tmp_path, tile_size=1024)
     tissue_pixels = on_tissue(slide, at_1024)
     assert np.mean(other[tissue_pixels] == at_1024[tissue_pixels]) >= ENOUGH
@@ -116,3 +128,39 @@ def test_the_mirror_image_of_a_slide_gets_the_mirror_image_of_its_labels(tmp_pat
         )
         assert canvas.any()
         assert least <= np.mean(canvas[:, ::-1] == mirrored) <= most
+
+
+def nuclei(slide, folder, **settings):
+    """The outlines of all nuclei."""
+    request = SegmentRequest(
+        slide=str(slide), model=OF_NUCLEI, output_annotation=folder / "nuclei.anot", **settings
+    )
+    (layer,) = segment_slide(request, silent).annotations.layers
+    return [shape.polygon for shape in layer.shapes]
+
+
+@pytest.fixture(scope="module")
+def usual_nuclei(slide, tmp_path_factory):
+    return nuclei(slide, tmp_path_factory.mktemp("usual"))
+
+
+def share_found_again(polygons, others):
+    """Return the share of polygons of which there is another with an IoU of at least 0.9."""
+    tree = shapely.STRtree(others)
+    found = 0
+    for polygon in polygons:
+        near = tree.geometries[tree.query(polygon)]
+        shared, whole = shapely.intersection(polygon, near), shapely.union(polygon, near)
+        found += bool((shapely.area(shared) >= 0.9 * shapely.area(whole)).any())
+    return found / len(polygons)
+
+
+@pytest.mark.parametrize(("tile_size", "shift"), [(1024, 0), (1536, 0), (0, 208)])
+def test_nuclei_are_the_same_in_other_tiles(
+    slide, usual_nuclei, tmp_path, shifted, tile_size, shift
+):
+    shifted(shift)
+    others = nuclei(slide, tmp_path, tile_size=tile_size)
+    assert len(usual_nuclei) > 100
+    assert share_found_again(usual_nuclei, others) >= ENOUGH
+    assert share_found_again(others, usual_nuclei) >= ENOUGH
