@@ -1,6 +1,6 @@
 """How fast are nuclei found, by us and by TIAToolbox with the same network? One table, one run.
 
-    python benchmarks/nuclei.py --sample SLIDE [--tiatoolbox PYTHON] [--side 1036] [--large 24576]
+    python benchmarks/nuclei.py --sample SLIDE [--tiatoolbox PYTHON] [--side 1164] [--large 24576]
 
 With --tiatoolbox, the Python of an environment that has it, HoVer-Net of the published size and
 with the same weights (`hovernet_weights.py` makes them in some minutes) finds nuclei on a small
