@@ -17,7 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 SHARED = Path(__file__).parents[2].parent / "shared"
-GOLDEN = Path(os.environ.get("DEEPLAB_GOLDEN") or SHARED / "golden")
+COMPLETE = SHARED / "golden"  # has files of every family; others may have those of one
+GOLDEN = Path(os.environ.get("DEEPLAB_GOLDEN") or COMPLETE)
 TORCH_TOOL = SHARED / "tools/golden_torch_checkpoint"
 ABSENT = f"there are no files of what the original computed: {GOLDEN} is no folder"
 NETWORK = "network"  # the kind of a file of a network's outputs, which does not name one
