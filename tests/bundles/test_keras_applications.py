@@ -1,4 +1,4 @@
-"""Weights files of Keras' MobileNetV2, and files that only look like one."""
+"""Weights files of Keras' MobileNetV2 and EfficientNets, and files that only look like one."""
 
 import dataclasses
 import warnings
@@ -13,28 +13,39 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from deeplab.bundles.importers import hdf5_weights
-from deeplab.bundles.importers.keras_applications import read_keras_weights
-from deeplab.bundles.start import LoadedWeights, start_from
+from deeplab.bundles.importers.keras_applications import APPLICATIONS, read_keras_weights
+from deeplab.bundles.start import LoadedWeights, start_encoder, start_from
 from deeplab.bundles.weights import named_weights
 from deeplab.config.backbones import BACKBONES
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.unet import UNetConfig
 from deeplab.errors import BundleError, CheckpointError
+from deeplab.models.backbones.efficientnet import LAYOUTS
 from deeplab.models.registry import family_of
 from tests.bundles.tiny_models import TINY, noise_tile
 
 CONFIG = dataclasses.replace(TINY, depth_multiplier=0.35)
 CLASSES = ClassList.named(["glomerulus", "vessel"])
+MEANS, DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in Keras' files
 SIDE = 97  # 32 k + 1: every map has odd sides, which Keras pads as we do
 
 
 def application(**options: object) -> keras.Model:
     """Keras' network with weights of which none is as it begins."""
-    network = keras.applications.MobileNetV2(
-        **{"weights": None, "alpha": 0.35, "input_shape": (SIDE, SIDE, 3), **options}
+    return drawn(
+        keras.applications.MobileNetV2(
+            **{"weights": None, "alpha": 0.35, "input_shape": (SIDE, SIDE, 3), **options}
+        )
     )
+
+
+def drawn(network: keras.Model) -> keras.Model:
+    """Draw all weights of a network but those of its pixels."""
     rng = np.random.default_rng(0)
     for variable in network.weights:
+        if variable.path.startswith("normalization"):
+            continue
         value = rng.normal(0, 0.1, variable.shape)
         if variable.name in ("gamma", "moving_variance"):
             value = 1 + np.abs(value)
@@ -43,6 +54,13 @@ def application(**options: object) -> keras.Model:
             value *= 10 * np.sqrt(2 / fan_in)
         variable.assign(value)
     return network
+
+
+def efficientnet(size: int, **options: object) -> keras.Model:
+    """Keras' EfficientNet for pictures of the side that it was published with."""
+    side = LAYOUTS[f"efficientnet_b{size}"].side
+    build = getattr(keras.applications, f"EfficientNetB{size}")
+    return drawn(build(weights=None, input_shape=(side, side, 3), **options))
 
 
 def save_as_keras_2_did(network: keras.Model, path: Path) -> None:
@@ -131,13 +149,16 @@ def test_files_of_every_width_with_the_layers_of_imagenet_are_taken(
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_file_of_another_width_says_what_to_set(files: Path, name: str):
-    with pytest.raises(CheckpointError, match="is of another width: .* set depth_multiplier to"):
+    with pytest.raises(
+        CheckpointError, match="is of another width: .* set depth_multiplier to its"
+    ):
         start(files / name, dataclasses.replace(CONFIG, depth_multiplier=0.5))
 
 
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "mobilenet_v2"])
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name not in APPLICATIONS])
 def test_other_backbones_cannot_start_from_keras(files: Path, backbone: str):
-    with pytest.raises(CheckpointError, match=f"can start mobilenet_v2 only, not {backbone}"):
+    known = "mobilenet_v2, efficientnet_b0, .* or efficientnet_b7"
+    with pytest.raises(CheckpointError, match=f"can start {known} only, not {backbone}"):
         read_keras_weights(files / "old.h5", network_of(CONFIG), backbone)
 
 
@@ -162,6 +183,97 @@ def test_other_networks_of_keras_are_refused(tmp_path: Path, name: str):
     with pytest.raises(CheckpointError, match="has not the layers of Keras' MobileNetV2") as caught:
         start(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def set_pixels(network: keras.Model, mean: object, variance: object) -> None:
+    """Set what a network of Keras takes from pixels, and divides them by the root of."""
+    (layer,) = (each for each in network.layers if isinstance(each, keras.layers.Normalization))
+    layer.set_weights([np.array(mean), np.array(variance), np.array(0)])
+    layer.finalize_state()
+
+
+def start_unet(path: Path, backbone: str, **options: object) -> keras.Model:
+    config = UNetConfig(
+        label_count=3, backbone=backbone, depth=5, decoder_channels=(16,) * 5, **options
+    )
+    network = family_of(config).build(config)
+    start_encoder(network, config, path)
+    return network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_efficientnet_of_imagenet_gives_its_features(tmp_path: Path, name: str):
+    """Also at the border, as it was published with."""
+    theirs = efficientnet(0, include_top=name != "old.h5")
+    # ImageNet's files have deviations for variances; a network for them divides by both roots.
+    set_pixels(theirs, MEANS, DEVIATIONS)
+    write(theirs, tmp_path / name)
+    set_pixels(theirs, MEANS, np.square(DEVIATIONS))
+    side = theirs.input.shape[1]
+    network = start_unet(tmp_path / name, "efficientnet_b0", crop_size=side)
+    tile = noise_tile(side, count=2)
+    for ours, their_layer in (
+        ("backbone.stem.norm", "stem_bn"),
+        ("backbone.block_4.depthwise.norm", "block3b_bn"),
+        ("backbone.block_15.project.norm", "block7a_project_bn"),
+    ):
+        expected = keras.Model(theirs.input, theirs.get_layer(their_layer).output)(tile)
+        found = keras.Model(network.input, network.get_layer(ours).output)(tile)
+        assert np.std(expected) > 0.1
+        np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_a_larger_efficientnet_is_taken_whole(tmp_path: Path):
+    theirs = efficientnet(3, include_top=False)
+    set_pixels(theirs, MEANS, DEVIATIONS)
+    write(theirs, tmp_path / "new.weights.h5")
+    network = start_unet(tmp_path / "new.weights.h5", "efficientnet_b3")
+    for ours, their_layer in (
+        ("backbone.stem/kernel", "stem_conv"),
+        ("backbone.block_1.squeeze/kernel", "block1b_se_reduce"),
+        ("backbone.block_20.excite/kernel", "block6c_se_expand"),
+        ("backbone.block_25.project/kernel", "block7b_project_conv"),
+    ):
+        kernel = theirs.get_layer(their_layer).kernel
+        np.testing.assert_array_equal(named_weights(network)[ours], kernel)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mean", "variance"), [((0.0,) * 3, (1.0,) * 3), (MEANS, (0.1, 0.2, 0.3))])
+def test_what_an_efficientnet_does_to_pixels_is_put_into_its_first_layer(
+    tmp_path: Path, mean: tuple[float, ...], variance: tuple[float, ...]
+):
+    theirs = efficientnet(0, include_top=False)
+    set_pixels(theirs, mean, variance)
+    write(theirs, tmp_path / "whole.h5")
+    network = start_unet(tmp_path / "whole.h5", "efficientnet_b0")
+    tile = noise_tile(theirs.input.shape[1], count=1)
+    expected = keras.Model(theirs.input, theirs.get_layer("stem_bn").output)(tile)
+    found = keras.Model(network.input, network.get_layer("backbone.stem.norm").output)(tile)
+    inner = (slice(None), slice(1, -1), slice(1, -1))  # padded with grey, and with black
+    np.testing.assert_allclose(found.numpy()[inner], expected.numpy()[inner], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["efficientnet_b0", "efficientnet_b2", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["new.weights.h5", "old.h5"])
+def test_an_efficientnet_of_another_size_is_one_sentence(tmp_path: Path, name: str, backbone: str):
+    write(efficientnet(1, include_top=False), tmp_path / name)
+    said = f"has not the layers of Keras' {APPLICATIONS[backbone]}|another width.*backbone to its"
+    with pytest.raises(CheckpointError, match=said) as caught:
+        start_unet(tmp_path / name, backbone)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_pixels_without_a_variance_are_one_sentence(tmp_path: Path):
+    theirs = efficientnet(0, include_top=False)
+    set_pixels(theirs, MEANS, (0.2, 0.2, -1.0))
+    write(theirs, tmp_path / "old.h5")
+    with pytest.raises(CheckpointError, match="a variance of pixels that is not above 0"):
+        start_unet(tmp_path / "old.h5", "efficientnet_b0")
 
 
 def changed(files: Path, folder: Path, change: Callable[[h5py.Group], None]) -> Path:

@@ -59,7 +59,7 @@ EACH_LAYOUT = [
     (name, number)
     for name, layouts in LAYOUTS.items()
     for number, layout in enumerate(layouts)
-    if name in BACKBONES and layout.normalisation is None
+    if name in BACKBONES and layout.normalisation is None and not layout.epsilon_more
 ]
 
 
@@ -116,6 +116,76 @@ OF_MOBILENET = {
         "blocks.6.0.bn3.running_mean",
     ),
 }
+
+
+# Names that torchvision gives its EfficientNets: of B0, and of B5 with its more blocks.
+OF_EFFICIENTNET = {
+    "b0": {
+        "backbone.stem/kernel": "features.0.0.weight",
+        "backbone.stem.norm/moving_variance": "features.0.1.running_var",
+        "backbone.block_0.depthwise/kernel": "features.1.0.block.0.0.weight",
+        "backbone.block_0.squeeze/kernel": "features.1.0.block.1.fc1.weight",
+        "backbone.block_0.excite/bias": "features.1.0.block.1.fc2.bias",
+        "backbone.block_0.project/kernel": "features.1.0.block.2.0.weight",
+        "backbone.block_2.expand.norm/beta": "features.2.1.block.0.1.bias",
+        "backbone.block_15.depthwise.norm/gamma": "features.7.0.block.1.1.weight",
+        "backbone.block_15.squeeze/bias": "features.7.0.block.2.fc1.bias",
+        "backbone.block_15.project.norm/moving_mean": "features.7.0.block.3.1.running_mean",
+        "backbone.head/kernel": "features.8.0.weight",
+        "backbone.head.norm/gamma": "features.8.1.weight",
+    },
+    "b5": {
+        "backbone.block_2.project/kernel": "features.1.2.block.2.0.weight",
+        "backbone.block_3.expand/kernel": "features.2.0.block.0.0.weight",
+        "backbone.block_38.project/kernel": "features.7.2.block.3.0.weight",
+    },
+}
+
+
+@pytest.mark.parametrize("size", OF_EFFICIENTNET)
+@pytest.mark.parametrize("program", ["", "timm_"])
+def test_an_efficientnet_is_called_as_torchvision_calls_it(size: str, program: str):
+    layout = LAYOUTS[f"{program}efficientnet_{size}"][2]
+    names = OF_EFFICIENTNET[size]
+    assert {name: layout.name_of(name) for name in names} == names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["efficientnet_b0", "timm_efficientnet_b0", "timm_efficientnet_b5"]
+)
+def test_an_efficientnet_of_torchvision_gives_its_features(tmp_path: Path, name: str):
+    """Compare with timm's own, which computes as torchvision's but for the epsilon of B5 to B7.
+
+    On a tile of which all maps have odd sides: there TensorFlow's padding is the same.
+    """
+    timms = f"timm_{name.removeprefix('timm_')}"
+    network, theirs = encoder(name, 32), encoder(timms, 32)
+    rng = np.random.default_rng(2)
+    for weight_name, weight in named_weights(theirs).items():
+        value = rng.normal(0, 0.1, weight.shape)
+        if weight_name.endswith(("gamma", "moving_variance")):
+            value = 0.01 + np.abs(value)
+        weight.assign(value)
+    for layer in theirs.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = 1e-3 if name.endswith("5") else 1e-5
+    state = {
+        LAYOUTS[name][2].name_of(ours): (
+            as_torch(ours, weight.numpy()) if ours.endswith("kernel") else weight.numpy()
+        )
+        for ours, weight in named_weights(theirs).items()
+    }
+    with open_tensor_file(torch.write_state(tmp_path / "a.pth", state)) as tensors:
+        values = read_encoder_weights(tensors, network, name)
+    weights = named_weights(network)
+    assert list(values) == list(weights)
+    for ours, value in values.items():
+        weights[ours].assign(value)
+    tile = rng.integers(0, 256, (1, 97, 97, 3)).astype(np.uint8)
+    found, wanted = network(tile).numpy(), theirs(tile).numpy()
+    assert np.std(wanted) > 0
+    np.testing.assert_allclose(found, wanted, atol=5e-4 * wanted.std())
 
 
 @pytest.mark.parametrize("layout", [0, 1], ids=["torchvision", "timm"])

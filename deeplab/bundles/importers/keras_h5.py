@@ -23,6 +23,7 @@ from typing import Any
 CPU_S = 8  # such a file takes a tenth of a second
 MEMORY_BYTES = 3 * 2**30  # of addresses, the interpreter's and its libraries' with them
 MAX_LAYERS = 2000
+COUNT = "count"  # of the pixels that a layer of normalisation has seen: no weight
 REFUSED = 2
 
 Slot = tuple[str, list[tuple[str, list[int]]]]  # kind of layer; our names of its weights, shapes
@@ -110,7 +111,8 @@ def _named_layers(file: Any) -> list[list[Any]]:  # noqa: ANN401
     root = file["model_weights"] if _inside(file, "model_weights") is not None else file
     layers = []
     for layer in _texts(root, "layer_names"):
-        names = _texts(root[layer], "weight_names") if _inside(root, layer) is not None else []
+        listed = _texts(root[layer], "weight_names") if _inside(root, layer) is not None else []
+        names = [n for n in listed if PurePosixPath(n).name.removesuffix(":0") != COUNT]
         weights = [weight for n in names if (weight := _inside(root, f"{layer}/{n}")) is not None]
         if weights:
             layers.append(weights)
@@ -177,7 +179,7 @@ def _content(dataset: Any, name: str, shape: tuple[int, ...]) -> bytes:  # noqa:
     if dataset.shape != shape:
         raise RefusalError(
             f"is of another width: for {name} it has {dataset.shape}, where the network has "
-            f"{shape}; set depth_multiplier to the alpha of the file"
+            f"{shape}; set depth_multiplier to its alpha, or backbone to its size"
         )
     # Chunks may be packed, or lie elsewhere; Keras writes each weight in one piece.
     if dataset.chunks or dataset.external or dataset.is_virtual:

