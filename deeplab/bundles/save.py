@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,11 @@ Stored = Literal["float32", "float16"]
 
 
 def save_bundle(
-    network: keras.Model, card: Card, path: Path, *, stored: Stored = "float32"
+    network: keras.Model,
+    card: Card,
+    path: str | os.PathLike[str],
+    *,
+    stored: Stored = "float32",
 ) -> None:
     """Save a network's weights and its card. The same weights and card give the same bytes.
 
@@ -38,6 +43,7 @@ def save_bundle(
         BundleError: a weight is too large for float16.
         OutputError: the file cannot be written.
     """
+    path = Path(path)
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, CARD_NAME, card_to_json(card).encode())
         for name, variable in named_weights(network).items():

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 
 # What people choose a program by.
@@ -26,7 +27,8 @@ class Checked:
     """The end of the chain in which every group of settings checks its own fields."""
 
     def __post_init__(self) -> None:
-        """Nothing is left to check."""
+        """Nothing is left to check; paths are made so before the groups check theirs."""
+        coerce_paths(self)
 
 
 def is_girder_id(text: str) -> bool:

@@ -14,6 +14,7 @@ from deeplab.config.checks import (
     check_range,
     check_word,
 )
+from deeplab.config.paths import coerce_paths
 from deeplab.config.requests import Points, Posting, Runtime, Tissue
 from deeplab.errors import ConfigError
 
@@ -82,6 +83,7 @@ class ClassifyRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if self.api_url:
             check_girder_id("slide", self.slide, "an item or a file")
         for name in ("slide_mpp", "work_mpp", "wsi_downsample", "stride"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from deeplab.config.checks import check_at_least, check_choice
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 from deeplab.files import real_place
 
@@ -49,6 +50,7 @@ class ConvertRequest:
     object_type: ObjectType = "annotation"
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         check_at_least("slide_mpp", self.slide_mpp, 0)
         check_at_least("slide_width", self.slide_width, 0)
         check_at_least("slide_height", self.slide_height, 0)

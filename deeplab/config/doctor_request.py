@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deeplab.config.checks import check_girder_id
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 
 
@@ -28,6 +29,7 @@ class DoctorRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if self.slide and self.api_url:
             check_girder_id("slide", self.slide, "an item or a file")
         if self.token and not self.api_url:

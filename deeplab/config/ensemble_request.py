@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab.config.checks import check_kind_of_file
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 
 
@@ -22,6 +23,7 @@ class EnsembleRequest:
     output: Path
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if len(self.models) < 2:
             raise ConfigError("models", ", ".join(map(str, self.models)), "two or more")
         check_kind_of_file("output", self.output, ".zip")

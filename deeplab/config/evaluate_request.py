@@ -13,6 +13,7 @@ from deeplab.config.checks import (
     check_kind_of_file,
     check_range,
 )
+from deeplab.config.paths import coerce_paths
 from deeplab.config.requests import Points, Posting
 from deeplab.errors import ConfigError
 from deeplab.files import real_place
@@ -88,6 +89,7 @@ class EvaluateRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if self.api_url and not self.folder:
             check_girder_id("reference", self.reference, "an item or a file")
         if self.folder:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deeplab.config.checks import check_at_least, check_girder_id
 from deeplab.config.convert_request import AUTO
+from deeplab.config.paths import coerce_paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class ExportAnnotationsRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         check_at_least("mask_mpp", self.mask_mpp, 0)
         if self.api_url:
             check_girder_id("source", self.source, "a folder or a slide")

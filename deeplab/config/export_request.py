@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from deeplab.config.checks import check_choice
+from deeplab.config.paths import coerce_paths
 
 ExportFormat = Literal["savedmodel", "onnx", "torch", "checkpoint"]
 
@@ -28,4 +29,5 @@ class ExportRequest:
     output: Path
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         check_choice("format", self.format, get_args(ExportFormat))

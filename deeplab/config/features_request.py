@@ -14,6 +14,7 @@ from deeplab.config.checks import (
     check_kind_of_file,
     check_range,
 )
+from deeplab.config.paths import coerce_paths
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
 from deeplab.files import real_place
@@ -74,6 +75,7 @@ class FeaturesRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if self.folder:
             check_girder_id("folder", self.folder, "a folder")
             if not self.api_url:

@@ -18,6 +18,7 @@ from deeplab.config.families import (
 from deeplab.config.gate_request import THRESHOLD
 from deeplab.config.network import labels_pixels
 from deeplab.config.network_settings import value_of_text
+from deeplab.config.paths import coerce_paths
 from deeplab.config.pseudo_mask_request import Background, PseudoMaskRequest
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError
@@ -97,6 +98,7 @@ class FromLabelsRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         check_choice("labels", self.labels, get_args(PatchLabels))
         check_choice("recipe", self.recipe, get_args(OwnRecipe))
         check_choice("background", self.background, get_args(Background))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab.config.checks import check_kind_of_file, check_range
+from deeplab.config.paths import coerce_paths
 
 THRESHOLD = 0.1  # Han et al. 2022
 
@@ -27,5 +28,6 @@ class GateRequest:
     threshold: float = THRESHOLD
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         check_kind_of_file("output", self.output, ".zip")
         check_range("threshold", self.threshold, 0, 1)

@@ -11,6 +11,7 @@ from deeplab.config.checks import check_kind_of_file, check_range, check_value
 from deeplab.config.classes import parse_colour
 from deeplab.config.deeplabv3plus import AsppMerge, DecoderMerge, DecoderOutput, ImagePooling
 from deeplab.config.patch_encoders import PATCH_ENCODERS, Problem
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 
 ARCHITECTURES = (*BACKBONES, *PATCH_ENCODERS)
@@ -83,6 +84,7 @@ class ImportRequest:
     normalisation: Pixels | None = None
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if self.architecture is not None and self.architecture not in ARCHITECTURES:
             must = "one of " + ", ".join(ARCHITECTURES)
             raise ConfigError("architecture", self.architecture, must)

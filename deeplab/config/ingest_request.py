@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from deeplab.config.checks import check_girder_id
 from deeplab.config.convert_request import AUTO
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 
 
@@ -30,6 +31,7 @@ class IngestRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if not self.api_url:
             raise ConfigError("api_url", self.api_url, "the address of the server with the slides")
         check_girder_id("source", self.source, "a folder or a slide")

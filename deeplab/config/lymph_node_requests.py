@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab.config.checks import check_at_least, check_kind_of_file, check_range
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 from deeplab.files import real_place
 
@@ -41,6 +42,7 @@ class StageRequest:
     merge_um: float = MERGE_UM
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         _check_measures(self.classes, self.slide_mpp, self.merge_um)
         for name in ("output_lesions", "output_stages"):
             check_kind_of_file(name, getattr(self, name), ".csv")
@@ -88,6 +90,7 @@ class DetectionRequest:
     merge_um: float = MERGE_UM
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         _check_measures(self.classes, self.slide_mpp, self.merge_um)
         check_kind_of_file("output_table", self.output_table, ".csv")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 
 
@@ -21,5 +22,6 @@ class PrepareRequest:
     heatmaps: bool = False
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if not self.models:
             raise ConfigError("models", "", "one file at least")

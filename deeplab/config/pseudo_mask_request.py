@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from deeplab.config.checks import check_at_least, check_choice, check_range
 from deeplab.config.classify_request import AS_THE_MODEL
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 
 # What says which classes an image has: numbers in its name, a table, its folder, or the model.
@@ -60,6 +61,7 @@ class PseudoMaskRequest:
     gpu: int = 0
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         check_choice("labels", self.labels, get_args(PresenceSource))
         check_choice("activation", self.activation, get_args(Activation))
         check_choice("background", self.background, get_args(Background))

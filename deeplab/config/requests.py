@@ -19,6 +19,7 @@ from deeplab.config.checks import (
     check_kind_of_file,
     check_word,
 )
+from deeplab.config.paths import coerce_paths
 from deeplab.config.views import View, views_of
 from deeplab.errors import ConfigError
 
@@ -110,6 +111,7 @@ class SegmentRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if self.api_url:
             check_girder_id("slide", self.slide, "an item or a file")
         for name in (
@@ -181,6 +183,7 @@ class AverageRequest:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         if self.api_url:
             check_girder_id("source", self.source, "a folder")
         check_kind_of_file("output_model", self.output_model, ".zip")

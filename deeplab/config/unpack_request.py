@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab.config.checks import check_range
+from deeplab.config.paths import coerce_paths
 from deeplab.errors import ConfigError
 
 PUBLIC_UM = 0.25  # per pixel: PanNuke, CoNIC, CoNSeP and MoNuSeg are all of 40x
@@ -31,6 +32,7 @@ class UnpackRequest:
     validation: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        coerce_paths(self)
         check_range("slide_mpp", self.slide_mpp, FINEST_UM, COARSEST_UM)
         if self.output.exists() and not (self.output.is_dir() and not any(self.output.iterdir())):
             raise ConfigError("output", self.output, "a folder that is new or holds nothing")
