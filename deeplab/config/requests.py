@@ -19,6 +19,7 @@ from deeplab.config.checks import (
     check_kind_of_file,
     check_word,
 )
+from deeplab.config.convert_request import ObjectType
 from deeplab.config.paths import coerce_paths
 from deeplab.config.views import View, views_of
 from deeplab.errors import ConfigError
@@ -27,6 +28,7 @@ Points = tuple[tuple[float, float], ...]
 Runtime = Literal["auto", "tensorflow", "openvino"]
 Tissue = Literal["auto", "off"]
 Posting = Literal["auto", "off"]
+AskedObjectType = Literal["auto", ObjectType]
 SEGMENT_OUTPUTS = (  # the fields of SegmentRequest that name a file to write
     "output_annotation",
     "output_geojson",
@@ -47,6 +49,8 @@ class SegmentRequest:
         output_annotation: layers to write, in the format of its suffix; the other outputs are
             written where asked.
         output_geojson: the same shapes for QuPath.
+        object_type: what QuPath takes the shapes of a GeoJSON for; "auto": annotations, of a
+            network that finds objects one by one detections.
         output_overlay: PNG of the outlines over the slide.
         overlay_dots: and of a dot at the centre of each shape.
         output_table: CSV, one row a shape.
@@ -81,6 +85,7 @@ class SegmentRequest:
     model: Path
     output_annotation: Path | None = None
     output_geojson: Path | None = None
+    object_type: AskedObjectType = "auto"
     output_overlay: Path | None = None
     overlay_dots: bool = False
     output_table: Path | None = None
@@ -134,6 +139,9 @@ class SegmentRequest:
         check_choice("tissue", self.tissue, get_args(Tissue))
         check_choice("runtime", self.runtime, get_args(Runtime))
         check_choice("post_annotation", self.post_annotation, get_args(Posting))
+        check_choice("object_type", self.object_type, get_args(AskedObjectType))
+        if self.object_type != "auto" and not self._writes_geojson:
+            raise ConfigError("object_type", self.object_type, "auto where no GeoJSON is written")
         check_word("result_id", self.result_id)
         _ = self.views  # checks the scales
         check_kind_of_file("output_overlay", self.output_overlay, ".png")
@@ -153,6 +161,12 @@ class SegmentRequest:
         return views_of(
             self.eval_scales, mirrored=(False, True) if self.add_flipped_images else (False,)
         )
+
+    @property
+    def _writes_geojson(self) -> bool:
+        annotation = self.output_annotation
+        is_one = annotation is not None and annotation.suffix.lower() == ".geojson"
+        return is_one or self.output_geojson is not None
 
     @property
     def outputs(self) -> tuple[Path, ...]:

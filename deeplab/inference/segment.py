@@ -51,7 +51,7 @@ from deeplab.slides.tissue import TissueMask, tissue_mask
 
 log = logging.getLogger(__name__)
 
-# What QuPath takes a shape for: few large areas, or objects in their thousands.
+# What QuPath takes a shape for by itself: few large areas, or objects in their thousands.
 OBJECT_TYPES: Final[Mapping[AnswerKind, ObjectType]] = {
     "labels": "annotation",
     "objects": "detection",
@@ -205,12 +205,12 @@ def segment_slide(
         look = _Look.at(slide, request, card)
         with ExitStack() as work:
             rasters = work.enter_context(closing(Rasters(request, card.classes, look.frame)))
-            runtime, object_type = "no network", OBJECT_TYPES["labels"]
+            runtime, object_type = "no network", _object_type(request, "labels")
             found: Iterable[TracedShape] = ()
             if look.asked:
                 timings.begin("load")
                 predictor = (predictors or Predictors()).of(request, card, look.plan)
-                runtime, object_type = predictor.runtime, OBJECT_TYPES[predictor.answer]
+                runtime, object_type = predictor.runtime, _object_type(request, predictor.answer)
                 log.info("predicting by %s", runtime)
                 timings.begin("predict")
                 make_collector = COLLECTORS[predictor.answer]
@@ -265,6 +265,10 @@ def _predict(
     for number, (slot, answer) in enumerate(tiles, start=1):
         collect(slot, answer)
         progress("segment", number, len(look.slots))
+
+
+def _object_type(request: SegmentRequest, answer: AnswerKind) -> ObjectType:
+    return OBJECT_TYPES[answer] if request.object_type == "auto" else request.object_type
 
 
 def _check_outputs(request: SegmentRequest) -> None:

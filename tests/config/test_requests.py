@@ -31,6 +31,8 @@ GIRDER = {"slide": ITEM, "api_url": "http://girder.example/api/v1", "token": "se
         ({"output_annotation": None}, "at least one file to write"),
         ({"output_overlay": Path("a.JPG")}, "output_overlay must be a file of type .png"),
         ({"output_table": Path("a.xlsx")}, "output_table must be a file of type .csv"),
+        ({"object_type": "nucleus"}, "object_type must be one of auto, annotation, detection"),
+        ({"object_type": "cell"}, "object_type must be auto where no GeoJSON is written"),
     ],
 )
 def test_an_impossible_segmentation_is_refused(changed, sentence):

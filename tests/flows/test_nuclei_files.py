@@ -132,6 +132,21 @@ def test_qupath_gets_detections_with_measurements(segmented):
         assert numbers["type_prob"] == pytest.approx(SHARES[name], abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["annotation", "detection", "cell"])
+def test_qupath_takes_nuclei_for_what_was_asked_for(segmented, kind):
+    paths = segmented("--object_type", kind, geojson="a.geojson", annotation="b.geojson")
+    for path in paths.values():
+        features = json.loads(path.read_text())["features"]
+        assert {each["properties"]["objectType"] for each in features} == {kind}
+
+
+def test_objects_of_qupath_without_a_file_for_it_are_one_sentence(slide, model, tmp_path, capsys):
+    words = ["--model", str(model), "--annotation", str(tmp_path / "a.anot")]
+    assert main(["segment", str(slide), *words, "--object_type", "cell"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said == "error: object_type must be auto where no GeoJSON is written, but is 'cell'"
+
+
 def test_hovernets_json_is_as_its_users_read_it(segmented):
     told = json.loads(segmented(annotation="a.hovernet")["annotation"].read_text())
     assert told["mag"] == 20
