@@ -69,6 +69,8 @@ class SegmentRequest:
         halo: work pixels cut off around each tile; -1: what the model suggests.
         batch_size: tiles a step.
         tissue: "auto" passes over tiles without tissue.
+        tissue_mask: picture that is not 0 where tissue is, of the shape of the slide and any size,
+            or folder of such with the names of the slides; None: tissue is looked for.
         min_area_um2: smaller shapes are dropped.
         min_hole_um2: smaller holes are filled.
         simplify_um: an outline may move by this much, to have fewer vertices.
@@ -102,6 +104,7 @@ class SegmentRequest:
     halo: int = -1
     batch_size: int = 1
     tissue: Tissue = "auto"
+    tissue_mask: Path | None = None
     min_area_um2: float = 10.0
     min_hole_um2: float = 0.0
     simplify_um: float = 0.25
@@ -137,6 +140,8 @@ class SegmentRequest:
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("heatmap_um", self.heatmap_um, 1)
         check_choice("tissue", self.tissue, get_args(Tissue))
+        if self.tissue_mask and self.tissue == "off":
+            raise ConfigError("tissue", self.tissue, "auto where a tissue_mask is given")
         check_choice("runtime", self.runtime, get_args(Runtime))
         check_choice("post_annotation", self.post_annotation, get_args(Posting))
         check_choice("object_type", self.object_type, get_args(AskedObjectType))

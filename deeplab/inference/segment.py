@@ -25,6 +25,7 @@ from deeplab.config.requests import SegmentRequest
 from deeplab.config.views import View
 from deeplab.errors import ConfigError
 from deeplab.exchange.layers import post_layers
+from deeplab.exchange.tissue_masks import find_tissue_mask, read_tissue_mask
 from deeplab.files import all_or_none, check_spared, check_writable, whole_file
 from deeplab.geometry.frames import WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
@@ -99,7 +100,7 @@ class _Look(NamedTuple):
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
         plan = tile_plan(request, card, area)
-        tissue = tissue_mask(slide) if request.tissue == "auto" else None
+        tissue = _tissue(slide, request) if request.tissue == "auto" else None
         slots = fit_slots(plan, area, tissue)
         look = cls(slide, frame, area, plan, tissue, slots)
         log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, look.asked, len(slots))
@@ -119,6 +120,15 @@ class _Look(NamedTuple):
             "kept_pixels": sum(box.width * box.height for box in kept),
             "tissue_pixels": tissue_in(self.area, self.tissue) if self.tissue else None,
         }
+
+
+def _tissue(slide: Slide, request: SegmentRequest) -> TissueMask:
+    """Return the tissue that a mask of the user's shows, or where there is none the slide."""
+    if request.tissue_mask is None:
+        return tissue_mask(slide)
+    path = find_tissue_mask(request.tissue_mask, slide.name, request.slide)
+    check_spared(request.outputs, [path])
+    return read_tissue_mask(path, slide)
 
 
 class Predictors:

@@ -56,7 +56,7 @@ def segment_each(request: SegmentRequest, progress: Progress, *, ran_s: float = 
         ran_s: seconds that a process ran before, for the timings of the first slide.
 
     Raises:
-        ConfigError: results of several slides would have one name.
+        ConfigError: results of several slides would have one name, or their tissue is in one mask.
         SourceError: there is no slide; or some could not be segmented, after the others were.
     """
     timings = Timings(ran_s)
@@ -160,13 +160,15 @@ def _requests(
     """Yield what is asked of each slide, by what messages call it.
 
     Raises:
-        ConfigError: a result has not the name of its slide in its own.
+        ConfigError: a result has not the name of its slide in its own, or all have one tissue mask.
     """
     for field in SEGMENT_OUTPUTS:
         path = getattr(request, field)
         if path and NAME not in str(path):
             shape = path.with_name(f"{NAME}{path.suffix or '.anot'}")
             raise ConfigError(field, path, f"a name with {NAME} in it for several slides: {shape}")
+    if (mask := request.tissue_mask) and not mask.is_dir() and len(slides) > 1:
+        raise ConfigError("tissue_mask", mask, "a folder of masks, called as the slides")
     for slide, name in zip(slides, names_of([slide.path for slide in slides]), strict=True):
         one = replace(request, slide=str(slide.path), slide_mpp=slide.mpp or request.slide_mpp)
         yield shown_name(str(slide.path)), _with_name(one, name)
