@@ -62,6 +62,7 @@ setup(
     extras_require={
         "cpu": ["tensorflow-cpu==2.21.*", "openvino>=2026.4"],
         "gpu": ["tensorflow[and-cuda]==2.21.*"],
+        "ray": ["ray>=2.40"],
         "onnx": ["onnx>=1.19", "tf2onnx>=1.17"],
         "test": [
             "hypothesis>=6.100",
@@ -75,6 +76,7 @@ setup(
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
+            "ray>=2.40",
             "ruff==0.17.5",
             "scikit-learn>=1.5",
             "tf2onnx>=1.17",

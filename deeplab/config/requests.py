@@ -7,10 +7,11 @@ forms (`slicer_cli_spec/`) offer these fields with these defaults.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from deeplab.config.checks import (
     check_at_least,
@@ -24,6 +25,8 @@ from deeplab.config.paths import coerce_paths
 from deeplab.config.views import View, views_of
 from deeplab.errors import ConfigError
 
+RAY_HERE: Final = "local"  # in place of an address: a cluster of this machine, for this run
+RAY_HOST: Final = re.compile(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 Points = tuple[tuple[float, float], ...]
 Runtime = Literal["auto", "tensorflow", "openvino"]
 Tissue = Literal["auto", "off"]
@@ -80,6 +83,10 @@ class SegmentRequest:
         add_flipped_images: and in each as its mirror image, too.
         runtime: "auto" takes OpenVINO on a CPU where it is installed.
         gpu: number of the GPU, -1 for the CPU.
+        skip_done: of a folder or a list, pass over slides all of whose results are there.
+        ray: address of a Ray cluster that segments a folder or a list, "local" for one of this
+            machine; "": this process does.
+        ray_cores: processors that a slide is given there; 0: all of a machine.
         result_id: a word of the server's, which the layers keep, so that it knows them.
     """
 
@@ -114,14 +121,16 @@ class SegmentRequest:
     add_flipped_images: bool = False
     runtime: Runtime = "auto"
     gpu: int = 0
+    skip_done: bool = False
+    ray: str = ""
+    ray_cores: int = 0
     result_id: str = ""
     api_url: str = ""
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         coerce_paths(self)
-        if self.api_url:
-            check_girder_id("slide", self.slide, "an item or a file")
+        self._check_places()
         for name in (
             "slide_mpp",
             "work_mpp",
@@ -147,6 +156,7 @@ class SegmentRequest:
         check_choice("object_type", self.object_type, get_args(AskedObjectType))
         if self.object_type != "auto" and not self._writes_geojson:
             raise ConfigError("object_type", self.object_type, "auto where no GeoJSON is written")
+        check_at_least("ray_cores", self.ray_cores, 0)
         check_word("result_id", self.result_id)
         _ = self.views  # checks the scales
         check_kind_of_file("output_overlay", self.output_overlay, ".png")
@@ -166,6 +176,14 @@ class SegmentRequest:
         return views_of(
             self.eval_scales, mirrored=(False, True) if self.add_flipped_images else (False,)
         )
+
+    def _check_places(self) -> None:
+        if self.api_url:
+            check_girder_id("slide", self.slide, "an item or a file")
+            if self.ray:  # a batch of the server's does that
+                raise ConfigError("ray", self.ray, "left away on a server")
+        if self.ray not in ("", RAY_HERE, "auto") and not RAY_HOST.fullmatch(self.ray):
+            raise ConfigError("ray", self.ray, f"{RAY_HERE}, auto or host:port")
 
     @property
     def _writes_geojson(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from deeplab.cores import usable_cores
 
 if TYPE_CHECKING:
     import keras
@@ -76,6 +79,8 @@ class OpenVino:
         channels = tiles.partial_shape[3].get_length()
         model.reshape([1, side, side, channels])
         settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        if (cores := usable_cores()) < (os.cpu_count() or 1):
+            settings["INFERENCE_NUM_THREADS"] = str(cores)
         names = [next(iter(output.names)) for output in model.outputs]
         return _Compiled(self._core.compile_model(model, "CPU", settings), names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from deeplab.exchange.samples import files_in, mpp_of, path_at, rows_of
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders
 from deeplab.files import check_spared
 from deeplab.inference.segment import Predictors, segment_slide
+from deeplab.inference.segment_on_ray import segment_on_ray
 from deeplab.inference.timings import Timings
 from deeplab.names import shown_name
+from deeplab.report.words import counted
 from deeplab.slides.dicom import one_of_each_series
 
 log = logging.getLogger(__name__)
@@ -58,29 +60,66 @@ def segment_each(request: SegmentRequest, progress: Progress, *, ran_s: float = 
     Raises:
         ConfigError: results of several slides would have one name, or their tissue is in one mask.
         SourceError: there is no slide; or some could not be segmented, after the others were.
+        DeviceError: there is no such cluster of Ray.
     """
     timings = Timings(ran_s)
     slides = None if request.api_url else find_slides(Path(request.slide))
     if slides is None:
+        if request.ray:
+            raise ConfigError("ray", request.ray, "left away where one slide is segmented")
         own = split_name(Path(request.slide).name)[0]
         return segment_slide(_with_name(request, own), progress, timings=timings).summary()
     requests = dict(_requests(request, slides))
     check_spared(
         [path for one in requests.values() for path in one.outputs], [s.path for s in slides]
     )
+    left = {name: one for name, one in requests.items() if not (one.skip_done and _is_done(one))}
+    done = len(requests) - len(left)
+    if done:
+        log.info("%s done before", counted(done, "slide"))
+    said, problems = (_on_ray if request.ray and left else _here)(left, progress, timings)
+    if problems:
+        raise SourceError(
+            f"{len(problems)} of {len(requests)} slides could not be segmented: "
+            + "; ".join(problems)
+        )
+    were = "was" if len(said) == 1 else "were"
+    before = f", {counted(done, 'slide')} before" if done else ""
+    return "\n".join([*said, f"{counted(len(said), 'slide')} {were} segmented{before}"])
+
+
+def _is_done(request: SegmentRequest) -> bool:
+    """Return whether all results of a slide are there: they are written whole or not at all."""
+    return all(path.is_file() for path in request.outputs)
+
+
+def _here(
+    requests: Mapping[str, SegmentRequest], progress: Progress, timings: Timings
+) -> tuple[list[str], list[str]]:
+    """Segment slides one after the other; returns what was found, and why some were not."""
     failures, predictors, said = Failures(), Predictors(), list[str]()
     for index, (name, one) in enumerate(requests.items()):
         with failures.sparing(name):
             part = _part(progress, index, len(requests))
-            counted = timings if index == 0 else Timings()
-            said.append(segment_slide(one, part, predictors, counted).summary())
+            taken = timings if index == 0 else Timings()
+            said.append(segment_slide(one, part, predictors, taken).summary())
             log.info("%s", said[-1])
-    if failures.sentences:
-        raise SourceError(
-            f"{len(failures.sentences)} of {len(requests)} slides could not be segmented: "
-            + "; ".join(failures.sentences)
-        )
-    return "\n".join([*said, f"{len(said)} slides were segmented"])
+    return said, failures.sentences
+
+
+def _on_ray(
+    requests: Mapping[str, SegmentRequest], progress: Progress, _: Timings
+) -> tuple[list[str], list[str]]:
+    """Segment slides on a cluster; returns what was found, and why some were not."""
+    said, problems = list[str](), list[str]()
+    for end in segment_on_ray(requests, progress):
+        if end.problem:
+            log.warning("%s", end.problem)
+            problems.append(end.problem)
+        else:
+            log.info("%s", end.found)
+            said.append(end.found)
+    return said, problems
 
 
 def find_slides(path: Path) -> list[SlideToSegment] | None:

@@ -15,7 +15,7 @@ OURS = {"deeplab", "deeplab_cli"}
 WITHOUT_REQUIREMENTS = {"histomicstk"}
 FOR_TESTS = {"girder-large-image-annotation"}
 WITH_TENSORFLOW = {"keras", "google"}
-EXTRAS = {"cpu": {"tensorflow", "openvino"}, "onnx": {"onnx", "tf2onnx"}}
+EXTRAS = {"cpu": {"tensorflow", "openvino"}, "ray": {"ray"}, "onnx": {"onnx", "tf2onnx"}}
 
 
 def normal(name: str) -> str:
