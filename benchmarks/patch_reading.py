@@ -188,7 +188,7 @@ def read_alone(path: Path, reads: Sequence[Read], threads: int) -> Speed:
 
 
 def sampler_of(request: TrainRequest, slides: Sequence[AnnotatedSlide]) -> PatchSampler:
-    """What a training makes of the request."""
+    """Return the sampler that a training makes of the request."""
     return PatchSampler(
         slides=slides,
         label_count=len(request.classes) + 1,

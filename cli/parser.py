@@ -186,7 +186,7 @@ class _PrintForm(argparse.Action):
 
 
 def unknown_words(words: Sequence[str], flags: Iterable[str]) -> str:
-    """What is wrong with words that are understood by nobody, the flag that may be meant named.
+    """Return the sentence on words that no parser understood, with the flag that may be meant.
 
     Values are not repeated, and words only where they could be names of files: what stands in a
     wrong place may be a token.

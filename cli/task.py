@@ -124,7 +124,7 @@ def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> d
 
 @contextmanager
 def logged() -> Iterator[None]:
-    """What the engine tells of its run appears on standard error, as its device on the first line.
+    """Show the engine's log on standard error, as its device on the first line.
 
     To be entered after the bars of a terminal, which print such lines above themselves.
     """

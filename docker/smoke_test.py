@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def answer(*words: str) -> str:
-    """What the command prints for a light question, which it must answer without TensorFlow."""
+    """Return what the command prints for a light question, answered without TensorFlow."""
     begun_s = time.monotonic()
     done = subprocess.run(["deeplab", *words], capture_output=True, text=True, check=False)
     if done.returncode:

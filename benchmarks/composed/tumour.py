@@ -164,13 +164,13 @@ def train(listing: Path, model: Path, settings: Path) -> tuple[Path, float]:
 
 
 def cpu_seconds() -> float:
-    """What processes that were started and have ended took of processors."""
+    """Return the processor time, s, of processes that were started and have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def request_of(settings: Path, listing: Path, model: Path) -> TrainRequest:
-    """What that command was asked for."""
+    """Return the request of that command."""
     given = read_settings(settings, {field.name for field in dataclasses.fields(TrainRequest)})
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     return TrainRequest(source=str(listing), output_model=model, **values)

@@ -30,7 +30,7 @@ class Store(Protocol[Kept]):
         """Return all that were kept, in their order."""
 
     def __len__(self) -> int:
-        """How many were kept."""
+        """Return the number of those kept."""
 
 
 def store(kind: Callable[[Any, Mapping[str, Property]], Kept], spill: Path | None) -> Store[Kept]:

@@ -80,7 +80,7 @@ class Card:
         return family_name(self.config)
 
     def accepts_mpp(self, mpp: float) -> bool:
-        """Whether the model may be run at `mpp` um per pixel; 2 % of rounding is let pass."""
+        """Return whether the model may be run at `mpp` um per pixel, within 2 % of rounding."""
         if self.mpp_range is not None:
             low, high = self.mpp_range
         elif self.work_mpp is not None:

@@ -264,7 +264,7 @@ def _card(request: ImportRequest, config: NetworkConfig, classes: ClassList) -> 
 
 
 def _kind(name: str) -> str:
-    """What a variable that is left out belongs to: an optimiser's by the last of its name."""
+    """Return what a variable left out belongs to: an optimiser's by the last of its name."""
     scope, _, last = name.rpartition("/")
     last = last.rpartition(".")[2]
     return f"of {scope.partition('/')[0]}'s classifier" if last in WEIGHTS else last

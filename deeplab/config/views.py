@@ -48,7 +48,7 @@ def views_of(scales: Sequence[float], *, mirrored: Sequence[bool]) -> tuple[View
 
 
 def cell_multiple(views: Sequence[View]) -> int:
-    """How many cells of the coarsest map a tile must be made of to be whole at every scale."""
+    """Return how many coarsest cells make the smallest tile that is whole at every scale."""
     return math.lcm(*(QUARTERS // math.gcd(QUARTERS, view.quarters) for view in views))
 
 

@@ -44,7 +44,7 @@ class HardPlaces:
         self._pool: tuple[int, NDArray[np.float64]] = (-1, np.zeros((0, 5)))
 
     def note(self, numbers: ArrayLike, places: ArrayLike, losses: ArrayLike) -> None:
-        """What the network made of the patches of one step.
+        """Add the losses of the patches of one step.
 
         With several workers every worker notes the patches of all, so that all draw alike.
 

@@ -337,7 +337,7 @@ def _smaller(request: TrainRequest, slides: Sequence[tuple[AnnotatedSlide, Side]
 
 
 def _nothing_left(rules: Labelling, faults: Sequence[_Fault]) -> DeeplabError:
-    """Why no slide is left to learn from."""
+    """Return the error that says why no slide is left to learn from."""
     if len(faults) == 1 and faults[0].error:
         return faults[0].error
     if all(fault.error is None for fault in faults):

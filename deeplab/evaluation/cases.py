@@ -167,7 +167,7 @@ class Reader:
         return replace(side, layers=layers, remarks=(*side.remarks, *more))
 
     def _regions(self, truth: Annotations, name: str) -> tuple[Area, ...] | None:
-        """Where is judged: within what was asked for and, where there is one, within the layer."""
+        """Return the regions to be judged: those asked for, within the exhaustive layer if any."""
         drawn = _polygons(truth, self._rules.exhaustive_layer)
         if self._rules.exhaustive_layer and not drawn:
             raise SourceError(f"{name} has no shape in the layer {self._rules.exhaustive_layer!r}")

@@ -14,7 +14,7 @@ MOST_NUMBERS = 12  # labels; the cells of a larger matrix are too small for numb
 
 @chart_style()
 def confusion_png(confusion: Confusion, classes: ClassList) -> bytes:
-    """Where the pixels of each true class went: shares of a row, in colour and in numbers."""
+    """Return the confusion matrix as a PNG: shares of each true class, in colour and in numbers."""
     names = ["background", *classes.names]
     count = len(names)
     total = confusion.true_pixels[:, None]

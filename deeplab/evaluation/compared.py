@@ -55,7 +55,7 @@ def limits(figures: Figures, compared: Compared) -> list[str]:
 
 
 def remarks_on_names(compared: Compared) -> Iterator[str]:
-    """What a reader must know of the names of layers: what is on one side only, or in no figure."""
+    """Yield remarks on names of layers: those on one side only, and those in no figure."""
     for slide, why in compared.mismatched.items():
         yield f"{slide}: {why}. All that is drawn there counts as missed."
     for alias in compared.idle_aliases:

@@ -209,7 +209,7 @@ class _Run:
 
 
 def _why(name: str, error: DeeplabError) -> str:
-    """Why a slide is left out, as the end of a sentence about it."""
+    """Return why a slide is left out, as the end of a sentence about it."""
     said = str(error)
     return said[len(name) + 1 :] if said.startswith(f"{name} ") else f"cannot be compared: {said}"
 

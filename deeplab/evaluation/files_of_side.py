@@ -85,7 +85,7 @@ class FilesOfSide:
 
 
 def absent_slides(sides: Sequence[FilesOfSide], slides: Collection[str]) -> list[str]:
-    """What slides that are not at hand are called, as far as their files of annotations tell."""
+    """Return the names of slides that are not at hand, as their files of annotations tell them."""
     about = slides_by_file(slides, SUFFIXES)
     several = [side.shared.besides(about).of_several() for side in sides]
     listed: list[str] = []
@@ -107,7 +107,7 @@ def absent_slides(sides: Sequence[FilesOfSide], slides: Collection[str]) -> list
 
 
 def called(slide: str, path: Path) -> str:
-    """What a slide that may not be at hand is called: as its file, where that is about no other."""
+    """Return the name of a slide that may not be at hand: its file's, where that is its alone."""
     is_own = plain_name(path.name) in names_beside(slide, SUFFIXES)
     return shown_name(path.name if is_own else slide)
 

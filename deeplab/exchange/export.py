@@ -219,7 +219,7 @@ def _format(request: ExportAnnotationsRequest) -> Format:
 
 
 def _suffix(format_: Format, output: Path) -> str:
-    """What a file of the format is called after its slide, so that it is found beside that."""
+    """Return the suffix of the format's files, by which they are found beside their slides."""
     own = output.suffix.lower()
     if own in format_.suffixes:
         return own
@@ -228,7 +228,7 @@ def _suffix(format_: Format, output: Path) -> str:
 
 @contextmanager
 def _place(output: Path, found: Found) -> Iterator[Put]:
-    """Where files go: into the zip `output`, or one to `output` itself."""
+    """Yield what puts files into the zip `output`, or one file to `output` itself."""
     if output.suffix.lower() != ZIP:
         if len(found.samples) > 1:
             raise ConfigError(

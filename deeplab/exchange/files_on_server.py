@@ -179,7 +179,7 @@ def _files_of(session: Session, slide: Item, holders: Sequence[Item]) -> list[Fi
 
 
 def _is_read(name: str, slide: str) -> bool:
-    """Whether a file is one of annotations; pictures and zips are where their names say so."""
+    """Return whether a file is one of annotations; pictures and zips are by their names."""
     suffix = split_name(name)[1]
     if suffix == ZIP:
         return plain_name(name) in names_beside(slide, ANNOTATIONS)

@@ -198,7 +198,7 @@ class _Ingestion:
             )
 
     def _in_place(self, source: FileOfSlide) -> TakenIn | None:
-        """What a file brought before, where it is the same and all of that is still there."""
+        """Return what a file brought before, if it is the same and all of that is still there."""
         if self._request.value_names or self._request.source_format != AUTO:
             return None
         origin = Origin(task=TASK, source=_place(source), facts=_facts(source))

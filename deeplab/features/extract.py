@@ -153,7 +153,7 @@ def _measure_all(
 
 
 def _nothing_left(errors: Sequence[DeeplabError]) -> DeeplabError:
-    """Why no slide could be measured."""
+    """Return the error that says why no slide could be measured."""
     if len(errors) == 1:
         return errors[0]
     told = "; ".join(map(str, errors[:NAMED]))

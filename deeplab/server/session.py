@@ -329,7 +329,7 @@ def _is_address(api_url: str) -> bool:
 
 @contextmanager
 def _body(content: bytes | Path) -> Iterator[bytes | BinaryIO]:
-    """What is sent: bytes, or a file that is open at its beginning."""
+    """Yield what is sent: bytes, or a file that is open at its beginning."""
     if isinstance(content, bytes):
         yield content
         return

@@ -135,7 +135,7 @@ def glass_offset_nm(session: Session, item_id: str) -> tuple[float, float] | Non
 
 
 def _openslide_properties(session: Session, item_id: str) -> dict[str, Any] | None:
-    """What OpenSlide says of an item's file; None where the server reads it by other means."""
+    """Return OpenSlide's properties of an item's file; None where another source reads it."""
     path = f"item/{girder_id('item', item_id)}/tiles/internal_metadata"
     told = session.get_json(path, f"metadata of item {item_id}")
     properties = told.get("openslide") if isinstance(told, dict) else None

@@ -197,7 +197,7 @@ def _in_order(path: Path) -> Iterator[str]:
 
 
 def _shown(path: Path, pages: list[tifffile.TiffPage], *, follow: bool) -> LargeImageTiles | None:
-    """What HistomicsUI shows of a TIFF of these pages; None where that is a page as it is."""
+    """Return the tiles that HistomicsUI shows of a TIFF; None where they are a page as it is."""
     whole = largest(pages)
     if not is_plain(whole):
         openslide = try_source(OpenslideFileTileSource, path)

@@ -61,7 +61,7 @@ def top_of(pixels: NDArray[Any]) -> float:
 
 
 def kind_of(bands: int, dtype: np.dtype[Any]) -> str:
-    """What pixels of so many `bands`, alpha not counted, are, for a person; "" for RGB bytes."""
+    """Return the kind of pixels of so many `bands` without alpha, in words; "" for RGB bytes."""
     colours = {1: "grey", 3: ""}.get(bands, f"{bands} channels")
     if dtype == np.uint8:
         return colours

@@ -65,7 +65,7 @@ def tiff_facts(path: Path) -> TiffFacts:
 
 
 def _end_of_directories(tiff: tifffile.TiffFile) -> int:
-    """Where the directory would begin that follows the last one that can be read; 0 for none."""
+    """Return the offset of the directory after the last one that can be read; 0 for none."""
     count = len(tiff.pages)  # walks through all of them
     place = tiff.pages.next_page_offset
     if not count or not place:

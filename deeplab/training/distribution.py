@@ -88,7 +88,7 @@ class Replicas:
         return self.worker == 0
 
     def scope(self) -> AbstractContextManager[object]:
-        """What is made in it has a copy on every device, all of them with the same values."""
+        """Return a context; what is made in it has a copy on every device, all of equal values."""
         scope: AbstractContextManager[object] = self._strategy.scope()
         return scope
 

@@ -131,12 +131,12 @@ class State:
 
 
 def is_step(variable: keras.Variable) -> bool:
-    """Whether a variable is to hold the number of steps before the one that is computed."""
+    """Return whether a variable is to hold the number of steps before the one that is computed."""
     return bool(variable.name == TRAINING_STEP)
 
 
 def is_seed(variable: keras.Variable) -> bool:
-    """Whether a variable counts what was drawn at random; all others are numbers with a point."""
+    """Return whether a variable counts random draws; all others are floating point."""
     return not np.issubdtype(np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype), np.floating)
 
 

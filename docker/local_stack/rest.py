@@ -41,7 +41,7 @@ class GirderRest:
         self.token = reply["authToken"]["token"]
 
     def get(self, path: str, /, **params: object) -> Any:
-        """What the server says at a path."""
+        """Return what the server answers at a path."""
         return self.call("GET", path, params)
 
     def post(self, path: str, /, **params: object) -> Any:

@@ -166,7 +166,7 @@ def worker_service(plan: Plan) -> Service:
 
 
 def worker_answers(plan: Plan) -> bool:
-    """Whether the worker takes jobs."""
+    """Return whether the worker takes jobs."""
     asked = subprocess.run(
         [plan.python, "-m", "celery", "-A", "girder_worker.app", "inspect", "ping", "-t", "2"],
         env={**os.environ, **_worker_env(plan)},
@@ -200,7 +200,7 @@ def _answers(port: int) -> bool:
 
 
 def _start_time(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks; None when it is gone or only a zombie."""
+    """Return the start of a process in the kernel's ticks; None where it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:

@@ -33,7 +33,7 @@ class NoModelError(ValueError):
 
 
 def may_be_model(file: Document) -> bool:
-    """Whether a file of Girder is called as models are."""
+    """Return whether a file of Girder is called as models are."""
     return str(file.get("name", "")).lower().endswith(".zip")
 
 

@@ -207,7 +207,7 @@ def _finish_single(run: Document, now: datetime) -> None:
 
 
 def _is_beside_another(job: Document) -> bool:
-    """Whether another job of the same slide runs, so that layers may be of either."""
+    """Return whether another job of the same slide runs, so that layers may be of either."""
     params = {"_original_params.inputImageFile": job["_original_params"]["inputImageFile"]}
     others = {**params, "_id": {"$ne": job["_id"]}, "type": job["type"]}
     return Job().findOne({**others, "status": JobStatus.RUNNING}, fields=["_id"]) is not None
@@ -379,7 +379,7 @@ def _start_anew(
 
 
 def _is_lost(job: Document | None, now: datetime, workers: Workers) -> bool:
-    """Whether no worker has a job any more, or will have it."""
+    """Return whether no worker has a job any more, or will have it."""
     if job is None:
         return True
     if not _is_silent(job, now):
@@ -388,7 +388,7 @@ def _is_lost(job: Document | None, now: datetime, workers: Workers) -> bool:
 
 
 def _is_silent(job: Document, now: datetime) -> bool:
-    """Whether a job has told nothing for longer than one that is worked on does."""
+    """Return whether a job has told nothing for longer than one that is worked on does."""
     return _silence(job, now) > timedelta(minutes=Setting().get(SettingKey.LEASE_MINUTES))
 
 

@@ -79,7 +79,7 @@ def register_changed() -> list[Document]:
 
 
 def image_states(names: list[str]) -> list[ImageState]:
-    """What Docker and slicer_cli_web say of each image.
+    """Return the state of each image, as Docker and slicer_cli_web say it.
 
     Raises:
         DockerException: no Docker daemon answers.

@@ -83,12 +83,12 @@ def register_uploaded(event: events.Event) -> None:
 
 
 def is_model(item: Document) -> bool:
-    """Whether an item is registered as a model."""
+    """Return whether an item is registered as a model."""
     return isinstance(item.get("meta", {}).get(MODEL_KEY), dict)
 
 
 def is_archived(item: Document) -> bool:
-    """Whether an item is a model that is no longer offered."""
+    """Return whether an item is a model that is no longer offered."""
     return is_model(item) and item["meta"][MODEL_KEY].get(ARCHIVED_KEY) is True
 
 

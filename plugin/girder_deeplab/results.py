@@ -40,7 +40,7 @@ class ResultSet:
         return [layer["_id"] for layer in self.layers]
 
     def covers(self, other: ResultSet) -> bool:
-        """Whether what another set says of the slide, this one says anew."""
+        """Return whether this set says anew what another one says of the slide."""
         return self.made == other.made and self.regions in (WHOLE_SLIDE, other.regions)
 
 

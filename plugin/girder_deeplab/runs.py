@@ -62,7 +62,7 @@ class Batch(AccessControlledModel):
         )
 
     def keep_lock(self, batch: Document, now: datetime) -> bool:
-        """Whether it is still ours, and then for as long again."""
+        """Keep a lock that is still ours for as long again, and return whether it was."""
         ours = {"_id": batch["_id"], "lock": batch["lock"]}
         return self._set(ours, lockedUntil=now + LOCK)
 
@@ -71,7 +71,7 @@ class Batch(AccessControlledModel):
         self._set({"_id": batch["_id"], "lock": batch["lock"]}, lockedUntil=now)
 
     def move(self, batch: Document, *now_in: str, to: str, **fields: object) -> bool:
-        """Whether a batch that was in one of these states has another one now."""
+        """Set the state of a batch that is in one of some states, and return whether it was."""
         return self._set({"_id": batch["_id"], "state": {"$in": now_in}}, state=to, **fields)
 
     def _set(self, query: Document, **fields: object) -> bool:
@@ -124,7 +124,7 @@ class Run(Model):
         return {**doc, **fields}
 
     def move(self, run: Document, *, to: str, now: datetime, **fields: object) -> bool:
-        """Whether a run that is as it was found has another state now."""
+        """Set the state of a run that is as it was found, and return whether it was."""
         as_found = {"_id": run["_id"], "state": run["state"], "changed": run["changed"]}
         fields = {"state": to, "changed": now, **fields}
         return self.collection.update_one(as_found, {"$set": fields}).matched_count == 1

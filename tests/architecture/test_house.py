@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ LISTS_OF_FAMILIES = (
     "exchange/",
 )
 
+WRITTEN_IN = ("deeplab", "cli", "plugin", "docker", "benchmarks")
+QUESTIONS = ("What ", "Whether ", "How ", "Where ", "When ", "Why ", "Which ", "Who ")
+PROPERTIES = {"property", "cached_property"}  # whose docstrings are those of values
+
 
 def caption(room: Path) -> str:
     text = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
@@ -51,6 +56,26 @@ def test_the_plan_of_the_house_repeats_each_caption(room: Path):
     plan = " ".join(PLAN.read_text(encoding="utf-8").split())
     assert room.name in plan
     assert caption(room) in plan
+
+
+def functions_of(path: Path) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and not any(
+            ast.unparse(each) in PROPERTIES for each in node.decorator_list
+        ):
+            yield node
+
+
+def test_docstrings_of_functions_open_with_what_they_do():
+    """ "Return whether ...", not "Whether ...": of what is called, the first word is a verb."""
+    questions = [
+        f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+        for room in WRITTEN_IN
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for function in functions_of(path)
+        if (ast.get_docstring(function) or "").startswith(QUESTIONS)
+    ]
+    assert not questions
 
 
 def test_only_its_own_files_say_the_name_of_a_family():

@@ -148,9 +148,9 @@ def test_a_draw_takes_as_long_with_many_shapes_as_with_few():
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9).filter(any), st.integers(0, 99))
-def test_an_urn_draws_only_what_has_a_share(shares, seed):
-    urn = CategoricalSampler(np.array(shares, np.float64))
-    drawn = [urn.draw(np.random.default_rng([seed, n])) for n in range(20)]
+def test_a_categorical_sampler_draws_only_what_has_a_share(shares, seed):
+    sampler = CategoricalSampler(np.array(shares, np.float64))
+    drawn = [sampler.draw(np.random.default_rng([seed, n])) for n in range(20)]
     assert all(shares[one] for one in drawn)
 
 

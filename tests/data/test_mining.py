@@ -47,7 +47,7 @@ def test_the_hardest_quarter_is_drawn_and_the_harder_the_more_often():
         assert seen[number] / 4000 == pytest.approx(loss_of(number) / total, rel=0.4)
 
 
-def test_a_draw_does_not_hang_on_how_far_the_steps_are():
+def test_a_draw_does_not_depend_on_how_far_the_steps_are():
     # Threads make patches ahead: what is noted in the last block and this one must not count yet.
     early, late = HardPlaces(BATCH), HardPlaces(BATCH)
     learn(early, range(3 * BLOCK_STEPS))

@@ -44,7 +44,7 @@ class MaskPlace:
         mpp: Mpp | None,
         reading: Reading,
     ) -> MaskPlace:
-        """What the mask itself says goes before the slide's size, that before its um per pixel.
+        """Return the place by the mask's table, else the slide's size, else the mask's scale.
 
         Args:
             path: of the mask, for sentences.

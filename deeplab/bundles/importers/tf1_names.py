@@ -206,7 +206,7 @@ def tf1_name(weight: str, backbone: str) -> str:
 
 
 def _variable(kind: str, scope: str) -> str:
-    """What the original calls a layer's kernel or bias; other variables have the same names."""
+    """Return the original's name of a kernel or bias; other variables have the same names."""
     if kind == "kernel":
         return "depthwise_weights" if scope.endswith("depthwise") else "weights"
     return "biases" if kind == "bias" else kind.replace("_kernel", "_weights")

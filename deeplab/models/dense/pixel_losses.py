@@ -56,7 +56,7 @@ def hard_share(step: Tensor | int, last: float, steps: int) -> Tensor:
 
 
 def hard_counts(weights: Tensor, share: Tensor) -> Tensor:
-    """How many of the pixels (n, p) that weigh something are `share` of them: (n,), whole."""
+    """Return `share` of the number of pixels (n, p) that weigh something: (n,), whole."""
     counted = ops.sum(ops.cast(weights > 0, "float32"), axis=-1)
     # Rounded half up, and at least one pixel where there are any.
     return ops.minimum(ops.maximum(ops.floor(share * counted + 0.5), 1.0), counted)

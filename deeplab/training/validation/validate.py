@@ -63,7 +63,7 @@ class Validator:
         self._slides = [slide for slide in chosen if slide.slots]
 
     def __call__(self, step: int) -> Validation:
-        """How good the network is now, after so many steps."""
+        """Return the validation of the network as it is after so many steps."""
         scores: list[ValidationScore] = []
         regions: list[Region] = []
         for slide in list(self._slides):
