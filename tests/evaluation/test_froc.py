@@ -1,5 +1,7 @@
 """Detections against lesions: the curve, its score, and the AUC of slides."""
 
+import math
+
 import numpy as np
 import pytest
 import shapely
@@ -10,6 +12,7 @@ from deeplab.evaluation.lesions import find_lesions
 from deeplab.geometry.frames import Mpp
 
 ONE = Mpp.square(1.0)
+REACH_UM, ITC_UM, CELL_UM = 37.5, 200, 400
 LARGE, TINY = shapely.box(0, 0, 1000, 1000), shapely.box(5000, 0, 5050, 50)
 
 
@@ -29,6 +32,51 @@ def test_a_lesion_counts_with_its_most_confident_detection_and_cells_not_at_all(
 def test_a_detection_just_beside_a_lesion_is_on_it():
     assert held([(1037, 500)], [0.5]).found == (0.5,)
     assert held([(1038, 500)], [0.5]).false == (0.5,)
+
+
+def boxes_with_points(random):
+    """Boxes (left, top, right, bottom), one in each cell of a grid, and points in and near them."""
+    boxes, points = [], []
+    for cell in np.ndindex(6, 6):
+        corners = np.sort(random.uniform(1, CELL_UM - 1, (2, 2)), axis=0)
+        box = (corners + CELL_UM * np.array(cell)).ravel()
+        boxes.append(tuple(box))
+        count = random.integers(0, 3)
+        points.extend(random.uniform(box[:2] - 60, box[2:] + 60, (count, 2)))
+    return boxes, np.array(points)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_detections_are_matched_as_by_slow_loops(seed):
+    boxes, points = boxes_with_points(np.random.default_rng(seed))
+    confidences = np.random.default_rng(seed).permutation(len(points)) / len(points)
+    best, on_some, on_cells = {}, set(), set()
+    for box in boxes:
+        left, top, right, bottom = box
+        is_itc = math.hypot(right - left, bottom - top) < ITC_UM
+        if not is_itc:
+            best[box] = -math.inf
+        for number, (x, y) in enumerate(points.tolist()):
+            aside, above = max(left - x, 0, x - right), max(top - y, 0, y - bottom)
+            if math.hypot(aside, above) > REACH_UM:
+                continue
+            on_some.add(number)
+            if is_itc:
+                on_cells.add(number)
+            else:
+                best[box] = max(best[box], confidences[number])
+    false = [c for number, c in enumerate(confidences) if number not in on_some]
+    # Lesions may not grow together here: a merge of 0 um, and gaps between the cells.
+    lesions = find_lesions([shapely.box(*box) for box in boxes], ONE, 0)
+    slide = SlideDetections.of(points, confidences, lesions, REACH_UM)
+    assert sorted(slide.found) == sorted(best.values())
+    assert list(slide.false) == false
+    assert slide.score == max(confidences)
+    # All cases are there: found and missed lesions, detections beside them all, some on cells.
+    assert len({*best.values()} - {-math.inf}) > 1
+    assert -math.inf in best.values()
+    assert false
+    assert on_cells
 
 
 def test_a_slide_without_detections_finds_nothing():
