@@ -14,7 +14,7 @@ Values = NDArray[np.uint16]  # (channels, height, width)
 
 NAMES = ("CD3", "DAPI")  # the nuisance comes first: an index by mistake finds it
 GROUND, BRIGHT = 180.0, 1900.0  # of a camera of 12 bits
-DAPI_OF_STUDY = (1408, 1876)  # height, width
+DAPI_OF_STUDY = (1408, 1876)  # height, width of a slide of the DEDL study
 
 
 def paint_cells(

@@ -1,9 +1,13 @@
 """Multi-channel slides from the front door: a model of channels by name, trained and applied."""
 
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import tifffile
 from large_image_source_tiff import TiffFileTileSource
 from PIL import Image
 
@@ -18,9 +22,11 @@ from deeplab.geometry.frames import Mpp, WorkFrame
 from deeplab.inference.segment import segment_slide
 from deeplab.training.train import train
 from tests.flows.training_command import start_training
-from tests.fluorescent_slides import paint_cells, write_ome, write_pages
+from tests.fluorescent_slides import DAPI_OF_STUDY, paint_cells, write_ome, write_pages
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/fluorescent-slides.md"
+COMMAND_OF_STUDY = re.compile(r"^deeplab (train list\.csv .*)$", re.MULTILINE)
 SIDE = 384
 SMALL = {
     "classes": ("nucleus",),
@@ -199,3 +205,51 @@ def test_every_word_works_from_the_command_line(slides, unseen, tmp_path):
         "unseen.ome.tif has no channel nuclei: it has CD3, DAPI; if one of them is it under another "
         "name, say so, as --channels nuclei=CD3"
     )
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Three slides as those of the DEDL study, two of one patient: a page of DAPI, no scale."""
+    rows = ["slide,annotation,patient"]
+    for name, patient in (("a", "P1"), ("b", "P2"), ("c", "P1")):
+        (_, dapi), labels = paint_cells(*DAPI_OF_STUDY, seed=ord(name), cells=60)
+        tifffile.imwrite(tmp_path / f"{name}.tif", dapi, photometric="minisblack")
+        Image.fromarray(labels).save(tmp_path / f"{name}.mask.png")
+        rows.append(f"{name}.tif,{name}.mask.png,{patient}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def train_as_the_page_says(study, *more):
+    (words,) = COMMAND_OF_STUDY.findall(PAGE.read_text(encoding="utf-8"))
+    done = subprocess.run(
+        [sys.executable, "-m", "deeplab_cli.entry", *shlex.split(words), *more],
+        cwd=study, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_patients_of_the_study_are_on_one_side_only(study):
+    said = train_as_the_page_says(study, "--validation_fraction", "0.5", "--dry_run")
+    height, width = DAPI_OF_STUDY
+    rows = [line.split() for line in said.splitlines() if f"{width:,} x {height:,}" in line]
+    assert [row[0] for row in rows] == ["a.tif", "b.tif", "c.tif"], said
+    sides = [row[-3] for row in rows]
+    assert sides == ["train", "validation", "train"], said
+
+
+def test_the_command_of_the_study_trains_a_model_of_dapi_on_patches_of_480(study):
+    small = {
+        "network": "unet",
+        "network_options": "depth=3,decoder_channels=4 4 4",
+        "depth_multiplier": 0.1,
+        "steps": 2,
+        "batch_size": 1,
+        "validate_every": 2,
+        "validation_fraction": 0.5,
+        "gpu": -1,
+    }
+    train_as_the_page_says(study, *(str(w) for k, v in small.items() for w in (f"--{k}", v)))
+    card = read_card(study / "dapi.zip")
+    assert (card.config.channels.names, card.config.crop_size) == (("DAPI",), 480)
