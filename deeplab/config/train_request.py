@@ -80,8 +80,9 @@ class SourceSettings(Checked):
         untyped_layer: a layer of objects that are of one of the classes, nobody knows of which:
             networks of objects learn from them that they are, and no network of which class.
         labels: what says the classes: "outlines" on slides; or, of images that are labelled as a
-            whole, a "table" (CSV with the columns file and label, or one a class), the "folders"
-            that they lie in, or numbers in their "names". For networks that classify patches.
+            whole, a "table" (CSV with the columns file and label, or one a class; in Girder it lies
+            beside them), the "folders" that they lie in, or numbers in their "names". For networks
+            that classify patches.
         slide_mpp: um per level-0 pixel, where slides do not say it or say it wrong.
         label_path: folder of the annotations or label masks, called as the slides are, where they
             do not lie beside these; None: they do.
@@ -129,8 +130,6 @@ class SourceSettings(Checked):
         check_choice("unannotated", self.unannotated, get_args(Unannotated))
         check_choice("labels", self.labels, get_args(LabelSource))
         check_choice("mask_values", self.mask_values, get_args(MaskValues))
-        if self.api_url and self.labels != "outlines":
-            raise ConfigError("labels", self.labels, "outlines for slides of a Girder server")
         check_at_least("slide_mpp", self.slide_mpp, 0)
         self._check_aliases()
         self._check_label_map()

@@ -152,6 +152,7 @@ def _find(request: TrainRequest, rules: Labelling, login: ServerLogin | None) ->
             labels=request.labels,
             classes=rules.classes,
             exclusive=classes_exclude(config),
+            login=login,
         )
     is_from_zero = request.mask_values == "from_zero"
     find = partial(

@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Literal, Protocol
@@ -391,15 +390,15 @@ def _listed(row: dict[str, str], where: str, folder: Path, names: _MaskNames) ->
         return LeftOut(shown_name(slide.name), "has no annotation in the list", files=(slide,))
     if not annotation.is_file():
         raise SourceError(f"{where}: there is no file {annotation}")
-    sample = Sample(
+    return Sample(
         name=shown_name(slide.name),
         slide=str(slide),
         load=_reader(annotation, slide, names),
         mpp=mpp_of(cells.get("mpp", ""), where),
         patient=cells.get("patient", ""),
+        split=split_of(cells.get("split", ""), where),
         files=(slide, annotation),
     )
-    return _with_split(sample, cells.get("split", ""), where)
 
 
 def path_at(path: Path) -> Path:
@@ -414,11 +413,16 @@ def path_at(path: Path) -> Path:
     return next(same, path)
 
 
-def _with_split(sample: Sample, text: str, where: str) -> Sample:
+def split_of(text: str, where: str) -> Split:
+    """Return the side in a cell, "" where it is empty.
+
+    Raises:
+        ConfigError: it is none; `where` says of which cell.
+    """
     split = text.lower()
     if split not in ("", "train", "validation"):
         raise ConfigError(f"split in {where}", split, "train, validation or empty")
-    return replace(sample, split=split)  # type: ignore[arg-type]  # checked above
+    return split  # type: ignore[return-value]  # checked above
 
 
 def mpp_of(text: str, where: str) -> float:
@@ -452,23 +456,39 @@ def _reader(path: Path, slide: Path, names: _MaskNames) -> Load:
 
 
 def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
-    session, names = Session(login), set[str]()
-    for item in map(partial(_with_own_name, names), _slide_items(session, any_id)):
+    session = Session(login)
+    for item in slide_items(session, any_id):
         if annotation_heads(session, item.id):
-            yield _with_split(
-                Sample(
-                    name=item.name,
-                    slide=item.id,
-                    load=_live(session, item.id, item.name),
-                    mpp=mpp_of(item.words.get("mpp", ""), f"the metadata of {item.name}"),
-                    patient=item.words.get("patient", ""),
-                ),
-                item.words.get("split", ""),
-                f"the metadata of {item.name}",
+            where = f"the metadata of {item.name}"
+            yield Sample(
+                name=item.name,
+                slide=item.id,
+                load=_live(session, item.id, item.name),
+                mpp=mpp_of(item.words.get("mpp", ""), where),
+                patient=item.words.get("patient", ""),
+                split=split_of(item.words.get("split", ""), where),
             )
         else:
             # Nobody has looked at it: its tissue is not known to be background.
             yield LeftOut(item.name, "has no annotations")
+
+
+def slide_items(session: Session, any_id: str) -> list[Item]:
+    """Return the slides of the folder of this id, or the one item of it or of its file.
+
+    Of several of one name all but the first are called by their ids as well.
+
+    Raises:
+        AccessDeniedError: the token may not read it.
+        ServerError: there is no such folder, item or file, or the server failed.
+    """
+    try:
+        found = [item for item in large_image_items(session, any_id) if not is_mask(item.name)]
+    except UnknownIdError:
+        item = item_with(session, any_id)
+        found = [item] if item.is_large_image else []
+    names = set[str]()
+    return [_with_own_name(names, item) for item in found]
 
 
 def _with_own_name(names: set[str], item: Item) -> Item:
@@ -476,15 +496,6 @@ def _with_own_name(names: set[str], item: Item) -> Item:
     name = item.name if item.name not in names else f"{item.name} ({item.id})"
     names.add(name)
     return replace(item, name=name)
-
-
-def _slide_items(session: Session, any_id: str) -> list[Item]:
-    """Return the slides of the folder of this id, or the one item of it or of its file."""
-    try:
-        return [item for item in large_image_items(session, any_id) if not is_mask(item.name)]
-    except UnknownIdError:
-        item = item_with(session, any_id)
-        return [item] if item.is_large_image else []
 
 
 def _live(session: Session, item_id: str, name: str) -> Load:

@@ -146,7 +146,7 @@ def _images(request: PseudoMaskRequest, card: Card) -> list[LabelledImage]:
         slides = find_slides(request.source)
         paths = [(request.source, 0.0)] if slides is None else [(s.path, s.mpp) for s in slides]
         images = [
-            LabelledImage(path=path, name=path.name, labels=(), where=source, mpp=mpp)
+            LabelledImage(source=str(path), name=path.name, labels=(), where=source, mpp=mpp)
             for path, mpp in paths
         ]
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from deeplab.errors import UnknownIdError
 from deeplab.names import shown_name
@@ -40,6 +41,13 @@ class ItemFile:
     size_bytes: int
     item_id: str = ""
     created: str = ""
+
+
+class ChildFolder(NamedTuple):
+    """A folder in another one."""
+
+    id: str
+    name: str
 
 
 def get_item(session: Session, item_id: str) -> Item:
@@ -81,6 +89,19 @@ def folder_items(session: Session, folder_id: str) -> Iterator[Item]:
     items = session.girder(what).listItem(girder_id("folder", folder_id))
     for told in items:
         yield _item(Told.of(told, what, ITEM))
+
+
+def child_folders(session: Session, folder_id: str) -> list[ChildFolder]:
+    """Return the folders in a folder, by name.
+
+    Raises:
+        AccessDeniedError: the token may not read the folder.
+        ServerError: there is no such folder, or the server failed.
+    """
+    what = f"folders in folder {folder_id}"
+    found = list(session.girder(what).listFolder(girder_id("folder", folder_id)))
+    folders = [ChildFolder(t.id("_id"), t.name()) for t in each_told(found, what, "folders")]
+    return sorted(folders, key=lambda folder: folder.name)
 
 
 def large_image_items(session: Session, folder_id: str) -> list[Item]:

@@ -10,7 +10,8 @@ from deeplab.config.classes import ClassList
 from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.errors import SourceError
 from deeplab.exchange.beside import split_name
-from deeplab.exchange.labelled_images import LabelledImage, images_in, labelled_images
+from deeplab.exchange.image_sources import images_in
+from deeplab.exchange.labelled_images import LabelledImage, labelled_images
 from deeplab.exchange.samples import files_in
 from deeplab.files import file_digest
 from deeplab.slides.scale import check_upsampling

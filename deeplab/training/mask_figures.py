@@ -22,7 +22,7 @@ from deeplab.config.progress import silent
 from deeplab.config.pseudo_mask_request import PseudoMaskRequest
 from deeplab.config.requests import SegmentRequest
 from deeplab.evaluation.semantic import Confusion
-from deeplab.exchange.labelled_images import images_in
+from deeplab.exchange.image_sources import images_in
 from deeplab.exchange.pseudo_mask_folder import FOLDER
 from deeplab.files import scratch_folder
 from deeplab.inference.pseudo_masks import make_pseudo_masks

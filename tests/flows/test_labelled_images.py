@@ -1,5 +1,6 @@
 """A patch classifier learns from images that are labelled as a whole, through the command."""
 
+import large_image_source_tiff
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +8,8 @@ from PIL import Image
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab_cli.main import main
-from tests.slides_for_tests import PINK, PURPLE
+from tests.girder_for_tests import FOLDER, TOKEN, fake_girder, item_routes
+from tests.slides_for_tests import PINK, PURPLE, write_tiff
 
 WORDS = [
     *("--network", "patch_classifier", "--depth_multiplier", "0.35", "--gpu", "-1"),
@@ -124,3 +126,101 @@ def test_several_labels_are_counted_each(table, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "gland: 2 objects" in said
     assert "stroma: 2 objects" in said
+
+
+def item_id(number):
+    return f"{number:024x}"
+
+
+class LabelledFolder:
+    """A folder in Girder with a table, two images it labels, and a folder of one more a class."""
+
+    def __init__(self, girder, path):
+        self.girder, self.items = girder, {FOLDER: []}
+        girder.routes |= {"item": self._items, "folder": self._folders}
+        self.folders = {name: item_id(100 + at) for at, name in enumerate(COLOURS)}
+        for number, (folder, colour) in enumerate(COLOURS.items()):
+            flags = " ".join("10" if colour is PURPLE else "01")
+            self._image(FOLDER, path / f"{number} [{flags}].tiff", colour)
+            self._image(self.folders[folder], path / f"{folder}.tiff", colour)
+        self.put_table("file,label,patient", "0 [1 0].tiff,gland,p1", "1 [0 1].tiff,stroma,p2")
+
+    def put_table(self, *rows):
+        item, content = item_id(900), "\n".join(rows).encode()
+        told = {"_id": item, "name": "labels.csv", "size": len(content)}
+        self.items[FOLDER] = [each for each in self.items[FOLDER] if each["_id"] != item]
+        self.items[FOLDER].append(told | {"folderId": FOLDER})
+        self.girder.routes |= {
+            f"item/{item}/files": [told],
+            f"file/{item}/download": ("text/csv", content),
+        }
+
+    def _image(self, folder, path, colour):
+        write_tiff(path, np.full((64, 64, 3), colour, np.uint8), compression="deflate")
+        item = item_id(1 + sum(map(len, self.items.values())))
+        tiff = large_image_source_tiff.TiffFileTileSource
+        self.girder.routes |= item_routes(
+            lambda encoding, style: tiff(str(path), encoding=encoding, style=style),
+            item=item,
+            name=path.name,
+        )
+        told = self.girder.routes[f"item/{item}"] | {"folderId": folder}
+        self.items.setdefault(folder, []).append(told)
+
+    def _items(self, query):
+        return self.items.get(query["folderId"], 400)
+
+    def _folders(self, query):
+        assert (query["parentId"], query["parentType"]) == (FOLDER, "folder")
+        return [{"_id": folder, "name": name} for name, folder in self.folders.items()]
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    with fake_girder() as girder:
+        yield LabelledFolder(girder, tmp_path)
+
+
+def train_in_girder(labelled, model, labels, *more):
+    words = ["--labels", labels, "--classes", "gland,stroma", *WORDS, *more]
+    server = ["--girderApiUrl", labelled.girder.url, "--girderToken", TOKEN]
+    return main(["train", FOLDER, str(model), *words, *server])
+
+
+@pytest.mark.parametrize(
+    ("labels", "images"),
+    [
+        ("table", ["0 [1 0].tiff", "1 [0 1].tiff"]),
+        ("names", ["0 [1 0].tiff", "1 [0 1].tiff"]),
+        ("folders", ["gland/gland.tiff", "stroma/stroma.tiff"]),
+    ],
+)
+def test_a_folder_in_girder_labels_its_images_as_one_on_the_disk(
+    labelled, tmp_path, capsys, labels, images
+):
+    assert train_in_girder(labelled, tmp_path / "m.zip", labels, "--dry-run") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition("  ")[0] for line in said if "64 x 64" in line] == images
+    assert "2 slides to learn from, 0 held out, 0 left out" in said
+    for name in COLOURS:
+        assert f"{name}: 1 object, 0.001024 mm2 on 1 slide" in said
+
+
+@pytest.mark.slow
+def test_a_classifier_learns_from_a_table_in_girder(labelled, tmp_path):
+    model = tmp_path / "m.zip"
+    assert train_in_girder(labelled, model, "table", "--steps", "2", "--validate_every", "2") == 0
+    assert read_card(model).classes.names == ("gland", "stroma")
+
+
+def test_what_a_table_in_girder_lacks_is_one_sentence(labelled, tmp_path, capsys):
+    def refusal():
+        assert train_in_girder(labelled, tmp_path / "m.zip", "table", "--dry-run") == 2
+        return capsys.readouterr().err.strip().splitlines()[-1].removeprefix("error: ")
+
+    labelled.put_table("file,label", "2.tiff,gland")
+    assert refusal() == f"labels.csv line 2: folder {FOLDER} has no image 2.tiff"
+    labelled.items[FOLDER].pop()
+    assert refusal() == (
+        f"folder {FOLDER} must hold one table of labels (CSV) beside its images; it has none"
+    )
