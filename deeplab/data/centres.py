@@ -1,4 +1,4 @@
-"""Sides of a split by the hospitals that slides of CAMELYON17 come from."""
+"""Patients of CAMELYON17's slides by their names, and sides by the hospitals they come from."""
 
 from __future__ import annotations
 
@@ -25,8 +25,23 @@ def centre_of(patient: int) -> int:
     return patient % (CENTRES * PATIENTS) // PATIENTS
 
 
+def with_patients(found: Found) -> Found:
+    """Return samples of which no patient is known with the one that their names say, if any.
+
+    So the nodes of a patient stay together whatever splits them.
+    """
+    return replace(found, samples=[_with_patient(sample) for sample in found.samples])
+
+
+def _with_patient(sample: Sample) -> Sample:
+    number = patient_of(sample.name)
+    if sample.patient or number is None:
+        return sample
+    return replace(sample, patient=f"patient_{number:03}")
+
+
 def split_by_centre(found: Found, train: Collection[int], validation: Collection[int]) -> Found:
-    """Return the samples of the centres asked for, each with its patient and its side.
+    """Return the samples of the centres asked for, each with its side.
 
     Where no centre is named for a side, samples of all the others go by the shares of the split,
     or to learn from where validation has its centres.
@@ -47,7 +62,7 @@ def split_by_centre(found: Found, train: Collection[int], validation: Collection
         if train and centre not in {*train, *validation}:
             split.left_out.append(LeftOut(sample.name, f"is of centre {centre}", {}, sample.files))
             continue
-        split.samples.append(_placed(sample, number, centre, validation))
+        split.samples.append(_placed(sample, centre, validation))
     for name, centres in (("train_centers", train), ("val_centers", validation)):
         side = "train" if name == "train_centers" else "validation"
         if centres and not any(sample.split in ("", side) for sample in split.samples):
@@ -64,11 +79,10 @@ def split_by_centre(found: Found, train: Collection[int], validation: Collection
     return split
 
 
-def _placed(sample: Sample, number: int, centre: int, validation: Collection[int]) -> Sample:
-    patient = sample.patient or f"patient_{number:03}"
+def _placed(sample: Sample, centre: int, validation: Collection[int]) -> Sample:
     if not validation:
-        return replace(sample, patient=patient)  # the fraction decides
-    return replace(sample, patient=patient, split="validation" if centre in validation else "train")
+        return sample  # the fraction decides
+    return replace(sample, split="validation" if centre in validation else "train")
 
 
 def _there(found: Found) -> str:

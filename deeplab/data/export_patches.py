@@ -20,6 +20,7 @@ from deeplab.annotations.raster.rasterize import Labels
 from deeplab.config.channels import RGB
 from deeplab.config.classes import IGNORE
 from deeplab.config.patches_request import PatchesRequest, PatchFormat
+from deeplab.data.centres import with_patients
 from deeplab.data.levels import level_near
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import AnnotationError, OutputError, ScaleError, SlideError, SourceError
@@ -89,11 +90,13 @@ def export_patches(request: PatchesRequest) -> PatchesExported:
         ConfigError, ServerError, OutputError: as finding, reading and writing do.
     """
     rules = Labelling.of(request)
-    found = find_samples(
-        request.source,
-        classes=rules.classes,
-        ignore=rules.ignore_class or "ignore",
-        annotations=request.label_path,
+    found = with_patients(
+        find_samples(
+            request.source,
+            classes=rules.classes,
+            ignore=rules.ignore_class or "ignore",
+            annotations=request.label_path,
+        )
     )
     done = PatchesExported(
         patches={},

@@ -23,7 +23,7 @@ from deeplab.config.families import classes_exclude, network_config
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.census import UNTYPED_LAYERS, Census, take_census
-from deeplab.data.centres import split_by_centre
+from deeplab.data.centres import split_by_centre, with_patients
 from deeplab.data.folds import deal
 from deeplab.data.levels import level_near
 from deeplab.data.split import Side, SplitCase, sides
@@ -122,7 +122,7 @@ def _survey(
     """
     rules = Labelling.of(request)
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    found = _find(request, rules, login)
+    found = with_patients(_find(request, rules, login))
     check_spared(filter(None, (request.output_model, request.output_report)), found.files)
     opened, faults = _open_all(found.samples, _Opener(request, rules, login), progress)
     try:

@@ -15,6 +15,7 @@ from PIL import Image
 from deeplab.annotations.shapes import Annotations, Area
 from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.config.progress import Progress
+from deeplab.data.centres import with_patients
 from deeplab.data.export_patches import grid
 from deeplab.errors import OutputError, SourceError
 from deeplab.exchange.beside import split_name
@@ -64,7 +65,7 @@ def cut_regions(request: FromLabelsRequest, progress: Progress) -> FromLabelsReq
         ServerError, AnnotationError, SlideError, OutputError: as reading and writing do.
     """
     login = ServerLogin(request.api_url, request.token) if request.api_url else None
-    found = find_samples(request.source, classes=request.classes, login=login)
+    found = with_patients(find_samples(request.source, classes=request.classes, login=login))
     slides = [
         (sample, regions)
         for sample in found.samples

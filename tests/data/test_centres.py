@@ -3,7 +3,7 @@
 import pytest
 
 from deeplab.annotations.shapes import Annotations
-from deeplab.data.centres import centre_of, patient_of, split_by_centre
+from deeplab.data.centres import centre_of, patient_of, split_by_centre, with_patients
 from deeplab.errors import SourceError, TrainingError
 from deeplab.exchange.samples import Found, Sample
 
@@ -19,7 +19,7 @@ def found(*patients):
 
 
 def sides(split):
-    return {(s.patient, s.split) for s in split.samples}
+    return {(s.patient, s.split) for s in with_patients(split).samples}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,14 @@ def test_a_patient_is_told_by_the_name():
     assert patient_of("patient_017_node_4.tif") == 17
     assert patient_of("Patient_117.svs") == 117
     assert patient_of("tumor_001.tif") is None
+
+
+def test_a_patient_that_is_known_is_not_taken_from_the_name():
+    one, other = (
+        Sample(name=name, slide="s", load=lambda: Annotations(()), patient="P9")
+        for name in ("patient_017_node_4.tif", "tumor_001.tif")
+    )
+    assert with_patients(Found([one, other])).samples == [one, other]
 
 
 def test_centres_say_the_sides_and_others_are_left_out():

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -87,6 +88,34 @@ def test_a_dry_run_of_folds_shows_all_of_them_and_says_a_remark_once(folder):
     assert "5 slides in 3 folds, 0 left out" in lines
     assert "fold 1 holds out 2 slides of 2 patients (lesion 2 objects) and learns from 3" in lines
     assert (answer.stdout + answer.stderr).count("the value 255 is taken for lesion") == 1
+
+
+def patients_by(folder, *words):
+    """The patients of CAMELYON17's slides by the side or fold that a dry run says they are in."""
+    for patient in (4, 17, 84):
+        for node in range(3):
+            slide(folder, f"patient_{patient:03}_node_{node}.tif", lesion=LESION)
+    answer = train(folder, *words, "--dry-run")
+    assert answer.returncode == 0, answer.stderr
+    rows = [line.split() for line in answer.stdout.splitlines() if "128 x 128" in line]
+    assert len(rows) == 9
+    by_place = defaultdict(set)
+    for name, *_, patient, place, _objects, _area in rows:
+        assert name.startswith(patient), "the census names the patient of each slide"
+        by_place[place].add(patient)
+    return by_place
+
+
+@pytest.mark.parametrize("centres", [(), ("--train_centers", "-1")])
+def test_the_nodes_of_a_patient_are_on_one_side_without_centres_to_hold_out(folder, centres):
+    by_side = patients_by(folder, *centres, "--val_split", "0.4")
+    assert sorted(map(len, by_side.values())) == [1, 2], by_side
+    assert not by_side["train"] & by_side["validation"]
+
+
+def test_the_nodes_of_a_patient_are_in_one_fold(folder):
+    by_fold = patients_by(folder, "--folds", "3")
+    assert sorted(map(len, by_fold.values())) == [1, 1, 1], by_fold
 
 
 def test_dry_run_before_another_flag_is_true(folder):
