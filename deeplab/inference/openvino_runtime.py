@@ -53,6 +53,9 @@ def write_graph(graph: keras.Model, path: Path) -> None:
         # The converter hands over the tile in a tuple, which Keras takes but remarks on.
         warnings.simplefilter("ignore")
         model = openvino.convert_model(graph)
+    for output in model.outputs:
+        # Where a last layer computes nothing, the tensor has the name of what is before it, too.
+        output.get_tensor().set_names(output.names & graph.output.keys())
     openvino.save_model(model, path, compress_to_fp16=False)
 
 

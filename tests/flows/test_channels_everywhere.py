@@ -124,7 +124,7 @@ def test_segment_and_its_overlay(slides, tmp_path, capsys):
 def test_classify_with_all_that_it_draws(slides, tmp_path, capsys):
     model, found = bundle(PATCHES, tmp_path / "m.zip"), tmp_path / "found.anot"
     words = ("--model", model, "--gpu", -1, "--tissue", "off", "--threshold", 0)
-    for activations in ("grad_cam", "pseudo_masks"):
+    for activations in ("off", "grad_cam", "pseudo_masks"):
         out = ("--annotation", found, "--activations", activations)
         run(capsys, "classify", slides / "s.ome.tif", *words, *out)
         assert seen_by(found) == SEEN

@@ -19,7 +19,7 @@ def predictor(
     maps: Sequence[PredictedMap] = (),
     views: Sequence[View] = AS_IT_IS,
 ) -> keras.Model:
-    """Return a graph of the network: uint8 RGB (n, side, side, 3) in, "classes" out, logits.
+    """Return a graph of the network: uint8 (n, side, side, channels) in, "classes" out, logits.
 
     Raises:
         ConfigError: a map is asked for that it has not, a patch of another side, or several views.
@@ -31,7 +31,7 @@ def predictor(
     side = int(network.input.shape[1])
     if tile not in (None, side):
         raise ConfigError("tile", tile, f"{side} for this patch classifier")
-    rgb = keras.Input((side, side, 3), dtype="uint8", name="rgb")
+    rgb = keras.Input(network.input.shape[1:], dtype="uint8", name="rgb")
     return keras.Model(rgb, {CLASSES: network(rgb)[CLASSES]}, name="predictor")
 
 
