@@ -37,7 +37,7 @@ def _run(request: EnsembleRequest) -> str:
 
 COMMAND = Command(
     name="ensemble",
-    help="Joins models to one that averages their probabilities at every pixel.",
+    help="Joins models to one that averages their probabilities, of pixels or of patches.",
     add_arguments=_add_arguments,
     request=_request,
     run=_run,

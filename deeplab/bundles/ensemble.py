@@ -1,4 +1,4 @@
-"""Models whose probabilities are averaged at every pixel, in one bundle.
+"""Models whose probabilities are averaged, at every pixel or of a patch, in one bundle.
 
 Unlike the mean of models (`average.py`), which is one network with averaged weights, an ensemble
 keeps all networks and costs as much as they do together.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from types import MappingProxyType
 
 from deeplab.bundles.card import MAX_TILE, Card, Fact
@@ -20,6 +21,7 @@ from deeplab.config.ensemble_request import EnsembleRequest
 from deeplab.config.families import ensemble_config
 from deeplab.config.network import compare_answers
 from deeplab.errors import BundleError, ConfigError
+from deeplab.evaluation.patch_tally import THRESHOLD, thresholds_of
 from deeplab.files import check_spared, check_writable
 from deeplab.models.family import member_scope
 from deeplab.models.registry import family_of
@@ -87,8 +89,8 @@ def _check_alike(first_path: Path, first: Card, path: Path, card: Card) -> None:
     Raises:
         BundleError: its answers are of another kind, or of other classes or places.
     """
-    if family_of(card.config).answer != "labels":
-        raise BundleError(path, "is of a network that does not give every pixel a class")
+    if family_of(card.config).answer == "objects":
+        raise BundleError(path, "is of a network that finds objects, which have no mean")
     for what, one, other in (
         ("list of classes", ", ".join(first.classes.names), ", ".join(card.classes.names)),
         ("um per pixel", first.work_mpp, card.work_mpp),
@@ -103,7 +105,7 @@ def _check_alike(first_path: Path, first: Card, path: Path, card: Card) -> None:
 
 
 def _card(paths: Sequence[Path], cards: Sequence[Card], facts: Mapping[str, Fact]) -> Card:
-    """Return the card of an ensemble, which claims no figures.
+    """Return the card of an ensemble, which claims no figures but keeps the mean thresholds.
 
     Raises:
         BundleError: a member is several networks itself, or there are too many.
@@ -130,7 +132,20 @@ def _card(paths: Sequence[Path], cards: Sequence[Card], facts: Mapping[str, Fact
             f"member {number}": f"{path.name}, {card.trained_on or 'unknown'}"
             for number, (path, card) in enumerate(zip(paths, cards, strict=True), start=1)
         },
+        metrics=_mean_thresholds(cards),
         versions=cards[0].versions,
         demonstration=any(card.demonstration for card in cards),
         notice=" ".join(dict.fromkeys(card.notice for card in cards if card.notice)),
     )
+
+
+def _mean_thresholds(cards: Sequence[Card]) -> dict[str, float]:
+    """Return the mean threshold of each class of which all members keep one, as figures."""
+    names = cards[0].classes.names
+    kept = [thresholds_of(card.metrics, names) for card in cards]
+    means = {}
+    for name, values in zip(names, zip(*kept, strict=True), strict=True):
+        known = [value for value in values if value is not None]
+        if len(known) == len(cards):
+            means[f"{THRESHOLD} {name}"] = fmean(known)
+    return means

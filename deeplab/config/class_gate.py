@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from deeplab.config.channels import Channels
 from deeplab.config.checks import check_range
 from deeplab.config.gate_request import THRESHOLD
-from deeplab.config.joined import JoinedNetworksConfig
-from deeplab.config.network import NetworkConfig, labels_pixels
+from deeplab.config.joined import JoinedPixelNetworksConfig
+from deeplab.config.network import (
+    NetworkConfig,
+    WholePatchConfig,
+    classifies_patches,
+    labels_pixels,
+)
 from deeplab.errors import ConfigError
 from deeplab.geometry.tiling import Tiling
 
 
-class WholePatchConfig(NetworkConfig, Protocol):
-    """The config of a network that classifies patches."""
-
-    @property
-    def excludes(self) -> bool:
-        """Whether a patch is of one class."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassGateConfig(JoinedNetworksConfig):
+class ClassGateConfig(JoinedPixelNetworksConfig):
     """A network that gives every pixel a class, and a classifier of what a patch may have.
 
     Patches lie side by side on a grid that begins at the slide's corner, so what a pixel may be
@@ -51,7 +48,7 @@ class ClassGateConfig(JoinedNetworksConfig):
         if not labels_pixels(segmenter) or self.segmenter.backbone is None:
             must = "one network that gives every pixel a class"
             raise ConfigError("segmenter", segmenter, must)
-        if not hasattr(classifier, "excludes"):
+        if not classifies_patches(classifier):
             raise ConfigError("classifier", classifier, "a network that classifies patches")
         check_range("threshold", self.threshold, 0, 1)
         for what, one, other in (

@@ -17,6 +17,7 @@ from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.patch_classifier import PatchClassifierConfig
+from deeplab.config.patch_ensemble import PatchEnsembleConfig
 from deeplab.config.recipes import dedl_recipe, wsss_recipe
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
@@ -26,8 +27,8 @@ Recipe = Literal["default", "original", "dedl", "wsss"]
 CHANNELS = "channels"  # the field of configs whose networks may be shown others than colours
 
 # The families of several networks, which no training asks for.
-ENSEMBLE, GATE = "network_ensemble", "class_gate"
-COMPOSED = (ENSEMBLE, GATE)
+ENSEMBLE, PATCH_ENSEMBLE, GATE = "network_ensemble", "patch_ensemble", "class_gate"
+COMPOSED = (ENSEMBLE, PATCH_ENSEMBLE, GATE)
 
 # By the name that bundles carry; `deeplab.models.registry` has one row for each.
 CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
@@ -37,6 +38,7 @@ CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
         "hovernet": HoverNetConfig,
         "patch_classifier": PatchClassifierConfig,
         ENSEMBLE: NetworkEnsembleConfig,
+        PATCH_ENSEMBLE: PatchEnsembleConfig,
         GATE: ClassGateConfig,
         "unet": UNetConfig,
         "unetplusplus": UNetPlusPlusConfig,
@@ -45,7 +47,9 @@ CONFIGS: Mapping[str, type[NetworkConfig]] = MappingProxyType(
 
 Task = Literal["segment", "classify"]  # that uses a model, as the command line calls it
 # Of families that are not used to segment.
-TASKS: Mapping[str, Task] = MappingProxyType({"patch_classifier": "classify"})
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {"patch_classifier": "classify", PATCH_ENSEMBLE: "classify"}
+)
 
 
 def task_of(config: NetworkConfig) -> Task:
@@ -54,8 +58,8 @@ def task_of(config: NetworkConfig) -> Task:
 
 
 def classifying_network() -> str:
-    """Return the name of the family whose networks classify patches."""
-    return next(name for name, task in TASKS.items() if task == "classify")
+    """Return the name of the family whose networks learn to classify patches."""
+    return next(name for name in learning_networks() if TASKS.get(name) == "classify")
 
 
 def cell_side(config: NetworkConfig) -> int:
@@ -67,7 +71,7 @@ def cell_side(config: NetworkConfig) -> int:
 
 def classes_exclude(config: NetworkConfig) -> bool:
     """Tell whether a patch is of one class at most, for a network that classifies patches."""
-    return isinstance(config, PatchClassifierConfig) and config.excludes
+    return isinstance(config, PatchClassifierConfig | PatchEnsembleConfig) and config.excludes
 
 
 def class_weight_count(config: NetworkConfig) -> int:
@@ -115,6 +119,9 @@ def ensemble_config(members: tuple[NetworkConfig, ...]) -> NetworkConfig:
     Raises:
         ConfigError: they do not answer alike, or one of them is several networks itself.
     """
+    patches = tuple(each for each in members if isinstance(each, PatchClassifierConfig))
+    if len(patches) == len(members):
+        return PatchEnsembleConfig(members=patches)
     return NetworkEnsembleConfig(members=members)
 
 

@@ -22,26 +22,6 @@ class JoinedNetworksConfig:
     must: ClassVar[str]
 
     @property
-    def class_count(self) -> int:
-        """Number of classes, without the background."""
-        raise NotImplementedError
-
-    @property
-    def tiling(self) -> Tiling:
-        """The tiles that all networks take."""
-        raise NotImplementedError
-
-    @property
-    def label_count(self) -> int:
-        """Number of labels, the background's included."""
-        return self.class_count + 1
-
-    @property
-    def logit_stride(self) -> int:
-        """Work pixels per logit."""
-        return self.tiling.logit_stride
-
-    @property
     def backbone(self) -> None:
         """Each network has its own."""
         return None
@@ -72,3 +52,29 @@ class JoinedNetworksConfig:
     @classmethod
     def _refuse(cls, settings: NetworkSettings) -> NoReturn:
         raise ConfigError("network", settings.network, cls.must)
+
+
+class JoinedPixelNetworksConfig(JoinedNetworksConfig):
+    """Likewise, of those that give every pixel a class."""
+
+    __slots__ = ()
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, without the background."""
+        raise NotImplementedError
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tiles that all networks take."""
+        raise NotImplementedError
+
+    @property
+    def label_count(self) -> int:
+        """Number of labels, the background's included."""
+        return self.class_count + 1
+
+    @property
+    def logit_stride(self) -> int:
+        """Work pixels per logit."""
+        return self.tiling.logit_stride

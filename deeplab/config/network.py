@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 from deeplab.config.channels import Channels
 from deeplab.config.classes import ClassList
 from deeplab.config.network_settings import NetworkSettings
+from deeplab.config.patch_encoders import Problem
 from deeplab.geometry.tiling import Tiling
 
 
@@ -71,17 +72,40 @@ class NetworkConfig(Protocol):
         """Say in words which network this is."""
 
 
+class WholePatchConfig(NetworkConfig, Protocol):
+    """The config of a network that classifies patches."""
+
+    @property
+    def problem(self) -> Problem:
+        """Whether classes exclude each other."""
+
+    @property
+    def excludes(self) -> bool:
+        """Whether a patch is of one class."""
+
+    @property
+    def least_cover(self) -> float:
+        """Share of a patch that outlines of a class cover where the patch has the class."""
+
+
 def compare_answers(
     first: NetworkConfig, other: NetworkConfig
 ) -> Sequence[tuple[str, object, object]]:
     """Return what two networks must have alike to be averaged, in words, and what each has."""
     one, two = first.tiling, other.tiling
     return (
+        ("kind of answer", _kind_of_answer(first), _kind_of_answer(other)),
         ("number of classes", first.class_count, other.class_count),
         ("list of channels", first.channels, other.channels),
         ("number of pixels per logit", one.logit_stride, two.logit_stride),
         ("kind of tile", _kind_of_tile(one), _kind_of_tile(two)),
     )
+
+
+def _kind_of_answer(config: NetworkConfig) -> str:
+    if classifies_patches(config):
+        return "one class a patch" if getattr(config, "excludes", False) else "any classes a patch"
+    return "a class for every pixel" if labels_pixels(config) else "objects"
 
 
 def _kind_of_tile(tiling: Tiling) -> str:
@@ -93,3 +117,8 @@ def _kind_of_tile(tiling: Tiling) -> str:
 def labels_pixels(config: object) -> bool:
     """Tell whether this is the config of a network that gives every pixel one of its labels."""
     return hasattr(config, "label_count")
+
+
+def classifies_patches(config: object) -> bool:
+    """Tell whether this is the config of a network that says which classes a patch has."""
+    return hasattr(config, "excludes")

@@ -167,7 +167,7 @@ def _load_explained(request: ClassifyRequest) -> Loaded:
     bundle = load_bundle(request.model)
     explain, taps = bundle.family.explain, bundle.family.taps
     if explain is None or taps is None:
-        must = "off for a network that answers place by place"
+        must = "off for a model of several networks; ask one of its members"
         raise ConfigError("activations", request.activations, must)
     config = bundle.card.config
     decode: Any = tile_decoder(config)

@@ -182,7 +182,7 @@ def _load(request: PseudoMaskRequest) -> _Model:
     bundle = load_bundle(request.model)
     taps, config = bundle.family.taps, bundle.card.config
     if taps is None:
-        raise ConfigError("model", request.model, "a classifier of patches")
+        raise ConfigError("model", request.model, "one classifier of patches, not several")
     layers = _asked(request, taps(config, bundle.network))
     predict = activating_layers(
         bundle.network, layers, side=config.crop_size, above_zero=request.activation == "cam"

@@ -115,7 +115,7 @@ class Family:
             to the backbone.
         explain: Network to a graph that gives "classes", logits (n, classes), and "seen", the map
             (n, h, w, c) or tokens (n, 1 + h w, c) that activation maps are made of. None: what it
-            answers shows where it is.
+            answers shows where it is, or it is several networks.
         taps: Knobs and network to the layers whose maps also show what speaks for a class, by
             short names, from fine to coarse; None, as of `explain`.
         over_the_edge: Share of the side of a training patch that may lie beyond the slide.

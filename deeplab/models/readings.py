@@ -16,6 +16,7 @@ _READINGS: Mapping[str, TileReading] = MappingProxyType(
     {
         "hovernet": TileReading("objects", hovernet_decode.decode),
         "patch_classifier": TileReading("patch", patch_decode.decode),
+        "patch_ensemble": TileReading("patch", patch_decode.decode),
     }
 )
 _LABELS = TileReading("labels")

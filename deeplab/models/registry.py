@@ -11,6 +11,7 @@ from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.patch_classifier import PatchClassifierConfig
+from deeplab.config.patch_ensemble import PatchEnsembleConfig
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
@@ -32,33 +33,15 @@ from deeplab.models.patch_classifier import network as patch_network
 from deeplab.models.patch_classifier import predictor as patch_predictor
 from deeplab.models.patch_classifier import taps as patch_taps
 from deeplab.models.patch_classifier import targets as patch_targets
+from deeplab.models.patch_ensemble import network as patch_ensemble
 from deeplab.models.readings import reading_named
 from deeplab.models.unet import network as unet_network
 from deeplab.models.unetplusplus import network as unetplusplus_network
 
 
 def _build_member(config: NetworkConfig) -> keras.Model:
-    """Return the network of a config that is one of several in a network.
-
-    Raises:
-        ConfigError: it does not give every pixel a class.
-    """
-    family = family_of(config)
-    if family.answer != "labels":
-        raise ConfigError("members", family.name, "networks that give every pixel a class")
-    return family.build(config)
-
-
-def _build_classifier(config: NetworkConfig) -> keras.Model:
-    """Return the network of a config that classifies patches for another one.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    family = family_of(config)
-    if family.answer != "patch":
-        raise ConfigError("classifier", family.name, "a network that classifies patches")
-    return family.build(config)
+    """Return the network of a config that is one of several in a network."""
+    return family_of(config).build(config)
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -131,11 +114,24 @@ FAMILIES: tuple[Family, ...] = (
         companion=autoencoder,
     ),
     Family(
+        name="patch_ensemble",
+        config=PatchEnsembleConfig,
+        needs=frozenset({"labels", "classes"}),
+        reading=reading_named("patch_ensemble"),
+        build=lambda config: patch_ensemble.build(config, _build_member),
+        encode=patch_targets.encode,
+        loss=patch_losses.patch_loss,
+        predictor=patch_predictor.predictor,
+        over_the_edge=0.0,
+        head_layers=(),
+        logit_layers=(),
+    ),
+    Family(
         name="class_gate",
         config=ClassGateConfig,
         needs=frozenset({"labels"}),
         reading=reading_named("class_gate"),
-        build=lambda config: class_gate.build(config, _build_member, _build_classifier),
+        build=lambda config: class_gate.build(config, _build_member),
         encode=encode,
         loss=semantic_loss,
         predictor=predictor,

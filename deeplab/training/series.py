@@ -69,8 +69,8 @@ def train_and_compare(
 def train_folds(request: TrainRequest, progress: Progress, train_once: TrainOnce) -> FoldsResult:
     """Train a model a fold, each on all patients but those of its fold, and judge it on these.
 
-    The model that is written averages the probabilities of all; where the network does not give
-    every pixel a class, it is that of the fold with the highest score.
+    The model that is written averages the probabilities of all; of a network of objects it is that
+    of the fold with the highest score.
 
     Raises:
         TrainingError: the patients cannot be dealt out, or as a training does.
@@ -168,7 +168,7 @@ def _together(folds: list[PatientFigures], seed: int) -> PatientFigures:
 def _write_model(request: TrainRequest, results: list[TrainResult], report: FoldsReport) -> str:
     """Write the model of all folds and return what it is made of."""
     paths = [result.model for result in results]
-    if family_of(read_card(paths[0]).config).answer == "labels":
+    if family_of(read_card(paths[0]).config).answer != "objects":
         score = report.figures.pooled
         facts = {"folds": len(paths), f"{score.score_name} of the folds, pooled": score.score}
         save_ensemble(paths, request.output_model, facts=facts)

@@ -26,6 +26,7 @@ MOST_CLASSES, MOST_METRICS = 254, 1000
 MOST_NAME, MOST_TEXT = 1000, 10_000  # letters
 COLOUR = re.compile("#[0-9a-f]{6}")
 SEGMENT, CLASSIFY = "SegmentWSI", "ClassifyPatches"  # the tasks that use a model
+CLASSIFIERS = ("patch_classifier", "patch_ensemble")  # families that ClassifyPatches uses
 
 
 class NoModelError(ValueError):
@@ -89,7 +90,7 @@ def _facts(card: object) -> Document:
         raise NoModelError(f"has a {CARD_NAME} without a family")
     training = card.get("training")
     return {
-        "task": CLASSIFY if family == "patch_classifier" else SEGMENT,
+        "task": CLASSIFY if family in CLASSIFIERS else SEGMENT,
         "family": family,
         "classes": _classes(card.get("classes")),
         "mpp": _number(card.get("work_mpp", card.get("mpp_work"))),

@@ -7,6 +7,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from deeplab.bundles.ensemble import make_ensemble
 from deeplab.bundles.load import load_bundle
@@ -17,13 +18,14 @@ from deeplab.config.classes import ClassList
 from deeplab.config.ensemble_request import EnsembleRequest
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
+from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.config.views import View
 from deeplab.errors import BundleError, ConfigError
 from deeplab.inference.predictor import GraphSpec
 from deeplab.inference.runtime import start_predictor
-from deeplab.models.outputs import LABELS, PROBABILITIES, SEMANTIC_LOGITS
+from deeplab.models.outputs import CLASSES, LABELS, PROBABILITIES, SEMANTIC_LOGITS
 from deeplab_cli.main import main
 from tests.bundles.tiny_models import TINY, noise_tile, tiny_card, tiny_network
 
@@ -107,6 +109,70 @@ def test_the_summary_says_what_was_joined(members, tmp_path, capsys):
     assert "member 2: b.zip, others" in said
 
 
+PATCHES = PatchClassifierConfig(
+    classes=2, crop_size=64, problem="multi_label", backbone="mobilenet_v2", depth_multiplier=0.35
+)
+EXCLUSIVE = dataclasses.replace(PATCHES, problem="multi_class")
+
+
+def write_classifier(path, config=PATCHES, seed=0, **card):
+    return write_member(path, config, seed, tile=config.crop_size, halo=0, **card)
+
+
+@pytest.mark.parametrize(
+    ("config", "answer"), [(PATCHES, keras.ops.sigmoid), (EXCLUSIVE, keras.ops.softmax)]
+)
+def test_scores_of_patches_are_the_mean_of_the_members(tmp_path, config, answer):
+    small = dataclasses.replace(config, backbone="mobilenet_v3_small_seg")
+    paths = [
+        write_classifier(tmp_path / "a.zip", config),
+        write_classifier(tmp_path / "b.zip", small, seed=1),
+    ]
+    out = tmp_path / "both.zip"
+    assert main(["ensemble", *map(str, paths), "--output", str(out)]) == 0
+    tiles = noise_tile(64, count=3)
+    each = [answer(load_bundle(path).network(tiles)[CLASSES]).numpy() for path in paths]
+    assert np.abs(each[0] - each[1]).max() > 0.05
+    joined = load_bundle(out)
+    found = answer(joined.network(tiles)[CLASSES]).numpy()
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6)
+    decoded = [
+        joined.family.decode(joined.card.config, {CLASSES: one}).scores
+        for one in joined.network(tiles)[CLASSES].numpy()
+    ]
+    np.testing.assert_allclose(decoded, found, atol=1e-6)
+
+
+def test_an_ensemble_of_classifiers_has_the_mean_thresholds_and_classifies(tmp_path, capsys):
+    names = ("glomerulus", "vessel")
+    thresholds = [
+        {"threshold glomerulus": low, "threshold vessel": low, "f1": 1} for low in (0, 0.5)
+    ]
+    paths = [
+        write_classifier(tmp_path / f"{n}.zip", seed=n, metrics=kept)
+        for n, kept in enumerate([*thresholds, {"threshold vessel": 0.5}])
+    ]
+    out, image = tmp_path / "two.zip", tmp_path / "image.png"
+    make_ensemble(EnsembleRequest(models=(paths[0], paths[1]), output=out))
+    assert read_card(out).metrics == {f"threshold {name}": 0.25 for name in names}
+    make_ensemble(EnsembleRequest(models=tuple(paths), output=tmp_path / "three.zip"))
+    assert read_card(tmp_path / "three.zip").metrics == {"threshold vessel": pytest.approx(1 / 3)}
+    Image.fromarray(noise_tile(128)[0]).save(image)
+    words = ["classify", str(image), "--model", str(out), "--table", str(tmp_path / "t.csv")]
+    words += ["--slide_mpp", "0.5", "--tissue", "off", "--gpu", "-1"]
+    assert main(words) == 0
+    assert "vessel: " in capsys.readouterr().out
+    rows = (tmp_path / "t.csv").read_text().splitlines()
+    assert len(rows) == 1 + 4
+    assert main([*words, "--activations", "grad_cam"]) == 2
+    assert "off for a model of several networks" in capsys.readouterr().err
+
+
+def test_classifiers_of_one_class_and_of_any_are_not_joined(tmp_path):
+    paths = [write_classifier(tmp_path / f"{c.problem}.zip", c) for c in (PATCHES, EXCLUSIVE)]
+    assert "its kind of answer is one class a patch" in refusal(*paths, out=tmp_path / "no.zip")
+
+
 def refusal(*paths, out):
     with pytest.raises((BundleError, ConfigError)) as caught:
         make_ensemble(EnsembleRequest(models=tuple(paths), output=out))
@@ -125,7 +191,12 @@ def test_what_cannot_be_joined_is_one_sentence(members, joined, tmp_path):
     assert "its number of pixels per logit is 16, there it is 4" in refusal(first, other, out=out)
     config = HoverNetConfig(type_count=2, depth_multiplier=0.1, decoder_width=16, crop_size=64)
     other = write_member(tmp_path / "f.zip", config, tile=128)
-    assert "does not give every pixel a class" in refusal(first, other, out=out)
+    assert "finds objects, which have no mean" in refusal(first, other, out=out)
+    other = write_classifier(tmp_path / "g.zip")
+    assert (
+        "its kind of answer is any classes a patch, there it is a class for every pixel"
+        in refusal(first, other, out=out)
+    )
     assert "none of which is several itself" in refusal(joined, first, out=out)
     assert "two or more" in refusal(first, out=out)
 
@@ -171,7 +242,8 @@ def test_a_damaged_list_of_members_is_one_sentence(joined, tmp_path):
 
 def test_members_of_two_kinds_of_tiles_are_refused():
     class Padded:
-        class_count, channels = TINY.class_count, TINY.channels
+        label_count, class_count = TINY.label_count, TINY.class_count
+        channels = TINY.channels
         tiling = dataclasses.replace(TINY.tiling, extra=0)
 
     with pytest.raises(ConfigError, match="kind of tile of one is a multiple plus 1"):

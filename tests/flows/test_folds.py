@@ -56,12 +56,17 @@ def test_folds_with_and_without_a_companion_by_one_command(tmp_path):
     assert arrays_of(tmp_path / "two.zip") == arrays_of(work / "fold-2.zip")
 
 
-def test_folds_of_a_patch_classifier_leave_the_best_model_and_tell_auroc(tmp_path):
+def test_folds_of_a_patch_classifier_leave_their_mean_and_tell_auroc(tmp_path):
     slides, model = three_squares(tmp_path), tmp_path / "model.zip"
     code, said, errors = run(slides, model, PATCHES, folds=3)
     assert code == 0, errors
-    (best,) = [n for n in (1, 2, 3) if f"that of fold {n}, whose figures are the highest" in said]
-    assert model.read_bytes() == (tmp_path / f"model.work/fold-{best}.zip").read_bytes()
+    assert f"model {model}: the mean of the probabilities of 3 networks, one a fold" in said
+    card, work = read_card(model), tmp_path / "model.work"
+    folds = [read_card(work / f"fold-{n}.zip") for n in (1, 2, 3)]
+    assert [member.crop_size for member in card.config.members] == [64, 64, 64]
+    kept = [fold.metrics["threshold lesion"] for fold in folds]
+    assert card.metrics == {"threshold lesion": pytest.approx(sum(kept) / 3)}
+    assert card.training["folds"] == 3
     head, *rows = (tmp_path / "model.work/folds.csv").read_text().splitlines()
     assert head.endswith("F1 lesion,AUROC lesion,from,to")
     assert [row.split(",")[0] for row in rows] == ["1", "2", "3", "all"]

@@ -12,6 +12,7 @@ from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
 from deeplab.config.patch_classifier import PatchClassifierConfig
+from deeplab.config.patch_ensemble import PatchEnsembleConfig
 from deeplab.config.unet import UNetConfig
 from deeplab.config.unetplusplus import UNetPlusPlusConfig
 from deeplab.errors import ConfigError
@@ -41,6 +42,7 @@ NUCLEI = HoverNetConfig(type_count=2, depth_multiplier=0.1, decoder_width=16, cr
 PATCHES = PatchClassifierConfig(
     classes=2, crop_size=64, problem="multi_label", backbone="mobilenet_v2", depth_multiplier=0.35
 )
+ATTENDED = dataclasses.replace(PATCHES, attention_epoch=5, dropout=0.3)
 FIELDS = EfficientDetSegConfig(label_count=3, fpn_filters=8, fpn_cells=1, crop_size=128)
 SKIPS = {"label_count": 3, "depth_multiplier": 0.1, "crop_size": 64}
 GATED = {"depth": 3, "decoder_channels": (16, 16, 16), "attention": "scse"}
@@ -48,8 +50,12 @@ TINY_CONFIGS: dict[str, tuple[NetworkConfig, ...]] = {
     "deeplabv3plus": (TINY, LIGHT),
     "efficientdet_seg": (FIELDS,),
     "hovernet": (NUCLEI,),
-    "patch_classifier": (PATCHES, dataclasses.replace(PATCHES, attention_epoch=5, dropout=0.3)),
+    "patch_classifier": (PATCHES, ATTENDED),
     "network_ensemble": (NetworkEnsembleConfig(members=(TINY, WIDER)),),
+    "patch_ensemble": (
+        PatchEnsembleConfig(members=(PATCHES, ATTENDED)),
+        PatchEnsembleConfig(members=(dataclasses.replace(PATCHES, problem="multi_class"),) * 2),
+    ),
     "class_gate": (ClassGateConfig(segmenter=TINY, classifier=PATCHES),),
     "unet": (
         UNetConfig(**SKIPS, decoder_channels=(16, 8, 8, 8)),
@@ -66,6 +72,7 @@ OUTPUTS = {
     "hovernet": {"np": 2, "hv": 2, "tp": 3},
     "patch_classifier": {"classes": 2},
     "network_ensemble": {"semantic_logits": 3},
+    "patch_ensemble": {"classes": 2},
     "class_gate": {"semantic_logits": 3},
     "unet": {"semantic_logits": 3},
     "unetplusplus": {"semantic_logits": 3},
@@ -127,7 +134,7 @@ def test_families_and_configs_name_each_other():
     assert family_of(TINY) is family_named("deeplabv3plus")
     with pytest.raises(
         ConfigError,
-        match="one of deeplabv3plus, efficientdet_seg, hovernet, patch_classifier, network_ensemble, class_gate, unet, unetplusplus, but",
+        match="one of deeplabv3plus, efficientdet_seg, hovernet, patch_classifier, network_ensemble, patch_ensemble, class_gate, unet, unetplusplus, but",
     ):
         family_named("unet9")
 

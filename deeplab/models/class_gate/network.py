@@ -107,9 +107,7 @@ class ClassGate(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
 
 
 def build(
-    config: ClassGateConfig,
-    build_segmenter: Callable[[NetworkConfig], keras.Model],
-    build_classifier: Callable[[NetworkConfig], keras.Model],
+    config: ClassGateConfig, build_member: Callable[[NetworkConfig], keras.Model]
 ) -> keras.Model:
     """Return uint8 (n, h, w, channels) to {"semantic_logits": float32 (n, h, w, labels)}.
 
@@ -118,16 +116,16 @@ def build(
 
     Args:
         config: names both networks.
-        build_segmenter: config to the network that gives semantic logits.
-        build_classifier: config to the network that gives logits of whole patches.
+        build_member: the config of either to its network, which gives semantic logits or logits
+            of whole patches.
     """
     tile = keras.Input((None, None, len(config.channels)), dtype="uint8", name="rgb")
     # Where views of other scales come in, which are no longer uint8; each network has its own.
     pixels = layers.Rescaling(1.0, name="normalisation")(tile)
     with keras.name_scope(member_scope(1)):
-        segmenter = build_segmenter(config.segmenter)
+        segmenter = build_member(config.segmenter)
     with keras.name_scope(member_scope(2)):
-        classifier = build_classifier(config.classifier)
+        classifier = build_member(config.classifier)
     segmenter = of_pixels(segmenter, SEMANTIC_LOGITS, member_scope(1))
     classifier = of_pixels(classifier, CLASSES, member_scope(2))
     classifier.trainable = False  # nothing of the gate's answer has a slope

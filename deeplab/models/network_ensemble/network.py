@@ -10,8 +10,8 @@ from keras import layers, ops
 from deeplab.annotations.raster.rasterize import Truth
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
-from deeplab.models.dense.pixels import of_pixels
-from deeplab.models.family import Targets, member_scope
+from deeplab.models.dense.pixels import outputs_of_members
+from deeplab.models.family import Targets
 from deeplab.models.outputs import SEMANTIC_LOGITS
 
 LEAST_PROBABILITY = 1e-30  # whose logarithm float32 has
@@ -32,16 +32,12 @@ def build(
     tile = keras.Input((None, None, len(config.channels)), dtype="uint8", name="rgb")
     # Where views of other scales come in, which are no longer uint8; members have their own.
     pixels = layers.Rescaling(1.0, name="normalisation")(tile)
-    probabilities = []
-    for number, member in enumerate(config.members, start=1):
-        with keras.name_scope(member_scope(number)):
-            network = build_member(member)
-        logits = of_pixels(network, SEMANTIC_LOGITS, member_scope(number))(pixels)
-        probabilities.append(ops.softmax(logits))
+    logits = outputs_of_members(config.members, build_member, pixels, SEMANTIC_LOGITS)
+    probabilities = [ops.softmax(each) for each in logits]
     mean = sum(probabilities[1:], start=probabilities[0]) / len(probabilities)
-    logits = ops.log(ops.maximum(mean, LEAST_PROBABILITY))
-    logits = layers.Activation("linear", dtype="float32", name=SEMANTIC_LOGITS)(logits)
-    return keras.Model(tile, {SEMANTIC_LOGITS: logits}, name="network_ensemble")
+    joined = ops.log(ops.maximum(mean, LEAST_PROBABILITY))
+    joined = layers.Activation("linear", dtype="float32", name=SEMANTIC_LOGITS)(joined)
+    return keras.Model(tile, {SEMANTIC_LOGITS: joined}, name="network_ensemble")
 
 
 def encode(_: NetworkEnsembleConfig, truth: Truth) -> Targets:

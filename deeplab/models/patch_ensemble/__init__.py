@@ -1,0 +1,1 @@
+"""Several trained classifiers of patches whose probabilities are averaged."""
