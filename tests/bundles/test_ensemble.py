@@ -14,6 +14,7 @@ from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import start_encoder, start_from
+from deeplab.config.class_gate import ClassGateConfig
 from deeplab.config.classes import ClassList
 from deeplab.config.ensemble_request import EnsembleRequest
 from deeplab.config.hovernet import HoverNetConfig
@@ -248,6 +249,12 @@ def test_members_of_two_kinds_of_tiles_are_refused():
 
     with pytest.raises(ConfigError, match="kind of tile of one is a multiple plus 1"):
         NetworkEnsembleConfig(members=(TINY, Padded()))
+
+
+def test_models_with_a_gate_are_several_networks_and_refused():
+    gated = ClassGateConfig(segmenter=TINY, classifier=PATCHES)
+    with pytest.raises(ConfigError, match="none of which is several itself"):
+        NetworkEnsembleConfig(members=(gated, gated))
 
 
 def test_no_training_asks_for_it(tmp_path, capsys):
