@@ -1,15 +1,17 @@
-"""WSSS-Tissue's checkpoints: logits of both stages, activation maps and pseudo masks of the first."""
+"""WSSS-Tissue's checkpoints: logits of both stages; of the first also maps, masks and figures."""
 
 import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab.bundles.importers.stored_tensors import StoredTensors
@@ -27,6 +29,7 @@ from deeplab.models.layers.resize import resize_align_corners
 from deeplab.models.patch_classifier.blocks import WHOLE
 from deeplab.models.patch_classifier.taps import tap_layers
 from deeplab.models.registry import family_of
+from deeplab.training.mask_figures import class_iou, judge_masks
 from deeplab_cli.main import main
 from tests.golden.golden_files import (
     GOLDEN,
@@ -209,6 +212,43 @@ def test_the_command_draws_the_original_pseudo_masks(golden: Path, tmp_path: Pat
         # Where no class speaks the original takes the first, even where the image has it not.
         differs = ours != theirs
         assert (differs & present[theirs]).mean() <= ROUNDING
+        spoken = np.where(ours == len(present), 0, ours).astype(np.uint8)
+        found = figures_of(spoken, expected["truth"], meta["n_class"], tmp_path / "figures")
+    assert found == pytest.approx(scores_of(meta), abs=5 * ROUNDING, nan_ok=True)
+
+
+@each_golden("wsss", "network", having=FIRST)
+def test_figures_of_a_mask_are_the_originals(golden: Path, tmp_path: Path):
+    meta = meta_of(golden)
+    with np.load(golden) as expected:
+        found = figures_of(expected["cam_mask"], expected["truth"], meta["n_class"], tmp_path)
+    assert found == pytest.approx(scores_of(meta), abs=1e-9, nan_ok=True)
+
+
+def scores_of(meta: dict[str, Any]) -> dict[str, float]:
+    """Return the original's figures of its mask, by name."""
+    scores = dict(meta["cam_scores"])
+    return {f"IoU {at}": value for at, value in scores.pop("Class IoU").items()} | scores
+
+
+def figures_of(
+    mask: NDArray[np.uint8], truth: NDArray[np.uint8], class_count: int, folder: Path
+) -> dict[str, float]:
+    """Return our figures of a mask (h, w) against the truth (h, w), by the original's names.
+
+    The value after those of the classes is not judged.
+    """
+    for called, values in (("mask", mask), ("truth", truth)):
+        (folder / called).mkdir(parents=True)
+        Image.fromarray(values).save(folder / called / "patch.png")
+    classes = tuple(map(str, range(class_count)))
+    pooled = judge_masks(folder / "truth", folder / "mask", classes).pooled
+    return {f"IoU {at}": iou for at, iou in enumerate(pooled.iou[1:])} | {
+        "Mean IoU": class_iou(pooled),
+        "Frequency Weighted IoU": pooled.frequency_weighted_iou,
+        "Pixel Accuracy": pooled.accuracy,
+        "Mean Accuracy": float(np.nanmean(pooled.recall[1:])),
+    }
 
 
 @pytest.mark.slow
