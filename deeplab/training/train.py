@@ -200,7 +200,8 @@ def _train(
     if not opened.channels.are_colours:
         config = with_channels(config, opened.channels)
     trainer = _make_trainer(request, config, opened.classes, replicas)
-    card = make_card(request, config, classes=opened.classes, slides=opened.learn)
+    named = _with_taps(config, trainer.state.model())
+    card = make_card(request, named, classes=opened.classes, slides=opened.learn)
     hard = HardPlaces(request.batch_size) if request.hard_mining else None
     sampler = _make_sampler(request, config, opened, hard)
     with EventLog(work_folder(request) / EVENTS, opened.classes) as events:
@@ -268,6 +269,15 @@ def _train(
         slides=slides,
         gain=gain.sentence() if gain else "",
     )
+
+
+def _with_taps(config: NetworkConfig, network: keras.Model) -> NetworkConfig:
+    """Return the config with the names of the layers that activation maps are made of.
+
+    A card that names them does not depend on the rule of this version.
+    """
+    taps = family_of(config).taps
+    return replace(config, taps=tuple(taps(config, network).values())) if taps else config
 
 
 def _make_sampler(

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab.bundles.read import read_card
 from deeplab_cli.main import main
+from tests.bundles.test_ensemble import rewritten
 from tests.slides_for_tests import PINK, PURPLE
 
 PATCH = 64
@@ -63,6 +65,7 @@ def test_masks_of_all_layers_have_the_classes_of_their_images(trained, tmp_path,
     assert record["background"] == 2
     assert len(record["layers"]) == 3
     assert record["layers"]["features"] == "features"
+    assert tuple(record["layers"].values()) == read_card(trained).config.taps
     assert "3 images have masks" in capsys.readouterr().out
     folders = [tmp_path / f"PM/PM_{name}" for name in record["layers"]]
     for folder in folders:
@@ -80,6 +83,22 @@ def test_masks_of_all_layers_have_the_classes_of_their_images(trained, tmp_path,
         assert (mask_of(folder / "c+0[00].png")[0] == 2).all()
     last, _ = mask_of(folders[-1] / "a+0[11].png")
     assert (last[:, :PATCH] == 0).mean() > (last[:, -PATCH:] == 0).mean()
+
+
+@pytest.mark.slow
+def test_of_a_card_that_names_no_layers_they_are_found_by_rule(trained, tmp_path):
+    def unname(card):
+        del card["config"]["taps"]  # as in bundles of older versions
+
+    old = rewritten(trained, tmp_path / "old.zip", unname)
+    assert read_card(old).config.taps == ()
+    write_image(tmp_path / "images/a[10].png", PURPLE, PURPLE)
+    records = []
+    for model in (trained, old):
+        output = tmp_path / model.stem
+        assert draw(tmp_path / "images", model, output, "--labels", "names") == 0
+        records.append(json.loads((output / "pseudo-masks.json").read_text()))
+    assert records[0]["layers"] == records[1]["layers"]
 
 
 @pytest.mark.slow

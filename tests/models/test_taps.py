@@ -27,6 +27,7 @@ def test_they_are_of_the_three_coarsest_sizes(backbone, side, sides):
     network = build(config)
     layers = tap_layers(config, network)
     assert list(layers)[-1] == "features"
+    assert_named(config, network, layers)
     found = [network.get_layer(name).output.shape[1] for name in layers.values()]
     assert tuple(found) == sides
 
@@ -50,4 +51,12 @@ def test_of_a_resnet_they_are_the_sums_of_its_blocks_and_the_card_may_name_other
 @pytest.mark.slow
 def test_a_vision_transformer_has_one():
     config = PatchClassifierConfig(**SMALL | {"crop_size": 64}, backbone="vit_tiny_patch16")
-    assert tap_layers(config, build(config)) == {"seen": "seen"}
+    network = build(config)
+    assert tap_layers(config, network) == {"seen": "seen"}
+    assert_named(config, network, {"seen": "seen"})
+
+
+def assert_named(config, network, layers):
+    """Assert that a card which names the layers leads to the same ones."""
+    named = dataclasses.replace(config, taps=tuple(layers.values()))
+    assert tap_layers(named, network) == layers

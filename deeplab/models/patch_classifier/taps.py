@@ -41,15 +41,15 @@ def tap_layers(config: TapConfig, network: keras.Model) -> Mapping[str, str]:
         ConfigError: the card names a layer that is not there or has no map.
     """
     layers = {layer.name: layer for layer in network.layers}
+    seen = SEEN if SEEN in layers else WHOLE
     names = config.taps
     if not names and isinstance(config.encoder, ResNet38Facts):
         names = config.encoder.taps
     for name in names:
-        if name not in layers or len(layers[name].output.shape) != 4:
+        if name != seen and (name not in layers or len(layers[name].output.shape) != 4):
             found = ", ".join(_last_of_each_size(network))
             raise ConfigError("taps", name, f"a layer of this network with a map, as {found}")
     if not names:
-        seen = SEEN if SEEN in layers else WHOLE
         names = (*_last_of_each_size(network)[-MOST:-1], seen)
     return {_SHORT.fullmatch(name)[1]: name for name in names}  # type: ignore[index]  # fits any
 
