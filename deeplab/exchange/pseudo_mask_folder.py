@@ -12,6 +12,25 @@ FOLDER = "PM_{}"  # of the masks of a layer
 RECORD = "pseudo-masks.json"  # the original writes none
 
 
+def drawn_layers(folder: Path, images: int) -> tuple[str, ...]:
+    """Return the layers of which so many images have masks, from the first on; none: they have not.
+
+    A drawing that was stopped leaves no record, one of which images failed says that these are
+    fewer.
+
+    Raises:
+        SourceError: the record is no such file.
+    """
+    record = folder / RECORD
+    if not record.is_file():
+        return ()
+    try:
+        told = json.loads(record.read_text(encoding="utf-8"))
+        return tuple(map(str, told["layers"])) if told["images"] == images else ()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{record} does not say what was drawn; remove {folder}") from error
+
+
 def check_masked_classes(folder: Path, classes: Sequence[str]) -> None:
     """Refuse pseudo masks whose record says that they are of other classes, or in another order.
 

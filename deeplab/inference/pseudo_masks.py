@@ -104,6 +104,7 @@ def make_pseudo_masks(request: PseudoMaskRequest, progress: Progress = silent) -
     check_writable(request.output / RECORD)
     with remarks_left_out():
         model = _load(request)
+    (request.output / RECORD).unlink(missing_ok=True)  # of other masks, whose places these take
     failures = Failures()
     for number, image in enumerate(images, start=1):
         with failures.sparing(shown_name(str(image.path))):

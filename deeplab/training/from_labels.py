@@ -7,8 +7,8 @@ stopped, takes masks that somebody has corrected, and never what others were mad
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from deeplab.config.gate_request import GateRequest
 from deeplab.config.progress import Progress
 from deeplab.config.pseudo_mask_request import PseudoMaskRequest
 from deeplab.errors import BundleError, ConfigError
-from deeplab.exchange.pseudo_mask_folder import FOLDER, RECORD
+from deeplab.exchange.pseudo_mask_folder import FOLDER, drawn_layers
 from deeplab.files import check_spared, check_writable, file_digest, whole_file
 from deeplab.inference.pseudo_masks import make_pseudo_masks
 from deeplab.training.labelled_patches import LabelledPatches
@@ -77,6 +77,8 @@ def train_from_labels(
     outputs = [path for path in (request.output_model, request.output_report) if path]
     for path in outputs:
         check_writable(path)
+    if request.classifier_model:
+        _check_classifier(request, request.classifier_model)
     if request.labels == "regions":
         request = cut_regions(request, progress)
     patches = LabelledPatches.of(request)
@@ -88,10 +90,12 @@ def train_from_labels(
     learnt_from = patches.labels_digest  # reads every patch
     classifier, first = _first_stage(request, patches, learnt_from, progress, train_once)
     masks, sets = _pseudo_masks(request, patches, learnt_from, classifier, progress)
-    segmenter = _second_stage(request, patches, masks, sets, progress, train_once)
+    # What both segmenters learn from, beside their masks, and are chosen by.
+    known = f"{learnt_from}\n{_digest_of(patches.validation_files)}"
+    segmenter = _second_stage(request, patches, known, masks, sets, progress, train_once)
     full = None
     if request.true_masks:
-        full = _full_supervision(request, patches, progress, train_once)
+        full = _full_supervision(request, patches, known, progress, train_once)
     _join(request, segmenter.model, classifier)
     figures = _judge(request, patches, classifier, segmenter.model, full)
     truth = patches.truth_folder
@@ -132,13 +136,8 @@ def _first_stage(
     progress: Progress,
     train_once: TrainOnce,
 ) -> tuple[Path, TrainResult | None]:
-    """Return the classifier and what its training came to, where it was trained here.
-
-    Raises:
-        BundleError: a classifier that is given has other classes, or is none.
-    """
+    """Return the classifier and what its training came to, where it was trained here."""
     if request.classifier_model:
-        _check_classifier(request.classifier_model, patches.classes)
         return request.classifier_model, None
     folder = request.stage_folder("classifier", learnt_from)
     asked = request.first_stage(patches.source, folder)
@@ -147,18 +146,25 @@ def _first_stage(
     return result.model, result
 
 
-def _check_classifier(path: Path, classes: tuple[str, ...]) -> None:
-    """Refuse a classifier of other classes than those that are to be learnt.
+def _check_classifier(request: FromLabelsRequest, path: Path) -> None:
+    """Refuse a classifier that would not go together with the segmenter.
 
     Raises:
-        BundleError: it is, or classifies nothing.
+        BundleError: it is of other classes or, before a gate, of another scale; or is none.
     """
-    names = read_card_for("classify", path).classes.names
+    card = read_card_for("classify", path)
+    names, classes = card.classes.names, request.classes
     if names != classes:
         raise BundleError(
             path,
             f"tells {', '.join(names)} apart, and {', '.join(classes)} is to be learnt; give both "
             "stages the same classes in the same order",
+        )
+    if request.gate_threshold and not math.isclose(card.work_mpp or 0, request.work_mpp):
+        raise BundleError(
+            path,
+            f"works at {card.work_mpp or 'unknown'} um per pixel, and the segmenter that it is to "
+            f"gate at {request.work_mpp:g}; give both the same work_mpp",
         )
 
 
@@ -171,24 +177,26 @@ def _pseudo_masks(
 ) -> tuple[Path, tuple[str, ...]]:
     """Return the folder of the masks, and the sets in it, that of the last layer first.
 
-    They are drawn unless they were by this classifier; what was corrected since is left so.
+    They are drawn unless all were by this classifier; what was corrected since is left so.
 
     Raises:
         ConfigError: there are not as many layers as weights.
+        SourceError: an image could not be read, after the others were drawn.
     """
-    made_of = f"{file_digest(classifier)} {learnt_from} {request.background}"
+    drawn_as = f"{request.background} {request.slide_mpp}"
+    made_of = f"{file_digest(classifier)} {learnt_from} {drawn_as}"
     folder = request.stage_folder("pseudo-masks", made_of)
-    record = folder / RECORD
-    if not record.is_file():
+    layers = drawn_layers(folder, len(patches.images))
+    if not layers:
         keras.utils.clear_session(free_memory=True)
 
         def told(stage: str, done: int, total: int) -> None:
             progress(f"pseudo masks: {stage}", done, total)
 
-        make_pseudo_masks(request.pseudo_masks(patches.source, classifier, folder), told)
+        result = make_pseudo_masks(request.pseudo_masks(patches.source, classifier, folder), told)
+        layers = tuple(result.layers)
     else:
         log.info("pseudo masks were drawn before: %s", folder)
-    layers = list(json.loads(record.read_text(encoding="utf-8"))["layers"])
     count = len(request.label_set_weights)
     if count > len(layers):
         must = f"at most {len(layers)} numbers, one for each layer of {', '.join(layers)}"
@@ -199,6 +207,7 @@ def _pseudo_masks(
 def _second_stage(
     request: FromLabelsRequest,
     patches: LabelledPatches,
+    known: str,
     masks: Path,
     sets: tuple[str, ...],
     progress: Progress,
@@ -206,7 +215,7 @@ def _second_stage(
 ) -> TrainResult:
     """Return what the training of the segmenter came to."""
     drawn = [path for name in sets for path in sorted((masks / name).iterdir())]
-    folder = request.stage_folder("segmenter", _digest_of(drawn))
+    folder = request.stage_folder("segmenter", f"{known}\n{_digest_of(drawn)}")
     weights = (f"{weight:g}" for weight in request.label_set_weights)
     asked = request.second_stage(
         str(patches.folder),
@@ -221,11 +230,12 @@ def _second_stage(
 def _full_supervision(
     request: FromLabelsRequest,
     patches: LabelledPatches,
+    known: str,
     progress: Progress,
     train_once: TrainOnce,
 ) -> Path:
     """Return the model of the same network that learnt from the true masks."""
-    folder = request.stage_folder("full", _digest_of(sorted(patches.truth_files)))
+    folder = request.stage_folder("full", f"{known}\n{_digest_of(sorted(patches.truth_files))}")
     asked = request.second_stage(
         str(patches.folder), folder, label_path=patches.truth_folder, held_out=patches.validation
     )

@@ -88,11 +88,14 @@ class LabelledPatches:
     def files(self) -> Iterator[Path]:
         """All that is read."""
         yield from (image.path for image in self.images)
-        for pair in (self.validation, self.test):
-            if pair:
-                yield from images_in(Path(pair[0]))
-                yield from files_in(pair[1])
+        yield from self.validation_files
+        yield from _files_of(self.test)
         yield from self.truth_files
+
+    @property
+    def validation_files(self) -> list[Path]:
+        """The patches by which the best model is chosen, and their masks."""
+        return _files_of(self.validation)
 
     @property
     def labels_digest(self) -> str:
@@ -150,6 +153,10 @@ def mask_beside(image: Path, masks: Path) -> Path:
 def _pair(folder: Path) -> tuple[str, Path] | None:
     images, masks = folder / IMAGES, folder / MASKS
     return (str(images), masks) if images.is_dir() and masks.is_dir() else None
+
+
+def _files_of(pair: tuple[str, Path] | None) -> list[Path]:
+    return [*images_in(Path(pair[0])), *files_in(pair[1])] if pair else []
 
 
 def _check_side(image: LabelledImage, request: FromLabelsRequest, least: int) -> None:

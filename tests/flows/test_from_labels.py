@@ -1,5 +1,6 @@
 """From labels of patches to a model that segments, by one command that may be killed anywhere."""
 
+import json
 import shutil
 import signal
 
@@ -10,9 +11,21 @@ from PIL import Image
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.weights import named_weights
+from deeplab.config.classes import ClassList
+from deeplab.exchange.pseudo_mask_folder import RECORD
+from deeplab.files import file_digest
 from deeplab_cli.main import main
+from tests.bundles.test_gate import write_classifier
 from tests.flows.training_command import start_training
-from tests.flows.weak_labels_for_tests import CLASSES, SIDE, published, save_mask, save_patch
+from tests.flows.weak_labels_for_tests import (
+    CLASSES,
+    SIDE,
+    halves,
+    paint,
+    published,
+    save_mask,
+    save_patch,
+)
 from tests.slides_for_tests import PINK
 
 SHARED = (
@@ -22,11 +35,15 @@ SHARED = (
     "ema_decay=0.9",
     "depth_multiplier=0.35",
 )
-CLASSIFIER = (*SHARED, "steps=60", "learning_rate=3e-3", "validate_every=30")
-SEGMENTER = (
-    *(*SHARED, "network=unet", "network_options=depth=3", "network_options=decoder_channels=4 4 4"),
-    *("steps=40", "learning_rate=1e-2", "validate_every=20"),
+UNET = (
+    *SHARED,
+    "network=unet",
+    "network_options=depth=3",
+    "network_options=decoder_channels=4 4 4",
 )
+CLASSIFIER = (*SHARED, "steps=60", "learning_rate=3e-3", "validate_every=30")
+SEGMENTER = (*UNET, "steps=40", "learning_rate=1e-2", "validate_every=20")
+QUICK = ("steps=8", "validate_every=8")
 WORDS = {
     "labels": "names",
     "classes": ",".join(CLASSES),
@@ -39,8 +56,12 @@ WORDS = {
 }
 
 
+QUICKLY = {"classifier": ",".join((*SHARED, *QUICK)), "segmenter": ",".join((*UNET, *QUICK))}
+
+
 def words_of(settings):
-    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    given = {name: value for name, value in settings.items() if value is not None}
+    return [word for name, value in given.items() for word in (f"--{name}", str(value))]
 
 
 def train(source, model, **more):
@@ -51,17 +72,29 @@ def weights(path):
     return {name: value.numpy() for name, value in named_weights(load_bundle(path).network).items()}
 
 
-def kill_at(data, model, stage, step):
-    """Start the command, kill it once it has taken so many steps of a stage, and say its lines."""
-    process = start_training(str(data), str(model), WORDS, command="train-from-labels")
+def kill_at(data, model, stage, step, **more):
+    """Start the command, and kill it once it has taken so many steps of a stage."""
+    process = start_training(str(data), str(model), WORDS | more, command="train-from-labels")
     for line in process.stdout:
-        _, _, told = line.partition(f"<filter-comment>{stage}: train: ")
+        _, _, told = line.partition(f"<filter-comment>{stage}: ")
         if told and int(told.split()[0]) >= step:
             break
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert not model.exists()
+
+
+def assert_same(before, after):
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, after[name], err_msg=name)
+
+
+def stage(model, called):
+    """The one folder of a stage of this name."""
+    (folder,) = model.with_suffix(".work").glob(f"{called}-*")
+    return folder
 
 
 @pytest.mark.slow
@@ -87,21 +120,117 @@ def test_one_command_leads_to_a_model_and_what_was_killed_goes_on(tmp_path, caps
 
     before = weights(whole)
     broken = tmp_path / "broken.zip"
-    kill_at(data, broken, "stage 1, classifier", 31)
-    kill_at(data, broken, "stage 2, segmenter", 21)
-    assert train(data, broken) == 0
+    kill_at(data, broken, "stage 1, classifier: train", 31)
+    kill_at(data, broken, "pseudo masks: draw", 1)
+    assert not (stage(broken, "pseudo-masks") / RECORD).exists()
+    kill_at(data, broken, "stage 2, segmenter: train", 21)
+    kill_at(data, broken, "full supervision: train", 21, true_masks=masks)
+    assert train(data, broken, true_masks=masks) == 0
     said = capsys.readouterr().err
-    assert "stage 1, classifier was trained before" in said
-    assert "pseudo masks were drawn before" in said
-    after = weights(broken)
-    assert before.keys() == after.keys()
-    for name, value in before.items():
-        np.testing.assert_array_equal(value, after[name], err_msg=name)
+    for words in (
+        "stage 1, classifier was trained before",
+        "pseudo masks were drawn before",
+        "stage 2, segmenter was trained before",
+    ):
+        assert words in said
+    assert "full supervision was trained before" not in said
+    assert_same(before, weights(broken))
+    full = (weights(stage(each, "full") / "segmenter.zip") for each in (whole, broken))
+    assert_same(*full)
 
 
 @pytest.fixture
 def data(tmp_path):
     return published(tmp_path / "data", repeats=1)
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """The settings that give a trained one."""
+    path = write_classifier(tmp_path / "given.zip", classes=ClassList.named(CLASSES))
+    return {"classifier": None, "classifier_model": path}
+
+
+@pytest.mark.slow
+def test_a_classifier_that_is_given_is_not_trained(data, classifier, tmp_path, capsys):
+    model = tmp_path / "m.zip"
+    assert train(data, model, **QUICKLY | classifier) == 0
+    assert "stage 1" not in capsys.readouterr().err
+    record = json.loads((stage(model, "pseudo-masks") / RECORD).read_text())
+    assert record["model"]["sha256"] == file_digest(classifier["classifier_model"])
+    joined = read_card(model)
+    assert (joined.family, joined.classes.names) == ("class_gate", CLASSES)
+    assert joined.training["gate"].startswith("given.zip, ")
+
+
+def test_a_classifier_that_goes_with_no_segmenter_is_refused(data, classifier, tmp_path, capsys):
+    model, turned = tmp_path / "m.zip", ",".join(CLASSES[::-1])
+    line = refused(capsys, data, model, **classifier | {"classes": turned})
+    assert "given.zip tells gland, stroma apart, and stroma, gland is to be learnt; give" in line
+    line = refused(capsys, data, model, **classifier | {"slide_mpp": 0.4, "work_mpp": 0.4})
+    assert "works at 0.5 um per pixel, and the segmenter that it is to gate at 0.4" in line
+    assert not model.with_suffix(".work").exists()
+
+
+@pytest.mark.slow
+def test_patches_without_masks_are_said_until_they_have_some(
+    data, classifier, tmp_path, capsys, monkeypatch
+):
+    model, large = tmp_path / "m.zip", data / "train" / "large-[11].png"
+    Image.fromarray(paint(halves(0, 1, side=2 * SIDE))).save(large)
+    with monkeypatch.context() as patched:
+        patched.setattr("deeplab.inference.pseudo_masks.MOST_PIXELS", SIDE * SIDE)
+        for _ in range(2):
+            line = refused(capsys, data, model, **QUICKLY | classifier)
+            assert f"1 of 7 images have no masks: {large}: is too large for a mask" in line
+    assert not list(model.with_suffix(".work").glob("segmenter-*"))
+    assert train(data, model, **QUICKLY | classifier) == 0
+    assert (stage(model, "pseudo-masks") / "PM_features" / large.name).exists()
+
+
+@pytest.mark.slow
+def test_masks_that_somebody_corrects_are_learnt_from_and_the_classifier_is_kept(
+    data, tmp_path, capsys
+):
+    model = tmp_path / "m.zip"
+    assert train(data, model, **QUICKLY) == 0
+    before = weights(model)
+    masks = stage(model, "pseudo-masks")
+    corrected = masks / "PM_features" / "p-0-[10].png"
+    save_mask(corrected, halves(0, 1))
+    capsys.readouterr()
+    assert train(data, model, **QUICKLY) == 0
+    said = capsys.readouterr().err
+    assert "stage 1, classifier was trained before" in said
+    assert "pseudo masks were drawn before" in said
+    assert "stage 2, segmenter was trained before" not in said
+    np.testing.assert_array_equal(Image.open(corrected), halves(0, 1))
+    after = weights(model)
+    learnt = {name for name in before if (before[name] != after[name]).any()}
+    assert learnt
+    assert {name.partition("/")[0] for name in learnt} == {"member_1"}, "the classifier is one more"
+    assert train(data, model, **QUICKLY) == 0
+    assert "stage 2, segmenter was trained before" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_segmenters_are_trained_anew_when_a_patch_or_a_mask_that_chooses_changes(
+    data, classifier, tmp_path, capsys
+):
+    model = tmp_path / "m.zip"
+    settings = QUICKLY | classifier | {"true_masks": data / "train_masks"}
+    assert train(data, model, **settings) == 0
+    mask = next((data / "val/mask").iterdir())
+    save_mask(mask, np.zeros((SIDE, SIDE), np.uint8))
+    assert train(data, model, **settings) == 0
+    patch = data / "train" / "p-0-[10].png"
+    Image.fromarray(paint(halves(0, 0), seed=9)).save(patch)
+    capsys.readouterr()
+    assert train(data, model, **settings) == 0
+    assert "was trained before" not in capsys.readouterr().err
+    for called in ("segmenter", "full"):
+        assert len(list(model.with_suffix(".work").glob(f"{called}-*"))) == 3
 
 
 def refused(capsys, *words, **more):
