@@ -85,8 +85,12 @@ class Archive:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
+def open_archive(path: Path, *, most_members: int = MAX_MEMBERS) -> Iterator[Archive]:
     """A zip, or a tar packed by gzip or not, of plain files with relative names and bounded sizes.
+
+    Args:
+        path: of it.
+        most_members: files and folders that it may have; a tar no more than `MAX_MEMBERS`.
 
     Raises:
         BundleError: it is missing, neither, damaged, or has a member that no model has.
@@ -102,7 +106,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
     with damage_said(path):
         zipped = zipfile.ZipFile(path)
     with zipped:
-        yield _zip(path, zipped)
+        yield _zip(path, zipped, most_members)
 
 
 def archive_kind(path: Path) -> str:
@@ -171,14 +175,14 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
             yield cast("IO[bytes]", unpacked)
 
 
-def _zip(path: Path, archive: zipfile.ZipFile) -> Archive:
+def _zip(path: Path, archive: zipfile.ZipFile, most_members: int) -> Archive:
     members = archive.infolist()
     for member in members:
         if problem := _problem(member.filename) or _packing_problem(member):
             raise _refusal(path, member.filename, problem)
     packed = sum(member.compress_size for member in members)
     sizes = [(member.filename, member.file_size) for member in members]
-    return Archive(path=path, sizes=_checked(path, sizes, packed), _open=archive.open)
+    return Archive(path=path, sizes=_checked(path, sizes, packed, most_members), _open=archive.open)
 
 
 def _packing_problem(member: zipfile.ZipInfo) -> str:
@@ -268,15 +272,17 @@ def _most_bytes(packed: int) -> int:
     return min(MAX_BYTES, SMALL_TOTAL_BYTES + MAX_RATIO * packed)
 
 
-def _checked(path: Path, sizes: Iterable[tuple[str, int]], packed: int) -> dict[str, int]:
+def _checked(
+    path: Path, sizes: Iterable[tuple[str, int]], packed: int, most_members: int = MAX_MEMBERS
+) -> dict[str, int]:
     """Return the sizes of the files by name, without the folders.
 
     Raises:
         BundleError: they are too many or too large, or two would take one place.
     """
     sizes = list(sizes)
-    if len(sizes) > MAX_MEMBERS:
-        raise BundleError(path, f"has {len(sizes)} files inside; a model has at most 10,000")
+    if len(sizes) > most_members:
+        raise BundleError(path, f"has {len(sizes)} files inside; at most {most_members:,} are read")
     total = sum(size for _, size in sizes)
     if total > MAX_BYTES:
         raise BundleError(path, "would unpack to more than 4 GiB; no model is that large")

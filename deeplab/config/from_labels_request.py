@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from deeplab.config.checks import check_at_least, check_choice, check_kind_of_file, check_range
+from deeplab.config.checks import (
+    check_at_least,
+    check_choice,
+    check_girder_id,
+    check_kind_of_file,
+    check_range,
+)
 from deeplab.config.classes import ClassList
 from deeplab.config.families import (
     classifying_network,
@@ -68,6 +74,8 @@ class FromLabelsRequest:
         output_report: HTML page to write.
         work_folder: stages are kept here; None: beside the model.
         checkpoint_minutes: at most this much time is lost when a run is killed.
+        checkpoint_folder: Girder folder to which stages that are done and checkpoints go up, and
+            from which a run goes on.
         seed: of everything that is drawn.
         gpu: number of the GPU, -1 for the CPU.
         api_url: of the Girder server that has the slides; "": they are files.
@@ -92,6 +100,7 @@ class FromLabelsRequest:
     output_report: Path | None = None
     work_folder: Path | None = None
     checkpoint_minutes: float = 5.0
+    checkpoint_folder: str = ""
     seed: int = 0
     gpu: int = 0
     api_url: str = ""
@@ -113,6 +122,11 @@ class FromLabelsRequest:
             check_at_least(name, getattr(self, name), least)
         if self.api_url and self.labels != "regions":
             raise ConfigError("labels", self.labels, "regions for slides of a server")
+        if self.checkpoint_folder:
+            check_girder_id("checkpoint_folder", self.checkpoint_folder, "a folder")
+            if not self.api_url:
+                must = "left away where no server has the slides"
+                raise ConfigError("checkpoint_folder", self.checkpoint_folder, must)
         check_range("gate_threshold", self.gate_threshold, 0, 1)
         if not self.label_set_weights:
             raise ConfigError("label_set_weights", "", "a number above 0 for each layer")

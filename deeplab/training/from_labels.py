@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -23,14 +25,17 @@ from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.config.gate_request import GateRequest
 from deeplab.config.progress import Progress
 from deeplab.config.pseudo_mask_request import PseudoMaskRequest
+from deeplab.config.train_request import TrainRequest
 from deeplab.errors import BundleError, ConfigError
 from deeplab.exchange.pseudo_mask_folder import FOLDER, drawn_layers
 from deeplab.files import check_spared, check_writable, file_digest, whole_file
 from deeplab.inference.pseudo_masks import make_pseudo_masks
+from deeplab.training.identity import agreed_settings
 from deeplab.training.labelled_patches import LabelledPatches
 from deeplab.training.mask_figures import ImageFigures, judge_cam, judge_masks, judge_model
 from deeplab.training.parts import Part, run_part
 from deeplab.training.region_patches import cut_regions
+from deeplab.training.remote_stages import RemoteStages, stages_on_server
 from deeplab.training.reporting.from_labels import FromLabelsFacts, figure_line, write_from_labels
 from deeplab.training.result import TrainOnce, TrainResult
 
@@ -73,29 +78,46 @@ def train_from_labels(
     Raises:
         SourceError: patches, their labels or masks are not as they must be.
         TrainingError, ConfigError, BundleError, SlideError, OutputError: as the stages do.
+        AccessDeniedError, ServerError: the folder for stages is not there or not writable, or the
+            server failed.
     """
-    outputs = [path for path in (request.output_model, request.output_report) if path]
-    for path in outputs:
+    for path in _outputs(request):
         check_writable(path)
     if request.classifier_model:
         _check_classifier(request, request.classifier_model)
+    with stages_on_server(request) as server:
+        return _train(request, progress, partial(train_once, whole=request), server)
+
+
+def _train(
+    request: FromLabelsRequest,
+    progress: Progress,
+    train_once: TrainOnce,
+    server: RemoteStages | None,
+) -> FromLabelsResult:
+    """Return what all stages came to, of which a server keeps those that are done."""
     if request.labels == "regions":
         request = cut_regions(request, progress)
     patches = LabelledPatches.of(request)
     read = [request.classifier_model] if request.classifier_model else []
-    check_spared(outputs, [*patches.files, *read])
+    check_spared(_outputs(request), [*patches.files, *read])
     patches.check(request, cell=max(_cells(request, patches)))
     request.work.mkdir(parents=True, exist_ok=True)
 
-    learnt_from = patches.labels_digest  # reads every patch
-    classifier, first = _first_stage(request, patches, learnt_from, progress, train_once)
-    masks, sets = _pseudo_masks(request, patches, learnt_from, classifier, progress)
+    flow = _Flow(
+        request=request,
+        patches=patches,
+        learnt_from=patches.labels_digest,  # reads every patch
+        progress=progress,
+        train_once=train_once,
+        server=server,
+    )
+    classifier, first = _first_stage(flow)
+    masks, sets = _pseudo_masks(flow, classifier)
     # What both segmenters learn from, beside their masks, and are chosen by.
-    known = f"{learnt_from}\n{_digest_of(patches.validation_files)}"
-    segmenter = _second_stage(request, patches, known, masks, sets, progress, train_once)
-    full = None
-    if request.true_masks:
-        full = _full_supervision(request, patches, known, progress, train_once)
+    known = f"{flow.learnt_from}\n{_digest_of(patches.validation_files)}"
+    segmenter = _second_stage(flow, known, masks, sets)
+    full = _full_supervision(flow, known) if request.true_masks else None
     _join(request, segmenter.model, classifier)
     figures = _judge(request, patches, classifier, segmenter.model, full)
     truth = patches.truth_folder
@@ -120,6 +142,10 @@ def train_from_labels(
     return FromLabelsResult(model=request.output_model, figures=figures, classes=patches.classes)
 
 
+def _outputs(request: FromLabelsRequest) -> list[Path]:
+    return [path for path in (request.output_model, request.output_report) if path]
+
+
 def _cells(request: FromLabelsRequest, patches: LabelledPatches) -> list[int]:
     """Return the sides of the coarsest cells of both networks, work pixels."""
     stages = (
@@ -129,20 +155,51 @@ def _cells(request: FromLabelsRequest, patches: LabelledPatches) -> list[int]:
     return [cell_side(network_config(each, patches.class_list)) for each in stages]
 
 
-def _first_stage(
-    request: FromLabelsRequest,
-    patches: LabelledPatches,
-    learnt_from: str,
-    progress: Progress,
-    train_once: TrainOnce,
-) -> tuple[Path, TrainResult | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flow:
+    """What every stage is told.
+
+    Attributes:
+        request: of the whole; its regions are cut into patches.
+        patches: that are learnt from.
+        learnt_from: what these are, and of which classes, as text.
+        progress: is told of every step.
+        train_once: trains a stage.
+        server: keeps the stages that are done; None: there is none.
+    """
+
+    request: FromLabelsRequest
+    patches: LabelledPatches
+    learnt_from: str
+    progress: Progress
+    train_once: TrainOnce
+    server: RemoteStages | None
+
+    def train(self, title: str, asked: TrainRequest) -> TrainResult:
+        """Return what the training of a stage came to."""
+        within = self.request.work
+        with self.kept(asked.output_model.parent, agreed_settings(asked, within)):
+            part = Part(title=title, request=asked)
+            return run_part(part, self.progress, self.train_once, within=within)
+
+    @contextmanager
+    def kept(self, folder: Path, settings: str = "") -> Iterator[None]:
+        """Take a stage from the server where that has it, and put it there when it is done."""
+        if self.server:
+            self.server.fetch(folder, settings)
+        yield
+        if self.server:
+            self.server.keep(folder, settings)
+
+
+def _first_stage(flow: _Flow) -> tuple[Path, TrainResult | None]:
     """Return the classifier and what its training came to, where it was trained here."""
+    request = flow.request
     if request.classifier_model:
         return request.classifier_model, None
-    folder = request.stage_folder("classifier", learnt_from)
-    asked = request.first_stage(patches.source, folder)
-    part = Part(title="stage 1, classifier", request=asked)
-    result = run_part(part, progress, train_once)
+    folder = request.stage_folder("classifier", flow.learnt_from)
+    asked = request.first_stage(flow.patches.source, folder)
+    result = flow.train("stage 1, classifier", asked)
     return result.model, result
 
 
@@ -168,13 +225,7 @@ def _check_classifier(request: FromLabelsRequest, path: Path) -> None:
         )
 
 
-def _pseudo_masks(
-    request: FromLabelsRequest,
-    patches: LabelledPatches,
-    learnt_from: str,
-    classifier: Path,
-    progress: Progress,
-) -> tuple[Path, tuple[str, ...]]:
+def _pseudo_masks(flow: _Flow, classifier: Path) -> tuple[Path, tuple[str, ...]]:
     """Return the folder of the masks, and the sets in it, that of the last layer first.
 
     They are drawn unless all were by this classifier; what was corrected since is left so.
@@ -183,20 +234,22 @@ def _pseudo_masks(
         ConfigError: there are not as many layers as weights.
         SourceError: an image could not be read, after the others were drawn.
     """
+    request, patches = flow.request, flow.patches
     drawn_as = f"{request.background} {request.slide_mpp}"
-    made_of = f"{file_digest(classifier)} {learnt_from} {drawn_as}"
+    made_of = f"{file_digest(classifier)} {flow.learnt_from} {drawn_as}"
     folder = request.stage_folder("pseudo-masks", made_of)
-    layers = drawn_layers(folder, len(patches.images))
-    if not layers:
-        keras.utils.clear_session(free_memory=True)
 
-        def told(stage: str, done: int, total: int) -> None:
-            progress(f"pseudo masks: {stage}", done, total)
+    def told(stage: str, done: int, total: int) -> None:
+        flow.progress(f"pseudo masks: {stage}", done, total)
 
-        result = make_pseudo_masks(request.pseudo_masks(patches.source, classifier, folder), told)
-        layers = tuple(result.layers)
-    else:
-        log.info("pseudo masks were drawn before: %s", folder)
+    with flow.kept(folder):
+        layers = drawn_layers(folder, len(patches.images))
+        if layers:
+            log.info("pseudo masks were drawn before: %s", folder)
+        else:
+            keras.utils.clear_session(free_memory=True)
+            asked = request.pseudo_masks(patches.source, classifier, folder)
+            layers = tuple(make_pseudo_masks(asked, told).layers)
     count = len(request.label_set_weights)
     if count > len(layers):
         must = f"at most {len(layers)} numbers, one for each layer of {', '.join(layers)}"
@@ -204,16 +257,9 @@ def _pseudo_masks(
     return folder, tuple(FOLDER.format(name) for name in reversed(layers[-count:]))
 
 
-def _second_stage(
-    request: FromLabelsRequest,
-    patches: LabelledPatches,
-    known: str,
-    masks: Path,
-    sets: tuple[str, ...],
-    progress: Progress,
-    train_once: TrainOnce,
-) -> TrainResult:
+def _second_stage(flow: _Flow, known: str, masks: Path, sets: tuple[str, ...]) -> TrainResult:
     """Return what the training of the segmenter came to."""
+    request, patches = flow.request, flow.patches
     drawn = [path for name in sets for path in sorted((masks / name).iterdir())]
     folder = request.stage_folder("segmenter", f"{known}\n{_digest_of(drawn)}")
     weights = (f"{weight:g}" for weight in request.label_set_weights)
@@ -224,23 +270,17 @@ def _second_stage(
         sets=["=".join(pair) for pair in zip(sets, weights, strict=True)],
         held_out=patches.validation,
     )
-    return run_part(Part(title="stage 2, segmenter", request=asked), progress, train_once)
+    return flow.train("stage 2, segmenter", asked)
 
 
-def _full_supervision(
-    request: FromLabelsRequest,
-    patches: LabelledPatches,
-    known: str,
-    progress: Progress,
-    train_once: TrainOnce,
-) -> Path:
+def _full_supervision(flow: _Flow, known: str) -> Path:
     """Return the model of the same network that learnt from the true masks."""
+    request, patches = flow.request, flow.patches
     folder = request.stage_folder("full", f"{known}\n{_digest_of(sorted(patches.truth_files))}")
     asked = request.second_stage(
         str(patches.folder), folder, label_path=patches.truth_folder, held_out=patches.validation
     )
-    part = Part(title="full supervision", request=asked)
-    return run_part(part, progress, train_once).model
+    return flow.train("full supervision", asked).model
 
 
 def _join(request: FromLabelsRequest, segmenter: Path, classifier: Path) -> None:

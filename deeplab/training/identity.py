@@ -13,7 +13,7 @@ import shapely
 from deeplab.bundles.checkpoint_files import index_beside
 from deeplab.config.train_request import TrainRequest
 from deeplab.data.truth import AnnotatedSlide, Polygons
-from deeplab.files import file_digest
+from deeplab.files import file_digest, real_place
 
 # Where results go, where and in how much memory the work is done, with what rights, and which
 # of the models on the way is kept, change nothing of what is learnt.
@@ -56,11 +56,16 @@ _ADDED_LATER = (
 )
 
 
-def agreed_settings(request: TrainRequest) -> str:
+def agreed_settings(request: TrainRequest, within: Path | None = None) -> str:
     """Return the settings in which two runs must agree, as text.
 
     An initial model or encoder counts by its content: a job's copy of it lies in another place
     every time.
+
+    Args:
+        request: of a run.
+        within: the work folder of a command of which the run is a part: what lies in it counts by
+            its place there, as that of another job is elsewhere.
     """
     settings = {k: v for k, v in asdict(request).items() if k not in _NOT_LEARNT_FROM}
     for name in _ADDED_LATER:
@@ -74,6 +79,11 @@ def agreed_settings(request: TrainRequest) -> str:
         content = model and (index_beside(model) or model)
         if content is not None and (found := file_digest(content)):
             settings[name] = found
+    for name in ("source", "label_path", "valid_slide_path", "valid_label_path"):
+        if within and settings.get(name):
+            place, folder = real_place(Path(settings[name])), real_place(within)
+            if place.is_relative_to(folder):
+                settings[name] = str(place.relative_to(folder))
     return json.dumps(settings, default=str, indent=1, sort_keys=True)
 
 

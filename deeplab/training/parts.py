@@ -52,6 +52,7 @@ def run_part(
     *,
     without: TrainResult | None = None,
     expected: str = "",
+    within: Path | None = None,
 ) -> TrainResult:
     """Return what a part came to; it is trained unless it was before.
 
@@ -61,11 +62,12 @@ def run_part(
         train_once: trains.
         without: see `TrainOnce`.
         expected: see `TrainOnce`; a record of other slides is passed over.
+        within: see `agreed_settings`.
 
     Raises:
         TrainingError, ConfigError, OutputError: as a training does.
     """
-    settings = agreed_settings(part.request)
+    settings = agreed_settings(part.request, within)
     known = _read(part, settings, expected)
     if known:
         log.info("%s was trained before: %s", part.title, part.request.output_model)

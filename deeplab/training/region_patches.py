@@ -89,6 +89,7 @@ def cut_regions(request: FromLabelsRequest, progress: Progress) -> FromLabelsReq
         slide_mpp=request.work_mpp,
         api_url="",
         token="",
+        checkpoint_folder="",
     )
 
 

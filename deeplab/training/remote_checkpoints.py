@@ -20,6 +20,7 @@ from pathlib import Path
 
 from deeplab.bundles.archive import MAX_BYTES, open_archive
 from deeplab.bundles.read import MAX_TEXT_BYTES
+from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import (
     AccessDeniedError,
@@ -37,12 +38,14 @@ from deeplab.server.folder_files import (
     remove_item,
     upload_file,
 )
+from deeplab.server.items import Item
 from deeplab.server.session import ServerLogin, Session
 
 log = logging.getLogger(__name__)
 
 SETTINGS_NAME = "request.json"
 STAGING = ".going-up"  # in the work folder
+MOST_MEMBERS = 2**20  # of an archive: a mask for each patch and layer is in some
 SMALL_BYTES = 2**20  # a file that may still grow, as a log, is copied and not linked
 # A job that is cancelled has so long for its last checkpoint, unless its server is less patient.
 LAST_UPLOAD_S = 120.0
@@ -62,7 +65,7 @@ class _GivenUpError(Exception):
 
 @contextmanager
 def checkpoints_on_server(
-    request: TrainRequest, settings: str, work_folder: Path
+    request: TrainRequest | FromLabelsRequest, settings: str, work_folder: Path
 ) -> Iterator[RemoteCheckpoints | None]:
     """The checkpoints of a run in the folder that its request names; None where it names none.
 
@@ -125,22 +128,10 @@ class RemoteCheckpoints:
         check_folder_writable(self._session, self._folder_id)
         if self._work_folder.exists() and any(self._work_folder.iterdir()):
             return False
-        for item in reversed(named_items(self._session, self._folder_id, self.prefix)):
-            with scratch_folder() as scratch:
-                path = scratch / "checkpoint.zip"
-                try:
-                    download_item(self._session, item, path, limit_bytes=MAX_BYTES)
-                    unpack_checkpoint(path, self._settings, self._work_folder)
-                except (AccessDeniedError, UnreachableError):
-                    raise  # it may be sound: to begin anew would lose what has been learnt
-                except (BundleError, ServerError) as error:
-                    log.warning("%s cannot be gone on from: %s", item.name, error)
-                    continue
-                except OSError as error:
-                    raise OutputError(self._work_folder, error.strerror or str(error)) from error
-            log.info("going on from %s of the server", item.name)
-            return True
-        return False
+        items = reversed(named_items(self._session, self._folder_id, self.prefix))
+        return any(
+            fetch_archive(self._session, item, self._settings, self._work_folder) for item in items
+        )
 
     def send(self, step: int, files: Mapping[str, Path]) -> None:
         """Send a checkpoint up in the background; one that still waits is dropped for it.
@@ -235,7 +226,7 @@ class RemoteCheckpoints:
     def _upload(self, snapshot: _Snapshot) -> None:
         """The new archive first, then the older ones go: there is a whole one at any time."""
         archive = snapshot.folder / "checkpoint.zip"
-        _pack(snapshot.folder, self._settings, archive)
+        pack(snapshot.folder, self._settings, archive)
         new_id = upload_file(
             self._session,
             self._folder_id,
@@ -264,8 +255,37 @@ def _link(path: Path, target: Path) -> None:
     shutil.copyfile(path, target)
 
 
-def _pack(folder: Path, settings: str, path: Path) -> None:
-    """Everything in a folder, and the settings; stored, because weights hardly compress."""
+def fetch_archive(session: Session, item: Item, settings: str, folder: Path) -> bool:
+    """Fill a folder, which is empty or not there, from an archive on a server; False: it cannot be.
+
+    Why not is a warning.
+
+    Raises:
+        AccessDeniedError, UnreachableError: the server does not give it now.
+        OutputError: the folder cannot be written.
+    """
+    with scratch_folder() as scratch:
+        path = scratch / "archive.zip"
+        try:
+            download_item(session, item, path, limit_bytes=MAX_BYTES)
+            unpack_checkpoint(path, settings, folder)
+        except (AccessDeniedError, UnreachableError):
+            raise  # it may be sound: to begin anew would lose what has been learnt
+        except (BundleError, ServerError) as error:
+            log.warning("%s cannot be gone on from: %s", item.name, error)
+            return False
+        except OSError as error:
+            raise OutputError(folder, error.strerror or str(error)) from error
+    log.info("going on from %s of the server", item.name)
+    return True
+
+
+def pack(folder: Path, settings: str, path: Path) -> None:
+    """Everything in a folder, and the settings; stored, because weights hardly compress.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(SETTINGS_NAME, settings)
@@ -285,7 +305,7 @@ def unpack_checkpoint(path: Path, settings: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(folder.parent) as scratch:
         whole = scratch / "whole"
-        with open_archive(path) as archive:
+        with open_archive(path, most_members=MOST_MEMBERS) as archive:
             if SETTINGS_NAME not in archive.sizes:
                 raise BundleError(path, "is no checkpoint of a training")
             if archive.read(SETTINGS_NAME, MAX_TEXT_BYTES) != settings.encode():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.evaluation.tally import Tally
@@ -68,6 +69,7 @@ class TrainOnce(Protocol):
         *,
         without: TrainResult | None = ...,
         expected: str = ...,
+        whole: FromLabelsRequest | None = ...,
     ) -> TrainResult:
         """Train.
 
@@ -76,4 +78,6 @@ class TrainOnce(Protocol):
             progress: is told of every step.
             without: what the same training came to without its companion.
             expected: digest that the slides must have; "": any.
+            whole: what this is a stage of: its server takes the checkpoints, and in its work folder
+                lies what is learnt from.
         """

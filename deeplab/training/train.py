@@ -22,6 +22,7 @@ from deeplab.bundles.save import save_bundle
 from deeplab.bundles.start import start_encoder, start_from
 from deeplab.config.classes import ClassList
 from deeplab.config.families import network_config, with_channels
+from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.config.network import NetworkConfig
 from deeplab.config.progress import Progress, silent
 from deeplab.config.train_request import Precision, TrainRequest
@@ -85,6 +86,7 @@ def train_once(
     *,
     without: TrainResult | None = None,
     expected: str = "",
+    whole: FromLabelsRequest | None = None,
 ) -> TrainResult:
     """Train one network and write its bundle; see `TrainOnce`.
 
@@ -100,14 +102,15 @@ def train_once(
     replicas = open_replicas(request)
     replicas.check_batch(request.batch_size, request.gradient_accumulation)
     keras.utils.set_random_seed(request.seed)
+    settings = agreed_settings(request, whole.work if whole else None)
     with (
         _precision(request.precision),
-        checkpoints_on_server(request, agreed_settings(request), work_folder(request))
+        checkpoints_on_server(whole or request, settings, work_folder(request))
         if is_chief
         else nullcontext() as remote,
     ):
         told = progress if is_chief else silent
-        beside = _Beside(without, expected)
+        beside = _Beside(without, expected, settings)
         with _advice(), closing(open_slides(request, told)) as opened:
             result = _train(request, opened, replicas, remote, told, beside)
         # The others may not be gone before the first one has no more need of them.
@@ -152,16 +155,18 @@ def _precision(policy: Precision) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """What another training of the same command came to, and when this one began.
+    """What else a training is told: of another of the same command, and of when it began itself.
 
     Attributes:
         without: of the same one without its companion, if that was trained.
         expected: the digest of its slides; "": there was none.
+        settings: in which a run that goes on from this one must agree.
         started_s: on a clock that only goes forward, when this training began.
     """
 
     without: TrainResult | None
     expected: str
+    settings: str
     started_s: float = field(default_factory=time.monotonic)
 
     def check(self, slides: str) -> None:
@@ -211,7 +216,7 @@ def _train(
             trainer=trainer,
             replicas=replicas,
             hooks=RunHooks(
-                settings=agreed_settings(request),
+                settings=beside.settings,
                 slides=digest(opened.learn),
                 validate=held_out,
                 save=lambda path, check: save_bundle(

@@ -44,3 +44,18 @@ def test_an_initial_model_counts_by_its_content(tmp_path, name):
     assert settings(**{name: first}) == settings(**{name: copy})
     assert settings(**{name: first}) != settings(**{name: other})
     assert settings(**{name: first}) != settings()
+
+
+def test_what_lies_in_the_work_folder_of_the_whole_counts_by_its_place_there(tmp_path):
+    def of(job, masks):
+        whole = tmp_path / job
+        asked = TrainRequest(
+            source=str(whole / "patches"),
+            classes=("a",),
+            output_model=Path("m.zip"),
+            label_path=whole / masks,
+        )
+        return agreed_settings(asked, whole)
+
+    assert of("first", "masks") == of("second", "masks") != of("second", "others")
+    assert str(tmp_path) not in of("first", "masks")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deeplab.bundles.archive import MAX_MEMBERS
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import AccessDeniedError, UnknownIdError, UnreachableError
 from deeplab.training import remote_checkpoints
@@ -174,6 +175,14 @@ def test_an_archive_that_is_not_as_it_must_be_is_passed_over(shelf, session, tmp
     assert "000000009.zip cannot be gone on from" in caplog.text
     assert {path.name for path in (tmp_path / "w").iterdir()} == {"log.csv", SETTINGS_NAME}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w"]
+
+
+def test_there_may_be_as_many_files_as_patches_have_masks(shelf, session, tmp_path):
+    remote = remote_of(session, tmp_path / "w")
+    masks = {f"PM_features/{number}.png": "mask" for number in range(MAX_MEMBERS + 1)}
+    shelf.put(f"{remote.prefix}000000003.zip", archive(**masks))
+    assert remote.fetch()
+    assert len(list((tmp_path / "w" / "PM_features").iterdir())) == len(masks)
 
 
 def request_for(girder, tmp_path):
