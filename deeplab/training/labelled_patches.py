@@ -49,9 +49,7 @@ class LabelledPatches:
         Raises:
             SourceError: there is none, a label makes no sense, or a class is in none of them.
         """
-        root = Path(request.source)
-        is_layout = (root / TRAIN).is_dir()
-        source = str(root / TRAIN) if is_layout else request.source
+        source, layout = _layout(request.source)
         images = labelled_images(
             source, labels=request.labels_of_patches, classes=request.classes, exclusive=False
         )
@@ -59,8 +57,8 @@ class LabelledPatches:
             source=source,
             images=tuple(images),
             classes=request.classes,
-            validation=_pair(root / VAL) if is_layout else None,
-            test=_pair(root / TEST) if is_layout else None,
+            validation=_pair(layout / VAL) if layout else None,
+            test=_pair(layout / TEST) if layout else None,
             truth_folder=request.true_masks,
         )
 
@@ -148,6 +146,16 @@ class LabelledPatches:
 def mask_beside(image: Path, masks: Path) -> Path:
     """Return the mask of a picture, which is called as it is, as PNG."""
     return masks / (split_name(image.name)[0] + ".png")
+
+
+def _layout(source: str) -> tuple[str, Path | None]:
+    """Return what names the patches to learn from, and the published layout that has them."""
+    path = Path(source)
+    if (path / TRAIN).is_dir():
+        return str(path / TRAIN), path
+    if path.is_file() and path.parent.name == TRAIN:  # a table among its patches
+        return source, path.parent.parent
+    return source, None
 
 
 def _pair(folder: Path) -> tuple[str, Path] | None:

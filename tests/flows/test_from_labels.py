@@ -27,6 +27,7 @@ from tests.flows.weak_labels_for_tests import (
     save_patch,
 )
 from tests.slides_for_tests import PINK
+from tests.training.test_region_patches import layer, write_slide
 
 SHARED = (
     "batch_size=4",
@@ -231,6 +232,23 @@ def test_segmenters_are_trained_anew_when_a_patch_or_a_mask_that_chooses_changes
     assert "was trained before" not in capsys.readouterr().err
     for called in ("segmenter", "full"):
         assert len(list(model.with_suffix(".work").glob(f"{called}-*"))) == 3
+
+
+@pytest.mark.slow
+def test_slides_on_which_all_is_outlined_say_how_good_the_model_is(classifier, tmp_path, capsys):
+    slides, side = tmp_path / "slides", 4 * SIDE
+    rgb = paint(halves(0, 1, side=side))
+    left, right = (0, 0, side // 2, side), (side // 2, 0, side, side)
+    write_slide(slides, "learnt", layer("gland", left), layer("stroma", right), rgb=rgb)
+    truth = layer("truth", (0, 0, side, SIDE))
+    outlines = (layer("gland-truth", left), layer("stroma-truth", right))
+    write_slide(slides, "judges", truth, *outlines, rgb=rgb)
+    report = tmp_path / "r.html"
+    given = {"labels": "regions", "slide_mpp": None, "output_report": report}
+    assert train(slides, tmp_path / "m.zip", **QUICKLY | classifier | given) == 0
+    assert "labels of patches: mean IoU " in capsys.readouterr().out
+    said = report.read_text(encoding="utf-8")
+    assert "Judged on 4 patches with true masks, of which nothing was learnt or chosen" in said
 
 
 def refused(capsys, *words, **more):

@@ -15,6 +15,7 @@ from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.config.progress import silent
 from deeplab.errors import ConfigError, SourceError
+from deeplab.training.labelled_patches import LabelledPatches
 from deeplab.training.region_patches import MOST, cut_regions
 from tests.girder_for_tests import FOLDER, ITEM, TOKEN, fake_girder, item_routes
 from tests.slides_for_tests import GLASS, tissue, write_tiff
@@ -128,6 +129,55 @@ def test_what_was_cut_is_taken_as_it_is_until_something_changes(tmp_path, caplog
     changed = cut_regions(asked(tmp_path), silent)
     assert changed.source != first.source
     assert {row["label"] for row in rows_of(changed)[0].values()} == {"stroma"}
+
+
+def write_list(folder, column, **values):
+    rows = [f"{name}.tiff,{name}.geojson,{value}" for name, value in values.items()]
+    path = folder / "list.csv"
+    path.write_text("\n".join([f"slide,annotation,{column}", *rows]), encoding="utf-8")
+    return path
+
+
+def test_slides_on_which_all_is_outlined_judge_and_are_not_learnt_from(tmp_path, caplog):
+    slides, whole = tmp_path / "slides", (0, 0, 2 * SIDE, 2 * SIDE)
+    write_slide(slides, "learnt", layer("gland", whole), layer("stroma", whole))
+    outlined = (
+        layer("Truth", (0, 0, SIDE, SIDE)),
+        layer("Truth", (SIDE, 0, 2 * SIDE, SIDE)),
+        layer("gland", whole),  # of such a slide no region is learnt from
+        layer("stroma-truth", (10, 0, SIDE, 20)),
+        layer("gland-truth", (0, 10, 30, 20)),
+    )
+    for name in ("chooses", "judges", "both"):
+        write_slide(slides, name, *outlined)
+    write_slide(slides, "bare", layer("gland", whole))
+    splits = {"learnt": "", "chooses": "validation", "judges": "", "both": "train"}
+    source = write_list(slides, "split", **splits, bare="validation")
+    request = asked(tmp_path, source=str(source))
+    with caplog.at_level("WARNING"):
+        cut = cut_regions(request, silent)
+    assert "bare.tiff is left out: its split is validation, and no layer truth says" in caplog.text
+    rows, _ = rows_of(cut)
+    assert {name.split("-")[0] for name in rows} == {"learnt", "both"}
+    patches = LabelledPatches.of(cut)
+    patches.check(cut, cell=32)
+    expected = np.full((SIDE, SIDE), 2, np.uint8)
+    expected[:20, 10:] = 1
+    expected[10:20, :30] = np.where(expected[10:20, :30] == 1, 1, 0)  # the later class lies above
+    for (images, masks), called in ((patches.validation, "chooses"), (patches.test, "judges")):
+        names = sorted(path.name for path in Path(images).iterdir())
+        assert [name.split("-")[0] for name in names] == [called, called]
+        assert names == sorted(path.name for path in masks.iterdir())
+        (first,) = (name for name in names if name.endswith("-0-0.png"))
+        np.testing.assert_array_equal(Image.open(Path(images) / first), RGB[:SIDE, :SIDE])
+        np.testing.assert_array_equal(Image.open(masks / first), expected)
+    write_slide(slides, "judges", *outlined[:-1])
+    assert cut_regions(request, silent).source != cut.source
+    write_list(slides, "patient", learnt="P1", judges="P1")
+    with pytest.raises(
+        SourceError, match=r"judges.tiff has regions truth, which judge, and learnt"
+    ):
+        cut_regions(request, silent)
 
 
 def test_a_folder_of_the_server_gives_what_its_files_give(tmp_path):
