@@ -132,7 +132,8 @@ def test_a_damaged_stage_is_done_again(girder, tmp_path, caplog):
     seen = train(asked(girder, tmp_path / "second"))
     assert f"{name} cannot be gone on from" in caplog.text
     assert ("stage 1, classifier: train", 1) in seen
-    assert shelf.names() == []
+    # What the lost one led to stays: another bundle says when it was trained, and is another file.
+    assert not [left for left in shelf.names() if "classifier" in left]
 
 
 def test_a_server_that_takes_no_stage_does_not_stop_the_work(girder, tmp_path, caplog):
