@@ -12,6 +12,7 @@ from deeplab.errors import OutputError
 from deeplab_cli.AverageModels.AverageModels import TASK as AVERAGE
 from deeplab_cli.ClassifyPatches.ClassifyPatches import TASK as CLASSIFY
 from deeplab_cli.command import Command, run_command
+from deeplab_cli.compare import COMMAND as COMPARE
 from deeplab_cli.ConvertAnnotations.ConvertAnnotations import TASK as CONVERT
 from deeplab_cli.doctor import COMMAND as DOCTOR
 from deeplab_cli.ensemble import COMMAND as ENSEMBLE
@@ -60,6 +61,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     PSEUDO_MASKS,
     STAGE,
     FROC,
+    COMPARE,
     DOCTOR,
 )
 

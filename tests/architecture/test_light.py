@@ -32,6 +32,7 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
         (["export", "--help"], 0),
         (["stage", "--help"], 0),
         (["froc", "--help"], 0),
+        (["compare", "--help"], 0),
         (["doctor", "--help"], 0),
         (["patches", "--help"], 0),
         (["stage", "none", "--lesions", "l.csv", "--merge_um", "-1"], 2),

@@ -15,6 +15,7 @@ from deeplab.config.requests import SegmentRequest
 LEAST = {
     "AverageRequest": {"source": "models", "output_model": "m.zip"},
     "ClassifyRequest": {"slide": "s", "model": "m.zip", "output_table": "t.csv"},
+    "CompareRequest": {"old": "a.csv", "new": "b.csv"},
     "ConvertRequest": {"source": "a", "output": "b"},
     "DetectionRequest": {"reference": "a", "prediction": "b"},
     "DoctorRequest": {},

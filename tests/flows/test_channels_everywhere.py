@@ -50,6 +50,7 @@ TRIED = {
 OF_ANNOTATIONS = {"convert", "export-annotations", "ingest"}  # they read no pixels
 OF_MODELS = {"average", "import-checkpoint", "export", "prepare", "ensemble", "gate"}
 OF_DATA_SETS = {"unpack"}
+OF_TABLES = {"compare"}
 OF_OTHERS = {"train-from-labels"}  # its stages are commands that are tried here
 
 
@@ -101,7 +102,7 @@ def seen_by(path: Path) -> list[dict[str, object]]:
 
 def test_every_command_is_tried_here_or_reads_no_slides():
     commands = {each.command for each in TASKS} | {each.name for each in COMMANDS}
-    assert commands == TRIED | OF_ANNOTATIONS | OF_MODELS | OF_DATA_SETS | OF_OTHERS
+    assert commands == TRIED | OF_ANNOTATIONS | OF_MODELS | OF_DATA_SETS | OF_TABLES | OF_OTHERS
 
 
 def test_the_doctor_reads_a_slide_of_channels(slides, capsys):
