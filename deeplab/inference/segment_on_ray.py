@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 TRIES = 3  # of a slide whose workers are lost
 TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 CONNECT_S = 10.0
-POLL_S = 1.0
 
 
 class SlideEnd(NamedTuple):
@@ -59,12 +58,12 @@ def segment_on_ray(
     with _connected(first.ray) as ray:
         segment = _remote(ray, first)
         waiting = {segment.remote(_anywhere(one)): name for name, one in requests.items()}
+        progress("segment", 0, len(requests))
         while waiting:
-            progress("segment", len(requests) - len(waiting), len(requests))
-            ended, _ = ray.wait(list(waiting), timeout=POLL_S)
+            ended, _ = ray.wait(list(waiting))
             for task in ended:
                 yield _end_of(ray, task, waiting.pop(task))
-        progress("segment", len(requests), len(requests))
+                progress("segment", len(requests) - len(waiting), len(requests))
 
 
 @contextmanager
@@ -95,11 +94,16 @@ def _connected(address: str) -> Iterator[ModuleType]:
 def _remote(ray: ModuleType, request: SegmentRequest) -> Any:  # noqa: ANN401  it has no types
     """Return what segments a slide on a machine of the cluster, with the cores that it is given."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cores = request.ray_cores or int(min(each.get("CPU", 0) for each in machines)) or 1
-    if not any(each.get("CPU", 0) >= cores for each in machines):
+    machines = [each for each in machines if each.get("CPU", 0) >= 1]  # a head may have none
+    cores = request.ray_cores or int(min((each["CPU"] for each in machines), default=1))
+    if not any(each["CPU"] >= cores for each in machines):
         raise DeviceError(f"no machine of the Ray cluster has {counted(cores, 'core')}")
     with_gpu = request.gpu >= 0 and any(each.get("GPU", 0) >= 1 for each in machines)
-    log.info("%s of a Ray cluster, %s a slide", counted(len(machines), "machine"), cores)
+    log.info(
+        "%s of a Ray cluster, %s a slide",
+        counted(len(machines), "machine"),
+        counted(cores, "core"),
+    )
     return ray.remote(_segment).options(
         num_cpus=cores,
         num_gpus=int(with_gpu),

@@ -1,0 +1,128 @@
+"""How fast is a slide segmented, by us and by a careful loop of equal cost? One table, one run.
+
+    python benchmarks/slide.py --sample SLIDE --torch PYTHON [--backbone mobilenet_v2] [--side 8192]
+
+The loop (careful_loop.py) runs segmentation_models_pytorch's DeepLabV3+ of the same backbone by
+OpenVINO in bfloat16; --torch is the Python of an environment that has it, and OpenVINO. Our network
+learns for some steps before, so that its answers say whether bfloat16 agrees; it is run with the
+tiles that its training suggests, and with the loop's halo. The first run of a model, which converts
+it, is not counted. The slide is composed of the sample, repeated and mirrored. Each program is a
+process of its own on all processors, start, reading and writing included; peak memory is what the
+system says of it (ru_maxrss).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from patch_reading import paint
+from slide_size import compose
+from timed_process import Taken, run_timed
+
+MPP = 0.5  # um per pixel, of slides and networks
+TILE, HALO = 1280, 128  # of the loop
+LOOP = Path(__file__).with_name("careful_loop.py")
+EXPORT = """
+import sys
+import openvino, torch
+import segmentation_models_pytorch as smp
+backbone, path, tile, halo = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+class Labels(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = smp.DeepLabV3Plus(backbone, encoder_weights=None, classes=2).eval()
+    def forward(self, tiles):
+        pixels = tiles.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+        logits = self.network(pixels)[:, :, halo:-halo, halo:-halo]
+        return logits.argmax(1).to(torch.uint8)
+tiles = torch.zeros((1, tile, tile, 3), dtype=torch.uint8)
+model = openvino.convert_model(Labels(), example_input=tiles, input=[1, tile, tile, 3])
+openvino.save_model(model, path, compress_to_fp16=False)
+"""
+THEIR_NAMES = {
+    "mobilenet_v2": "mobilenet_v2",
+    "xception_65": "tu-xception65",
+    "resnet_50": "resnet50",
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sample", type=Path, required=True, help="slide to compose another of")
+    parser.add_argument(
+        "--torch", type=Path, required=True, help="Python that has the loop's network"
+    )
+    parser.add_argument("--backbone", choices=THEIR_NAMES, default="mobilenet_v2")
+    parser.add_argument("--side", type=int, default=8192, help="of the slide, px")
+    parser.add_argument("--steps", type=int, default=60, help="that our network learns")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["DEEPLAB_CACHE"] = str(folder / "cache")
+        slide = compose(options.sample, options.side, folder / "slide.tiff", MPP)
+        graph, model = folder / "loop.xml", folder / "model.zip"
+        words = [THEIR_NAMES[options.backbone], str(graph), str(TILE), str(HALO)]
+        subprocess.run([str(options.torch), "-c", EXPORT, *words], check=True)
+        train(model, options, folder)
+        loop = [sys.executable, str(LOOP), str(graph), str(slide), str(folder / "loop.json")]
+        own = segment(slide, model, folder)
+        same_halo = [*own, "--tile_size", str(TILE + 1), "--halo", str(HALO)]
+        for words in (own, same_halo):
+            run_timed(words, "the first run")
+        rows = {
+            "careful loop": run_timed(
+                [*loop, "--tile", str(TILE), "--halo", str(HALO)], "the loop"
+            ),
+            "deeplab, its own tiles": run_timed(own, "segmenting"),
+            "deeplab, the loop's halo": run_timed(same_halo, "segmenting"),
+        }
+    report(options, rows)
+
+
+def report(options: argparse.Namespace, rows: dict[str, Taken]) -> None:
+    """Print the table."""
+    megapixels = options.side**2 / 1e6
+    print(f"{options.backbone}, {megapixels:.0f} Mpx, {os.cpu_count()} processors\n")
+    print("| program | s | s a Mpx | of processors | peak MB | time x the loop's |")
+    print("|---|---|---|---|---|---|")
+    first = next(iter(rows.values()))
+    for what, taken in rows.items():
+        print(
+            f"| {what} | {taken.seconds:.0f} | {taken.seconds / megapixels:.3f} "
+            f"| {taken.busy_seconds:.0f} | {taken.peak_mb:.0f} "
+            f"| {taken.seconds / first.seconds:.2f} |"
+        )
+
+
+def train(model: Path, options: argparse.Namespace, folder: Path) -> None:
+    """Write a model that tells painted glands from what is around them."""
+    slides = folder / "slides"
+    slides.mkdir()
+    paint(slides)
+    words = ["train", str(slides), str(model), "--classes", "gland", "--work_mpp", str(MPP)]
+    words += ["--network", "deeplabv3plus", "--backbone", options.backbone, "--gpu", "-1"]
+    words += ["--patch_size", "257", "--batch_size", "4", "--steps", str(options.steps)]
+    words += ["--validation_fraction", "0", "--ema_decay", "0", "--slow_start_step", "5"]
+    words += ["--learning_rate", "1e-3"]
+    subprocess.run([*deeplab(), *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def segment(slide: Path, model: Path, folder: Path) -> list[str]:
+    """Return the command that segments the slide."""
+    words = ["segment", str(slide), "--model", str(model)]
+    return [*deeplab(), *words, "--annotation", str(folder / "found.anot"), "--gpu", "-1"]
+
+
+def deeplab() -> list[str]:
+    """Return the words that begin each of our commands."""
+    return [sys.executable, "-m", "deeplab_cli.entry"]
+
+
+if __name__ == "__main__":
+    main()
