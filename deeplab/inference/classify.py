@@ -226,7 +226,9 @@ def classify_slide(
                 speaking.add(slot, activation, scored, collector.taken(scored))
                 progress("classify", number, len(slots))
         slide.check_unchanged()
-        layers = make_layers(collector.found(), card, frame) if request.save_rectangles else ()
+        layers = (
+            make_layers(collector.found(), card, frame).layers if request.save_rectangles else ()
+        )
         layers = (*layers, *(speaking.layers() if asked else ()))
         heatmaps = [*(collector.heatmaps() if request.save_heatmap else []), *speaking.heatmaps()]
         origin = provenance("ClassifyPatches", request, card, slide, frame, runtime)

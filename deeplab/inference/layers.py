@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from deeplab.annotations.formats.type_info import NO_TYPE, NO_TYPE_COLOUR
 from deeplab.annotations.shapes import Layer, Property, Shape
@@ -34,7 +35,14 @@ def clean(
     return fill_holes(found, request.min_hole_um2, frame)
 
 
-def make_layers(found: Iterable[TracedShape], card: Card, frame: WorkFrame) -> tuple[Layer, ...]:
+class MadeLayers(NamedTuple):
+    """Layers, and how much each holds: `name`, `count` and `area_mm2`."""
+
+    layers: tuple[Layer, ...]
+    found: list[dict[str, str | int | float]]
+
+
+def make_layers(found: Iterable[TracedShape], card: Card, frame: WorkFrame) -> MadeLayers:
     """Return one layer a class, also for one of which nothing was found.
 
     Objects of no type follow in a layer of their own, if there are any. Each shape has its
@@ -48,7 +56,9 @@ def make_layers(found: Iterable[TracedShape], card: Card, frame: WorkFrame) -> t
         layer.add(traced, round(area_um2(traced, frame), 2))
     if untyped.count:
         layers.append(untyped)
-    return tuple(layer.finish(card.notice) for layer in layers)
+    return MadeLayers(
+        tuple(layer.finish(card.notice) for layer in layers), [layer.holds for layer in layers]
+    )
 
 
 class _GrowingLayer:
@@ -73,6 +83,12 @@ class _GrowingLayer:
             self._few.append(shape)
         else:
             self._many.append(shape)
+
+    @property
+    def holds(self) -> dict[str, str | int | float]:
+        """How much it holds."""
+        area_mm2 = round(self._area_um2 / 1e6, 6)
+        return {"name": self._name, "count": self.count, "area_mm2": area_mm2}
 
     def finish(self, notice: str) -> Layer:
         """Return the layer; its description says how much it holds, and `notice`."""

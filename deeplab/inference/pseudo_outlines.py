@@ -59,7 +59,7 @@ class PseudoOutlines:
         """Return a layer a class, outlines simpler by a work pixel at most."""
         frame = self._area.frame
         found = simplify(self._tracer.finish(), frame.work_mpp, mpp)
-        layers = make_layers(found, card, frame)
+        layers = make_layers(found, card, frame).layers
         return [replace(layer, name=NAMED.format(layer.name)) for layer in layers]
 
 

@@ -233,9 +233,9 @@ def segment_slide(
             slide.check_unchanged()
             progress("write", 0, 1)
             kept = rasters.number(clean(found, request, look.frame))
-            layers = make_layers(simplify(kept, request.simplify_um, slide.mpp), card, look.frame)
+            made = make_layers(simplify(kept, request.simplify_um, slide.mpp), card, look.frame)
             origin = provenance("SegmentWSI", request, card, slide, look.frame, runtime)
-            annotations = Annotations(layers, origin, slide.mpp)
+            annotations = Annotations(made.layers, origin | {"found": made.found}, slide.mpp)
             results = _Results(annotations, rasters, object_type)
             timings.begin("write")
             with all_or_none(_writers(request, results, slide, look.area)):

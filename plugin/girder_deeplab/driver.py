@@ -34,6 +34,7 @@ from girder_deeplab.results import (
     link_layers,
     remove_results,
     result_id_of,
+    tell_slide,
 )
 from girder_deeplab.runs import (
     ACTIVE,
@@ -333,8 +334,21 @@ def _end(run: Document, kept: ResultSet | None, now: datetime) -> None:
         link = {"deeplabLayers": layers}
         Job().update({"_id": run["jobId"]}, {"$set": link}, multi=False)
         link_layers(layers, run["jobId"])
-        if layers:
+        if kept:
+            _tell_slide(run, kept)
             _offer_groups(run)
+
+
+def _tell_slide(run: Document, kept: ResultSet) -> None:
+    user = User().load(run["userId"], force=True)
+    slide = Item().load(run["itemId"], force=True)
+    if user is None or slide is None:
+        return
+    try:
+        tell_slide(slide, kept, user)
+    except Exception:
+        # The layers are there, which is what the job was for.
+        logger.exception("%s does not say what was found on it.", slide["name"])
 
 
 def _offer_groups(run: Document) -> None:

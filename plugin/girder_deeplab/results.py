@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from girder.constants import AccessType
+from girder.models.item import Item
 from girder_large_image_annotation.models.annotation import Annotation
 
-from girder_deeplab.cards import Document
+from girder_deeplab.cards import MOST_CLASSES, MOST_NAME, Document
 from girder_deeplab.models import TASKS
 
+FOUND_KEY = "deeplabFound"  # of a slide's metadata, by task
 WHOLE_SLIDE = "()"  # as the tasks write the regions of a run that has none
 
 
@@ -33,6 +36,23 @@ class ResultSet:
     made: tuple[str, str]
     regions: str
     layers: list[Document] = field(default_factory=list)
+
+    @property
+    def found(self) -> list[Document]:
+        """How much each layer holds, `name`, `count` and `area_mm2`, as the task says it."""
+        attributes = _part(self.layers[0].get("annotation"), "attributes")
+        told = attributes.get("found")
+        return [
+            {"name": str(each.get("name"))[:MOST_NAME], **numbers}
+            for each in (told if isinstance(told, list) else [])[:MOST_CLASSES]
+            if isinstance(each, dict) and (numbers := _numbers(each))
+        ]
+
+    @property
+    def model(self) -> str:
+        """The name of the model, as the task says it."""
+        attributes = _part(self.layers[0].get("annotation"), "attributes")
+        return str(_part(attributes, "model").get("name") or "")[:MOST_NAME]
 
     @property
     def ids(self) -> list[Any]:
@@ -171,6 +191,30 @@ def _described(layer: Document) -> ResultSet:
 def _part(told: object, name: str) -> dict[str, Any]:
     part = told.get(name) if isinstance(told, dict) else None
     return part if isinstance(part, dict) else {}
+
+
+def _numbers(told: Document) -> dict[str, int | float]:
+    """Return count and area of what a layer's attributes say; nothing where they are none."""
+    count, area = told.get("count"), told.get("area_mm2")
+    is_whole = isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53
+    is_size = isinstance(area, int | float) and not isinstance(area, bool) and 0 <= area < math.inf
+    return {"count": count, "area_mm2": float(area)} if is_whole and is_size else {}
+
+
+def tell_slide(slide: Document, kept: ResultSet, user: Document) -> None:
+    """Say in the metadata of a slide, by task, what was found on it and by which model.
+
+    What was found in a region says nothing of the slide; who may not write to it changes nothing.
+    """
+    if (
+        kept.regions == WHOLE_SLIDE
+        and kept.found
+        and Item().hasAccess(slide, user, AccessType.WRITE)
+    ):
+        there = slide.get("meta", {}).get(FOUND_KEY)
+        told = {"model": kept.model, "run": kept.run, "classes": kept.found}
+        own = {**(there if isinstance(there, dict) else {}), kept.made[0]: told}
+        Item().setMetadata(slide, {FOUND_KEY: own})
 
 
 def _newest(of: ResultSet) -> datetime:

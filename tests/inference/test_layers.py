@@ -35,17 +35,22 @@ def square(label, side, *, hole=0, **known):
 
 def test_each_class_has_a_layer_and_what_has_no_type_another_if_there_is_any():
     found = [square(2, 10), square(0, 4), square(2, 20)]
-    first, second, untyped = make_layers(found, CARD, FRAME)
+    (first, second, untyped), held = make_layers(found, CARD, FRAME)
     assert (first.name, second.name, untyped.name) == ("first", "second", NO_TYPE)
     assert [len(each.shapes) for each in (first, second, untyped)] == [0, 2, 1]
     assert second.description == "2 outlined, together 0.000125 mm2. Not for patients."
-    assert len(make_layers(found[:1], CARD, FRAME)) == 2
+    assert held == [
+        {"name": "first", "count": 0, "area_mm2": 0},
+        {"name": "second", "count": 2, "area_mm2": 0.000125},
+        {"name": NO_TYPE, "count": 1, "area_mm2": 4e-06},
+    ]
+    assert len(make_layers(found[:1], CARD, FRAME).layers) == 2
 
 
 def test_only_what_is_known_of_a_shape_is_said_of_it():
-    (_, layer) = make_layers([square(2, 10)], CARD, FRAME)
+    (_, layer) = make_layers([square(2, 10)], CARD, FRAME).layers
     assert [shape.properties for shape in layer.shapes] == [{"area_um2": 25.0}]
-    (_, layer) = make_layers([square(2, 10, label_probability=0.7)], CARD, FRAME)
+    (_, layer) = make_layers([square(2, 10, label_probability=0.7)], CARD, FRAME).layers
     assert [shape.properties for shape in layer.shapes] == [{"area_um2": 25.0, "type_prob": 0.7}]
 
 
@@ -67,7 +72,7 @@ def test_small_shapes_go_and_small_holes_are_filled_by_um():
 def test_a_file_of_many_shapes_is_there_as_long_as_their_layer(monkeypatch):
     monkeypatch.setattr(layers, "MOST_IN_MEMORY", 2)
     found = [square(1, side) for side in (10, 12, 14, 16)]
-    layer = make_layers(found, CARD, FRAME)[0]
+    layer = make_layers(found, CARD, FRAME).layers[0]
     path = layer.shapes._path
     assert [shape.polygon.area for shape in layer.shapes] == [100, 144, 196, 256]
     assert path.exists()

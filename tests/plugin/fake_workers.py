@@ -27,7 +27,8 @@ def as_task(item, user, result_id, run, names=CLASSES, regions="()", model="abc"
         "cli": "SegmentWSI",
         "run": run,
         "params": {"result_id": result_id, "regions": regions},
-        "model": {"sha256": model},
+        "model": {"sha256": model, "name": f"{model}.zip"},
+        "found": [{"name": name, "count": 2, "area_mm2": 0.5} for name in names],
     }
     return [
         Annotation().createAnnotation(

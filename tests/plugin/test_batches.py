@@ -22,7 +22,7 @@ from pytest_girder.assertions import assertStatus, assertStatusOk
 
 from girder_deeplab import driver
 from girder_deeplab.models import MODEL_KEY
-from girder_deeplab.results import find_sets
+from girder_deeplab.results import ResultSet, find_sets, tell_slide
 from girder_deeplab.runs import DONE, FAILED, LOCK, Batch, Run
 from girder_deeplab.settings import DEFAULT_IMAGE, SettingKey
 
@@ -301,9 +301,34 @@ def test_layers_of_the_same_model_are_replaced_but_never_a_persons(
     new = set(Run().findOne()["layers"])
     assert there == new | {edited["_id"], drawn["_id"]} | {each["_id"] for each in of_other}
     assert not there & {each["_id"] for each in of_region}
+    found = Item().load(slide["_id"], force=True)["meta"]["deeplabFound"]
+    assert list(found) == ["SegmentWSI"]
+    assert found["SegmentWSI"]["classes"] == [
+        {"name": name, "count": 2, "area_mm2": 0.5} for name in CLASSES
+    ]
+    assert found["SegmentWSI"]["model"] == "abc.zip"
     again = {**asked, "region": [1, 2, 30, 40]}
     told(server, "segment", user, "POST", **again)
     assert Run().findOne({"state": "waiting"}) is not None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        "many",
+        [{"name": "a"}],
+        [{"name": "a", "count": -1, "area_mm2": 1.0}],
+        [{"name": "a", "count": 1, "area_mm2": float("nan")}],
+        [{"name": "a", "count": True, "area_mm2": "1"}, 7],
+    ],
+)
+def test_a_slide_says_nothing_that_is_no_count(user, folder, found):
+    (slide,) = slides_in(folder, user, 1)
+    kept = ResultSet("run", "", ("SegmentWSI", "abc"), "()", as_task(slide, user, "", "run"))
+    kept.layers[0]["annotation"]["attributes"]["found"] = found
+    tell_slide(slide, kept, user)
+    assert "deeplabFound" not in Item().load(slide["_id"], force=True).get("meta", {})
 
 
 def from_the_form(user, slide, run, kind=f"{DEFAULT_IMAGE}#SegmentWSI", **layers):
