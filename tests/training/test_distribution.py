@@ -149,7 +149,7 @@ def test_processes_have_the_weights_of_one_with_an_efficientdet_at_512_px(severa
             if name.startswith("weights/"):
                 np.testing.assert_allclose(each[name], array, rtol=0, atol=1e-3, err_msg=name)
             if name.startswith("statistics/"):
-                near = 1e-2 * abs(array).max()
+                near = max(1e-3, 1e-2 * abs(array).max())  # variances are up to 20
                 np.testing.assert_allclose(each[name], array, rtol=0, atol=near, err_msg=name)
 
 
