@@ -96,7 +96,7 @@ def test_the_annotation_has_a_layer_a_class_with_group_colour_area_and_confidenc
     assert [layer["name"] for layer in outlines] == list(CLASSES.names)
     assert [layer["name"] for layer in heatmaps] == [f"{name}-heatmap" for name in CLASSES.names]
     assert len({layer["attributes"]["run"] for layer in layers}) == 1
-    counts = [len(layer["elements"]) for layer in layers]
+    counts = [len(layer["elements"]) for layer in outlines]
     assert [each["count"] for each in layers[0]["attributes"]["found"]] == counts
     for layer in outlines:
         assert layer["elements"]
