@@ -68,7 +68,7 @@ class Figure:
     def row(self) -> tuple[str, ...]:
         """The cells of the table; what is not known is empty."""
         numbers = (self.interval.value, self.interval.low, self.interval.high)
-        cells = ("" if np.isnan(number) else f"{number:.10g}" for number in numbers)
+        cells = map(number_cell, numbers)
         names = map(safe_cell, (self.slide, self.class_name, self.predicted_as))
         return self.level, *names, self.metric, *cells
 
@@ -113,6 +113,11 @@ class Figures:
     def of_slide(self, slide: str, metric: str, class_name: str = "") -> float:
         """Return the figure of one slide."""
         return self._found[SLIDE, metric, class_name, slide].value
+
+
+def number_cell(number: float) -> str:
+    """Return a number as a cell of a table; what is not known is empty."""
+    return "" if np.isnan(number) else f"{number:.10g}"
 
 
 def write_table(path: Path, figures: Figures) -> None:

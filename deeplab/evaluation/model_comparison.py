@@ -7,7 +7,6 @@ averaged, and slides that are drawn again (Efron 1979) for the interval of that 
 from __future__ import annotations
 
 import csv
-import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,12 +17,10 @@ import numpy as np
 from deeplab.config.compare_request import CompareRequest
 from deeplab.errors import SourceError
 from deeplab.evaluation.bootstrap import Interval, Resampling, interval_of_slides
-from deeplab.evaluation.figures import COLUMNS, COUNTS, DISTANCES, SLIDE
+from deeplab.evaluation.figures import COLUMNS, COUNTS, DISTANCES, SLIDE, number_cell
 from deeplab.files import check_spared, check_writable, whole_file
 from deeplab.report.cells import safe_cell
 from deeplab.report.words import as_score, counted, listed
-
-log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 28  # of a table: some million figures
 SHOWN = ("dice", "boundary_f1", "pq")  # to a person; the table has all
@@ -174,7 +171,7 @@ def _write(path: Path, comparison: Comparison) -> None:
         for each in comparison.differences:
             change = each.change
             numbers = (each.old, each.new, change.value, change.low, change.high)
-            cells = ("" if math.isnan(number) else f"{number:.10g}" for number in numbers)
+            cells = map(number_cell, numbers)
             rows.writerow((safe_cell(each.class_name), each.metric, each.slides, *cells))
 
 

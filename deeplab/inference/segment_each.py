@@ -77,7 +77,10 @@ def segment_each(request: SegmentRequest, progress: Progress, *, ran_s: float = 
     done = len(requests) - len(left)
     if done:
         log.info("%s done before", counted(done, "slide"))
-    said, problems = (_on_ray if request.ray and left else _here)(left, progress, timings)
+    if request.ray and left:
+        said, problems = _on_ray(left, progress)
+    else:
+        said, problems = _here(left, progress, timings)
     if problems:
         raise SourceError(
             f"{len(problems)} of {len(requests)} slides could not be segmented: "
@@ -108,7 +111,7 @@ def _here(
 
 
 def _on_ray(
-    requests: Mapping[str, SegmentRequest], progress: Progress, _: Timings
+    requests: Mapping[str, SegmentRequest], progress: Progress
 ) -> tuple[list[str], list[str]]:
     """Segment slides on a cluster; returns what was found, and why some were not."""
     said, problems = list[str](), list[str]()
