@@ -135,8 +135,11 @@ def read_heatmap_points(path: Path) -> dict[str, NDArray[np.float64]]:
             values that are no probabilities.
     """
     found: dict[str, NDArray[np.float64]] = {}
+    entries = annotations_in(path)
+    if not any(map(_is_heatmap, entries)):
+        return found  # elements, which may be millions, are not gone through again
     gatherer = LayerGatherer.of(path, Reading())
-    for head, elements in _streamed(path, gatherer, annotations_in(path), _is_heatmap):
+    for head, elements in _streamed(path, gatherer, entries, _is_heatmap):
         layer = str(head.get("name"))
         points = [_heat(each, f"the heatmap of {layer!r}", path) for each in elements]
         name = layer.removesuffix(HEATMAP)
