@@ -5,8 +5,8 @@
 DATA has `images/` and `masks/` (255: metastasis) of tiles of lymph nodes (CAMELYON, CC0). Of them,
 by name, the last fifth is for the test and the fifth before it for validation; PROGRAM, which
 tumour.py describes, composes a slide of each side, and of the rest one to learn from. A training is
-one command, of as many steps as take so many minutes of processor time on this machine by the speed
-of a short one before. The batch is as large as has the pixels of one large patch. The test slide is
+one command, of as many steps as take so many minutes of processor time on this machine: two short
+ones before say how much a step takes, whatever else the machine does. The batch is as large as has the pixels of one large patch. The test slide is
 segmented and evaluated whole, and so is that of validation, which chooses nothing.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import os
 import re
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from tumour import cpu_seconds, link_tiles
 
-FIGURES = re.compile(r"learnt from (\S+) patches a second, in at most (\S+) GB of main memory")
+MEMORY = re.compile(r"in at most (\S+) GB of main memory")
 CLASS = "metastasis"
 SEEDS = {"train": 0, "validation": 1, "test": 2}
 WORK_MPP = 1.0
@@ -37,7 +36,8 @@ DEEPLAB = (
     *("--aspp_filters", "128", "--decoder_filters", "128"),
 )
 D0 = ("--network", "efficientdet_seg", "--network_options", "size=d0")
-PROBE_STEPS = 5
+# Of a training of so many steps, one of so many takes that much less.
+PROBE_STEPS = (4, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,9 @@ def main() -> None:
     for arm in ARMS:
         folder = options.work / f"{arm.network[1]}-{arm.side}"
         folder.mkdir(exist_ok=True)
-        speed, _, _ = train(slides["train"], folder / "probe.zip", arm, PROBE_STEPS)
-        steps = math.ceil(options.minutes * 60 * speed / (arm.batch * (os.cpu_count() or 1)))
+        steps = math.ceil(options.minutes / minutes_a_step(slides["train"], folder, arm))
         model = folder / "model.zip"
-        _, gigabytes, minutes = train(slides["train"], model, arm, steps)
+        gigabytes, minutes = train(slides["train"], model, arm, steps)
         test = judge(slides["test"], model)
         validation = judge(slides["validation"], model)
         print(
@@ -112,16 +111,24 @@ def compose(options: argparse.Namespace, side: str) -> Path:
     return folder
 
 
-def train(slides: Path, model: Path, arm: Arm, steps: int) -> tuple[float, float, float]:
-    """Train, and return patches a second, the most memory in GB, and CPU minutes."""
+def minutes_a_step(slides: Path, folder: Path, arm: Arm) -> float:
+    """Return the CPU minutes that a step takes, start-up apart."""
+    few, many = (
+        train(slides, folder / f"probe{steps}.zip", arm, steps)[1] for steps in PROBE_STEPS
+    )
+    return (many - few) / (PROBE_STEPS[1] - PROBE_STEPS[0])
+
+
+def train(slides: Path, model: Path, arm: Arm, steps: int) -> tuple[float, float]:
+    """Train, and return the most memory in GB, and CPU minutes."""
     words = ["train", str(slides), str(model), *COMMON, *arm.words, "--steps", str(steps)]
     words += ["--validation_fraction", "0", "--slow_start_step", str(min(100, steps // 2))]
     before = cpu_seconds()
     said = deeplab(*words)
-    found = FIGURES.search(said)
+    found = MEMORY.search(said)
     if found is None:
         sys.exit(said[-2000:])
-    return float(found[1]), float(found[2]), (cpu_seconds() - before) / 60
+    return float(found[1]), (cpu_seconds() - before) / 60
 
 
 def judge(slides: Path, model: Path) -> dict[str, float]:
