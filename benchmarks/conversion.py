@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from timed_process import run_timed
+from timed_process import DEEPLAB, run_timed
 
 PITCH = 64  # level-0 pixels from one polygon to the next
 HOLED = 8  # every so many-th has a hole
@@ -127,9 +126,7 @@ def measure(folder: Path, source: str, suffix: str) -> Measurement:
     read = folder / f"{'in' if source == FROM else 'out'}{source}"
     written = folder / f"out{suffix}"
     words = ["convert", str(read), str(written), *MORE.get(suffix, ())]
-    taken = run_timed(
-        [sys.executable, "-m", "deeplab_cli.entry", *words], f"the conversion of {read} to {suffix}"
-    )
+    taken = run_timed([*DEEPLAB, *words], f"the conversion of {read} to {suffix}")
     return Measurement(
         read_mb=read.stat().st_size / 1e6,
         seconds=taken.seconds,

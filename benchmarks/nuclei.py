@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from slide_size import compose
-from timed_process import run_timed
+from timed_process import DEEPLAB, run_timed
 
 from deeplab.inference.trial import trial_tiles
 
@@ -107,7 +106,7 @@ def _published(options: argparse.Namespace, folder: Path) -> list[Run]:
         made = [str(options.tiatoolbox), str(WEIGHTS), str(weights), labels, str(pictures)]
         subprocess.run(made, check=True, capture_output=True)
     words = ["import-checkpoint", str(weights), "--output", str(model)]
-    subprocess.run([*_deeplab(), *words], check=True, capture_output=True)
+    subprocess.run([*DEEPLAB, *words], check=True, capture_output=True)
     there = [str(weights), labels, str(slide), str(folder / "theirs")]
     area = options.side**2 / 1e6
     return [
@@ -131,14 +130,10 @@ def _light(options: argparse.Namespace, folder: Path) -> list[Run]:
     ]
 
 
-def _deeplab() -> list[str]:
-    return [sys.executable, "-m", "deeplab_cli.entry"]
-
-
 def _segment(slide: Path, model: Path, folder: Path) -> list[str]:
     written = folder / f"{slide.stem}-{model.stem}.anot"
     words = ["segment", str(slide), "--model", str(model), "--annotation", str(written)]
-    return [*_deeplab(), *words]
+    return [*DEEPLAB, *words]
 
 
 def _timed(what: str, megapixels: float, command: Sequence[str]) -> Run:

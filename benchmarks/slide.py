@@ -22,7 +22,7 @@ from pathlib import Path
 
 from patch_reading import paint
 from slide_size import compose
-from timed_process import Taken, run_timed
+from timed_process import DEEPLAB, Taken, run_timed
 
 MPP = 0.5  # um per pixel, of slides and networks
 TILE, HALO = 1280, 128  # of the loop
@@ -110,18 +110,13 @@ def train(model: Path, options: argparse.Namespace, folder: Path) -> None:
     words += ["--patch_size", "257", "--batch_size", "4", "--steps", str(options.steps)]
     words += ["--validation_fraction", "0", "--ema_decay", "0", "--slow_start_step", "5"]
     words += ["--learning_rate", "1e-3"]
-    subprocess.run([*deeplab(), *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*DEEPLAB, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def segment(slide: Path, model: Path, folder: Path) -> list[str]:
     """Return the command that segments the slide."""
     words = ["segment", str(slide), "--model", str(model)]
-    return [*deeplab(), *words, "--annotation", str(folder / "found.anot"), "--gpu", "-1"]
-
-
-def deeplab() -> list[str]:
-    """Return the words that begin each of our commands."""
-    return [sys.executable, "-m", "deeplab_cli.entry"]
+    return [*DEEPLAB, *words, "--annotation", str(folder / "found.anot"), "--gpu", "-1"]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from timed_process import run_timed
+from timed_process import DEEPLAB, run_timed
 
 from deeplab.slides.slide import open_slide
 
@@ -101,7 +100,7 @@ def measure(slide: Path, model: Path, folder: Path) -> Measurement:
     """Segment a slide by the command, and see what it took."""
     out = folder / f"{slide.stem}.anot"
     words = ["segment", str(slide), "--model", str(model), "--annotation", str(out)]
-    taken = run_timed([sys.executable, "-m", "deeplab_cli.entry", *words], f"segmenting {slide}")
+    taken = run_timed([*DEEPLAB, *words], f"segmenting {slide}")
     with open_slide(slide) as opened:
         pixels = opened.width_level0 * opened.height_level0
     layers = json.loads(out.read_text())

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+DEEPLAB = (sys.executable, "-m", "deeplab_cli.entry")  # begins each command of ours
 # What the system says of a process's memory begins with what its parent held, so a small one starts
 # the command.
 START = """

@@ -15,13 +15,13 @@ import os
 import re
 import resource
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from patch_reading import paint
+from timed_process import DEEPLAB as OURS
 
 D0 = ("--network", "efficientdet_seg", "--network_options", "size=d0")
 DEEPLAB = ("--network", "deeplabv3plus", "--backbone", "mobilenet_v2")
@@ -29,6 +29,7 @@ TRAININGS = (
     ("EfficientDet D0", D0, 1024),
     ("EfficientDet D0", D0, 2048),
     ("DeepLabV3+ mobilenet_v2", DEEPLAB, 1025),
+    ("DeepLabV3+ mobilenet_v2", DEEPLAB, 2049),
 )
 FIGURES = re.compile(r"learnt from (\S+) patches a second, in at most (\S+) GB of main memory")
 
@@ -72,14 +73,7 @@ def train(slides: Path, settings: tuple[str, ...], options: argparse.Namespace) 
     """
     most = int(options.most_gb * 1e9)
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "deeplab_cli.entry",
-            "train",
-            str(slides),
-            f"{folder}/m.zip",
-        ]
+        command = [*OURS, "train", str(slides), f"{folder}/m.zip"]
         command += ["--classes", "gland", "--batch_size", "1", "--steps", str(options.steps)]
         command += ["--validation_fraction", "0", "--ema_decay", "0", *settings]
         ended = subprocess.run(

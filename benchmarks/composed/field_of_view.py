@@ -6,8 +6,9 @@ DATA has `images/` and `masks/` (255: metastasis) of tiles of lymph nodes (CAMEL
 by name, the last fifth is for the test and the fifth before it for validation; PROGRAM, which
 tumour.py describes, composes a slide of each side, and of the rest one to learn from. A training is
 one command, of as many steps as take so many minutes of processor time on this machine: two short
-ones before say how much a step takes, whatever else the machine does. The batch is as large as has the pixels of one large patch. The test slide is
-segmented and evaluated whole, and so is that of validation, which chooses nothing.
+ones before say how much a step takes, whatever else the machine does. The batch is as large as has
+the pixels of one large patch. The test slide is segmented and evaluated whole, and so is that of
+validation, which chooses nothing.
 """
 
 from __future__ import annotations
