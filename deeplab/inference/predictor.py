@@ -23,12 +23,15 @@ class Predictor:
         predict: tiles to maps.
         decode: the maps of one tile to its answer.
         answer: the kind of that.
+        any_side: whether `predict` takes tiles of other sides than those it was started for, and
+            says MemoryError of tiles that memory does not suffice for.
     """
 
     runtime: str
     predict: Predict
     decode: Decode
     answer: AnswerKind
+    any_side: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

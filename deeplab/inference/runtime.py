@@ -73,7 +73,8 @@ def start_predictor(
     with remarks_left_out():
         from deeplab.inference.tensorflow_runtime import load_predict  # noqa: PLC0415
 
-        return Predictor("TensorFlow", load_predict(spec, trim), decode, answer)
+        predict = load_predict(spec, trim)
+        return Predictor("TensorFlow", predict, decode, answer, any_side=True)
 
 
 def prepare_runtime(spec: GraphSpec, card: Card) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,7 @@ from deeplab.bundles.read import read_card_for
 from deeplab.config.convert_request import ObjectType
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
-from deeplab.config.views import View
+from deeplab.config.views import View, reach_factor
 from deeplab.errors import ConfigError
 from deeplab.exchange.layers import post_layers
 from deeplab.exchange.tissue_masks import find_tissue_mask, read_tissue_mask
@@ -40,6 +41,7 @@ from deeplab.inference.predictor import GraphSpec, Predictor
 from deeplab.inference.provenance import provenance
 from deeplab.inference.rasters import Rasters
 from deeplab.inference.runtime import start_predictor
+from deeplab.inference.smaller_tiles import SmallerTiles
 from deeplab.inference.stream import predict_tiles
 from deeplab.inference.table import write_table
 from deeplab.inference.timings import Timings
@@ -146,7 +148,7 @@ class Predictors:
             heatmap=request.save_heatmap,
             tiling=plan.tiling,
         )
-        key = (spec, plan.tile, plan.trim, request.gpu, request.runtime)
+        key = (spec, plan.tile, plan.halo, plan.trim, request.gpu, request.runtime)
         if self._last is None or self._last[0] != key:
             self._last = None  # two models at a time are not held
             # Here TensorFlow may start: all that can be refused has been looked at.
@@ -158,6 +160,10 @@ class Predictors:
                 gpu=request.gpu,
                 runtime=request.runtime,
             )
+            if predictor.any_side:
+                least = math.ceil(card.config.crop_size * reach_factor(request.views))
+                predict = SmallerTiles(predictor.predict, plan, least_side=least)
+                predictor = replace(predictor, predict=predict)
             self._last = key, predictor
         return self._last[1]
 

@@ -29,15 +29,18 @@ def tensorflow_predict(graph: keras.Model, trim: int = 0) -> Predict:
     `trim` pixels at each side of a tile are not answered, if that is a graph that can do so.
 
     It is traced at its first call and again for a second tile size, and follows the network's
-    weights as they change.
+    weights as they change. It raises MemoryError where memory does not suffice.
     """
     compiled = tf.function(lambda told: graph(told, training=False), reduce_retracing=True)
     trims = len(graph.inputs) > 1
 
     def predict(tiles: Tiles) -> BatchMaps:
         rgb = tf.constant(tiles)
-        maps: Mapping[str, tf.Tensor] = compiled([rgb, tf.constant(trim)] if trims else rgb)
-        return {name: values.numpy() for name, values in maps.items()}
+        try:
+            maps: Mapping[str, tf.Tensor] = compiled([rgb, tf.constant(trim)] if trims else rgb)
+            return {name: values.numpy() for name, values in maps.items()}
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(error.message) from None  # its frames would hold what was allocated
 
     return predict
 

@@ -2,17 +2,19 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import shapely
+import tensorflow as tf
 import tifffile
 
 import deeplab
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
-from deeplab.inference import segment
+from deeplab.inference import segment, tensorflow_runtime
 from deeplab.inference.segment import segment_slide
 from deeplab.slides.slide import open_slide
 from deeplab.slides.tissue import tissue_mask
@@ -69,6 +71,34 @@ def test_the_tile_size_does_not_matter(slide, at_1024, tmp_path, tile_size):
     tissue_pixels = on_tissue(slide, at_1024)
     assert at_1024[tissue_pixels].any()
     assert np.mean(other[tissue_pixels] == at_1024[tissue_pixels]) >= ENOUGH
+
+
+@pytest.fixture
+def scarce_memory(monkeypatch):
+    """Gives TensorFlow memory for tiles of 700 pixels and no more."""
+
+    def function(graph, **options):
+        compiled = tf.function(graph, **options)
+
+        def call(told):
+            rgb = told[0] if isinstance(told, list) else told
+            if rgb.shape[1] > 700:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            return compiled(told)
+
+        return call
+
+    # Keras itself also has functions of TensorFlow, which are left as they are.
+    scarce = SimpleNamespace(function=function, constant=tf.constant, errors=tf.errors)
+    monkeypatch.setattr(tensorflow_runtime, "tf", scarce)
+
+
+@pytest.mark.usefixtures("scarce_memory")
+def test_too_little_memory_does_not_matter(slide, at_1024, tmp_path, caplog):
+    other = labels(slide, tmp_path, tile_size=1024, runtime="tensorflow", batch_size=2)
+    tissue_pixels = on_tissue(slide, at_1024)
+    assert np.mean(other[tissue_pixels] == at_1024[tissue_pixels]) >= ENOUGH
+    assert caplog.text.count("in parts of") == 1
 
 
 @pytest.fixture
