@@ -18,6 +18,7 @@ from deeplab.config.checks import (
     check_choice,
     check_girder_id,
     check_kind_of_file,
+    check_whole,
     check_word,
 )
 from deeplab.config.convert_request import ObjectType
@@ -27,6 +28,7 @@ from deeplab.errors import ConfigError
 
 RAY_HERE: Final = "local"  # in place of an address: a cluster of this machine, for this run
 RAY_HOST: Final = re.compile(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+MOST_NEXT_REGIONS: Final = 100  # more than anybody outlines before the next training
 Points = tuple[tuple[float, float], ...]
 Runtime = Literal["auto", "tensorflow", "openvino"]
 Tissue = Literal["auto", "off"]
@@ -79,6 +81,8 @@ class SegmentRequest:
         simplify_um: an outline may move by this much, to have fewer vertices.
         save_heatmap: add a layer of each class's probability.
         heatmap_um: side of a heatmap cell.
+        next_regions: squares to add as a layer, of those in which the model is least sure.
+        next_region_um: side of such a square.
         eval_scales: each tile is looked at in each of these sizes, and the answers are averaged.
         add_flipped_images: and in each as its mirror image, too.
         runtime: "auto" takes OpenVINO on a CPU where it is installed.
@@ -117,6 +121,8 @@ class SegmentRequest:
     simplify_um: float = 0.25
     save_heatmap: bool = False
     heatmap_um: float = 32.0
+    next_regions: int = 0
+    next_region_um: float = 500.0
     eval_scales: tuple[float, ...] = (1.0,)
     add_flipped_images: bool = False
     runtime: Runtime = "auto"
@@ -148,6 +154,8 @@ class SegmentRequest:
         check_at_least("gpu", self.gpu, -1)
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("heatmap_um", self.heatmap_um, 1)
+        check_whole("next_regions", self.next_regions, 0, MOST_NEXT_REGIONS)
+        check_at_least("next_region_um", self.next_region_um, 20)
         check_choice("tissue", self.tissue, get_args(Tissue))
         if self.tissue_mask and self.tissue == "off":
             raise ConfigError("tissue", self.tissue, "auto where a tissue_mask is given")

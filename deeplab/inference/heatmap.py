@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.config.classes import ClassList
 from deeplab.geometry.frames import WorkBox, WorkFrame
+from deeplab.inference.cell_means import CellMeans
 
 LEAST = 0.05  # a cell below this mean probability is left out
 
@@ -25,32 +24,24 @@ class HeatmapGrid:
 
     def __init__(self, classes: ClassList, frame: WorkFrame, cell_um: float) -> None:
         self._classes, self._frame = classes, frame
-        self._cell_work = max(1.0, cell_um / frame.work_mpp)
-        rows = math.ceil(frame.height / self._cell_work)
-        columns = math.ceil(frame.width / self._cell_work)
-        self._sums = np.zeros((rows, columns, classes.label_count), np.float32)
-        self._counts = np.zeros((rows, columns), np.int64)
+        self._means = CellMeans(frame, cell_um, classes.label_count)
 
     def add(self, probabilities: NDArray[np.float32], stride: int, box: WorkBox) -> None:
         """Add the probabilities (rows, columns, labels) at every `stride`-th pixel of `box`."""
-        rows, columns = probabilities.shape[:2]
-        row = ((box.y + stride * np.arange(rows)) / self._cell_work).astype(np.intp)
-        column = ((box.x + stride * np.arange(columns)) / self._cell_work).astype(np.intp)
-        place = (row[:, None], column[None])
-        np.add.at(self._sums, place, probabilities)
-        np.add.at(self._counts, place, 1)
+        self._means.add(probabilities, stride, box)
 
     def heatmaps(self) -> list[Heatmap]:
         """Return one heatmap a class, its points in the middle of the cells, level-0 pixels."""
-        mean = self._sums / np.maximum(self._counts, 1)[..., None]
-        radius = self._cell_work * (self._frame.scale_x + self._frame.scale_y) / 2
+        mean = self._means.sums / np.maximum(self._means.counts, 1)[..., None]
+        cell_work = self._means.cell_work
+        radius = cell_work * (self._frame.scale_x + self._frame.scale_y) / 2
         found = []
         for label, entry in enumerate(self._classes, start=1):
             row, column = np.nonzero(mean[..., label] >= LEAST)
             points = np.stack(
                 [
-                    (column + 0.5) * self._cell_work * self._frame.scale_x,
-                    (row + 0.5) * self._cell_work * self._frame.scale_y,
+                    (column + 0.5) * cell_work * self._frame.scale_x,
+                    (row + 0.5) * cell_work * self._frame.scale_y,
                     mean[row, column, label],
                 ],
                 axis=1,

@@ -1,4 +1,4 @@
-"""What a segmentation gives beside shapes: a map of labels or of objects, a heatmap."""
+"""What a segmentation gives beside shapes: a map of labels or objects, a heatmap, next regions."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from deeplab.annotations.formats.table import INSTANCES, named
 from deeplab.annotations.formats.type_info import NO_TYPE, NO_TYPE_COLOUR
 from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.raster.rasterize import Values, fill_polygon
+from deeplab.annotations.shapes import Layer
 from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.config.classes import ClassList, Rgb
 from deeplab.config.requests import SegmentRequest
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.inference.heatmap import HeatmapGrid
+from deeplab.inference.next_regions import ConfidenceGrid, next_layer
+from deeplab.inference.plan import Area
 from deeplab.label_map import InstanceRow, InstanceTable, LabelRow, LabelTable, MapPlace
 from deeplab.slides.label_tiff import InstanceCanvas, LabelCanvas
 from deeplab.slides.slide import Slide
 
 
 class Rasters:
-    """The map and the heatmap, each only where it is asked for; to be closed.
+    """The map, the heatmap and where to annotate next, each only where asked for; to be closed.
 
     A map is of labels, or of numbered objects where its name says ".instances" before the suffix.
     """
@@ -35,6 +38,10 @@ class Rasters:
         self._classes, self._frame = classes, frame
         self._heat = (
             HeatmapGrid(classes, frame, request.heatmap_um) if request.save_heatmap else None
+        )
+        self._next_count = request.next_regions
+        self._confidence = (
+            ConfidenceGrid(frame, request.next_region_um) if request.next_regions else None
         )
         self._canvas: LabelCanvas | None = None
         self._instances: InstanceCanvas | None = None
@@ -100,6 +107,23 @@ class Rasters:
     def heatmaps(self) -> list[Heatmap]:
         """Return one heatmap a class where they are asked for."""
         return self._heat.heatmaps() if self._heat else []
+
+    @property
+    def wants_confidence(self) -> bool:
+        """Whether regions to annotate next are asked for."""
+        return self._confidence is not None
+
+    def add_confidence(self, confidence: NDArray[np.float32], stride: int, box: WorkBox) -> None:
+        """Add how sure the model is (rows, columns) at every `stride`-th pixel of `box`."""
+        if self._confidence:
+            self._confidence.add(confidence, stride, box)
+
+    def next_layers(self, area: Area) -> tuple[Layer, ...]:
+        """Return the layer of regions to annotate next where it is asked for and there are any."""
+        if not self._confidence:
+            return ()
+        regions = self._confidence.least_sure(self._next_count, area)
+        return (next_layer(regions, self._frame),) if regions else ()
 
     def save_mask(self, path: Path, slide: Slide) -> None:
         """Write the labels of all pixels, or numbered objects, with names and colours of classes.

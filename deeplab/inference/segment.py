@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from deeplab.annotations.formats.format import Writing, say_lost
+from deeplab.annotations.formats.format import Trait, Writing, say_lost
 from deeplab.annotations.formats.geojson import write_geojson
 from deeplab.annotations.formats.girder_json import write_girder_json
 from deeplab.annotations.formats.table import FORMATS, format_of_result
@@ -79,11 +79,17 @@ class SegmentResult:
 
 
 class _Results(NamedTuple):
-    """What is to be written."""
+    """What is to be written; the first layers are those of what was found."""
 
     annotations: Annotations
+    found_layers: int
     rasters: Rasters
     object_type: ObjectType
+
+    @property
+    def found(self) -> Annotations:
+        """What was found, without where to annotate next."""
+        return replace(self.annotations, layers=self.annotations.layers[: self.found_layers])
 
 
 class _Look(NamedTuple):
@@ -241,8 +247,12 @@ def segment_slide(
             kept = rasters.number(clean(found, request, look.frame))
             made = make_layers(simplify(kept, request.simplify_um, slide.mpp), card, look.frame)
             origin = provenance("SegmentWSI", request, card, slide, look.frame, runtime)
-            annotations = Annotations(made.layers, origin | {"found": made.found}, slide.mpp)
-            results = _Results(annotations, rasters, object_type)
+            annotations = Annotations(
+                (*made.layers, *rasters.next_layers(look.area)),
+                origin | {"found": made.found},
+                slide.mpp,
+            )
+            results = _Results(annotations, len(made.layers), rasters, object_type)
             timings.begin("write")
             with all_or_none(_writers(request, results, slide, look.area)):
                 if login and request.post_annotation == "auto":
@@ -305,9 +315,17 @@ def _check_outputs(request: SegmentRequest) -> None:
 
 
 def _write_annotation(path: Path, request: SegmentRequest, results: _Results, slide: Slide) -> None:
-    """Write the layers in the format that the suffix says; heatmaps are for HistomicsUI only."""
+    """Write the layers in the format that the suffix says.
+
+    Heatmaps are for HistomicsUI only, and where to annotate next for programs in which people draw.
+    """
     form = format_of_result("output_annotation", request.output_annotation)
-    annotations, heatmaps = results.annotations, results.rasters.heatmaps()
+    # Of a program in which people draw; elsewhere a square would lie over what was found.
+    is_drawn_in = Trait.MARKS in form.carries
+    annotations = results.annotations if is_drawn_in else results.found
+    heatmaps, said = results.rasters.heatmaps(), request.output_annotation or path
+    if not is_drawn_in and len(results.annotations.layers) > results.found_layers:
+        log.warning("%s: regions to annotate next are not in it, as it is no drawing", said)
     if form is FORMATS[0]:  # HistomicsUI's
         write_girder_json(path, annotations, heatmaps=heatmaps)
         return
@@ -317,7 +335,6 @@ def _write_annotation(path: Path, request: SegmentRequest, results: _Results, sl
         object_type=results.object_type,
     )
     form.write(path, annotations, writing)
-    said = request.output_annotation or path
     say_lost(annotations, form, said)
     if heatmaps:
         log.warning("%s: heatmaps are not in it, as %s cannot carry them", said, form.title)
@@ -337,7 +354,7 @@ def _writers(
         writing = Writing(object_type=results.object_type)
         writers[request.output_geojson] = lambda path: write_geojson(path, annotations, writing)
     if request.output_table:
-        writers[request.output_table] = lambda path: write_table(path, annotations, slide.mpp)
+        writers[request.output_table] = lambda path: write_table(path, results.found, slide.mpp)
     if request.output_overlay:
         part = area.frame.to_level0(area.box)
         writers[request.output_overlay] = lambda path: write_overlay(

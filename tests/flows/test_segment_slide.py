@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import large_image_source_tiff
 import numpy as np
@@ -234,6 +235,38 @@ def test_nothing_found_still_gives_a_layer_for_each_class(model, tmp_path):
         ("tumour", []),
         ("stroma", []),
     ]
+
+
+def test_where_to_annotate_next_is_a_layer_that_the_next_training_takes(
+    slide, model, tmp_path, capsys
+):
+    folder = tmp_path / "corrected"
+    folder.mkdir()
+    shutil.copy(slide, folder)
+    drawn, table = folder / slide.with_suffix(".anot").name, tmp_path / "a.csv"
+    suggest = {"next_regions": 2, "next_region_um": 100.0}
+    run(slide, model, output_annotation=drawn, output_table=table, **suggest, **EXACT)
+    *found, suggested = json.loads(drawn.read_text())
+    assert [layer["name"] for layer in found] == list(CLASSES.names)
+    assert suggested["name"] == "annotate next"
+    assert [each["user"]["rank"] for each in suggested["elements"]] == [1, 2]
+    first, second = (each["user"]["confidence"] for each in suggested["elements"])
+    assert 0 < first <= second < 1
+    with table.open(newline="") as file:
+        assert {row["class"] for row in csv.DictReader(file)} == set(CLASSES.names)
+
+    words = ["train", str(folder), str(tmp_path / "new.zip"), "--classes", "tumour,stroma"]
+    words += ["--exhaustive_layer", "annotate next", "--patch_size", "129", "--dry_run"]
+    assert main(words) == 0
+    assert "not learnt from" not in capsys.readouterr().err
+
+
+def test_squares_to_annotate_do_not_cover_a_map_of_labels(slide, model, tmp_path, caplog):
+    plain, suggesting = tmp_path / "plain.tif", tmp_path / "suggesting.tif"
+    run(slide, model, output_annotation=plain, **EXACT)
+    run(slide, model, output_annotation=suggesting, next_regions=2, **EXACT)
+    np.testing.assert_array_equal(tifffile.imread(plain), tifffile.imread(suggesting))
+    assert "regions to annotate next are not in it" in caplog.text
 
 
 # --- what cannot be done is one clear sentence, and nothing is written

@@ -38,8 +38,10 @@ class LabelCollector:
         rows, columns = (
             slice(part.start // self._stride, -(-part.stop // self._stride)) for part in inside
         )
-        self._tracer.add(labels, answer.confidence[rows, columns], box)
+        confidence = answer.confidence[rows, columns]
+        self._tracer.add(labels, confidence, box)
         self._rasters.place(labels, box)
+        self._rasters.add_confidence(confidence, self._stride, box)
         if answer.probabilities is not None:
             self._rasters.add_heat(answer.probabilities[rows, columns], self._stride, box)
 

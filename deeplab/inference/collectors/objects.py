@@ -66,11 +66,11 @@ class ObjectCollector:
         if answer is None:
             return
         self._open.extend(self._versions(slot, answer))
+        part = answer.instances[slot.write.within(slot.answer)][:: self._stride, :: self._stride]
         if self._rasters.wants_heat:
-            part = answer.instances[slot.write.within(slot.answer)][
-                :: self._stride, :: self._stride
-            ]
             self._rasters.add_heat(self._probabilities(answer)[part], self._stride, slot.write)
+        if self._rasters.wants_confidence:
+            self._rasters.add_confidence(_confidences(answer)[part], self._stride, slot.write)
 
     def found(self) -> Iterator[TracedShape]:
         """Return the objects, those of the upper rows of tiles first."""
@@ -170,6 +170,14 @@ class ObjectCollector:
         table[1:][np.flatnonzero(typed), answer.labels[typed]] = sure[typed]
         table[:, 0] = 1 - table.sum(axis=1)
         return table
+
+
+def _confidences(answer: ObjectAnswer) -> NDArray[np.float32]:
+    """Return how sure the background, taken as it is, and each object are, (objects + 1,)."""
+    sure = answer.confidence
+    if answer.label_probability is not None:
+        sure = sure * np.where(answer.labels > 0, answer.label_probability, np.float32(1))
+    return np.concatenate([np.ones(1, np.float32), sure])
 
 
 def _centres(
