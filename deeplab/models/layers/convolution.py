@@ -8,6 +8,7 @@ from typing import Literal
 from keras import initializers, layers
 
 from deeplab.models.layers.activations import hard_swish
+from deeplab.models.layers.norm import BatchNorm
 from deeplab.models.layers.resize import Tensor
 
 Activation = Literal["relu", "relu6", "hard_swish", "silu"]
@@ -29,7 +30,7 @@ def normalised(x: Tensor, *, name: str, norm: Norm, activation: Activation | Non
     """Batch norm as layer `<name>.norm`, then the activation, if any."""
     # Not `synchronized`, which costs a single device a third of its speed; a training over several
     # replicas sets it on these layers before the first step.
-    x = layers.BatchNormalization(momentum=norm.decay, epsilon=norm.epsilon, name=f"{name}.norm")(x)
+    x = BatchNorm(momentum=norm.decay, epsilon=norm.epsilon, name=f"{name}.norm")(x)
     return x if activation is None else activated(x, name=name, activation=activation)
 
 
