@@ -43,12 +43,16 @@ PROBE_STEPS = (4, 20)
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A training: a network, and the side and number of its patches."""
+    """A training: a network, the side and number of its patches, and of the tiles it answers.
+
+    EfficientDet looks far around each pixel, so of large tiles more is kept: those here take 6 GB.
+    """
 
     name: str
     network: tuple[str, ...]
     side: int
     batch: int
+    tile: int = 0  # as the model suggests
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -59,8 +63,8 @@ class Arm:
 ARMS = (
     Arm("DeepLabV3+ mobilenet_v2", DEEPLAB, 1025, 1),
     Arm("DeepLabV3+ mobilenet_v2", DEEPLAB, 257, 16),
-    Arm("EfficientDet D0", D0, 1024, 1),
-    Arm("EfficientDet D0", D0, 256, 16),
+    Arm("EfficientDet D0", D0, 1024, 1, tile=6400),
+    Arm("EfficientDet D0", D0, 256, 16, tile=5632),
 )
 
 
@@ -84,8 +88,8 @@ def main() -> None:
         steps = math.ceil(options.minutes / minutes_a_step(slides["train"], folder, arm))
         model = folder / "model.zip"
         gigabytes, minutes = train(slides["train"], model, arm, steps)
-        test = judge(slides["test"], model)
-        validation = judge(slides["validation"], model)
+        test = judge(slides["test"], model, arm.tile)
+        validation = judge(slides["validation"], model, arm.tile)
         print(
             f"| {arm.name} | {arm.side:,} | {arm.batch} | {steps:,} | {minutes:.0f} "
             f"| {gigabytes:.1f} | {test['mean_iou']:.3f} | {test['iou']:.3f} "
@@ -132,7 +136,7 @@ def train(slides: Path, model: Path, arm: Arm, steps: int) -> tuple[float, float
     return float(found[1]), (cpu_seconds() - before) / 60
 
 
-def judge(slides: Path, model: Path) -> dict[str, float]:
+def judge(slides: Path, model: Path, tile: int) -> dict[str, float]:
     """Return the figures of a model on a whole slide."""
     name = slides.name
     predicted = model.parent / f"{name}.mask.tiff"
@@ -141,6 +145,7 @@ def judge(slides: Path, model: Path) -> dict[str, float]:
     deeplab(
         *("segment", str(slides / f"{name}.svs"), "--model", str(model)),
         *("--output_mask", str(predicted), "--tissue", "off", "--min_area_um2", "0"),
+        *("--tile_size", str(tile)),
     )
     deeplab(
         *("evaluate", str(slides / f"{name}.mask.tif"), str(predicted), "--classes", CLASS),
