@@ -47,7 +47,8 @@ class EvaluateRequest:
         ignore_class: layer of the reference within which nothing is judged; "": none.
         reference_layers: names of the layers that are the reference; none: those that no task made.
         prediction_layers: names of the layers that are the prediction; none: those a task made.
-        model: name of the model whose layers are judged, where there are those of several.
+        model: name of the model whose layers are judged, or the SHA-256 of its file, where there
+            are those of several.
         regions: polygons in level-0 pixels within which is judged; none: everywhere.
         region_layer: layer of the reference whose shapes bound where is judged; "": everywhere.
         slide_mpp: um per level-0 pixel, where it is not known or known wrong.

@@ -65,8 +65,8 @@ class Reader:
         """The classes met so far, or those asked for."""
         return self._rules.classes
 
-    def read(self, pair: Pair) -> tuple[Case, str]:
-        """Return a slide made ready, and the model that its prediction says it is of.
+    def read(self, pair: Pair) -> tuple[Case, Sides]:
+        """Return a slide made ready, and the sides of it as they were read.
 
         Raises:
             SlideError: its scale is not known or its slide cannot be read.
@@ -87,7 +87,7 @@ class Reader:
         _check_on_slide(place, sides, pair.name)
         self._learn(sides)
         self._compare_names(sides)
-        return self._case(pair, sides, place), sides.model
+        return self._case(pair, sides, place), sides
 
     def check_classes(self) -> None:
         """Raise ConfigError where a class is asked for that no slide has, and there are others."""

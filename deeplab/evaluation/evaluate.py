@@ -26,9 +26,10 @@ from deeplab.errors import (
 from deeplab.evaluation.cases import Reader
 from deeplab.evaluation.compared import Compared, remarks_on_names
 from deeplab.evaluation.figures import Figures, write_table
+from deeplab.evaluation.reference_digest import reference_digest
 from deeplab.evaluation.report import as_interval, as_um, write_report
 from deeplab.evaluation.sides import CLI
-from deeplab.evaluation.slide_score import Judged, SlideScore, judge
+from deeplab.evaluation.slide_score import Identity, Judged, SlideScore, judge
 from deeplab.evaluation.sources import Pair, Pairs, find_pairs
 from deeplab.exchange.layers import Origin, replace_layers, tell_what_is_there
 from deeplab.exchange.packed import ZIP, write_all
@@ -131,7 +132,7 @@ class _Run:
             progress("compare", place * STEPS + STEPS * done // total, slides * STEPS)
 
         try:
-            case, model = self._reader.read(pair)
+            case, sides = self._reader.read(pair)
             if slides == 1:
                 self._reader.check_names()  # before all the work
             self._note_names(pair.name)
@@ -145,9 +146,14 @@ class _Run:
             self._left_out[pair.name] = _why(pair.name, error)
             self._fault = self._fault or error
             return
-        self._scores.append(replace(judged.score, model=model))
+        identity = Identity(
+            item=pair.item,
+            reference=reference_digest(case, self._request),
+            model_sha256=sides.model_sha256,
+        )
+        self._scores.append(replace(judged.score, model=sides.model, identity=identity))
         if self._request.output_annotation or self._request.posts:
-            self._mark(place, pair, judged, model, case.mpp)
+            self._mark(place, pair, judged, sides.model, case.mpp)
 
     def _note_names(self, slide: str) -> None:
         if self._reader.mismatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,13 @@ from deeplab.evaluation.distance_tally import (
 )
 from deeplab.evaluation.instances import Detection, InstanceSums, mean_quality
 from deeplab.evaluation.semantic import Confusion
-from deeplab.evaluation.slide_score import SlideScore, UntypedObjects
+from deeplab.evaluation.slide_score import Identity, SlideScore, UntypedObjects
 from deeplab.evaluation.type_confusion import TypeConfusion
 from deeplab.files import whole_file
 from deeplab.report.cells import safe_cell
 
 COLUMNS = ("level", "slide", "class", "predicted_as", "metric", "value", "low", "high")
+IDENTITY = ("item", "reference", "model")  # further columns, as `Identity` has them
 OF_LABELS = ("dice", "iou", "precision", "recall", "mcc")
 OF_ALL = ("accuracy", "mean_iou", "frequency_weighted_iou", "multiclass_mcc")
 OF_BORDERS = ("boundary_precision", "boundary_recall", "boundary_f1")
@@ -128,8 +129,12 @@ def write_table(path: Path, figures: Figures) -> None:
     """
     with whole_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        rows.writerows(figure.row for figure in figures.all_figures)
+        rows.writerow((*COLUMNS, *IDENTITY))
+        of_slides = {score.name: astuple(score.identity) for score in figures.scores}
+        nothing = astuple(Identity())  # what is of several slides
+        rows.writerows(
+            (*figure.row, *of_slides.get(figure.slide, nothing)) for figure in figures.all_figures
+        )
 
 
 @dataclass(frozen=True, slots=True)

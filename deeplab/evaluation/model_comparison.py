@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from deeplab.report.words import as_score, counted, listed
 MOST_BYTES = 1 << 28  # of a table: some million figures
 SHOWN = ("dice", "boundary_f1", "pq")  # to a person; the table has all
 NOT_COMPARED = {*COUNTS, *DISTANCES, "area_mm2"}  # which are no shares, of which more is better
+UNLIKE = "were held against different references, or by other rules"
 HEADER = ("class", "metric", "slides", "old", "new", "difference", "low", "high")
 Key = tuple[str, str]  # class and metric
 Values = Mapping[Key, Mapping[str, float]]  # the figures of each slide
@@ -68,11 +69,13 @@ class Comparison:
         differences: of each class and figure that both tables have.
         slides: names of those that both were evaluated on.
         left_out: names of those that only one was evaluated on.
+        unlike: names of those on which they were held against different references.
     """
 
     differences: tuple[Difference, ...]
     slides: tuple[str, ...]
     left_out: tuple[str, ...]
+    unlike: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return a few lines for a person."""
@@ -82,6 +85,8 @@ class Comparison:
         yield f"{counted(len(self.slides), 'slide')} that both models were evaluated on"
         if self.left_out:
             yield f"not compared, as only one table has them: {listed(self.left_out)}"
+        if self.unlike:
+            yield f"not compared, as the two {UNLIKE}: {listed(self.unlike)}"
         for each in self.differences:
             if each.class_name and each.metric in SHOWN:
                 low, high = (_signed(bound) for bound in (each.change.low, each.change.high))
@@ -92,11 +97,30 @@ class Comparison:
                 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Figures of slides, and the digest of what each was held against: "" in an older table."""
+
+    values: Values
+    references: Mapping[str, str]
+
+    @property
+    def slides(self) -> set[str]:
+        """Names of those that have a figure."""
+        return set(self.references)
+
+    def is_like(self, other: _Table, slide: str) -> bool:
+        """Return whether nothing says that both hold a slide against different references."""
+        own, others = self.references[slide], other.references[slide]
+        return own == others or not (own and others)
+
+
 def compare(request: CompareRequest) -> Comparison:
     """Compare two models by their tables, and write what is asked for.
 
     Raises:
-        SourceError: a file is no table of figures, or the two have no slide or no figure in common.
+        SourceError: a file is no table of figures, or the two have no slide, no reference or no
+            figure in common.
         ConfigError: the result would take the place of a table.
         OutputError: it cannot be written.
     """
@@ -104,26 +128,30 @@ def compare(request: CompareRequest) -> Comparison:
         check_writable(request.output_table)
         check_spared([request.output_table], [request.old, request.new])
     old, new = _read(request.old), _read(request.new)
-    first, second = (_slides(values) for values in (old, new))
-    both = first & second
+    both = old.slides & new.slides
     if not both:
         raise SourceError(f"{request.old} and {request.new} are of different slides")
-    differences = tuple(_differences(old, new))
+    unlike = {slide for slide in both if not old.is_like(new, slide)}
+    if unlike == both:
+        raise SourceError(f"{request.old} and {request.new} {UNLIKE}; evaluate both anew")
+    differences = tuple(_differences(old.values, new.values, both - unlike))
     if not differences:
         raise SourceError(f"{request.old} and {request.new} are of different classes")
     comparison = Comparison(
         differences=differences,
-        slides=tuple(sorted(both)),
-        left_out=tuple(sorted(first ^ second)),
+        slides=tuple(sorted(both - unlike)),
+        left_out=tuple(sorted(old.slides ^ new.slides)),
+        unlike=tuple(sorted(unlike)),
     )
     if request.output_table:
         _write(request.output_table, comparison)
     return comparison
 
 
-def _read(path: Path) -> Values:
+def _read(path: Path) -> _Table:
     """Return the figures of each slide in a table, without those that are not known."""
     found: dict[Key, dict[str, float]] = {}
+    references: dict[str, str] = {}
     try:
         if path.stat().st_size > MOST_BYTES:
             raise SourceError(f"{path} is larger than a table of figures can be here")
@@ -136,21 +164,18 @@ def _read(path: Path) -> Values:
                     continue
                 if math.isfinite(value := float(row["value"] or "nan")):
                     found.setdefault((row["class"], row["metric"]), {})[row["slide"]] = value
+                    references[row["slide"]] = row.get("reference") or ""
     except FileNotFoundError as error:
         raise SourceError(f"there is no file {path}") from error
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise SourceError(f"{path} is not a table that evaluate wrote") from error
-    return found
+    return _Table(found, references)
 
 
-def _slides(values: Values) -> set[str]:
-    return {slide for of_slides in values.values() for slide in of_slides}
-
-
-def _differences(old: Values, new: Values) -> Iterator[Difference]:
+def _differences(old: Values, new: Values, among: Collection[str]) -> Iterator[Difference]:
     for key, of_old in old.items():
         of_new = new.get(key, {})
-        slides = [slide for slide in of_old if slide in of_new]
+        slides = [slide for slide in of_old if slide in of_new and slide in among]
         if slides:
             before = np.array([of_old[slide] for slide in slides])
             after = np.array([of_new[slide] for slide in slides])

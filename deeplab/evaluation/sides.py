@@ -33,11 +33,13 @@ class Sides:
         reference: its layers.
         prediction: its layers.
         model: that predicted, where the layers say it.
+        model_sha256: of its file; "" where the layers do not say it, or are of several.
     """
 
     reference: Annotations
     prediction: Annotations
     model: str = ""
+    model_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,12 +96,14 @@ def sides_in_file(path: Path, reading: Reading, request: EvaluateRequest, source
         raise SourceError(f"{source} {_missing(first, 'reference', 'that a person drew')}")
     if not prediction:
         raise SourceError(f"{source} {_missing(second, 'prediction', 'that a task made')}")
-    prediction, model = _of_one_model(prediction, request, source)
+    prediction = _of_one_model(prediction, request, source)
     predicted = _read(path, reading, stored, prediction)
+    digests = {entry.model[1] for entry in prediction}
     return Sides(
         reference=_read(path, reading, stored, reference),
         prediction=replace(predicted, remarks=(*predicted.remarks, *_repeated(prediction))),
-        model=model,
+        model=_names_of_models(prediction),
+        model_sha256=digests.pop() if len(digests) == 1 else "",
     )
 
 
@@ -192,20 +196,22 @@ def _repeated(entries: Iterable[_Entry]) -> Iterator[str]:
             )
 
 
-def _of_one_model(
-    entries: list[_Entry], request: EvaluateRequest, source: str
-) -> tuple[list[_Entry], str]:
-    models = sorted({entry.model for entry in entries if entry.model[0]})
-    names = ", ".join(dict.fromkeys(name for name, _ in models))
+def _of_one_model(entries: list[_Entry], request: EvaluateRequest, source: str) -> list[_Entry]:
+    names = _names_of_models(entries)
     if request.model:
-        chosen = [entry for entry in entries if entry.model[0] == request.model]
+        chosen = [entry for entry in entries if request.model in entry.model]
         if not chosen:
             raise SourceError(
                 f"{source} has no layer of model {request.model}, only {names or 'others'}"
             )
-        return chosen, request.model
+        return chosen
+    models = {entry.model for entry in entries if entry.model[0]}
     if len(models) > 1 and not request.prediction_layers:
         raise SourceError(
             f"{source} has layers of {len(models)} models ({names}); name one with model"
         )
-    return entries, names
+    return entries
+
+
+def _names_of_models(entries: Iterable[_Entry]) -> str:
+    return ", ".join(sorted({entry.model[0] for entry in entries if entry.model[0]}))

@@ -44,6 +44,21 @@ class UntypedObjects:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What was evaluated, so that figures of two models on a slide are known to be of one task.
+
+    Attributes:
+        item: id of the Girder item; "": the slide is no such.
+        reference: digest of what the prediction was held against; see `reference_digest`.
+        model_sha256: of the file of the model that predicted; "": not known.
+    """
+
+    item: str = ""
+    reference: str = ""
+    model_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlideScore:
     """What was counted on one slide; all figures are made of it.
 
@@ -57,6 +72,7 @@ class SlideScore:
         centroids: of each class; None where they were not asked for.
         nuclei: objects whatever their class; None where centroids were not asked for.
         model: that predicted, where it is known.
+        identity: what tells whether the figures of two evaluations of the slide may be compared.
         remarks: what reading had to mend or leave out.
         error_map: a small picture of where the errors are; None: none was asked for.
     """
@@ -70,6 +86,7 @@ class SlideScore:
     centroids: tuple[Detection, ...] | None = None
     nuclei: UntypedObjects | None = None
     model: str = ""
+    identity: Identity = field(default_factory=Identity)
     remarks: tuple[str, ...] = ()
     error_map: ErrorPicture | None = None
 

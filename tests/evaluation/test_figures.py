@@ -11,7 +11,7 @@ import pytest
 
 from deeplab.evaluation.bootstrap import Interval
 from deeplab.evaluation.boundary import BorderDistances
-from deeplab.evaluation.figures import COLUMNS, Figure, Figures, write_table
+from deeplab.evaluation.figures import COLUMNS, IDENTITY, Figure, Figures, write_table
 from deeplab.evaluation.slide_score import judge
 from deeplab.geometry.frames import Mpp
 from tests.evaluation.cases_for_tests import HALF, read, request, side, sized, square
@@ -87,7 +87,7 @@ def test_of_one_slide_there_is_no_interval(scores):
 def test_the_table_has_each_figure_once_and_no_words_for_numbers(scores, tmp_path):
     write_table(tmp_path / "t.csv", Figures(scores=scores, border_um=1.0))
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == (*COLUMNS, *IDENTITY)
     keys = [tuple(row[name] for name in COLUMNS[:5]) for row in rows]
     assert len(set(keys)) == len(keys)
     cells = [row[name] for row in rows for name in ("value", "low", "high")]
@@ -107,7 +107,7 @@ def test_the_page_explains_each_metric_of_the_table():
         for name in re.findall(r"`(\w+)`", line.split("|")[1])
     }
     assert explained == {figure.metric for figure in figures.all_figures}
-    for column in COLUMNS:
+    for column in (*COLUMNS, *IDENTITY):
         assert f"`{column}`" in section
 
 

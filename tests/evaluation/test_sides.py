@@ -21,11 +21,12 @@ def sides_of(tmp_path):
     return read
 
 
-def layer(name, *, made=False, model="m.zip", marker=0):
+def layer(name, *, made=False, model="m.zip", sha256="", marker=0):
     """A layer, by whose number of points its side is recognised."""
     points = [[0, 0, 0], [9, 0, 0], [9, 9 + marker, 0]]
     element = {"type": "polyline", "closed": True, "points": points}
-    attributes = {"cli": "SegmentWSI", "model": {"name": model, "sha256": model}} if made else {}
+    told = {"name": model, "sha256": sha256 or model}
+    attributes = {"cli": "SegmentWSI", "model": told} if made else {}
     return {"name": name, "attributes": attributes, "elements": [element]}
 
 
@@ -59,6 +60,15 @@ def test_of_two_layers_of_one_name_each_goes_to_its_own_side(sides_of):
         ]
         assert areas == [9 * 9 / 2, 9 * 14 / 2]
         assert (found.model, len(found.reference.layers)) == ("m.zip", 1)
+
+
+def test_of_two_models_of_one_name_one_is_chosen_by_its_digest(sides_of):
+    documents = [MINE, FOUND, layer("a", made=True, sha256="cd", marker=7)]
+    both = sides_of(documents, model="m.zip")
+    assert (both.model, both.model_sha256) == ("m.zip", ""), "the figures would be of neither"
+    found = sides_of(documents, model="cd")
+    assert (found.model, found.model_sha256) == ("m.zip", "cd")
+    assert [shape.polygon.area for shape in found.prediction.layers[0].shapes] == [9 * 16 / 2]
 
 
 def test_layers_of_two_runs_are_said(sides_of):

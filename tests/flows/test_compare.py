@@ -8,7 +8,7 @@ import shapely
 
 from deeplab.annotations.files import write_annotations
 from deeplab.annotations.shapes import Annotations, Layer, Shape
-from deeplab.evaluation.figures import COLUMNS
+from deeplab.evaluation.figures import COLUMNS, IDENTITY
 from deeplab.geometry.frames import Mpp
 from deeplab_cli.main import main
 
@@ -26,13 +26,14 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def table(path, dices, *, name="tumour", metric="dice"):
-    """A table with a figure of each slide, by the slides' names."""
+def table(path, dices, *, name="tumour", metric="dice", references=None):
+    """A table with a figure of each slide, by the slides' names; an older one without references."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(COLUMNS)
+        rows.writerow(COLUMNS if references is None else (*COLUMNS, *IDENTITY))
         for slide, value in dices.items():
-            rows.writerow(("slide", slide, name, "", metric, value, "", ""))
+            identity = () if references is None else ("", references.get(slide, ""), "")
+            rows.writerow(("slide", slide, name, "", metric, value, "", "", *identity))
         rows.writerow(("pooled", "", name, "", metric, 0.5, "", ""))
     return path
 
@@ -77,6 +78,26 @@ def test_slides_and_figures_of_one_table_only_are_named_and_do_not_count(tmp_pat
     (row,) = rows_of(tmp_path / "d.csv")
     assert (row["slides"], row["old"], row["new"]) == ("2", "0.45", "0.5")
     assert float(row["difference"]) == pytest.approx(0.05)
+
+
+def test_slides_that_were_held_against_different_references_do_not_count(tmp_path, capsys):
+    old = table(
+        tmp_path / "old.csv", {"a": 0.5, "b": 0.2, "c": 0.4}, references={"a": "1", "b": "2"}
+    )
+    new = {"a": 0.6, "b": 0.9, "c": 0.4}
+    words = (old, table(tmp_path / "new.csv", new, references={"a": "1", "b": "3", "c": "4"}))
+    code, said = run(capsys, "compare", *words, "--table", tmp_path / "d.csv")
+    assert code == 0, said
+    assert "2 slides that both" in said
+    assert "not compared, as the two were held against different references, or by" in said
+    (row,) = rows_of(tmp_path / "d.csv")
+    assert (row["slides"], row["old"], row["new"]) == ("2", "0.45", "0.5")
+    unlike = table(tmp_path / "new.csv", {"b": 0.9}, references={"b": "3"})
+    code, said = run(capsys, "compare", old, unlike)
+    assert code == 2
+    assert (
+        "new.csv were held against different references, or by other rules; evaluate both" in said
+    )
 
 
 def test_the_tables_of_two_evaluations_are_compared(tmp_path, capsys):

@@ -17,6 +17,7 @@ from sklearn import metrics
 from deeplab.annotations.formats.format import Reading, Writing
 from deeplab.annotations.formats.table import format_of, named
 from deeplab.annotations.shapes import Annotations, Layer, Shape
+from deeplab.evaluation.figures import IDENTITY
 from deeplab.geometry.frames import Mpp
 from deeplab_cli.main import main
 from tests.annotations.ndpi import ON_GLASS, ndpa_of_box
@@ -557,6 +558,40 @@ def test_predictions_of_two_models_are_not_mixed(on_girder, board):
         code, _, table = on_girder("--model", model)
         assert (code, table("dice", "a")) == (0, dice)
     assert "no layer of model old.zip" in on_girder("--model", "old.zip")[1]
+
+
+def test_the_table_says_whether_figures_of_two_models_may_be_compared(on_girder, board, evaluate):
+    new = board.put(ITEM, predicted("a", (20, 20, 40, 40), name="new.zip", sha256="cd"))
+
+    def identity(*words):
+        code, said, table = on_girder(*words, "--post_annotation", "off")
+        assert code == 0, said
+        told = {tuple(row[each] for each in IDENTITY) for row in table.rows if row["slide"]}
+        assert all(not row["item"] for row in table.rows if row["level"] != "slide")
+        (one,) = told
+        return one
+
+    item, reference, model = identity("--model", "glom.zip")
+    assert (item, model) == (ITEM, "ab")
+    assert identity("--model", "cd") == (ITEM, reference, "cd")
+    assert identity("--model", "cd", "--border_um", "3")[1] != reference
+    assert identity("--model", "cd", "--region=0,0,80,80")[1] != reference
+    board.put(ITEM, annotation("b", (100, 20, 40, 40)))
+    assert identity("--model", "cd")[1] != reference, "another class is drawn"
+    assert identity("--model", "cd", "--classes", "a")[1] == reference, "which is not judged"
+    board.change(new, elements=annotation("a", (0, 0, 9, 9))["elements"])
+    assert identity("--model", "cd", "--classes", "a")[1] == reference, "the prediction is no part"
+    mine = next(iter(board.layers))
+    board.change(mine, elements=annotation("a", (20, 20, 41, 40))["elements"])
+    assert identity("--model", "cd", "--classes", "a")[1] != reference, "what is drawn was changed"
+
+
+def test_the_table_of_files_names_no_item_and_no_model(evaluate, tmp_path):
+    words = [write(tmp_path / f"{name}.anot", drawn(a=[(0, 0, 9, 9)])) for name in ("ref", "found")]
+    code, said, table = evaluate(*words)
+    assert code == 0, said
+    (one,) = {tuple(row[each] for each in IDENTITY) for row in table.rows if row["slide"]}
+    assert (one[0], len(one[1]), one[2]) == ("", 16, "")
 
 
 def test_a_file_is_compared_with_the_layers_that_people_drew(on_girder, board, tmp_path):
