@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab.bundles.card import Card
+from deeplab.bundles.card import Card, slides_as_fact
 from deeplab.bundles.load import Bundle, load_bundle
 from deeplab.bundles.weights import named_weights
 from deeplab.errors import BundleError
@@ -92,7 +92,7 @@ def _card(paths: Sequence[Path], shares: Sequence[float], cards: Sequence[Card])
         tile=max(card.tile for card in cards),
         halo=max(card.halo for card in cards),
         trained_on=f"the average of {len(cards)} models",
-        training=members,
+        training={**members, **slides_as_fact(id_ for card in cards for id_ in card.slides)},
         metrics={},
         demonstration=any(card.demonstration for card in cards),
         notice=" ".join(dict.fromkeys(card.notice for card in cards if card.notice)),

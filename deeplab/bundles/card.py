@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ FORMAT_VERSION = 1
 MAX_TILE = 8193  # work pixels; at a stride of 2 its maps take gigabytes
 MAX_NAME = 1000  # letters
 MAX_TEXT = 100_000
+SLIDES = "slides"  # among the facts of a training
 Fact = str | int | float | bool | None
 
 
@@ -79,6 +80,11 @@ class Card:
         """The name of the network's family."""
         return family_name(self.config)
 
+    @property
+    def slides(self) -> tuple[str, ...]:
+        """The ids of the Girder items that it is known to have learnt from."""
+        return tuple(str(self.training.get(SLIDES) or "").split())
+
     def accepts_mpp(self, mpp: float) -> bool:
         """Return whether the model may be run at `mpp` um per pixel, within 2 % of rounding."""
         if self.mpp_range is not None:
@@ -88,6 +94,12 @@ class Card:
         else:
             return True
         return low / 1.02 <= mpp <= high * 1.02
+
+
+def slides_as_fact(ids: Iterable[str]) -> dict[str, Fact]:
+    """Return which Girder items a model has learnt from as a fact of its training, {} for none."""
+    told = " ".join(dict.fromkeys(ids))
+    return {SLIDES: told} if told else {}
 
 
 def card_to_json(card: Card) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
 
-from deeplab.bundles.card import MAX_TILE, Card, Fact
+from deeplab.bundles.card import MAX_TILE, SLIDES, Card, Fact, slides_as_fact
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
@@ -39,7 +39,8 @@ class EnsembleResult:
     def summary(self) -> str:
         """Return a few lines for a person."""
         lines = [f"written to {self.output}: {self.card.config.describe()}"]
-        lines += [f"  {name}: {value}" for name, value in self.card.training.items()]
+        told = ((name, value) for name, value in self.card.training.items() if name != SLIDES)
+        lines += [f"  {name}: {value}" for name, value in told]
         return "\n".join(lines)
 
 
@@ -131,7 +132,8 @@ def _card(paths: Sequence[Path], cards: Sequence[Card], facts: Mapping[str, Fact
         | {
             f"member {number}": f"{path.name}, {card.trained_on or 'unknown'}"
             for number, (path, card) in enumerate(zip(paths, cards, strict=True), start=1)
-        },
+        }
+        | slides_as_fact(id_ for card in cards for id_ in card.slides),
         metrics=_mean_thresholds(cards),
         versions=cards[0].versions,
         demonstration=any(card.demonstration for card in cards),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab.bundles.archive import open_archive
+from deeplab.bundles.card import Card
 from deeplab.bundles.importers.deeplab_wsi import read_arguments
 from deeplab.bundles.importers.keras_applications import is_keras_weights, read_keras_weights
 from deeplab.bundles.importers.keras_deeplab import is_keras_deeplab, read_keras_deeplab
@@ -160,6 +161,16 @@ def start_encoder(network: keras.Model, config: NetworkConfig, path: Path) -> Lo
     return LoadedWeights(path=path, taken=tuple(values), skipped=tuple(dict.fromkeys(rest)))
 
 
+def slides_before(path: Path) -> tuple[str, ...]:
+    """Return the ids of the Girder items that a model to start from is known to have learnt from.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
+    card = _card_of(path)
+    return card.slides if card else ()
+
+
 def _unfit(values: Weights, wanted: Mapping[str, keras.Variable]) -> dict[str, str]:
     """Return a sentence on each weight of another shape, by name."""
     return {
@@ -213,10 +224,20 @@ def _sees(path: Path) -> Channels:
     Raises:
         BundleError: it cannot be read.
     """
+    card = _card_of(path)
+    return card.config.channels if card else RGB
+
+
+def _card_of(path: Path) -> Card | None:
+    """Return the card of a model to start from; None: it is no bundle.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
     if is_tensor_file(path) or is_keras_weights(path) or not is_bundle(path):
-        return RGB
+        return None
     with open_archive(path) as archive:
-        return read_archived_card(archive).config.channels
+        return read_archived_card(archive)
 
 
 def _over_channels(

@@ -17,9 +17,10 @@ import tensorflow as tf
 
 from deeplab import __version__
 from deeplab.annotations.raster.rasterize import LABEL_SET
-from deeplab.bundles.card import MAX_TILE, Card
+from deeplab.bundles.card import MAX_TILE, Card, slides_as_fact
 from deeplab.bundles.save import save_bundle
-from deeplab.bundles.start import start_encoder, start_from
+from deeplab.bundles.start import slides_before, start_encoder, start_from
+from deeplab.config.checks import is_girder_id
 from deeplab.config.classes import ClassList
 from deeplab.config.families import network_config, with_channels
 from deeplab.config.from_labels_request import FromLabelsRequest
@@ -410,6 +411,7 @@ def make_card(
             "seed": request.seed,
             "augment": request.augment,
             **({} if request.companion == "none" else {"companion": request.companion}),
+            **slides_as_fact(_slides_learnt_from(request, slides)),
         },
         metrics={},
         versions={
@@ -418,3 +420,12 @@ def make_card(
             "tensorflow": tf.__version__,
         },
     )
+
+
+def _slides_learnt_from(request: TrainRequest, slides: Sequence[AnnotatedSlide]) -> Iterator[str]:
+    """Yield the ids of the Girder items that a model learns from, or what it starts from did."""
+    for path in (request.initial_encoder, request.initial_model):
+        if path:
+            yield from slides_before(path)
+    if request.api_url:
+        yield from (slide.source for slide in slides if is_girder_id(slide.source))

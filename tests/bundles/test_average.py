@@ -61,6 +61,13 @@ def test_each_number_is_the_weighted_mean_of_its_own_statistics_included(folder,
         np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-7)
 
 
+def test_the_average_has_learnt_from_the_slides_of_all(tmp_path):
+    for name, slides in (("a.zip", "1 2"), ("b.zip", "3 2"), ("c.zip", None)):
+        training = {"steps": 1} if slides is None else {"steps": 1, "slides": slides}
+        save_bundle(tiny_network(), tiny_card(training=training), tmp_path / name)
+    assert read_card(average(tmp_path, tmp_path)).slides == ("1", "2", "3")
+
+
 def test_the_card_says_what_was_averaged_and_claims_no_figures(folder, tmp_path):
     card = read_card(average(tmp_path, folder, models=("b.zip", "a.zip"), weights=(3, 1)))
     assert card.trained_on == "the average of 2 models"

@@ -103,6 +103,17 @@ def test_the_card_names_the_members_and_where_all_may_be_run(joined):
     assert card.config.tiling.reach == WIDER.tiling.reach
 
 
+def test_the_slides_of_all_members_are_learnt_from_and_not_listed_to_a_person(tmp_path, capsys):
+    paths = [
+        write_member(tmp_path / f"{number}.zip", training={"slides": told})
+        for number, told in enumerate(("1 2", "2 3"))
+    ]
+    output = tmp_path / "e.zip"
+    assert main(["ensemble", *map(str, paths), "--output", str(output)]) == 0
+    assert read_card(output).slides == ("1", "2", "3")
+    assert "slides:" not in capsys.readouterr().out
+
+
 def test_the_summary_says_what_was_joined(members, tmp_path, capsys):
     assert main(["ensemble", *map(str, members), "--output", str(tmp_path / "e.zip")]) == 0
     said = capsys.readouterr().out

@@ -144,6 +144,13 @@ def test_the_card_says_what_was_joined(gated, capsys):
     capsys.readouterr()
 
 
+def test_the_slides_of_both_are_learnt_from(tmp_path):
+    model = write_member(tmp_path / "a.zip", training={"slides": "1 2"})
+    classifier = write_classifier(tmp_path / "c.zip", training={"slides": "2 3"})
+    assert join(model, classifier, tmp_path / "g.zip") == 0
+    assert read_card(tmp_path / "g.zip").slides == ("1", "2", "3")
+
+
 def test_what_does_not_go_together_is_one_sentence(both, gated, tmp_path, capsys):
     model, classifier = both
     out = tmp_path / "no.zip"

@@ -88,7 +88,8 @@ def test_a_cancelled_job_goes_on_in_another_from_what_went_up(girder, tmp_path, 
         result = train(request_for(girder, tmp_path / "second"), lambda *told: seen.append(told))
     assert f"going on from {name} of the server" in caplog.text
     assert min(done for stage, done, _ in seen if stage == "train") == 4
-    assert read_card(result.model).classes.names == ("lesion",)
+    card = read_card(result.model)
+    assert (card.classes.names, card.slides) == (("lesion",), (ITEM,))
     assert shelf.names() == [], "the model is written: its checkpoints have served"
 
 
