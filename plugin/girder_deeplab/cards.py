@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
 from girder.exceptions import GirderException
@@ -24,6 +27,8 @@ END_OF_LIST = struct.Struct("<4s4H2LH")
 MOST_COMMENT_BYTES = 2**16
 MOST_CLASSES, MOST_METRICS = 254, 1000
 MOST_NAME, MOST_TEXT = 1000, 10_000  # letters
+GIRDER_ID = re.compile("[0-9a-f]{24}")
+PIECE_BYTES = 2**20
 COLOUR = re.compile("#[0-9a-f]{6}")
 SEGMENT, CLASSIFY = "SegmentWSI", "ClassifyPatches"  # the tasks that use a model
 CLASSIFIERS = ("patch_classifier", "patch_ensemble")  # families that ClassifyPatches uses
@@ -43,7 +48,8 @@ def read_facts(file: Document) -> Document:
 
     Returns:
         `task` that uses the model, `family`, `classes` (`name`, `colour`), `mpp` at which it works
-        or None, `metrics` (`name`, `value`), `trained_on`, `finished`, `demonstration`, `notice`.
+        or None, `metrics` (`name`, `value`), `trained_on`, `slides` (ids of items that it is known
+        to have learnt from), `finished`, `demonstration`, `notice`; and the file's `sha256`.
 
     Raises:
         NoModelError: the file is none, or damaged.
@@ -51,8 +57,12 @@ def read_facts(file: Document) -> Document:
     if not may_be_model(file):
         raise NoModelError("is no .zip")
     try:
-        with File().open(file) as handle:
-            return _facts(json.loads(_card_in(handle), parse_constant=_refuse_constant))
+        with _opened(file) as handle:
+            facts = _facts(json.loads(_card_in(handle), parse_constant=_refuse_constant))
+        digest = hashlib.sha256()
+        for piece in pieces_of(file):
+            digest.update(piece)
+        return {**facts, "sha256": digest.hexdigest()}
     except NoModelError:
         raise
     except KeyError as error:
@@ -64,6 +74,23 @@ def read_facts(file: Document) -> Document:
         raise NoModelError("is damaged") from error
     except (OSError, GirderException) as error:
         raise NoModelError("cannot be read from where the server keeps it") from error
+
+
+def pieces_of(file: Document) -> Iterator[bytes]:
+    """Yield the content of a file of Girder.
+
+    Raises:
+        OSError, GirderException: it cannot be read.
+    """
+    with _opened(file) as handle:
+        while piece := handle.read(PIECE_BYTES):
+            yield piece
+
+
+def _opened(file: Document) -> AbstractContextManager[BinaryIO]:
+    if not file.get("assetstoreId"):
+        raise OSError(f"{file['name']} is a link to elsewhere")
+    return File().open(file)
 
 
 def _card_in(handle: BinaryIO) -> bytes:
@@ -88,7 +115,7 @@ def _facts(card: object) -> Document:
     family = _text(card.get("family"), MOST_NAME)
     if not family:
         raise NoModelError(f"has a {CARD_NAME} without a family")
-    training = card.get("training")
+    training = card.get("training") if isinstance(card.get("training"), dict) else {}
     return {
         "task": CLASSIFY if family in CLASSIFIERS else SEGMENT,
         "family": family,
@@ -96,9 +123,8 @@ def _facts(card: object) -> Document:
         "mpp": _number(card.get("work_mpp", card.get("mpp_work"))),
         "metrics": _metrics(card.get("metrics")),
         "trained_on": _text(card.get("trained_on"), MOST_TEXT),
-        "finished": _text(
-            training.get("finished") if isinstance(training, dict) else "", MOST_NAME
-        ),
+        "slides": _slides(training.get("slides")),
+        "finished": _text(training.get("finished"), MOST_NAME),
         "demonstration": card.get("demonstration") is True,
         "notice": _text(card.get("notice"), MOST_TEXT),
     }
@@ -115,6 +141,11 @@ def _classes(told: object) -> list[Document]:
             raise NoModelError(f"has a {CARD_NAME} with a class that has no name or colour")
         found.append({"name": name, "colour": colour})
     return found
+
+
+def _slides(told: object) -> list[str]:
+    words = told.split() if isinstance(told, str) else []
+    return [word for word in words if GIRDER_ID.fullmatch(word)]
 
 
 def _metrics(told: object) -> list[Document]:

@@ -65,6 +65,34 @@ def check_classes(census: Document, classes: list) -> None:
             )
 
 
+def check_segmented(folder: Document, model: str, sha256: str, user: Document | None) -> None:
+    """Raise ValidationException unless a slide of a folder has a layer that a model made.
+
+    Args:
+        folder: with slides.
+        model: its name, for people.
+        sha256: of its file, as its layers have it.
+        user: who must be able to read the layer.
+    """
+    slides = [each["_id"] for each in Folder().childItems(folder, filters=READABLE)]
+    found = Annotation().findWithPermissions(
+        {
+            "itemId": {"$in": slides},
+            "_active": {"$ne": False},
+            "annotation.attributes.model.sha256": sha256,
+        },
+        fields=NEEDED,
+        user=user,
+        level=AccessType.READ,
+        limit=1,
+    )
+    if next(iter(found), None) is None:
+        raise ValidationException(
+            f"No slide of the folder has a layer that {model} made; have it segment them first.",
+            "modelId",
+        )
+
+
 def _folded(name: str) -> str:
     """Return a name without what people vary: case, blanks around and doubled, composed letters."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

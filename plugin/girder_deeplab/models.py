@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from girder import events
 from girder.api import access
 from girder.api.rest import getCurrentUser
 from girder.constants import AccessType
-from girder.exceptions import AccessException, ValidationException
+from girder.exceptions import ValidationException
 from girder.models.file import File
 from girder.models.folder import Folder
 from girder.models.item import Item
@@ -110,6 +111,24 @@ def check_model(item: Document) -> None:
         raise ValidationException(f"{item['name']} is not registered as a model.")
 
 
+def digest_of(item: Document) -> str:
+    """Return the SHA-256 of a model's file, by which layers and evaluations name their model.
+
+    Raises:
+        ValidationException: an older version did not note it, and the file cannot be read any more.
+    """
+    facts = item["meta"][MODEL_KEY]
+    if "sha256" not in facts:
+        facts = register(item)["meta"][MODEL_KEY]
+    return facts["sha256"]
+
+
+def slides_of(item: Document) -> list[str]:
+    """Return the ids of the items that a model is known to have learnt from."""
+    told = item["meta"][MODEL_KEY].get("slides")
+    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+
+
 def find_models(
     user: Document | None,
     folder: Document | None,
@@ -181,15 +200,20 @@ def _model_file(item: Document) -> Document | None:
     return next(filter(may_be_model, Item().childFiles(item)), None)
 
 
+def check_offered(item: Document) -> None:
+    """Raise ValidationException unless an item is registered as a model and not archived."""
+    check_model(item)
+    if is_archived(item):
+        raise ValidationException(f"{item['name']} is archived; offer it again first.")
+
+
 def set_default(folder: Document, item: Document) -> Document:
     """Make a model the default of a folder and of the folders in it; returns the folder.
 
     Raises:
         ValidationException: the item is no model, or one that is archived.
     """
-    check_model(item)
-    if is_archived(item):
-        raise ValidationException(f"{item['name']} is archived; offer it again first.")
+    check_offered(item)
     chosen = _chosen(folder) | {item["meta"][MODEL_KEY]["task"]: str(item["_id"])}
     return Folder().setMetadata(folder, {DEFAULT_KEY: chosen})
 
@@ -215,9 +239,21 @@ def default_model(
     That is the nearest one that says it, of the folder and those that it is in. Models that the
     user may not read, and such as were archived or deleted since, are passed over.
     """
+    return _nearest_default(folder, task, partial(_readable, user=user))
+
+
+def default_of_all(folder: Document, task: str) -> Document | None:
+    """Return the same model for whoever may read all."""
+    found = _nearest_default(folder, task, _load)
+    return found and found[0]
+
+
+def _nearest_default(
+    folder: Document, task: str, load: Callable[[object], Document | None]
+) -> tuple[Document, Document] | None:
     for _ in range(DEEPEST):
-        item = _usable(_chosen(folder).get(task), task, user)
-        if item is not None:
+        item = load(_chosen(folder).get(task))
+        if item is not None and _is_usable(item, task):
             return item, folder
         if folder["parentCollection"] != "folder":
             return None
@@ -228,19 +264,22 @@ def default_model(
     return None
 
 
-def _usable(item_id: object, task: str, user: Document | None) -> Document | None:
-    item = _readable(item_id, user)
-    if item is None or not is_model(item) or is_archived(item):
+def _is_usable(item: Document, task: str) -> bool:
+    return is_model(item) and not is_archived(item) and item["meta"][MODEL_KEY].get("task") == task
+
+
+def _load(item_id: object) -> Document | None:
+    """Return the item of an id; None where there is none."""
+    try:
+        return Item().load(item_id, force=True) if item_id else None
+    except ValidationException:
         return None
-    return item if item["meta"][MODEL_KEY].get("task") == task else None
 
 
 def _readable(item_id: object, user: Document | None) -> Document | None:
     """Return the item of an id; None where there is none, or none that the user may read."""
-    try:
-        return Item().load(item_id, user=user, level=AccessType.READ) if item_id else None
-    except (AccessException, ValidationException):
-        return None
+    item = _load(item_id)
+    return item if item and Item().hasAccess(item, user, AccessType.READ) else None
 
 
 def find_item(file_id: object) -> Document | None:

@@ -3,7 +3,7 @@
 from girder import events
 from girder.plugin import GirderPlugin, getPlugin
 
-from girder_deeplab import driver
+from girder_deeplab import driver, evaluations
 from girder_deeplab.images import register_in_background
 from girder_deeplab.jobs import show_reason
 from girder_deeplab.models import fill_in_default, make_index, register_uploaded
@@ -22,12 +22,16 @@ class DeeplabPlugin(GirderPlugin):
             getPlugin(each).load(info)
         info["apiRoot"].deeplab = DeeplabResource()
         make_index()
+        evaluations.make_index()
         events.bind("model.setting.save.after", "deeplab", _on_setting)
         events.bind("model.user.save.created", "deeplab", _on_user)
         events.bind("jobs.job.update.after", "deeplab", show_reason)
         events.bind("jobs.job.update.after", "deeplab.batches", driver.on_job)
         events.bind("model.annotation.save.created", "deeplab", driver.on_layer)
         events.bind("model.file.finalizeUpload.after", "deeplab", register_uploaded)
+        events.bind(
+            "model.file.finalizeUpload.after", "deeplab.evaluations", evaluations.register_uploaded
+        )
         events.bind("rest.get.slicer_cli_web/path_match.before", "deeplab", fill_in_default)
         register_in_background()
         driver.start()

@@ -15,11 +15,14 @@ from girder.models.setting import Setting
 
 from girder_deeplab import models
 from girder_deeplab.cards import Document
+from girder_deeplab.evaluations import evaluations_told
 from girder_deeplab.images import image_states
 from girder_deeplab.paging import check_page
+from girder_deeplab.promotion import promote
 from girder_deeplab.rest_batches import BatchRoutes
 from girder_deeplab.rest_tasks import TaskRoutes
 from girder_deeplab.settings import SettingKey
+from girder_deeplab.tables import FIGURES
 
 
 class DeeplabResource(BatchRoutes, TaskRoutes):
@@ -30,6 +33,7 @@ class DeeplabResource(BatchRoutes, TaskRoutes):
         self.resourceName = "deeplab"
         self.route("GET", ("image",), self.listImages)
         self.route("GET", ("model",), self.listModels)
+        self.route("GET", ("model", ":id"), self.getModel)
         self.route("PUT", ("model", ":id"), self.registerModel)
         self.route("PUT", ("model", ":id", "archived"), self.archiveModel)
         self.route("GET", ("default",), self.getDefault)
@@ -90,6 +94,24 @@ class DeeplabResource(BatchRoutes, TaskRoutes):
             )
         )
 
+    @access.public(scope=TokenScope.DATA_READ)
+    @autoDescribeRoute(
+        Description("Tell what a model is, and how good evaluations found it.")
+        .notes(
+            "As in the list of models; and `evaluations`, the newest first, those whose tables you "
+            "may read: each with the number of its slides, and of each class the mean of figures "
+            "over these with its interval of 95 %."
+        )
+        .modelParam("id", model=Item, level=AccessType.READ)
+        .errorResponse("The item is not registered as a model.")
+        .errorResponse("You may not read the item.", 403)
+    )
+    def getModel(self, item: Document) -> Document:
+        """The model and its evaluations."""
+        models.check_model(item)
+        evaluations = evaluations_told(item, self.getCurrentUser())
+        return {**models.model_told(item), "evaluations": evaluations}
+
     @access.user(scope=TokenScope.DATA_WRITE)
     @autoDescribeRoute(
         Description("Register an item as a model: read what its file says of itself.")
@@ -132,7 +154,14 @@ class DeeplabResource(BatchRoutes, TaskRoutes):
     @access.user(scope=TokenScope.DATA_WRITE)
     @autoDescribeRoute(
         Description("Make a model the default for slides of a folder and of the folders in it.")
-        .notes("The form of the task that uses it has it filled in then.")
+        .notes(
+            "The form of the task that uses it has it filled in then. Where the folder has another "
+            "default, its own or that of a folder around it, the model must be better than that "
+            "on slides that neither learnt from, on which both were evaluated with the same "
+            "reference. Returns how they compare as `comparison`: the mean of the figure over "
+            "classes and slides, the difference on the slides with its interval of 95 %, and the "
+            "same for each class; null where there was no other default."
+        )
         .modelParam(
             "folderId", model=Folder, level=AccessType.WRITE, paramType="query", destName="folder"
         )
@@ -140,13 +169,29 @@ class DeeplabResource(BatchRoutes, TaskRoutes):
             "modelId", "The item of the model.", model=Item, level=AccessType.READ,
             paramType="query", destName="item",
         )
+        .param(
+            "figure", "That decides which of two models is better.", required=False,
+            enum=list(FIGURES), default="dice",
+        )
+        .param(
+            "evenIfNotBetter", "Do it also where it is not known to be better.", required=False,
+            dataType="boolean", default=False,
+        )
         .errorResponse("The item is not registered as a model, or is archived.")
+        .errorResponse("The model is not known to be better than the default now.")
         .errorResponse("You may not write to the folder, or not read the model.", 403)
     )  # fmt: skip
-    def setDefault(self, folder: Document, item: Document) -> Document:
-        """The default model, and the id of the folder."""
-        models.set_default(folder, item)
-        return _default_told(item, folder)
+    def setDefault(
+        self,
+        folder: Document,
+        item: Document,
+        figure: str,
+        evenIfNotBetter: bool,  # noqa: FBT001
+    ) -> Document:
+        """The default model, the id of the folder, and how it compares with the one before."""
+        user = self.getCurrentUser()
+        comparison = promote(folder, item, user, figure=figure, even_if_not_better=evenIfNotBetter)
+        return {**_default_told(item, folder), "comparison": comparison}
 
     @access.user(scope=TokenScope.DATA_WRITE)
     @autoDescribeRoute(

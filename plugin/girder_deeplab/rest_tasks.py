@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from girder.api import access
 from girder.api.describe import Description, autoDescribeRoute
 from girder.api.rest import Resource
@@ -15,7 +13,7 @@ from girder.models.item import Item
 from girder_deeplab import models, tasks
 from girder_deeplab.batches import READABLE
 from girder_deeplab.cards import Document
-from girder_deeplab.census import check_classes, take_census
+from girder_deeplab.census import check_classes, check_segmented, take_census
 
 TRAIN, EVALUATE, MEASURE = "TrainNetwork", "EvaluateSegmentation", "ExtractFeaturesFromAnnotations"
 MOST_NAME = 200  # letters
@@ -42,35 +40,6 @@ def _describe(what: str, of: str) -> Description:
         .errorResponse("A class is on no slide, or an option is none of the task's.")
         .errorResponse("You may not read the folder, or not write to the output folder.", 403)
     )  # fmt: skip
-
-
-def _over_slides(task: str, what: str, of: str, results: dict[str, str]) -> Callable[..., Document]:
-    """Return the handler of a task whose form asks for a slide beside the folder of slides.
-
-    Args:
-        task: its name.
-        what: it does.
-        of: what the folder holds.
-        results: endings of what it writes, by the names in its form.
-    """
-
-    @access.user(scope=TokenScope.DATA_WRITE)
-    @autoDescribeRoute(_describe(what, of))
-    def handler(
-        self: TaskRoutes,
-        folder: Document,
-        classes: list,
-        output: Document,
-        name: str,
-        options: Document | None,
-    ) -> Document:
-        given = {"inputImageFile": _some_slide(folder)}
-        return _start(
-            self, task, folder, {"classes": classes, **(options or {})}, given,
-            _places(results, output, name),
-        )  # fmt: skip
-
-    return handler
 
 
 class TaskRoutes(Resource):
@@ -122,18 +91,53 @@ class TaskRoutes(Resource):
             _places(results, output, name),
         )  # fmt: skip
 
-    evaluate = _over_slides(
-        EVALUATE,
-        "Evaluate layers that a task made.",
-        "Slides with layers that people and a task made.",
-        {"output_report": ".html", "output_table": ".csv"},
-    )
-    measure = _over_slides(
-        MEASURE,
-        "Measure the objects of layers.",
-        "Slides with layers.",
-        {"output_workbook": ".xlsx", "output_report": ".html"},
-    )
+    @access.user(scope=TokenScope.DATA_WRITE)
+    @autoDescribeRoute(
+        _describe(
+            "Evaluate layers that a task made.", "Slides with layers that people and a task made."
+        ).modelParam(
+            "modelId", "Item of the model whose layers are judged, of those of several.",
+            model=Item, level=AccessType.READ, paramType="query", destName="model", required=False,
+        )
+    )  # fmt: skip
+    def evaluate(
+        self,
+        folder: Document,
+        classes: list,
+        output: Document,
+        name: str,
+        options: Document | None,
+        model: Document | None,
+    ) -> Document:
+        """The job."""
+        given = {"inputImageFile": _some_slide(folder)}
+        if model is not None:
+            models.check_model(model)
+            given["model"] = models.digest_of(model)
+            check_segmented(folder, model["name"], given["model"], self.getCurrentUser())
+        results = {"output_report": ".html", "output_table": ".csv"}
+        return _start(
+            self, EVALUATE, folder, {"classes": classes, **(options or {})}, given,
+            _places(results, output, name),
+        )  # fmt: skip
+
+    @access.user(scope=TokenScope.DATA_WRITE)
+    @autoDescribeRoute(_describe("Measure the objects of layers.", "Slides with layers."))
+    def measure(
+        self,
+        folder: Document,
+        classes: list,
+        output: Document,
+        name: str,
+        options: Document | None,
+    ) -> Document:
+        """The job."""
+        given = {"inputImageFile": _some_slide(folder)}
+        results = {"output_workbook": ".xlsx", "output_report": ".html"}
+        return _start(
+            self, MEASURE, folder, {"classes": classes, **(options or {})}, given,
+            _places(results, output, name),
+        )  # fmt: skip
 
 
 def _places(results: dict[str, str], output: Document, name: str) -> dict[str, str]:

@@ -1,13 +1,21 @@
 """What the plugin says of models is what the engine says, of which it imports nothing."""
 
 import ast
+import runpy
 from pathlib import Path
 
-from deeplab.bundles.card import CARD_NAME, FORMAT
+import numpy as np
+import pytest
+
+from deeplab.bundles.card import CARD_NAME, FORMAT, SLIDES
 from deeplab.config import families
+from deeplab.config.evaluate_request import BACKGROUND
+from deeplab.evaluation import figures, model_comparison, reference_digest
+from deeplab.evaluation.bootstrap import Resampling, interval_of_slides
 from deeplab_cli.main import TASKS
 
-CARDS = Path(__file__).parents[2] / "plugin/girder_deeplab/cards.py"
+PLUGIN = Path(__file__).parents[2] / "plugin/girder_deeplab"
+CARDS = PLUGIN / "cards.py"
 
 
 def constants(path):
@@ -35,3 +43,34 @@ def test_the_plugin_knows_what_uses_which_models():
     assert said["CLASSIFY"] == by_command["classify"]
     classify = {name for name, task in families.TASKS.items() if task == "classify"}
     assert set(said["CLASSIFIERS"]) == classify
+
+
+def test_the_plugin_reads_which_slides_a_model_learnt_from_where_the_engine_writes_it():
+    assert f'training.get("{SLIDES}")' in CARDS.read_text(encoding="utf-8")
+
+
+def test_the_plugin_reads_tables_as_the_engine_writes_them():
+    said = constants(PLUGIN / "tables.py")
+    for name in ("COLUMNS", "IDENTITY", "SLIDE", "MEAN"):
+        assert said[name] == getattr(figures, name), name
+    assert said["BACKGROUND"] == BACKGROUND
+    assert tuple(said["FIGURES"]) == model_comparison.SHOWN
+    source = (PLUGIN / "tables.py").read_text(encoding="utf-8")
+    assert f're.compile("[0-9a-f]{{{reference_digest.LETTERS}}}")' in source
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12, 40])
+@pytest.mark.parametrize("shift", [0, 0.5, -0.5])
+def test_the_plugin_compares_models_as_the_engine_does(count, shift):
+    random = np.random.default_rng(count)
+    old = random.uniform(0, 1, count)
+    new = old + random.normal(shift, 0.1, count)
+    found = runpy.run_path(str(PLUGIN / "paired.py"))["difference"](old.tolist(), new.tolist())
+    change = interval_of_slides(new - old, Resampling())
+    np.testing.assert_array_equal((found.low, found.high), (change.low, change.high))
+    assert found.change == pytest.approx(change.value)
+    expected = model_comparison.Difference(
+        class_name="a", metric="dice", slides=count, old=old.mean(), new=new.mean(), change=change
+    )
+    assert (found.slides, found.old, found.new) == (count, old.mean(), new.mean())
+    assert found.verdict == expected.verdict

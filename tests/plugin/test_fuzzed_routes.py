@@ -60,4 +60,4 @@ def test_no_request_makes_the_server_fail(
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-6000:]
-    assert "Tested: 18" in said, said[-3000:]
+    assert "Tested: 19" in said, said[-3000:]

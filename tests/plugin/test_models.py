@@ -1,8 +1,8 @@
 """Models are registered as they arrive, listed for who may read them, and filled in for folders."""
 
+import hashlib
 import io
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,44 +14,13 @@ from girder.models.collection import Collection
 from girder.models.folder import Folder
 from girder.models.item import Item
 from girder.models.upload import Upload
-from pytest_girder.assertions import assertStatus, assertStatusOk
+from models_for_tests import CARD, packed, told, upload
+from pytest_girder.assertions import assertStatus
 
 from girder_deeplab.models import DEFAULT_NAME, MODEL_KEY, TASKS
 
 DEMONSTRATION = Path(__file__).parents[2] / "deeplab/demonstration"
-CARD = {
-    "format": "histomics-deeplab",
-    "family": "unet",
-    "classes": [{"name": "gland", "colour": "#009e73"}],
-    "work_mpp": 0.5,
-    "metrics": {"held-out dice a.b": 0.75},
-    "training": {"finished": "2026-11-30T06:00:00+00:00"},
-    "trained_on": "three slides",
-}
 pytestmark = pytest.mark.plugin("deeplab")
-
-
-def packed(card=CARD, **more):
-    """A zip with a card."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name, text in (({} if card is None else {"card.json": card}) | more).items():
-            archive.writestr(name, text if isinstance(text, (str, bytes)) else json.dumps(text))
-    return content.getvalue()
-
-
-def upload(content, folder, user, name="model.zip"):
-    """The item of a file that was uploaded."""
-    file = Upload().uploadFromFile(
-        io.BytesIO(content), len(content), name, parentType="folder", parent=folder, user=user
-    )
-    return Item().load(file["itemId"], force=True)
-
-
-def told(server, path, user, method="GET", **params):
-    answer = server.request(path, method=method, user=user, params=params)
-    assertStatusOk(answer)
-    return answer.json
 
 
 @pytest.fixture
@@ -74,7 +43,8 @@ def closed(admin, folder):
 
 
 def test_a_model_is_registered_when_it_arrives(server, admin, user, folder):
-    item = upload(packed(), folder, admin)
+    content = packed()
+    item = upload(content, folder, admin)
     upload(b"a slide", folder, admin, "slide.svs")
     upload(packed(None, readme="no card"), folder, admin, "other.zip")
     (model,) = told(server, "/deeplab/model", user)
@@ -85,6 +55,8 @@ def test_a_model_is_registered_when_it_arrives(server, admin, user, folder):
     assert model["classes"] == CARD["classes"]
     assert model["metrics"] == [{"name": "held-out dice a.b", "value": 0.75}]
     assert model["finished"] == CARD["training"]["finished"]
+    assert model["sha256"] == hashlib.sha256(content).hexdigest()
+    assert told(server, f"/deeplab/model/{item['_id']}", user) == {**model, "evaluations": []}
 
 
 @pytest.mark.parametrize("bundle", sorted(DEMONSTRATION.glob("*.zip")), ids=lambda path: path.stem)
@@ -152,6 +124,7 @@ def test_odd_values_of_a_card_become_none(server, admin, folder):
     }
     upload(packed(odd), folder, admin)
     (model,) = told(server, "/deeplab/model", admin)
+    assert model["slides"] == []
     assert model["mpp"] is None
     assert model["metrics"] == [{"name": "d", "value": 1}]
     assert (model["finished"], model["trained_on"]) == ("", "?")
@@ -209,6 +182,7 @@ def test_the_nearest_folder_that_says_it_has_the_default(server, admin, user, fo
 
     def choose(where, item):
         params = {"folderId": str(where["_id"]), "modelId": str(item["_id"])}
+        params["evenIfNotBetter"] = True  # than that of the folder around: it was never compared
         told(server, "/deeplab/default", admin, "PUT", **params)
 
     assert default() is None
@@ -247,6 +221,7 @@ def test_who_may_not_write_changes_nothing(server, admin, user, folder, closed):
         ("DELETE", "/deeplab/default", default),
         ("GET", "/deeplab/model", {"folderId": str(closed["_id"])}),
         ("GET", "/deeplab/default", default | {"folderId": str(closed["_id"])}),
+        ("GET", f"/deeplab/model/{hidden['_id']}", {}),
     ]
     for method, path, params in asked:
         assertStatus(server.request(path, method=method, user=user, params=params), 403)

@@ -15,6 +15,7 @@ from girder_large_image_annotation.models.annotation import Annotation
 from pytest_girder.assertions import assertStatus, assertStatusOk
 
 from girder_deeplab import tasks
+from girder_deeplab.models import MODEL_KEY
 from girder_deeplab.settings import DEFAULT_IMAGE
 
 pytestmark = pytest.mark.plugin("deeplab")
@@ -128,6 +129,31 @@ def test_a_training_goes_on_from_a_model(
     (file,) = Item().childFiles(model)
     assert params["inputModelFile"] == str(file["_id"])
     assert params["steps"] == "100"
+
+
+def test_an_evaluation_is_of_the_model_that_is_named(
+    server, user, folder, drawn, results, register, started, model
+):
+    register("EvaluateSegmentation")
+    asked = {"folderId": str(folder["_id"]), "outputFolderId": str(results["_id"])}
+    asked |= {"classes": ["gland"], "name": "a"}
+    answer = ask(server, user, "evaluate", **asked, modelId=str(drawn[0]["_id"]))
+    assertStatus(answer, 400)
+    assert answer.json["message"] == "S0.svs is not registered as a model."
+    answer = ask(server, user, "evaluate", **asked, modelId=str(model["_id"]))
+    assertStatus(answer, 400)
+    assert "glands.zip cannot be read from where the server keeps it" in answer.json["message"]
+    facts = model["meta"][MODEL_KEY]
+    Item().setMetadata(model, {MODEL_KEY: {**facts, "sha256": "of another"}})
+    answer = ask(server, user, "evaluate", **asked, modelId=str(model["_id"]))
+    assertStatus(answer, 400)
+    said = "No slide of the folder has a layer that glands.zip made; have it segment them first."
+    assert answer.json["message"] == said
+    assert started == []
+    Item().setMetadata(model, {MODEL_KEY: {**facts, "sha256": "abc"}})  # as the layers have it
+    assertStatusOk(ask(server, user, "evaluate", **asked, modelId=str(model["_id"])))
+    ((_, params),) = started
+    assert params["model"] == "abc", "and not its name, which others may have"
 
 
 @pytest.mark.parametrize(
