@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from deeplab.annotations.formats.instance_images import UNTYPED as UNTYPED_OBJECTS
 from deeplab.annotations.formats.type_info import UNTYPED as UNTYPED_NUCLEI
+from deeplab.data.object_sizes import ObjectSizes
 from deeplab.data.split import Side
 from deeplab.data.truth import AnnotatedSlide
 from deeplab.exchange.labelling import Labelling, nearest
@@ -19,6 +21,7 @@ from deeplab.report.words import counted, said_once
 
 UM2_PER_MM2 = 1e6
 GAP = "  "
+NOT_MEASURED: Mapping[str, ObjectSizes] = MappingProxyType({})
 UNTYPED_LAYERS = frozenset({UNTYPED_NUCLEI, UNTYPED_OBJECTS})  # as files without types are read
 
 
@@ -120,6 +123,7 @@ class Census:
         odd_names: of layers; those that may be misspelt first.
         smaller_than_patch: slides that are, at the finest working scale.
         idle_aliases: aliases whose name no layer has.
+        sizes: of the objects of each class that has some, where they were measured.
     """
 
     classes: tuple[str, ...]
@@ -129,6 +133,7 @@ class Census:
     odd_names: tuple[OddName, ...] = ()
     smaller_than_patch: tuple[str, ...] = ()
     idle_aliases: tuple[str, ...] = ()
+    sizes: Mapping[str, ObjectSizes] = field(default_factory=dict)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -169,6 +174,7 @@ class Census:
             lines.append(
                 f"{name}: {counted(total.objects, 'object')}, {total.area_mm2:.4g} mm2 "
                 f"on {counted(slides, 'slide')}"
+                + (f", {self.sizes[name]}" if name in self.sizes else "")
             )
         return lines
 
@@ -237,10 +243,12 @@ def take_census(
     *,
     smaller_than_patch: Sequence[str] = (),
     folds: Sequence[int] = (),
+    sizes: Mapping[str, ObjectSizes] = NOT_MEASURED,
 ) -> Census:
     """Return the census of opened slides and their sides, and of those that are not learnt from.
 
-    With `folds`, in which each slide is held out, it is one of all folds.
+    With `folds`, in which each slide is held out, it is one of all folds; `sizes` are those of the
+    objects, by class.
     """
     drawn = [
         *({layer.name: layer.objects for layer in slide.layers} for slide, _ in slides),
@@ -257,6 +265,7 @@ def take_census(
         odd_names=_odd_names(rules, drawn),
         smaller_than_patch=tuple(smaller_than_patch),
         idle_aliases=rules.idle_aliases({name for layers in drawn for name in layers}),
+        sizes=sizes,
     )
 
 

@@ -26,6 +26,7 @@ from deeplab.data.census import UNTYPED_LAYERS, Census, take_census
 from deeplab.data.centres import split_by_centre, with_patients
 from deeplab.data.folds import deal
 from deeplab.data.levels import level_near
+from deeplab.data.object_sizes import measure_sizes
 from deeplab.data.split import Side, SplitCase, sides
 from deeplab.data.truth import AnnotatedSlide, open_annotated
 from deeplab.errors import (
@@ -133,7 +134,12 @@ def _survey(
         slides = list(zip([s for s, _ in opened], places, strict=True))
         _check_label_map(request, slides, left_out)
         smaller = _smaller(request, slides)
-        census = take_census(rules, slides, left_out, smaller_than_patch=smaller, folds=folds)
+        # An image that is labelled as a whole is no object of some size.
+        of = [s for s, _ in opened] if request.labels == "outlines" else []
+        sizes = measure_sizes(of, rules.classes)
+        census = take_census(
+            rules, slides, left_out, smaller_than_patch=smaller, folds=folds, sizes=sizes
+        )
         if len(census.undrawn) == len(rules.classes):
             raise TrainingError(_undrawn(rules.classes, census.drawn, "no slide"))
     except DeeplabError:

@@ -87,7 +87,7 @@ def test_one_bad_slide_of_many_is_named_with_its_reason_and_the_others_are_learn
         assert reason in told[name]
         assert f"left out: {name} " in caplog.text
     assert "1 slide to learn from, 0 held out, 8 left out" in caplog.text
-    assert "lesion: 1 object, 0.0001 mm2 on 1 slide" in caplog.text
+    assert "lesion: 1 object, 0.0001 mm2 on 1 slide, 11.3 um across (11.3 to 11.3)" in caplog.text
     assert 'if it is lesion, set aliases to "lesoin=lesion"' in caplog.text
 
 
