@@ -10,15 +10,14 @@ import errno
 import os
 import resource
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deeplab.cgroups import group_limits, memory_limits, number_in
 from deeplab.cores import usable_cores
 from deeplab.errors import DeeplabError, MachineError, OutputError
 
 GB = 1e9
-CGROUPS = Path("/sys/fs/cgroup")
 FILES = 4096  # open at once: more than a task needs
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _LACKS_MEMORY = (
@@ -82,7 +81,7 @@ def check_machine(need: Need) -> None:
             # NumPy and SciPy bring one each, and each reserves some 100 MB for each core: 15 GB on
             # 64. Where it gets less than it asks for it crashes, or asks again for ever.
             os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    for limit in _cgroup_limits("memory.max", "memory/memory.limit_in_bytes"):
+    for limit in memory_limits():
         _check_memory(limit, need.resident_gb, "the limit of its container or cgroup")
     _check_threads(need.threads * (1 + cores))
     _allow_files()
@@ -157,8 +156,8 @@ def _check_memory(limit_bytes: int, needed_gb: float, called: str) -> None:
 def _check_threads(needed: int) -> None:
     """Raise MachineError where fewer threads can be started than are needed."""
     limits = [
-        (limit, _number_in(path.parent / "pids.current"))
-        for path, limit in _cgroup_files("pids.max", "pids/pids.max")
+        (limit, number_in(path.parent / "pids.current"))
+        for path, limit in group_limits("pids.max", "pids/pids.max")
     ]
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     if soft != resource.RLIM_INFINITY and os.geteuid():  # root has no limit
@@ -189,32 +188,3 @@ def _allow_files() -> None:
     wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _cgroup_limits(*names: str) -> Iterator[int]:
-    for _, limit in _cgroup_files(*names):
-        yield limit
-
-
-def _cgroup_files(*names: str) -> Iterator[tuple[Path, int]]:
-    """The limits that this process's own cgroup and those above it state (version 2, or 1)."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    groups = [CGROUPS / own, *(each for each in (CGROUPS / own).parents if CGROUPS in each.parents)]
-    for group in dict.fromkeys([*groups, CGROUPS]):
-        for name in names:
-            limit = _number_in(group / name)
-            if limit:
-                yield group / name, limit
-
-
-def _number_in(path: Path) -> int:
-    """Return the number in a file; 0 where there is none."""
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return 0
-    return int(text) if text.isdecimal() else 0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from deeplab import cgroups
 from deeplab.errors import MachineError
-from deeplab_cli import machine
 from deeplab_cli.machine import NETWORK, TABLES, as_lack, check_machine
 from deeplab_cli.main import main
 from tests.data.folders import square, write_slide
@@ -149,7 +149,7 @@ def test_a_dry_run_needs_no_network(folder):
 
 @pytest.fixture
 def cgroup(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "CGROUPS", tmp_path)
+    monkeypatch.setattr(cgroups, "CGROUPS", tmp_path)
 
     def write(name, text):
         path = tmp_path / name
