@@ -141,6 +141,25 @@ def _is_there(text: str) -> bool:
         return False
 
 
+def given_fields(spec: Spec, fields: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
+    """Return the fields of the request that somebody gave, whatever their values.
+
+    HistomicsUI gives every parameter that has a default; of a line that does nobody knows what was
+    chosen, so it has none.
+
+    Args:
+        spec: the form.
+        fields: field of the request by parameter, where they are called differently.
+        given: text by parameter.
+    """
+    if all(parameter.name in given for parameter in spec.parameters if parameter.default):
+        return []
+    vectors = {p.name for p in spec.parameters if p.kind.endswith("-vector")}
+    return [
+        fields.get(name, name) for name, text in given.items() if text.strip() or name in vectors
+    ]
+
+
 def texts_of(
     spec: Spec, fields: Mapping[str, str], settings: Mapping[str, object]
 ) -> dict[str, str]:

@@ -43,6 +43,7 @@ class Task(Generic[Request]):
         aliases: what people type besides the form's own names, and what the request calls them.
         run: the engine; loads it when called; returns the lines to print.
         when_cancelled: what is left then.
+        completed: settings by parameter, with what follows from which of them were given.
         need: what a request takes of the machine.
     """
 
@@ -52,6 +53,9 @@ class Task(Generic[Request]):
     aliases: CliAliases
     run: Callable[[Request, Progress], str]
     when_cancelled: str
+    completed: Callable[[Spec, Mapping[str, str]], Mapping[str, str]] = field(
+        default=lambda _, settings: settings
+    )
     need: Callable[[Request], Need] = field(default=lambda _: TABLES)
 
     @property
@@ -72,7 +76,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
         given = TaskParser(spec, task.aliases, prog=prog or task.name).values(argv)
         settings = _with_config(spec, task, given)
         secrets.learn(settings)
-        request = bind(spec, task.request, task.fields, settings)
+        request = bind(spec, task.request, task.fields, task.completed(spec, settings))
         check_machine(task.need(request))
         outputs = [p.name for p in spec.parameters if p.is_output and p.name in settings]
         leaves(task.when_cancelled, [Path(settings[name]) for name in outputs])

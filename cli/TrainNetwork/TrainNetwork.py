@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 from deeplab.config.families import learning_networks
+from deeplab.config.plan_settings import PLANNED
 from deeplab.config.progress import Progress
 from deeplab.config.train_request import TrainRequest
 from deeplab.native_log import remarks_left_out
+from deeplab_cli.binding import given_fields
 from deeplab_cli.cluster import with_cluster
+from deeplab_cli.forms import Spec
 from deeplab_cli.machine import NETWORK, TABLES
 from deeplab_cli.parser import CliAliases
 from deeplab_cli.stopping import as_process
@@ -23,7 +27,7 @@ def run(request: TrainRequest, progress: Progress) -> str:
         with remarks_left_out():
             from deeplab.training.dry_run import look  # noqa: PLC0415
 
-        return look(request, progress).text()
+        return look(request, progress)
     with remarks_left_out():
         from deeplab.training.train import train  # noqa: PLC0415
 
@@ -89,6 +93,15 @@ ALIASES = CliAliases(
     },
 )
 
+
+def fix_given(spec: Spec, settings: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the settings with the names of those that a plan leaves alone: all that were given."""
+    if "hours" not in settings:
+        return settings
+    given = [name for name in given_fields(spec, ALIASES.fields, settings) if name in PLANNED]
+    return {**settings, "fixed": ",".join([settings.get("fixed", ""), *given])}
+
+
 TASK = Task(
     name="TrainNetwork",
     command="train",
@@ -96,6 +109,7 @@ TASK = Task(
     aliases=ALIASES,
     run=run,
     when_cancelled="the model was not written; checkpoints so far are in the work folder",
+    completed=fix_given,
     need=lambda request: TABLES if request.dry_run else NETWORK,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -50,6 +50,54 @@ Task = Literal["segment", "classify"]  # that uses a model, as the command line 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {"patch_classifier": "classify", PATCH_ENSEMBLE: "classify"}
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCost:
+    """What a training takes for the pixels of its patches, in float32.
+
+    Attributes:
+        bytes_per_px: of memory, for the maps that are kept until the backward pass.
+        core_s_per_mpx: seconds for a megapixel on one core.
+        gpu_s_per_mpx: the same on one GPU.
+    """
+
+    bytes_per_px: float
+    core_s_per_mpx: float
+    gpu_s_per_mpx: float
+
+
+# By family and backbone. The memory of the first is measured; of the others it is the sum of all
+# maps and two fifths more, which is the most that was measured beyond that sum. Seconds are
+# estimates: of a core by the multiplications for a pixel, of a GPU what 8 TFLOPS should need.
+_COSTS: Mapping[tuple[str, str], TrainingCost] = MappingProxyType(
+    {
+        ("deeplabv3plus", "mobilenet_v2"): TrainingCost(
+            bytes_per_px=2700, core_s_per_mpx=12, gpu_s_per_mpx=0.2
+        ),
+        ("deeplabv3plus", "resnet_50"): TrainingCost(
+            bytes_per_px=7100, core_s_per_mpx=40, gpu_s_per_mpx=0.7
+        ),
+        ("hovernet", "mobilenet_v2"): TrainingCost(
+            bytes_per_px=3600, core_s_per_mpx=12, gpu_s_per_mpx=0.2
+        ),
+        ("hovernet", "resnet_50"): TrainingCost(
+            bytes_per_px=6100, core_s_per_mpx=40, gpu_s_per_mpx=0.7
+        ),
+    }
+)
+# Of most others no more: a U-Net++ on mobilenet_v2.
+_OTHER_COST = TrainingCost(bytes_per_px=7400, core_s_per_mpx=50, gpu_s_per_mpx=0.9)
+
+
+def training_cost(settings: NetworkSettings) -> TrainingCost:
+    """Return what a training of the network that is asked for takes."""
+    return _COSTS.get((settings.network, settings.backbone), _OTHER_COST)
+
+
+def network_of_objects() -> str:
+    """Return the name of the family whose networks find objects one by one."""
+    return "hovernet"
 
 
 def task_of(config: NetworkConfig) -> Task:

@@ -24,6 +24,7 @@ from deeplab.config.checks import (
 from deeplab.config.classes import ClassList, parse_colour
 from deeplab.config.families import (
     Recipe,
+    Task,
     class_weight_count,
     network_config,
     recipe_settings,
@@ -31,6 +32,7 @@ from deeplab.config.families import (
     task_of,
 )
 from deeplab.config.network_settings import NetworkSettings
+from deeplab.config.plan_settings import PLANNED, PlanSettings
 from deeplab.config.requests import Posting
 from deeplab.errors import ConfigError
 
@@ -646,6 +648,7 @@ class MachineSettings(Checked):
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest(
     SourceSettings,
+    PlanSettings,
     StartSettings,
     NetworkSettings,
     PatchSettings,
@@ -657,21 +660,18 @@ class TrainRequest(
 ):
     """Train a network on slides with annotations: all groups, and the bundle to write.
 
-    The settings of a recipe, and what the network suggests, are in their fields.
+    The settings of a recipe, and what the network suggests, are in their fields. Where a plan is
+    asked for, all of its settings that were changed are `fixed`, and a patch size of 0 stays.
     """
 
     output_model: Path
 
     def __post_init__(self) -> None:
-        check_choice("recipe", self.recipe, get_args(Recipe))
-        told = dict(recipe_settings(self.recipe, self, self.steps, len(self.classes)))
-        options = self._with_options(told.pop("network_options", ()))
-        object.__setattr__(self, "network_options", options)
-        for name, value in told.items():
-            if getattr(self, name) == self.__dataclass_fields__[name].default:
-                object.__setattr__(self, name, value)
+        self._follow_recipe()
+        if self.hours:
+            self._fix_what_was_changed()
         super().__post_init__()
-        if not self.patch_size:
+        if not self.patch_size and not self.plans("patch_size"):
             object.__setattr__(self, "patch_size", suggested_patch_size(self))
         self._check_several()
         if self.api_url and (self.valid_slide_path or self.train_centers or self.val_centers):
@@ -692,16 +692,41 @@ class TrainRequest(
             if value != only and task_of(config) != "classify":
                 must = f"{only} for a network that does not classify patches"
                 raise ConfigError(name, value, must)
+        self._check_plan(task_of(config))
         count = class_weight_count(config)
         if self.class_weights and len(self.class_weights) != count:
             first = ", the background's first" if count > len(self.classes) else ", one a class"
             raise ConfigError("class_weights", self.class_weights, f"{count} numbers{first}")
+
+    def _follow_recipe(self) -> None:
+        """Set what a recipe says where it is as it is by default."""
+        check_choice("recipe", self.recipe, get_args(Recipe))
+        told = dict(recipe_settings(self.recipe, self, self.steps, len(self.classes)))
+        options = self._with_options(told.pop("network_options", ()))
+        object.__setattr__(self, "network_options", options)
+        for name, value in told.items():
+            if getattr(self, name) == self.__dataclass_fields__[name].default:
+                object.__setattr__(self, name, value)
 
     def _with_options(self, options: Sequence[str]) -> tuple[str, ...]:
         """Return the network's options with those of a recipe that were not given."""
         given = {option.partition("=")[0].strip() for option in self.network_options}
         added = (option for option in options if option.partition("=")[0] not in given)
         return (*self.network_options, *added)
+
+    def _fix_what_was_changed(self) -> None:
+        """Keep a plan from all settings that are not as they are by default."""
+        defaults = {name: self.__dataclass_fields__[name].default for name in PLANNED}
+        changed = (name for name, default in defaults.items() if getattr(self, name) != default)
+        object.__setattr__(self, "fixed", tuple(dict.fromkeys([*self.fixed, *changed])))
+
+    def _check_plan(self, task: Task) -> None:
+        """Check that there is a plan for what is asked; all are made for outlines."""
+        if self.hours and (task == "classify" or self.labels != "outlines"):
+            raise ConfigError("hours", self.hours, "0 for a network that classifies patches")
+        if self.hours and self.workers:
+            must = "0 where several machines train; give them the settings that a dry run plans"
+            raise ConfigError("hours", self.hours, must)
 
     def _check_several(self) -> None:
         """Check what takes several trainings."""

@@ -237,7 +237,7 @@ class _Opener:
         try:
             if self.request.resolution:
                 level_near(slide, self.request.resolution)
-            elif not self.request.wsi_downsample:
+            elif not (self.request.wsi_downsample or self.request.plans("work_mpp")):
                 check_upsampling(slide.name, slide.mpp.mean, self.request.work_mpp)
         except ScaleError:
             opened.slide.close()
@@ -323,9 +323,13 @@ def _check_label_map(
 def _smaller(request: TrainRequest, slides: Sequence[tuple[AnnotatedSlide, Side]]) -> list[str]:
     """Return the slides that are smaller than a patch both ways, where it is the smallest.
 
+    None is where its size is not planned yet.
+
     Raises:
         TrainingError: all slides to learn from are.
     """
+    if request.plans("work_mpp") or request.plans("patch_size"):
+        return []
     side, smaller, largest = request.patch_size, [], (0, "")
     learn = [slide for slide, where in slides if where == "train"]
     for slide, _ in slides:

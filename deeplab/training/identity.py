@@ -16,12 +16,13 @@ from deeplab.data.truth import AnnotatedSlide, Polygons
 from deeplab.files import file_digest, real_place
 
 # Where results go, where and in how much memory the work is done, with what rights, and which
-# of the models on the way is kept, change nothing of what is learnt.
+# of the models on the way is kept, change nothing of what is learnt. Nor does who chose a setting.
 _NOT_LEARNT_FROM = {
     "output_model", "output_report", "post_worst", "dry_run", "api_url", "token",
     "validate_every", "early_stopping", "keep", "compare_without_companion",
     "work_folder", "checkpoint_minutes", "checkpoint_folder",
     "gpu", "num_clones", "workers", "worker_index", "reduce_precision", "rematerialisation",
+    "hours", "fixed", "plan",
 }  # fmt: skip
 
 # Settings that older versions did not have: left out where they are as those versions were, so that

@@ -17,6 +17,7 @@ from deeplab.evaluation.tally import Tally
 from deeplab.files import whole_file
 from deeplab.models.registry import family_of
 from deeplab.training.parts import Part, forget, run_part
+from deeplab.training.plan import plan_of
 from deeplab.training.reporting.folds import FoldFacts, FoldsReport, write_folds
 from deeplab.training.result import TrainOnce, TrainResult
 from deeplab.training.run import work_folder
@@ -170,7 +171,11 @@ def _write_model(request: TrainRequest, results: list[TrainResult], report: Fold
     paths = [result.model for result in results]
     if family_of(read_card(paths[0]).config).answer != "objects":
         score = report.figures.pooled
-        facts = {"folds": len(paths), f"{score.score_name} of the folds, pooled": score.score}
+        facts = {
+            "folds": len(paths),
+            f"{score.score_name} of the folds, pooled": score.score,
+            **(plan.facts() if (plan := plan_of(request)) else {}),
+        }
         save_ensemble(paths, request.output_model, facts=facts)
         return f"the mean of the probabilities of {len(paths)} networks, one a fold"
     best = max(range(len(paths)), key=lambda place: report.folds[place].figures.pooled.score)

@@ -44,6 +44,8 @@ from deeplab.training.identity import agreed_settings, digest
 from deeplab.training.loop import Trainer
 from deeplab.training.memory import peak_memory_gb
 from deeplab.training.optimizer import freeze_batch_norm
+from deeplab.training.plan import plan_of
+from deeplab.training.planning import plan_training
 from deeplab.training.remote_checkpoints import RemoteCheckpoints, checkpoints_on_server
 from deeplab.training.reporting.outcome import TrainingOutcome, write_outcome
 from deeplab.training.reporting.tensorboard import EventLog
@@ -63,7 +65,8 @@ SCALE_MARGIN = 1.5  # a model is run at most this far from a scale at which it w
 def train(request: TrainRequest, progress: Progress) -> TrainResult | FoldsResult:
     """Train what `request` asks for: a model, one beside it without its companion, or one a fold.
 
-    A run that was stopped goes on from its last checkpoint when the same request is made again.
+    Where hours are given, settings are planned first. A run that was stopped goes on from its last
+    checkpoint when the same request is made again.
 
     Raises:
         TrainingError: there is nothing to learn from, or the loss is no longer a number.
@@ -74,6 +77,11 @@ def train(request: TrainRequest, progress: Progress) -> TrainResult | FoldsResul
         for path in (request.output_model, request.output_report):
             if path:
                 check_writable(path)
+    if request.hours:
+        planned = plan_training(request, progress)
+        for line in planned.plan.lines():
+            log.info("%s", line)
+        request = planned
     if request.folds and not request.fold:
         return train_folds(request, progress, train_once)
     if request.compare_without_companion:
@@ -412,6 +420,7 @@ def make_card(
             "augment": request.augment,
             **({} if request.companion == "none" else {"companion": request.companion}),
             **slides_as_fact(_slides_learnt_from(request, slides)),
+            **(plan.facts() if (plan := plan_of(request)) else {}),
         },
         metrics={},
         versions={

@@ -12,6 +12,7 @@ from deeplab.config.progress import silent
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError, TrainingError
 from deeplab.evaluation.semantic import Confusion
+from deeplab.training.plan import PlannedField, TrainingPlan, plan_of, with_plan
 from deeplab.training.result import TrainResult
 from deeplab.training.series import train_and_compare, train_folds
 from deeplab.training.validation.gain import Gain, PatientFigures, by_patient
@@ -69,6 +70,16 @@ def request(folder, **settings):
 
 def told(progress):
     return lambda *words: progress.append(words)
+
+
+def test_all_folds_and_the_model_of_them_have_the_plan_of_the_whole(tmp_path):
+    field = PlannedField(name="steps", value=7, reason="in two hours")
+    plan = TrainingPlan(hours=2.0, fields=(field,))
+    train = Trains()
+    train_folds(with_plan(request(tmp_path, hours=2.0), plan), silent, train)
+    assert [plan_of(asked) for asked in train.asked] == [plan] * 3
+    told = read_card(tmp_path / "model.zip").training
+    assert (told["plan hours"], told["plan steps"]) == (2.0, "7: in two hours")
 
 
 def test_each_fold_is_trained_once_and_its_models_answer_together(tmp_path):

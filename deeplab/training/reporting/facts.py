@@ -9,6 +9,7 @@ from typing import Literal
 from deeplab.config.classes import ClassList
 from deeplab.config.families import Task
 from deeplab.training.history import History
+from deeplab.training.plan import TrainingPlan
 from deeplab.training.reporting.examples import Example
 from deeplab.training.validation.results import Validation
 
@@ -73,6 +74,7 @@ class TrainingReportFacts:
         comparisons: other methods on the same slides.
         gain: over the same training without its companion, in words; "": that was not asked for.
         settings: what was asked for, in words, under headings.
+        plan: by which settings were chosen; None: there was none.
         all_settings: every setting and its value.
         versions: of the programs.
         seed: of all that was drawn at random.
@@ -102,6 +104,7 @@ class TrainingReportFacts:
     comparisons: tuple[OtherMethod, ...] = ()
     gain: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    plan: TrainingPlan | None = None
     all_settings: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0

@@ -20,6 +20,7 @@ from deeplab.evaluation.semantic import Confusion
 from deeplab.files import whole_file
 from deeplab.server.session import ServerLogin, Session
 from deeplab.training.history import History
+from deeplab.training.plan import plan_of
 from deeplab.training.reporting.charts import curves_png, examples_png
 from deeplab.training.reporting.examples import Example, examples_of
 from deeplab.training.reporting.facts import OtherMethod, SlideFact, TrainingReportFacts
@@ -132,6 +133,7 @@ def facts_of(ended: TrainingOutcome) -> TrainingReportFacts:
         comparisons=_comparisons(ended),
         gain=ended.gain.sentence() if ended.gain else "",
         settings=settings_in_words(request, card),
+        plan=plan_of(request),
         all_settings=all_settings(request),
         versions=card.versions,
         seed=request.seed,

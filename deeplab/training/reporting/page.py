@@ -208,6 +208,10 @@ def _amounts(slides: Sequence[SlideFact]) -> list[str]:
 def _settings(facts: TrainingReportFacts) -> Iterator[Markup]:
     yield tag("h2", "How it was trained")
     yield described(facts.settings)
+    if facts.plan:
+        yield tag("h3", f"The plan for {facts.plan.hours:g} hours")
+        rows = [[each.name, each.shown, each.reason] for each in facts.plan.fields]
+        yield table(["setting", "value", "why"], rows, words=3)
     if facts.all_settings:
         yield tag(
             "details",

@@ -10,7 +10,7 @@ from deeplab.bundles.card import Card
 from deeplab.config.train_request import AUGMENTATIONS, OF_COLOURS_ONLY, TrainRequest
 from deeplab.models.registry import family_of
 
-NOT_TOLD = {"token", "api_url"}
+NOT_TOLD = {"token", "api_url", "plan"}  # which has a table of its own
 
 
 def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
@@ -30,7 +30,7 @@ def settings_in_words(request: TrainRequest, card: Card) -> Mapping[str, str]:
 
 
 def all_settings(request: TrainRequest) -> Mapping[str, str]:
-    """Return every setting and its value, but those that are secret."""
+    """Return every setting and its value, but those that are secret, and the plan."""
     return {
         each.name: _shown(getattr(request, each.name))
         for each in fields(request)
