@@ -50,7 +50,7 @@ SIDE_STEP, SMALL_STEP = 128, 32  # pixels; all cells of all networks fit the fir
 BATCH, GPU_BATCH = 4, 16  # patches a step of one device
 LEAST_BATCH = 4  # for which patches are made smaller: batch normalisation wants some
 MEMORY_SHARE, GPU_MEMORY_SHARE = 0.6, 0.8
-PROGRAM_GB = 1.0  # of main memory: the program itself
+PROGRAM_GB = 1.5  # of main memory: the program, the weights and what updates them
 
 TRAINING_SHARE = 0.8  # of the time; the rest goes into the start and into validations
 BUSY_CORES = 16  # more of them hardly make a training faster

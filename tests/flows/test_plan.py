@@ -17,7 +17,7 @@ from tests.small_runs import make_inputs
 
 pytestmark = pytest.mark.slow
 
-TINY_HOURS = "0.002"
+TINY_HOURS = "0.0001"  # of the fewest steps on any machine
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_training_of_classes_and_hours_alone_keeps_its_plan_in_the_model_and_t
         told = json.loads(bundle.read("card.json"))["training"]
     assert not any(isinstance(value, dict | list) for value in told.values())
     said = page.read_text(encoding="utf-8")
-    assert "The plan for 0.002 hours" in said
+    assert "The plan for 0.0001 hours" in said
     assert "slides have 200 pixels" in said
     shown = capsys.readouterr().err
-    assert "INFO: the plan for 0.002 hours:" in shown
+    assert "INFO: the plan for 0.0001 hours:" in shown

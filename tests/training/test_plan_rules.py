@@ -103,7 +103,7 @@ def test_a_patch_holds_a_large_object_with_what_is_around_it_within_bounds_memor
     at_half = request(fixed=("work_mpp",))
     assert planned(at_half, glands).patch_size == 512
     assert planned(at_half, glands, ROOMY).patch_size == 1024
-    small = [MachineFacts(cores=2, memory_gb=gb) for gb in (16, 5, 2)]
+    small = [MachineFacts(cores=2, memory_gb=gb) for gb in (16, 6, 2)]
     sides = [planned(at_half, glands, machine).patch_size for machine in small]
     assert sides[0] > sides[1] > sides[2] == 256
     for side, patch in ((2000, 512), (800, 384), (500, 128), (200, 96), (90, 64)):
@@ -115,7 +115,7 @@ def test_a_batch_is_what_memory_holds_and_devices_share():
     glands = census(gland=sizes(180))
     assert planned(request(), glands).batch_size == 4
     assert planned(request(), glands, STATION).batch_size == 16
-    small = [MachineFacts(cores=2, memory_gb=gb) for gb in (2.6, 1.0)]
+    small = [MachineFacts(cores=2, memory_gb=gb) for gb in (3.2, 1.0)]
     sizes_of = [planned(request(), glands, machine).batch_size for machine in small]
     assert 4 > sizes_of[0] > sizes_of[1] == 1
     two = MachineFacts(cores=16, memory_gb=64, gpus_gb=(24.0, 24.0))
