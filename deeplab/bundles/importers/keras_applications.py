@@ -30,6 +30,7 @@ from deeplab.bundles.importers.torch_encoders import fold_normalisation
 from deeplab.config.backbones import BACKBONES, STANDARDISED, Normalisation
 from deeplab.errors import CheckpointError
 from deeplab.models.backbones.efficientnet import LAYOUTS as EFFICIENTNETS
+from deeplab.models.layers.norm import BatchNorm
 
 # By our backbone: the application whose layers with weights it has, in the same order.
 APPLICATIONS: Mapping[str, str] = MappingProxyType(
@@ -48,7 +49,7 @@ KINDS: Mapping[type[keras.layers.Layer], str] = MappingProxyType(
     {
         keras.layers.Conv2D: "conv2d",
         keras.layers.DepthwiseConv2D: "depthwise_conv2d",
-        keras.layers.BatchNormalization: "batch_normalization",
+        BatchNorm: "batch_normalization",
     }
 )
 PIXELS = ("pixels/mean", "pixels/variance")  # of the layer that an EfficientNet begins with
