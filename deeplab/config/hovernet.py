@@ -42,6 +42,11 @@ class Form:
     crop_size: int
 
 
+# Two convolutions of 3 x 3 at strides 8, 4 and 2, and the last doubling.
+LIGHT_DECODER_REACH = 2 * (8 + 4 + 2) + 1
+# A nucleus that begins where a tile's answer is kept must be answered whole.
+MOST_RADIUS = 64  # work pixels
+
 # The decoders of the published networks do not pad, so that they answer less than they read. The
 # encoder's convolutions do, and look 56 pixels farther, of which the outer ones hardly count; the
 # radius of a nucleus is farther than they matter.
@@ -65,7 +70,14 @@ FORMS: Mapping[Mode, Form] = MappingProxyType(
         # a slide had another outline, or none, where tiles were of another size; at 288 one in 250.
         "light": Form(
             kernel=3,
-            tiling=Tiling(multiple=16, extra=0, reach=288, logit_stride=1, usual=2560),
+            tiling=Tiling(
+                multiple=16,
+                extra=0,
+                reach=288,
+                logit_stride=1,
+                usual=2560,
+                decoder_reach=LIGHT_DECODER_REACH + MOST_RADIUS,
+            ),
             crop_size=256,
         ),
     }

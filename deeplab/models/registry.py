@@ -81,6 +81,7 @@ FAMILIES: tuple[Family, ...] = (
         encode=hovernet_targets.encode,
         loss=hovernet_losses.nuclei_loss,
         predictor=hovernet_predictor.predictor,
+        trimming_predictor=hovernet_predictor.trimming_predictor,
         head_layers=("decoder", "logits"),
         logit_layers=("logits.tp",),
     ),

@@ -226,16 +226,25 @@ def trimming_predictor(network: keras.Model, *, maps: Sequence[PredictedMap]) ->
         ConfigError: a map is unknown.
     """
     grid = _grid(network)
+    inputs, outputs = trimmed(network, corners=grid.corners)
+    answers = _answers(outputs[SEMANTIC_LOGITS], grid)
+    return keras.Model(inputs, _asked(maps, answers), name="predictor")
+
+
+def trimmed(network: keras.Model, *, corners: bool) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Return tiles and "trim" as `trimming_predictor` takes them, and what a network makes of them.
+
+    Where `corners` is set the corners of all maps lie on each other, else their borders do.
+    """
     rgb = keras.Input((None, None, network.input.shape[-1]), dtype="uint8", name="rgb")
     pixels = keras.Input(batch_shape=(), dtype="int32", name="trim")
     seen = _seen_by_decoder(network)
-    middle = Trim(corners=grid.corners, name="middle")
+    middle = Trim(corners=corners, name="middle")
     whole = keras.Model(network.input, seen, name="encoder")(rgb)
-    logits = keras.Model(seen, network.output, name="decoder")(
+    outputs = keras.Model(seen, network.output, name="decoder")(
         [middle([x, rgb, pixels]) for x in whole]
     )
-    answers = _answers(logits[SEMANTIC_LOGITS], grid)
-    return keras.Model([rgb, pixels], _asked(maps, answers), name="predictor")
+    return [rgb, pixels], outputs
 
 
 def _seen_by_decoder(network: keras.Model) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from deeplab.config.views import AS_IT_IS, View
 from deeplab.errors import ConfigError
-from deeplab.models.dense.decode import Likeliest
+from deeplab.models.dense.decode import Likeliest, trimmed
 from deeplab.models.layers.resize import Tensor
 from deeplab.models.outputs import PredictedMap
 
@@ -44,13 +44,34 @@ def predictor(
     Raises:
         ConfigError: a map is asked for that it has not, or tiles in more than one view.
     """
-    if maps:
-        raise ConfigError("maps", tuple(maps), "none: a network of nuclei gives those of its own")
+    _check_maps(maps)
     if tuple(views) != AS_IT_IS:
         raise ConfigError("views", len(views), "one, as it is, for a network of nuclei")
     rgb = keras.Input((tile, tile, network.input.shape[-1]), dtype="uint8", name="rgb")
-    outputs = network(rgb)
+    return keras.Model(rgb, _answers(network(rgb)), name="predictor")
+
+
+def trimming_predictor(network: keras.Model, *, maps: Sequence[PredictedMap] = ()) -> keras.Model:
+    """Return what `predictor` does, but for a graph that answers the middle of its tiles.
+
+    Beside tiles "rgb" it takes "trim", int32 (): the pixels at each side of a tile that need no
+    answer, whole cells of the coarsest map. The decoders do not run there.
+
+    Raises:
+        ConfigError: a map is asked for that it has not.
+    """
+    _check_maps(maps)
+    inputs, outputs = trimmed(network, corners=False)
+    return keras.Model(inputs, _answers(outputs), name="predictor")
+
+
+def _check_maps(maps: Sequence[PredictedMap]) -> None:
+    if maps:
+        raise ConfigError("maps", tuple(maps), "none: a network of nuclei gives those of its own")
+
+
+def _answers(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     answers = {"np": Probability(name="np")(outputs["np"]), "hv": outputs["hv"]}
     if "tp" in outputs:
         answers["tp"] = Likeliest(name="tp")(outputs["tp"])
-    return keras.Model(rgb, answers, name="predictor")
+    return answers
