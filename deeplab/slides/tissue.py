@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -58,24 +59,64 @@ class TissueMask:
         return float(self.mask.mean())
 
 
-def tissue_mask(slide: Slide, *, margin_um: float = MARGIN_UM) -> TissueMask:
-    """Return the tissue of `slide` and `margin_um` around it.
+@dataclass(frozen=True)
+class Thumbnail:
+    """All of a slide, small.
 
-    Of a fluorescent slide it is what is brighter than the dark between. Else black borders are
-    left out. Ink is kept, as it often lies on tissue. A slide without colours or
-    with a dark ground is tissue everywhere: there is nothing to tell glass by.
+    Attributes:
+        pixels: uint8 (frame.height, frame.width, channels).
+        frame: of them.
+        are_colours: whether light shone through the slide.
+    """
+
+    pixels: NDArray[np.uint8]
+    frame: WorkFrame
+    are_colours: bool
+
+    def tissue(self, *, margin_um: float = MARGIN_UM) -> TissueMask:
+        """Return the tissue and `margin_um` around it.
+
+        Of a fluorescent slide it is what is brighter than the dark between. Else black borders are
+        left out. Ink is kept, as it often lies on tissue. A slide without colours or
+        with a dark ground is tissue everywhere: there is nothing to tell glass by.
+        """
+        if not self.are_colours:
+            found = find_bright_tissue(self.pixels)
+        else:
+            found = _everywhere(self.pixels) if self.stained is None else self.stained
+        reach = max(1, math.ceil(margin_um / self.frame.work_mpp))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        grown = cv2.dilate(found.astype(np.uint8), disc)
+        return TissueMask(grown.astype(np.bool_), self.frame)
+
+    @cached_property
+    def stained(self) -> NDArray[np.bool_] | None:
+        """The stained tissue, bool (height, width), without a margin.
+
+        None of a fluorescent slide, and where nothing tells it from glass.
+        """
+        return find_stained_tissue(self.pixels) if self.are_colours else None
+
+
+def read_thumbnail(slide: Slide) -> Thumbnail:
+    """Return all of a slide at about `THUMBNAIL_MPP`, of a very large slide coarser.
 
     Raises:
         SlideError: the slide cannot be read.
         ServerError: the server that has it failed.
     """
     frame = slide.frame(_thumbnail_mpp(slide))
-    pixels = slide.read(frame, frame.box)
-    found = find_tissue(pixels) if slide.channels.are_colours else find_bright_tissue(pixels)
-    reach = max(1, math.ceil(margin_um / frame.work_mpp))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    grown = cv2.dilate(found.astype(np.uint8), disc)
-    return TissueMask(grown.astype(np.bool_), frame)
+    return Thumbnail(slide.read(frame, frame.box), frame, slide.channels.are_colours)
+
+
+def tissue_mask(slide: Slide, *, margin_um: float = MARGIN_UM) -> TissueMask:
+    """Return the tissue of `slide` and `margin_um` around it, as `Thumbnail.tissue` finds it.
+
+    Raises:
+        SlideError: the slide cannot be read.
+        ServerError: the server that has it failed.
+    """
+    return read_thumbnail(slide).tissue(margin_um=margin_um)
 
 
 def _thumbnail_mpp(slide: Slide) -> float:
@@ -87,19 +128,35 @@ def _thumbnail_mpp(slide: Slide) -> float:
 
 
 def find_tissue(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pixels of a thumbnail, uint8 (height, width, 3), are tissue."""
+    """Return which pixels of a thumbnail, uint8 (height, width, 3), are tissue.
+
+    It is all of them where there is nothing to tell glass by.
+    """
+    found = find_stained_tissue(rgb)
+    return _everywhere(rgb) if found is None else found
+
+
+def find_stained_tissue(rgb: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Return which pixels of a thumbnail, uint8 (height, width, 3), stain tells from glass.
+
+    None where nothing does: the ground is dark, or the slide is without colours.
+    """
     brightness = rgb.mean(axis=2)
     scanned = rgb.max(axis=2) > BLACK
     if not scanned.any() or np.median(brightness[scanned]) < DIM:
-        return np.ones(scanned.shape, np.bool_)
+        return None
     density = _density(rgb, _glass(rgb))
     colour = 255 * (1 - 10.0 ** -np.ptp(density, axis=2))
     if np.quantile(colour[scanned], 0.999) < LEAST_COLOUR:
-        return np.ones(scanned.shape, np.bool_)
+        return None
     otsu, _ = cv2.threshold(colour[scanned].astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
     split = min(max(otsu, LEAST_COLOUR), MOST_COLOUR)
     coloured = (colour > split) | (density.mean(axis=2) > LEAST_DENSITY)
     return np.asarray(scanned & coloured, np.bool_)
+
+
+def _everywhere(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.ones(pixels.shape[:2], np.bool_)
 
 
 def find_bright_ground(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
