@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from deeplab_cli.streams import speaking
 
 Request = TypeVar("Request")
 
+LOGIN_VARIABLE = "DEEPLAB_GIRDER_TOKEN"
 FAILED = 2
 DEFECT = 1
 
@@ -74,7 +75,7 @@ def run_task(task: Task[Request], argv: Sequence[str], *, prog: str | None = Non
     def work(secrets: Secrets) -> None:
         spec = read_spec(task.name)
         given = TaskParser(spec, task.aliases, prog=prog or task.name).values(argv)
-        settings = _with_config(spec, task, given)
+        settings = _with_token(_with_config(spec, task, given), os.environ)
         secrets.learn(settings)
         request = bind(spec, task.request, task.fields, task.completed(spec, settings))
         check_machine(task.need(request))
@@ -124,6 +125,18 @@ def _with_config(spec: Spec, task: Task[Request], given: Mapping[str, str]) -> d
     check_is_readable(CONFIG, given[CONFIG])
     settings = read_settings(Path(given[CONFIG]), names | set(task.fields.values()))
     return {**texts_of(spec, task.fields, settings), **given}
+
+
+def _with_token(settings: dict[str, str], environment: MutableMapping[str, str]) -> dict[str, str]:
+    """Return settings with the token of the environment, where they name a server and no token.
+
+    All on a machine may see the words of a command, and not its environment; nothing that this
+    process starts gets the token there.
+    """
+    token = environment.pop(LOGIN_VARIABLE, "")
+    if token and settings.get("girderApiUrl") and not settings.get("girderToken"):
+        return {**settings, "girderToken": token}
+    return settings
 
 
 @contextmanager

@@ -19,13 +19,14 @@ class Heatmap:
     """How probable a class is, place by place.
 
     `points` is float (n, 3): x and y in level-0 pixels and a probability of 0 to 1; `radius` is how
-    far a point shines, in level-0 pixels.
+    far a point shines, in level-0 pixels; `remark` is what is to be known before it is trusted.
     """
 
     name: str
     colour: Rgb
     points: NDArray[np.float64]
     radius: float
+    remark: str = ""
 
     @property
     def layer(self) -> str:
@@ -47,9 +48,10 @@ class Heatmap:
             "normalizeRange": False,
             "scaleWithZoom": True,
         }
+        said = f"probability of {self.name}"
         return {
             "name": self.layer,
-            "description": f"probability of {self.name}",
+            "description": f"{said}. {self.remark}" if self.remark else said,
             "elements": [element] if len(self.points) else [],
             "attributes": dict(attributes),
         }

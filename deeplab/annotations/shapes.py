@@ -61,6 +61,7 @@ class Layer:
     shapes: Collection[Shape]
     description: str = ""
     marks: Collection[Mark] = ()
+    is_tinted: bool = field(default=True, compare=False)  # what is within the outlines
 
     @property
     def contents(self) -> str:
@@ -78,12 +79,14 @@ class Annotations:
         attributes: where they come from.
         mpp: um per level-0 pixel, where the file says it.
         remarks: what reading had to mend or leave out, a sentence each.
+        ids: of the annotations on a server that a layer was read from, by its name.
     """
 
     layers: tuple[Layer, ...]
     attributes: Mapping[str, object] = field(default_factory=dict)
     mpp: Mpp | None = None
     remarks: tuple[str, ...] = field(default=(), compare=False)
+    ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:

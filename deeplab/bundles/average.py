@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab.bundles.card import Card, slides_as_fact
+from deeplab.bundles.card import Card, models_as_fact, slides_as_fact
+from deeplab.bundles.learnt_appearance import LearntAppearance, appearance_facts
 from deeplab.bundles.load import Bundle, load_bundle
 from deeplab.bundles.weights import named_weights
 from deeplab.errors import BundleError
@@ -92,7 +93,12 @@ def _card(paths: Sequence[Path], shares: Sequence[float], cards: Sequence[Card])
         tile=max(card.tile for card in cards),
         halo=max(card.halo for card in cards),
         trained_on=f"the average of {len(cards)} models",
-        training={**members, **slides_as_fact(id_ for card in cards for id_ in card.slides)},
+        training={
+            **members,
+            **slides_as_fact(id_ for card in cards for id_ in card.slides),
+            **appearance_facts([LearntAppearance.from_card(card) for card in cards]),
+            **models_as_fact(list(zip(paths, cards, strict=True))),
+        },
         metrics={},
         demonstration=any(card.demonstration for card in cards),
         notice=" ".join(dict.fromkeys(card.notice for card in cards if card.notice)),

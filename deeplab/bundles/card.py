@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from deeplab.config.classes import ClassList, SlideClass, parse_colour
 from deeplab.config.families import config_from_json, config_to_json, family_name
 from deeplab.config.network import NetworkConfig
 from deeplab.errors import BundleError, ConfigError
+from deeplab.files import file_digest
 
 CARD_NAME = "card.json"  # in a bundle
 FORMAT = "histomics-deeplab"
@@ -20,7 +21,8 @@ FORMAT_VERSION = 1
 MAX_TILE = 8193  # work pixels; at a stride of 2 its maps take gigabytes
 MAX_NAME = 1000  # letters
 MAX_TEXT = 100_000
-SLIDES = "slides"  # among the facts of a training
+# Among the facts of a training: what a model is made of, for programs.
+MADE_OF = SLIDES, LAYERS, MODELS = "slides", "layers", "models"
 Fact = str | int | float | bool | None
 
 
@@ -85,6 +87,11 @@ class Card:
         """The ids of the Girder items that it is known to have learnt from."""
         return tuple(str(self.training.get(SLIDES) or "").split())
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The SHA-256 of the models that it is known to be made of, the nearest first."""
+        return tuple(str(self.training.get(MODELS) or "").split())
+
     def accepts_mpp(self, mpp: float) -> bool:
         """Return whether the model may be run at `mpp` um per pixel, within 2 % of rounding."""
         if self.mpp_range is not None:
@@ -100,6 +107,28 @@ def slides_as_fact(ids: Iterable[str]) -> dict[str, Fact]:
     """Return which Girder items a model has learnt from as a fact of its training, {} for none."""
     told = " ".join(dict.fromkeys(ids))
     return {SLIDES: told} if told else {}
+
+
+def layers_as_fact(ids: Iterable[str]) -> dict[str, Fact]:
+    """Return which annotations of a server a model learnt from as a fact of its training.
+
+    {} for none, or for more than a card tells.
+    """
+    told = " ".join(dict.fromkeys(ids))
+    return {LAYERS: told} if 0 < len(told) <= MAX_TEXT else {}
+
+
+def models_as_fact(made_of: Sequence[tuple[Path, Card]]) -> dict[str, Fact]:
+    """Return which models one is made of as a fact of its training, {} for none.
+
+    Those that these are made of come after them, also where their files are gone.
+
+    Args:
+        made_of: file and card of each.
+    """
+    own = [file_digest(path) for path, _ in made_of]
+    told = " ".join(dict.fromkeys([*own, *(each for _, card in made_of for each in card.models)]))
+    return {MODELS: told} if told else {}
 
 
 def card_to_json(card: Card) -> str:

@@ -12,7 +12,12 @@ from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
 
-from deeplab.bundles.card import MAX_TILE, SLIDES, Card, Fact, slides_as_fact
+from deeplab.bundles.card import MAX_TILE, Card, Fact, models_as_fact, slides_as_fact
+from deeplab.bundles.learnt_appearance import (
+    LearntAppearance,
+    appearance_facts,
+    facts_to_tell,
+)
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
@@ -39,8 +44,8 @@ class EnsembleResult:
     def summary(self) -> str:
         """Return a few lines for a person."""
         lines = [f"written to {self.output}: {self.card.config.describe()}"]
-        told = ((name, value) for name, value in self.card.training.items() if name != SLIDES)
-        lines += [f"  {name}: {value}" for name, value in told]
+        told = facts_to_tell(self.card.training)
+        lines += [f"  {name}: {value}" for name, value in told.items()]
         return "\n".join(lines)
 
 
@@ -133,7 +138,9 @@ def _card(paths: Sequence[Path], cards: Sequence[Card], facts: Mapping[str, Fact
             f"member {number}": f"{path.name}, {card.trained_on or 'unknown'}"
             for number, (path, card) in enumerate(zip(paths, cards, strict=True), start=1)
         }
-        | slides_as_fact(id_ for card in cards for id_ in card.slides),
+        | slides_as_fact(id_ for card in cards for id_ in card.slides)
+        | models_as_fact(list(zip(paths, cards, strict=True)))
+        | appearance_facts([LearntAppearance.from_card(card) for card in cards]),
         metrics=_mean_thresholds(cards),
         versions=cards[0].versions,
         demonstration=any(card.demonstration for card in cards),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeplab.bundles.card import MAX_TILE, Card, slides_as_fact
+from deeplab.bundles.card import MAX_TILE, Card, models_as_fact, slides_as_fact
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
@@ -99,6 +99,7 @@ def _card(request: GateRequest, segmenter: Card, classifier: Card) -> Card:
             **segmenter.training,
             "gate": f"{request.classifier.name}, {classifier.trained_on or 'unknown'}",
             **slides_as_fact((*segmenter.slides, *classifier.slides)),
+            **models_as_fact(((request.model, segmenter), (request.classifier, classifier))),
         },
         versions=segmenter.versions,
         demonstration=segmenter.demonstration or classifier.demonstration,

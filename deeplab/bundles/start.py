@@ -161,14 +161,16 @@ def start_encoder(network: keras.Model, config: NetworkConfig, path: Path) -> Lo
     return LoadedWeights(path=path, taken=tuple(values), skipped=tuple(dict.fromkeys(rest)))
 
 
-def slides_before(path: Path) -> tuple[str, ...]:
-    """Return the ids of the Girder items that a model to start from is known to have learnt from.
+def card_before(path: Path) -> Card | None:
+    """Return the card of a model to start from; None: it is no bundle.
 
     Raises:
         BundleError: it cannot be read.
     """
-    card = _card_of(path)
-    return card.slides if card else ()
+    if is_tensor_file(path) or is_keras_weights(path) or not is_bundle(path):
+        return None
+    with open_archive(path) as archive:
+        return read_archived_card(archive)
 
 
 def _unfit(values: Weights, wanted: Mapping[str, keras.Variable]) -> dict[str, str]:
@@ -224,20 +226,8 @@ def _sees(path: Path) -> Channels:
     Raises:
         BundleError: it cannot be read.
     """
-    card = _card_of(path)
+    card = card_before(path)
     return card.config.channels if card else RGB
-
-
-def _card_of(path: Path) -> Card | None:
-    """Return the card of a model to start from; None: it is no bundle.
-
-    Raises:
-        BundleError: it cannot be read.
-    """
-    if is_tensor_file(path) or is_keras_weights(path) or not is_bundle(path):
-        return None
-    with open_archive(path) as archive:
-        return read_archived_card(archive)
 
 
 def _over_channels(

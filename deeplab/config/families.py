@@ -15,7 +15,7 @@ from deeplab.config.efficientdet_seg import EfficientDetSegConfig
 from deeplab.config.hovernet import HoverNetConfig
 from deeplab.config.network import NetworkConfig
 from deeplab.config.network_ensemble import NetworkEnsembleConfig
-from deeplab.config.network_settings import NetworkSettings
+from deeplab.config.network_settings import NetworkSettings, text_of_value
 from deeplab.config.patch_classifier import PatchClassifierConfig
 from deeplab.config.patch_ensemble import PatchEnsembleConfig
 from deeplab.config.recipes import dedl_recipe, wsss_recipe
@@ -137,6 +137,20 @@ def network_config(settings: NetworkSettings, classes: ClassList) -> NetworkConf
     config = _config_class(settings.network).from_settings(settings, classes)
     wanted = settings.learnt_channels
     return with_channels(config, wanted.channels) if wanted else config
+
+
+def options_of(config: NetworkConfig) -> Mapping[str, str]:
+    """Return the knobs that are not as by default, as `network_options` of a training have them.
+
+    What follows from the classes, the patches, the backbone and the channels is not among them.
+    """
+    return {
+        each.name: text_of_value(value)
+        for each in fields(config)
+        if each.name not in ("backbone", "crop_size", CHANNELS)
+        and each.default is not MISSING
+        and (value := getattr(config, each.name)) != each.default
+    }
 
 
 def with_channels(config: NetworkConfig, channels: Channels) -> NetworkConfig:

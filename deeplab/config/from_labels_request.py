@@ -40,7 +40,7 @@ TOLD = {
     *("compare_without_companion", "dry_run", "api_url", "token", "post_worst", "slide_mpp"),
     *("work_mpp", "wsi_downsample", "resolution", "patch_size", "channels", "intensity_window"),
     *("output_model", "output_report", "work_folder", "checkpoint_folder", "checkpoint_minutes"),
-    *("workers", "worker_index", "gpu", "seed", "recipe", "hours", "fixed"),
+    *("workers", "worker_index", "gpu", "seed", "recipe", "hours", "fixed", "corrected_only"),
 }
 
 

@@ -133,6 +133,15 @@ def value_of_text(name: str, text: str, kind: Any) -> object:  # noqa: ANN401  a
     return _number(name, text, kind)
 
 
+def text_of_value(value: object) -> str:
+    """Return the text that `value_of_text` reads as a value."""
+    if isinstance(value, tuple):
+        return " ".join(map(text_of_value, value)) or NONE
+    if isinstance(value, bool):
+        return str(value).lower()
+    return NONE if value is None else str(value)
+
+
 def _truth(name: str, text: str) -> bool:
     if text.lower() not in TRUTHS:
         raise ConfigError(name, text, "true or false")

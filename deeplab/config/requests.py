@@ -28,6 +28,7 @@ from deeplab.errors import ConfigError
 
 RAY_HERE: Final = "local"  # in place of an address: a cluster of this machine, for this run
 RAY_HOST: Final = re.compile(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+LEAST_NEXT_REGION_UM: Final = 20.0  # a few cells
 MOST_NEXT_REGIONS: Final = 100  # more than anybody outlines before the next training
 Points = tuple[tuple[float, float], ...]
 Runtime = Literal["auto", "tensorflow", "openvino"]
@@ -81,12 +82,15 @@ class SegmentRequest:
         simplify_um: an outline may move by this much, to have fewer vertices.
         save_heatmap: add a layer of each class's probability.
         heatmap_um: side of a heatmap cell.
-        next_regions: squares to add as a layer, of those in which the model is least sure.
-        next_region_um: side of such a square.
+        next_regions: squares to add as a layer, of those in which the model is least sure and, in
+            turn, those whose stain is least like that of the slides learnt from.
+        next_region_um: side of such a square; 0: 256 work pixels, but at least 20 um.
         eval_scales: each tile is looked at in each of these sizes, and the answers are averaged.
         add_flipped_images: and in each as its mirror image, too.
         runtime: "auto" takes OpenVINO on a CPU where it is installed.
         gpu: number of the GPU, -1 for the CPU.
+        work_folder: keeps what the tiles of a slide gave until the slide is done, so that a run
+            that was killed goes on after them; None: nothing is kept.
         skip_done: of a folder or a list, pass over slides all of whose results are there.
         ray: address of a Ray cluster that segments a folder or a list, "local" for one of this
             machine; "": this process does.
@@ -122,11 +126,12 @@ class SegmentRequest:
     save_heatmap: bool = False
     heatmap_um: float = 32.0
     next_regions: int = 0
-    next_region_um: float = 500.0
+    next_region_um: float = 0.0
     eval_scales: tuple[float, ...] = (1.0,)
     add_flipped_images: bool = False
     runtime: Runtime = "auto"
     gpu: int = 0
+    work_folder: Path | None = None
     skip_done: bool = False
     ray: str = ""
     ray_cores: int = 0
@@ -155,7 +160,8 @@ class SegmentRequest:
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("heatmap_um", self.heatmap_um, 1)
         check_whole("next_regions", self.next_regions, 0, MOST_NEXT_REGIONS)
-        check_at_least("next_region_um", self.next_region_um, 20)
+        if self.next_region_um:
+            check_at_least("next_region_um", self.next_region_um, LEAST_NEXT_REGION_UM)
         check_choice("tissue", self.tissue, get_args(Tissue))
         if self.tissue_mask and self.tissue == "off":
             raise ConfigError("tissue", self.tissue, "auto where a tissue_mask is given")
@@ -188,6 +194,9 @@ class SegmentRequest:
     def _check_places(self) -> None:
         if self.api_url:
             check_girder_id("slide", self.slide, "an item or a file")
+            if self.work_folder:
+                must = "left away on a server, whose workers keep nothing for the next"
+                raise ConfigError("work_folder", self.work_folder, must)
             if self.ray:  # a batch of the server's does that
                 raise ConfigError("ray", self.ray, "left away on a server")
         if self.ray not in ("", RAY_HERE, "auto") and not RAY_HOST.fullmatch(self.ray):

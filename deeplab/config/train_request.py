@@ -662,9 +662,16 @@ class TrainRequest(
 
     The settings of a recipe, and what the network suggests, are in their fields. Where a plan is
     asked for, all of its settings that were changed are `fixed`, and a patch size of 0 stays.
+
+    Attributes:
+        output_model: bundle to write.
+        corrected_only: of the slides of a Girder folder only those are learnt from on which a
+            person has marked layers as corrected, and only by what people drew or marked. Where
+            such a slide has no `exhaustive_layer`, all of it is finished.
     """
 
     output_model: Path
+    corrected_only: bool = False
 
     def __post_init__(self) -> None:
         self._follow_recipe()
@@ -677,6 +684,9 @@ class TrainRequest(
         if self.api_url and (self.valid_slide_path or self.train_centers or self.val_centers):
             must = "left away for slides of a Girder server, whose metadata say their split"
             raise ConfigError("valid_slide_path, train_centers or val_centers", "given", must)
+        if self.corrected_only and (not self.api_url or self.labels != "outlines"):
+            must = "left away where what is learnt is not drawn on slides of a Girder server"
+            raise ConfigError("corrected_only", True, must)  # noqa: FBT003  its value
         check_kind_of_file("output_model", self.output_model, ".zip")
         check_kind_of_file("output_report", self.output_report, ".html", ".htm")
         count = len(self.classes) + 1

@@ -167,6 +167,7 @@ def _find(request: TrainRequest, rules: Labelling, login: ServerLogin | None) ->
         ignore=rules.ignore_class or IGNORE_LAYER,
         beyond=0 if is_from_zero else None,
         login=login,
+        corrected=rules if request.corrected_only else None,
     )
     if request.label_sets and request.label_path:
         if is_from_zero:
@@ -219,7 +220,7 @@ class _Opener:
             opened = open_annotated(
                 sample,
                 annotations,
-                self.rules,
+                self._rules_for(annotations),
                 slide_mpp=self.request.slide_mpp,
                 login=self.login,
                 channels=self.request.learnt_channels,
@@ -230,6 +231,15 @@ class _Opener:
         except (SlideError, AnnotationError, ServerError) as error:
             return _Fault(LeftOut(sample.name, _why(error, sample.name)), error)
         return opened
+
+    def _rules_for(self, annotations: Annotations) -> Labelling:
+        """Return the rules for a slide: one that was corrected as a whole has no regions."""
+        regions = self.rules.exhaustive_layer
+        if self.request.corrected_only and regions not in map(
+            self.rules.meaning, annotations.names
+        ):
+            return replace(self.rules, exhaustive_layer="")
+        return self.rules
 
     def _check_scale(self, opened: AnnotatedSlide) -> None:
         """Raise ScaleError where a slide lacks the level asked for, or is too coarse to be used."""

@@ -21,8 +21,9 @@ from deeplab.exchange.labelling import Labelling, Unjudged
 from deeplab.exchange.samples import Sample
 from deeplab.geometry.frames import Level0Box, WorkBox, WorkFrame
 from deeplab.server.session import ServerLogin
+from deeplab.slides.appearance import Appearance, map_stain, measure_appearance
 from deeplab.slides.slide import Slide, open_slide
-from deeplab.slides.tissue import TissueMask, tissue_mask
+from deeplab.slides.tissue import TissueMask, read_thumbnail
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class AnnotatedSlide:
         source: path, or id of the Girder item, from which it was opened.
         remarks: what reading what is drawn took for what, mended or left out.
         label_sets: further opinions, by name.
+        layer_ids: of the annotations on a server that it is learnt from.
+        appearance: how its tissue looks; None where that cannot be measured.
     """
 
     name: str
@@ -98,6 +101,8 @@ class AnnotatedSlide:
     source: str = ""
     remarks: tuple[str, ...] = ()
     label_sets: Mapping[str, LabelSet] = field(default_factory=dict)
+    layer_ids: tuple[str, ...] = ()
+    appearance: Appearance | None = None
 
     @classmethod
     def of(
@@ -134,6 +139,9 @@ class AnnotatedSlide:
             patient=sample.patient,
             source=sample.slide,
             remarks=annotations.remarks,
+            layer_ids=tuple(
+                id_ for name, ids in annotations.ids.items() if rules.meaning(name) for id_ in ids
+            ),
         )
 
     def shapes_of(self, label: int) -> Polygons:
@@ -249,9 +257,12 @@ def open_annotated(
             drawn = load()
             _check_size(drawn, slide, f"{sample.name} ({name})")
             label_sets[name] = LabelSet.of(drawn, slide, rules, sample.name)
-        tissue = tissue_mask(slide)
-        opened = AnnotatedSlide.of(slide, annotations, rules, sample=sample, tissue=tissue)
-        return replace(opened, label_sets=label_sets)
+        thumbnail = read_thumbnail(slide)
+        opened = AnnotatedSlide.of(
+            slide, annotations, rules, sample=sample, tissue=thumbnail.tissue()
+        )
+        appearance = measure_appearance(map_stain(thumbnail))
+        return replace(opened, label_sets=label_sets, appearance=appearance)
     except DeeplabError:
         slide.close()
         raise

@@ -10,7 +10,7 @@ from pathlib import Path
 from deeplab import __version__
 from deeplab.annotations.formats.girder_json import read_girder_json, write_girder_json
 from deeplab.annotations.formats.table import format_of_result
-from deeplab.annotations.shapes import Annotations
+from deeplab.annotations.shapes import Annotations, Layer
 from deeplab.config.evaluate_request import EvaluateRequest
 from deeplab.config.progress import Progress
 from deeplab.errors import (
@@ -210,8 +210,14 @@ class _Run:
                 "work_mpp": judged.score.work_mpp,
             },
         }
-        write_girder_json(path, Annotations(judged.layers, attributes, mpp))
+        layers = tuple(_named_by(model, layer) for layer in judged.layers)
+        write_girder_json(path, Annotations(layers, attributes, mpp))
         self.marked.append(_Marked(name=pair.name, item=pair.item, path=path))
+
+
+def _named_by(model: str, layer: Layer) -> Layer:
+    """Return a layer whose name says of which model it shows the errors, if that is known."""
+    return replace(layer, name=f"{layer.name} ({model.removesuffix('.zip')})") if model else layer
 
 
 def _why(name: str, error: DeeplabError) -> str:

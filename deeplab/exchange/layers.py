@@ -14,6 +14,7 @@ from deeplab.annotations.heatmap import Heatmap
 from deeplab.annotations.pieces import MOST_CORNERS, Piece, in_pieces
 from deeplab.annotations.shapes import Annotations
 from deeplab.errors import ServerError
+from deeplab.exchange.maker import is_corrected
 from deeplab.files import scratch_folder
 from deeplab.interrupt import finishing
 from deeplab.report.words import listed
@@ -187,7 +188,7 @@ def replace_layers(
         for each in own
         if each not in whole and each.source == origin.source and _is_meant(each.layer, only)
     }
-    kept = {each.shown for each in stale.values() if not each.head.is_as_made}
+    kept = {each.shown for each in stale.values() if not _is_untouched(each.head)}
     posted: dict[str, str] = {}
     there: list[str] = []
     with finishing(ON_SERVER):
@@ -293,9 +294,17 @@ def _post(
 def _remove(session: Session, item_id: str, stale: Mapping[str, _Own]) -> Iterator[str]:
     """Remove what nobody has changed up to this moment; the ids of that."""
     for head in annotation_heads(session, item_id) if stale else ():
-        if head.id in stale and head.is_as_made:
+        if head.id in stale and _is_untouched(head):
             delete_annotation(session, head.id)
             yield head.id
+
+
+def _is_untouched(head: AnnotationHead) -> bool:
+    """Return whether no person has changed a layer, or marked it as corrected.
+
+    A copy of a marked layer is as it was made, too.
+    """
+    return head.is_as_made and not is_corrected(head.attributes)
 
 
 def _is_meant(name: str, only: Collection[str]) -> bool:

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from deeplab.annotations.files import read_annotations
 from deeplab.annotations.formats.format import IGNORE_LAYER, Reading
+from deeplab.annotations.formats.girder_json import annotations_in, read_girder_json
 from deeplab.annotations.shapes import Annotations
 from deeplab.config.checks import is_girder_id
 from deeplab.errors import (
@@ -37,7 +38,10 @@ from deeplab.exchange.beside import (
     tells_types,
     unclear,
 )
+from deeplab.exchange.corrected_layers import choose_corrected
+from deeplab.exchange.labelling import Labelling
 from deeplab.exchange.live_annotations import read_live
+from deeplab.exchange.maker import is_corrected
 from deeplab.exchange.nuclei_datasets import find_nuclei_dataset
 from deeplab.exchange.shared_files import SHARED, SharedFiles, listed_twice
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders, slides_among
@@ -147,6 +151,7 @@ def find_samples(
     beyond: int | None = None,
     login: ServerLogin | None = None,
     annotations: Path | None = None,
+    corrected: Labelling | None = None,
 ) -> Found:
     """Return all slides of a source; no slide is opened and no annotation read yet.
 
@@ -159,6 +164,9 @@ def find_samples(
         login: of the Girder server.
         annotations: folder of the annotations or masks, where they do not lie beside the slides of
             a folder; there any TIFF or PNG called after a slide, or ending in _mask, is a mask.
+        corrected: on a server only slides with layers that a person has marked as corrected are
+            annotated, and only by what people drew or marked, as `choose_corrected` has it by
+            these rules; None: all layers count.
 
     Raises:
         SourceError: there is no such source, or no annotated slide in it.
@@ -170,7 +178,7 @@ def find_samples(
         raise ConfigError("label_path", annotations, "left away where the source is no folder")
     if annotations and not annotations.is_dir():
         raise SourceError(f"there is no folder {annotations} of annotations")
-    entries = _entries(source, names, login, annotations)
+    entries = _entries(source, names, login, annotations, corrected)
     if not entries:
         kinds = f"{source} holds no slide; files of these kinds count: {_kinds()}"
         raise SourceError(_unpack_first(source) or kinds)
@@ -206,7 +214,11 @@ def _kinds() -> str:
 
 
 def _entries(
-    source: str, names: _MaskNames, login: ServerLogin | None, annotations: Path | None
+    source: str,
+    names: _MaskNames,
+    login: ServerLogin | None,
+    annotations: Path | None,
+    corrected: Labelling | None,
 ) -> list[Sample | LeftOut]:
     path = Path(source)
     if path.is_dir():
@@ -219,7 +231,7 @@ def _entries(
     if path.is_file():
         return list(_in_list(path, names))
     if login and is_girder_id(source):
-        return list(_in_girder(source, login))
+        return list(_in_girder(source, login, corrected))
     raise SourceError(f"there is no folder or list file {source}")
 
 
@@ -455,15 +467,20 @@ def _reader(path: Path, slide: Path, names: _MaskNames) -> Load:
     return load
 
 
-def _in_girder(any_id: str, login: ServerLogin) -> Iterator[Sample | LeftOut]:
+def _in_girder(
+    any_id: str, login: ServerLogin, corrected: Labelling | None
+) -> Iterator[Sample | LeftOut]:
     session = Session(login)
     for item in slide_items(session, any_id):
-        if annotation_heads(session, item.id):
+        heads = annotation_heads(session, item.id)
+        if heads and corrected and not any(is_corrected(each.attributes) for each in heads):
+            yield LeftOut(item.name, "has no layer that is marked as corrected")
+        elif heads:
             where = f"the metadata of {item.name}"
             yield Sample(
                 name=item.name,
                 slide=item.id,
-                load=_live(session, item.id, item.name),
+                load=_live(session, item.id, item.name, corrected),
                 mpp=mpp_of(item.words.get("mpp", ""), where),
                 patient=item.words.get("patient", ""),
                 split=split_of(item.words.get("split", ""), where),
@@ -498,8 +515,17 @@ def _with_own_name(names: set[str], item: Item) -> Item:
     return replace(item, name=name)
 
 
-def _live(session: Session, item_id: str, name: str) -> Load:
+def _live(session: Session, item_id: str, name: str, corrected: Labelling | None) -> Load:
+    def read(path: Path, reading: Reading) -> Annotations:
+        if corrected is None:
+            return read_girder_json(path, reading)
+        entries = annotations_in(path)
+        chosen = {id(each) for each in choose_corrected(entries, corrected, name)}
+        return read_girder_json(
+            path, reading, entries=entries, is_chosen=lambda each: id(each) in chosen
+        )
+
     def load(spill: Path | None = None) -> Annotations:
-        return read_live(session, item_id, name, spill=spill)
+        return read_live(session, item_id, name, read, spill=spill)
 
     return load

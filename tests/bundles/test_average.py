@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from deeplab.bundles.average import average_bundles
+from deeplab.bundles.learnt_appearance import LearntAppearance
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList
 from deeplab.config.progress import silent
 from deeplab.config.requests import AverageRequest
 from deeplab.errors import BundleError, ConfigError, OutputError, TrainingError
+from deeplab.files import file_digest
 from deeplab.training.average import average_models
-from tests.bundles.tiny_models import TINY, tiny_card, tiny_network
+from tests.bundles.tiny_models import TINY, look_facts, tiny_card, tiny_network
 from tests.girder_for_tests import FOLDER, TOKEN, Shelf, fake_girder
 
 
@@ -68,12 +70,24 @@ def test_the_average_has_learnt_from_the_slides_of_all(tmp_path):
     assert read_card(average(tmp_path, tmp_path)).slides == ("1", "2", "3")
 
 
+def test_the_average_knows_how_the_slides_of_all_look_where_each_model_does(tmp_path):
+    facts = [look_facts(-2.0, -2.5), look_facts(-3.0), {}]
+    for name, training in zip(("a.zip", "b.zip", "c.zip"), facts, strict=True):
+        save_bundle(tiny_network(), tiny_card(training=training), tmp_path / name)
+    known = read_card(average(tmp_path, tmp_path, models=("a.zip", "b.zip")))
+    look = LearntAppearance.from_card(known)
+    assert (look.slides, look.mean[0]) == (3, pytest.approx(-2.5))
+    unknown = read_card(average(tmp_path, tmp_path, models=("a.zip", "c.zip")))
+    assert LearntAppearance.from_card(unknown) is None
+
+
 def test_the_card_says_what_was_averaged_and_claims_no_figures(folder, tmp_path):
     card = read_card(average(tmp_path, folder, models=("b.zip", "a.zip"), weights=(3, 1)))
     assert card.trained_on == "the average of 2 models"
     assert card.training == {
         "model 1": "b.zip, share 0.750, 4 slides",
         "model 2": "a.zip, share 0.250, 3 slides",
+        "models": " ".join(file_digest(folder / name) for name in ("b.zip", "a.zip")),
     }
     assert card.metrics == {}
     assert card.mpp_range == pytest.approx((0.45, 0.6)), "where both may be run"

@@ -1,6 +1,7 @@
 """Models joined by the command: what the bundle answers, and what cannot be joined."""
 
 import dataclasses
+import hashlib
 import json
 import zipfile
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from deeplab.bundles.ensemble import make_ensemble
+from deeplab.bundles.learnt_appearance import LearntAppearance
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
@@ -28,7 +30,7 @@ from deeplab.inference.predictor import GraphSpec
 from deeplab.inference.runtime import start_predictor
 from deeplab.models.outputs import CLASSES, LABELS, PROBABILITIES, SEMANTIC_LOGITS
 from deeplab_cli.main import main
-from tests.bundles.tiny_models import TINY, noise_tile, tiny_card, tiny_network
+from tests.bundles.tiny_models import TINY, look_facts, noise_tile, tiny_card, tiny_network
 
 pytestmark = pytest.mark.slow
 
@@ -97,21 +99,30 @@ def test_the_card_names_the_members_and_where_all_may_be_run(joined):
     card = read_card(joined)
     assert card.family == "network_ensemble"
     assert [member.crop_size for member in card.config.members] == [65, 97]
-    assert card.training == {"member 1": "a.zip, nothing", "member 2": "b.zip, others"}
+    told = {name: fact for name, fact in card.training.items() if name != "models"}
+    assert told == {"member 1": "a.zip, nothing", "member 2": "b.zip, others"}
     assert (card.mpp_range, card.halo, card.metrics) == ((0.45, 0.6), 32, {})
     assert card.config.describe().startswith("the mean of 2 networks, each DeepLabV3+")
     assert card.config.tiling.reach == WIDER.tiling.reach
 
 
-def test_the_slides_of_all_members_are_learnt_from_and_not_listed_to_a_person(tmp_path, capsys):
+def test_slides_and_models_of_all_members_are_known_and_not_listed_to_a_person(tmp_path, capsys):
     paths = [
-        write_member(tmp_path / f"{number}.zip", training={"slides": told})
+        write_member(
+            tmp_path / f"{number}.zip",
+            training={"slides": told, "models": f"m0 m{told}", **look_facts(-2.0)},
+        )
         for number, told in enumerate(("1 2", "2 3"))
     ]
     output = tmp_path / "e.zip"
     assert main(["ensemble", *map(str, paths), "--output", str(output)]) == 0
     assert read_card(output).slides == ("1", "2", "3")
-    assert "slides:" not in capsys.readouterr().out
+    assert LearntAppearance.from_card(read_card(output)).slides == 2
+    own = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert read_card(output).models == (*own, "m0", "m1", "2", "m2", "3")
+    said = capsys.readouterr().out
+    for unsaid in ("slides:", "models:", "appearance"):
+        assert unsaid not in said
 
 
 def test_the_summary_says_what_was_joined(members, tmp_path, capsys):

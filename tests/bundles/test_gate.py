@@ -10,6 +10,7 @@ from deeplab.bundles.save import save_bundle
 from deeplab.config.classes import ClassList
 from deeplab.config.views import View
 from deeplab.errors import BundleError
+from deeplab.files import file_digest
 from deeplab.inference.predictor import GraphSpec
 from deeplab.inference.runtime import start_predictor
 from deeplab.models.outputs import CLASSES, LABELS, PROBABILITIES, SEMANTIC_LOGITS
@@ -148,7 +149,9 @@ def test_the_slides_of_both_are_learnt_from(tmp_path):
     model = write_member(tmp_path / "a.zip", training={"slides": "1 2"})
     classifier = write_classifier(tmp_path / "c.zip", training={"slides": "2 3"})
     assert join(model, classifier, tmp_path / "g.zip") == 0
-    assert read_card(tmp_path / "g.zip").slides == ("1", "2", "3")
+    card = read_card(tmp_path / "g.zip")
+    assert card.slides == ("1", "2", "3")
+    assert card.models == (file_digest(model), file_digest(classifier))
 
 
 def test_what_does_not_go_together_is_one_sentence(both, gated, tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from deeplab.bundles.card import Card
 from deeplab.bundles.save import save_bundle
-from deeplab.bundles.start import LoadedWeights, slides_before, start_encoder, start_from
+from deeplab.bundles.start import LoadedWeights, card_before, start_encoder, start_from
 from deeplab.bundles.weights import named_weights
 from deeplab.config.channels import USUAL_WINDOW, Channels
 from deeplab.config.classes import ClassList
@@ -79,15 +79,16 @@ def test_the_last_layers_start_fresh_unless_asked_for(
     assert ("fresh as asked: " + ", ".join(fresh) in taken.summary()) == bool(fresh)
 
 
-def test_the_slides_of_a_model_to_start_from_are_known_where_it_says_them(
-    bundle: Path, tmp_path: Path
+def test_a_model_to_start_from_says_which_slides_it_learnt_from_and_an_encoder_does_not(
+    tmp_path: Path,
 ):
-    assert slides_before(bundle) == ()
     card = tiny_card(training={"slides": "1 2"})
     save_bundle(tiny_network(), card, tmp_path / "told.zip")
-    assert slides_before(tmp_path / "told.zip") == ("1", "2")
+    before = card_before(tmp_path / "told.zip")
+    assert before is not None
+    assert before.slides == ("1", "2")
     np.savez(tmp_path / "encoder.npz", a=np.zeros(3))
-    assert slides_before(tmp_path / "encoder.npz") == ()
+    assert card_before(tmp_path / "encoder.npz") is None
 
 
 def test_every_layer_of_the_network_is_of_the_backbone_or_of_the_last_ones():

@@ -4,9 +4,11 @@ import keras
 import numpy as np
 
 from deeplab.bundles.card import Card
+from deeplab.bundles.learnt_appearance import LearntAppearance
 from deeplab.config.classes import ClassList
 from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
 from deeplab.models.registry import family_of
+from deeplab.slides.appearance import Appearance
 
 TINY = DeepLabV3PlusConfig(
     label_count=3,
@@ -64,3 +66,9 @@ def noise_tile(side: int, seed: int = 0, count: int = 1) -> np.ndarray:
         coarse = rng.uniform(0, 85, (count, side // cell + 1, side // cell + 1, 3))
         tile += coarse.repeat(cell, 1).repeat(cell, 2)[:, :side, :side]
     return tile.astype(np.uint8)
+
+
+def look_facts(*densities: float) -> dict[str, float]:
+    """The facts of a model that learnt from a slide of each density."""
+    slides = [Appearance(np.array([each, -0.4, 0.4]), None, 1.0) for each in densities]
+    return LearntAppearance.of(slides).facts()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from deeplab.config.classes import ClassList
-from deeplab.config.families import network_config
+from deeplab.config.families import network_config, options_of
 from deeplab.config.network_settings import NetworkSettings
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import ConfigError
@@ -52,6 +52,23 @@ def test_options_hold_over_the_fields():
     assert (
         network_config(request(network_options=("atrous_rates=none",)), CLASSES).atrous_rates == ()
     )
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        ("deeplabv3plus", ("dropout=0.2", "atrous_rates=none", "decoder_output_stride=none")),
+        ("unet", ("depth=3", "decoder_channels=16 8 8")),
+        ("hovernet", ("decoder_width=8",)),
+        ("efficientdet_seg", ()),
+    ],
+)
+def test_the_options_of_a_config_ask_for_its_network(network: str, options: tuple[str, ...]):
+    asked = request(network=network, network_options=options)
+    config = network_config(asked, CLASSES)
+    told = tuple(f"{name}={text}" for name, text in options_of(config).items())
+    again = request(network=network, network_options=told)
+    assert network_config(again, CLASSES) == config
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import json
 import logging
 from dataclasses import replace
+from functools import partial
 
+import large_image_source_tiff
 import numpy as np
 import pytest
 import tifffile
@@ -16,6 +18,7 @@ from deeplab.data import opening
 from deeplab.data.opening import count_slides, open_slides
 from deeplab.errors import (
     AnnotationError,
+    ConfigError,
     DeviceError,
     OutputError,
     ScaleError,
@@ -25,7 +28,7 @@ from deeplab.errors import (
 )
 from tests.data.folders import document, request, square, write_slide
 from tests.fluorescent_slides import paint_cells, write_ome
-from tests.girder_for_tests import fake_girder
+from tests.girder_for_tests import fake_girder, item_routes
 
 LESION = [square(10, 10, 20)]
 ENTITIES = '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><Annotations>&e;</Annotations>'
@@ -339,6 +342,63 @@ def test_a_token_without_rights_ends_the_run():
         asked = request("6a" * 12, "lesion", api_url=girder.url, token=girder.login.token)
         with pytest.raises(ServerError, match="sign in again"):
             count_slides(asked, silent)
+
+
+def test_of_corrected_slides_one_is_finished_as_a_whole_and_one_within_its_regions(
+    tmp_path, opened
+):
+    slide = write_slide(tmp_path / "a.tiff")
+    source = large_image_source_tiff.TiffFileTileSource
+    made = {"cli": "SegmentWSI", "run": "r1", "corrected": {"by": "anna"}}
+    within = made | {"corrected": {"by": "anna", "within": "annotate next"}}
+    stored = {
+        "whole": [("lesion", made, LESION)],
+        "regions": [
+            ("lesion", within, LESION),
+            ("annotate next", within, [square(0, 0, 40)]),
+            ("lesion", {"cli": "SegmentWSI"}, [square(90, 90, 20)]),
+        ],
+        "untouched": [("lesion", {"cli": "SegmentWSI"}, LESION)],
+    }
+    routes, items, layers = {}, [], {}
+    for number, (name, told) in enumerate(stored.items()):
+        item = f"{number}a" * 12
+        routes |= item_routes(partial(opened_by, source, str(slide)), item=item, name=name)
+        items.append(routes[f"item/{item}"])
+        layers[item] = [
+            {"_id": item, "annotation": {"name": each, "attributes": own, "elements": drawn}}
+            for each, own, drawn in told
+        ]
+        routes[f"annotation/item/{item}"] = layers[item]
+    routes |= {"item": items, "annotation": lambda query: layers[query["itemId"]]}
+    with fake_girder(routes=routes) as girder:
+        asked = request(
+            "6a" * 12, "lesion", api_url=girder.url, token=girder.login.token,
+            corrected_only=True, exhaustive_layer="annotate next",
+        )  # fmt: skip
+        found = opened(asked)
+        labels = {}
+        for each in found.learn:
+            frame = each.slide.frame(0.5)
+            labels[each.name] = each.labels(frame, frame.box)
+    assert {each.name: each.why for each in found.census.left_out} == {
+        "untouched": "has no layer that is marked as corrected"
+    }
+    assert {name: sorted(np.unique(each)) for name, each in labels.items()} == {
+        "whole": [0, 1],
+        "regions": [0, 1, IGNORE],
+    }
+    assert (labels["regions"] == 1).sum() == 400, "and not what nobody has corrected"
+    assert (labels["regions"] == 0).sum() == 40 * 40 - 400
+
+
+def opened_by(source, path, encoding, style):
+    return source(path, encoding=encoding, style=style)
+
+
+def test_corrections_are_asked_for_on_a_server_only(tmp_path):
+    with pytest.raises(ConfigError, match="corrected_only must be left away where what is learnt"):
+        request(tmp_path, "lesion", corrected_only=True)
 
 
 def test_a_mask_of_black_and_white_is_the_class_and_the_census_says_so(tmp_path):

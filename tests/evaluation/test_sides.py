@@ -52,6 +52,16 @@ def test_names_go_before_who_made_a_layer(sides_of, documents, settings, referen
     assert (found.reference.names, found.prediction.names) == (reference, prediction)
 
 
+def test_a_layer_that_was_marked_as_corrected_is_a_reference_and_regions_are_none(sides_of):
+    marked = layer("a", made=True)
+    marked["attributes"]["corrected"] = {"by": "anna"}
+    found = sides_of([marked, FOUND])
+    assert (found.reference.names, found.prediction.names) == (("a",), ("a",))
+    marked["attributes"]["corrected"]["within"] = "annotate next"
+    with pytest.raises(SourceError, match="has no layer that a person drew"):
+        sides_of([marked, FOUND])
+
+
 def test_of_two_layers_of_one_name_each_goes_to_its_own_side(sides_of):
     for documents in ([MINE, FOUND], [FOUND, MINE]):
         found = sides_of(documents, reference_layers=("a",))

@@ -98,6 +98,17 @@ def test_what_somebody_has_changed_stays_and_the_new_one_has_another_name(girder
     assert done.posted == {"a": "a (2)"}
 
 
+def test_a_copy_of_a_layer_that_was_marked_as_corrected_stays(girder, board):
+    put(girder, drawn("a", "b"), origin("d1"))
+    # Its times are those of its making, as of one that nobody has touched.
+    for name in ("a", "b"):
+        layer = board.named(ITEM)[name]["annotation"]
+        layer["attributes"] |= {"corrected": {"by": "anna"}} if name == "a" else {}
+    done = put(girder, drawn("a", "b"), origin("d2"))
+    assert (done.kept, done.removed) == (("a",), ("b",))
+    assert done.posted == {"a": "a (2)", "b": "b"}
+
+
 def test_a_layer_that_somebody_renamed_is_not_put_there_again(girder, board):
     put(girder, drawn("a"), origin("d1"))
     board.change(board.named(ITEM)["a"]["_id"], name="tumour")

@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -43,6 +43,7 @@ from deeplab.geometry.frames import Mpp
 FILL = 0.25  # opacity; the tissue under it stays visible
 UM_PER_PIXEL = "um_per_pixel"  # [x, y], among the attributes
 COLOUR = "lineColor"  # among the attributes of a layer that has no element to show it
+CORRECTED = "corrected"  # among the attributes: who says that a person has corrected this layer
 NO_ANNOTATION = "is not an annotation with elements"
 INNER = (("elements", "item"), ("annotation", "elements", "item"))
 Json = dict[str, Any]
@@ -58,12 +59,14 @@ class FileAnnotation:
             elements, so that it cannot be read.
         elements: their number.
         element_types: as the elements say them.
+        id: of the annotation on the server that sent it; "" where none did.
     """
 
     annotation: Json
     prefix: str | None = None
     elements: int = 0
     element_types: frozenset[str] = frozenset()
+    id: str = ""
 
 
 def write_girder_json(
@@ -118,10 +121,26 @@ def read_girder_json(
         AnnotationError: it is none, or holds what cannot be on a slide.
     """
     gatherer = LayerGatherer.of(path, reading)
-    found = _streamed(
-        path, gatherer, annotations_in(path) if entries is None else entries, is_chosen
-    )
-    return _gathered(found, gatherer, path, reading.label_image)
+    there = annotations_in(path) if entries is None else entries
+    chosen = [each for each in there if each.prefix is not None and is_chosen(each)]
+    found = _streamed(path, gatherer, there, is_chosen)
+    annotations = _gathered(found, gatherer, path, reading.label_image)
+    return replace(annotations, ids=_ids_of(chosen))
+
+
+def _ids_of(entries: Iterable[FileAnnotation]) -> dict[str, tuple[str, ...]]:
+    """Return the ids of annotations that a server sent, by the names of their layers."""
+    found: dict[str, tuple[str, ...]] = {}
+    for place, entry in enumerate(entries, start=1):
+        layer = _piece_at(place, entry.annotation).layer
+        if entry.id:
+            found[layer] = (*found.get(layer, ()), entry.id)
+    return found
+
+
+def _piece_at(place: int, head: Json) -> Piece:
+    """Return which layer, or piece of one, an annotation is; without a name by its place."""
+    return Piece.of(str(head.get("name") or f"layer {place}"), head.get("attributes"))
 
 
 def read_heatmap_points(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -179,13 +198,14 @@ def _gathered(
     for place, (head, elements) in enumerate(found, start=1):
         own = head.get("attributes")
         attributes.update(own if isinstance(own, dict) else {})
-        pieces.append(Piece.of(str(head.get("name") or f"layer {place}"), own))
+        pieces.append(_piece_at(place, head))
         name = pieces[-1].layer
         gatherer.open(
             name, browser_colour(attributes.pop(COLOUR, None)), str(head.get("description") or "")
         )
         _take_layer(gatherer, elements, name, source, label_image)
-    attributes.pop(PIECE, None)
+    for own in (PIECE, CORRECTED):  # which one layer says of itself, and not of the others
+        attributes.pop(own, None)
     for remark in missing_pieces(pieces):
         gatherer.say(remark)
     return gatherer.annotations(attributes, _mpp(attributes.pop(UM_PER_PIXEL, None), gatherer))
@@ -245,7 +265,8 @@ def annotations_in(path: Path) -> list[FileAnnotation]:
             annotation = told if isinstance(told, dict) else {}
             if isinstance(annotation.get("elements"), list):
                 own = places[annotation is not whole]
-                entry = FileAnnotation(annotation, own, counts[own], frozenset(kinds))
+                told_id = str(whole.get("_id") or "")
+                entry = FileAnnotation(annotation, own, counts[own], frozenset(kinds), told_id)
             elif counts:  # what stands in its place would be taken for that of another
                 raise AnnotationError(path, f"entry {len(entries) + 1} {NO_ANNOTATION}")
             else:
@@ -299,7 +320,7 @@ def _elements(layer: Layer, group: str, path: Path) -> Iterator[str]:
     filled = {
         "type": "polyline",
         "closed": True,
-        "fillColor": f"rgba({red}, {green}, {blue}, {FILL})",
+        "fillColor": f"rgba({red}, {green}, {blue}, {FILL if layer.is_tinted else 0})",
     }
     fixed = _dumps(filled | style, path).removesuffix("}")
     forms = sorted({_form(part, shape) for part, shape in _pieces(layer)})

@@ -49,6 +49,12 @@ def only_polygon(**fields) -> shapely.Polygon:
     return shape.polygon
 
 
+def test_the_mark_of_one_layer_is_not_read_as_that_of_all():
+    marked = {"cli": "SegmentWSI", "corrected": {"by": "anna"}}
+    layers = [{"name": name, "elements": [], "attributes": marked} for name in "ab"]
+    assert read_documents(layers).attributes == {"cli": "SegmentWSI"}
+
+
 def test_what_is_written_is_read_again(tmp_path):
     write_girder_json(tmp_path / "a.anot", ANNOTATIONS)
     again = read_girder_json(tmp_path / "a.anot")
@@ -146,6 +152,17 @@ def test_elements_of_one_form_stand_together_and_coordinates_have_two_decimals(t
         "label": {"value": "a"},
         "user": {},
     }
+
+
+def test_a_layer_that_is_not_tinted_shows_the_colours_of_the_tissue(tmp_path):
+    layer = Layer("a", (255, 214, 0), (Shape(RING),), is_tinted=False)
+    write_girder_json(tmp_path / "a.json", Annotations((layer,)))
+    (annotation,) = json.loads((tmp_path / "a.json").read_text())
+    (element,) = annotation["elements"]
+    assert (element["fillColor"], element["lineColor"]) == (
+        "rgba(255, 214, 0, 0)",
+        "rgb(255, 214, 0)",
+    )
 
 
 def test_twenty_thousand_outlines_are_written_in_seconds(tmp_path):
