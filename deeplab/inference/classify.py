@@ -6,7 +6,7 @@ import csv
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +31,7 @@ from deeplab.geometry.grid import TilePlan, TileSlot
 from deeplab.inference.collectors.patches import PatchCollector, taken_for
 from deeplab.inference.decode import tile_decoder
 from deeplab.inference.layers import make_layers
+from deeplab.inference.likeness import Likeness
 from deeplab.inference.plan import Area, open_as_learnt, wanted_slots, work_frame
 from deeplab.inference.predictor import GraphSpec
 from deeplab.inference.provenance import provenance
@@ -42,7 +43,7 @@ from deeplab.native_log import remarks_left_out
 from deeplab.report.cells import safe_cell
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide
-from deeplab.slides.tissue import tissue_mask
+from deeplab.slides.tissue import read_thumbnail, tissue_mask
 
 if TYPE_CHECKING:
     from deeplab.inference.activation import ActivationGrid
@@ -203,10 +204,11 @@ def classify_slide(
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
         plan = patch_plan(request.stride, card, area)
-        tissue = tissue_mask(slide) if request.tissue == "auto" else None
-        slots = wanted_slots(plan, area, tissue)
+        thumbnail = read_thumbnail(slide) if request.tissue == "auto" else None
+        slots = wanted_slots(plan, area, thumbnail.tissue() if thumbnail else None)
         asked = sum(wanted for _, wanted in slots)
         log.info("%s by %s: %d of %d patches", slide.name, slide.reader, asked, len(slots))
+        likeness = Likeness.of(slide, thumbnail, card)
         collector = PatchCollector(card.classes, frame, thresholds(request.threshold, card))
         runtime, speaking = "no network", _Speaking(request, card, area, slide)
         if asked:
@@ -226,12 +228,15 @@ def classify_slide(
                 speaking.add(slot, activation, scored, collector.taken(scored))
                 progress("classify", number, len(slots))
         slide.check_unchanged()
-        layers = (
-            make_layers(collector.found(), card, frame).layers if request.save_rectangles else ()
-        )
-        layers = (*layers, *(speaking.layers() if asked else ()))
+        layers: tuple[Layer, ...] = ()
+        if request.save_rectangles:
+            layers = make_layers(collector.found(), card, frame, likeness.remark).layers
+        layers = (*layers, *(speaking.layers(likeness.remark) if asked else ()))
         heatmaps = [*(collector.heatmaps() if request.save_heatmap else []), *speaking.heatmaps()]
-        origin = provenance("ClassifyPatches", request, card, slide, frame, runtime)
+        heatmaps = [replace(heatmap, remark=likeness.remark) for heatmap in heatmaps]
+        origin = provenance(
+            "ClassifyPatches", request, card, slide, frame, runtime, likeness.unlike
+        )
         annotations = Annotations(layers, origin, slide.mpp)
         with all_or_none(_writers(request, annotations, heatmaps, collector)):
             if login and request.post_annotation == "auto":
@@ -309,9 +314,11 @@ class _Speaking:
         """Return one a class, where they were asked for."""
         return self._grid.heatmaps() if self._grid else []
 
-    def layers(self) -> list[Layer]:
-        """Return one of outlines a class, where they were asked for."""
-        return self._outlines.layers(self._card, self._mpp) if self._outlines else []
+    def layers(self, remark: str) -> list[Layer]:
+        """Return one of outlines a class, where they were asked for; `remark` is said in each."""
+        if not self._outlines:
+            return []
+        return self._outlines.layers(self._card, self._mpp, remark)
 
 
 def _counts(collector: PatchCollector) -> list[int]:

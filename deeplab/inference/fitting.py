@@ -61,8 +61,8 @@ def _spans(there: NDArray[np.bool_], first: int, scale: float) -> list[tuple[int
         scale: work pixels a coarse pixel.
     """
     changes = np.flatnonzero(np.diff(there, prepend=False, append=False)) + first
-    starts, stops = changes[::2] * scale, changes[1::2] * scale
-    return list(zip(np.floor(starts).astype(int), np.ceil(stops).astype(int), strict=True))
+    starts, stops = np.floor(changes[::2] * scale), np.ceil(changes[1::2] * scale)
+    return list(zip(starts.astype(int).tolist(), stops.astype(int).tolist(), strict=True))
 
 
 def _pieces(

@@ -42,12 +42,15 @@ class MadeLayers(NamedTuple):
     found: list[dict[str, str | int | float]]
 
 
-def make_layers(found: Iterable[TracedShape], card: Card, frame: WorkFrame) -> MadeLayers:
+def make_layers(
+    found: Iterable[TracedShape], card: Card, frame: WorkFrame, remark: str = ""
+) -> MadeLayers:
     """Return one layer a class, also for one of which nothing was found.
 
     Objects of no type follow in a layer of their own, if there are any. Each shape has its
     `area_um2`, and `confidence` and `type_prob` where they are known. Millions of shapes lie in a
-    file, which is there as long as their layer is.
+    file, which is there as long as their layer is. The description of each layer ends with the
+    card's notice, before it the `remark`, a sentence on this slide.
     """
     layers = [_GrowingLayer(entry.name, entry.colour) for entry in card.classes]
     untyped = _GrowingLayer(NO_TYPE, NO_TYPE_COLOUR)
@@ -56,8 +59,9 @@ def make_layers(found: Iterable[TracedShape], card: Card, frame: WorkFrame) -> M
         layer.add(traced, round(area_um2(traced, frame), 2))
     if untyped.count:
         layers.append(untyped)
+    to_know = " ".join(filter(None, (remark, card.notice)))
     return MadeLayers(
-        tuple(layer.finish(card.notice) for layer in layers), [layer.holds for layer in layers]
+        tuple(layer.finish(to_know) for layer in layers), [layer.holds for layer in layers]
     )
 
 

@@ -23,10 +23,12 @@ def provenance(
     slide: Slide,
     frame: WorkFrame,
     runtime: str,
+    unlike: str = "",
 ) -> dict[str, object]:
     """Attributes by the convention of HistomicsTK's tasks: cli, version, params, and our own.
 
-    `run` is another one at each call: what says the same was put there together.
+    `run` is another one at each call: what says the same was put there together. `unlike` says in
+    what the slide is unlike those that the model learnt from.
     """
     params = {
         name: value if isinstance(value, int | float | str | bool | None) else str(value)
@@ -52,6 +54,7 @@ def provenance(
             "reader": slide.reader,
             "mpp": slide.mpp.mean,
             **({"channels": [each.to_json() for each in slide.seen]} if slide.seen else {}),
+            **({"unlike": unlike} if unlike else {}),
         },
         "work_mpp": frame.work_mpp,
         "runtime": runtime,

@@ -55,11 +55,11 @@ class PseudoOutlines:
             labels = self._area.clip(labels, box)
         self._tracer.add(labels, None, box)
 
-    def layers(self, card: Card, mpp: Mpp) -> list[Layer]:
-        """Return a layer a class, outlines simpler by a work pixel at most."""
+    def layers(self, card: Card, mpp: Mpp, remark: str) -> list[Layer]:
+        """Return a layer a class with a remark, outlines simpler by a work pixel at most."""
         frame = self._area.frame
         found = simplify(self._tracer.finish(), frame.work_mpp, mpp)
-        layers = make_layers(found, card, frame).layers
+        layers = make_layers(found, card, frame, remark).layers
         return [replace(layer, name=NAMED.format(layer.name)) for layer in layers]
 
 

@@ -21,7 +21,8 @@ from deeplab.config.classes import ClassList, Rgb
 from deeplab.config.requests import SegmentRequest
 from deeplab.geometry.frames import WorkBox, WorkFrame
 from deeplab.inference.heatmap import HeatmapGrid
-from deeplab.inference.next_regions import ConfidenceGrid, next_layer
+from deeplab.inference.likeness import Likeness
+from deeplab.inference.next_regions import ConfidenceGrid, next_layer, usual_side
 from deeplab.inference.plan import Area
 from deeplab.label_map import InstanceRow, InstanceTable, LabelRow, LabelTable, MapPlace
 from deeplab.slides.label_tiff import InstanceCanvas, LabelCanvas
@@ -41,7 +42,9 @@ class Rasters:
         )
         self._next_count = request.next_regions
         self._confidence = (
-            ConfidenceGrid(frame, request.next_region_um) if request.next_regions else None
+            ConfidenceGrid(frame, request.next_region_um or usual_side(frame.work_mpp))
+            if request.next_regions
+            else None
         )
         self._canvas: LabelCanvas | None = None
         self._instances: InstanceCanvas | None = None
@@ -118,11 +121,11 @@ class Rasters:
         if self._confidence:
             self._confidence.add(confidence, stride, box)
 
-    def next_layers(self, area: Area) -> tuple[Layer, ...]:
+    def next_layers(self, area: Area, likeness: Likeness | None = None) -> tuple[Layer, ...]:
         """Return the layer of regions to annotate next where it is asked for and there are any."""
         if not self._confidence:
             return ()
-        regions = self._confidence.least_sure(self._next_count, area)
+        regions = self._confidence.choose(self._next_count, area, likeness)
         return (next_layer(regions, self._frame),) if regions else ()
 
     def save_mask(self, path: Path, slide: Slide) -> None:

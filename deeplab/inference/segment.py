@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,6 +19,7 @@ from deeplab.annotations.shapes import Annotations
 from deeplab.annotations.trace.outlines import TracedShape
 from deeplab.annotations.trace.simplify import simplify
 from deeplab.bundles.card import Card
+from deeplab.bundles.learnt_appearance import LearntAppearance
 from deeplab.bundles.read import read_card_for
 from deeplab.config.convert_request import ObjectType
 from deeplab.config.progress import Progress
@@ -34,7 +35,9 @@ from deeplab.geometry.tiling import Tiling
 from deeplab.inference.collectors.collector import Collector
 from deeplab.inference.collectors.table import COLLECTORS
 from deeplab.inference.fitting import fit_slots
+from deeplab.inference.kept_answers import KeptAnswers, key_of
 from deeplab.inference.layers import clean, make_layers
+from deeplab.inference.likeness import Likeness
 from deeplab.inference.overlay import write_overlay
 from deeplab.inference.plan import Area, open_as_learnt, tile_plan, tissue_in, work_frame
 from deeplab.inference.predictor import GraphSpec, Predictor
@@ -50,7 +53,7 @@ from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedM
 from deeplab.models.readings import reading_of
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide
-from deeplab.slides.tissue import TissueMask, tissue_mask
+from deeplab.slides.tissue import Thumbnail, TissueMask, read_thumbnail
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +104,7 @@ class _Look(NamedTuple):
     plan: TilePlan
     tissue: TissueMask | None
     slots: Sequence[tuple[TileSlot, bool]]
+    likeness: Likeness
 
     @classmethod
     def at(cls, slide: Slide, request: SegmentRequest, card: Card) -> _Look:
@@ -108,11 +112,12 @@ class _Look(NamedTuple):
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
         plan = tile_plan(request, card, area)
-        tissue = _tissue(slide, request) if request.tissue == "auto" else None
+        tissue, thumbnail = _tissue(slide, request, card)
         slots = fit_slots(plan, area, tissue)
-        look = cls(slide, frame, area, plan, tissue, slots)
-        log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, look.asked, len(slots))
-        return look
+        asked = sum(wanted for _, wanted in slots)
+        log.info("%s by %s: %d of %d tiles", slide.name, slide.reader, asked, len(slots))
+        likeness = Likeness.of(slide, thumbnail, card)
+        return cls(slide, frame, area, plan, tissue, slots, likeness)
 
     @property
     def asked(self) -> int:
@@ -130,13 +135,23 @@ class _Look(NamedTuple):
         }
 
 
-def _tissue(slide: Slide, request: SegmentRequest) -> TissueMask:
-    """Return the tissue that a mask of the user's shows, or where there is none the slide."""
+def _tissue(
+    slide: Slide, request: SegmentRequest, card: Card
+) -> tuple[TissueMask | None, Thumbnail | None]:
+    """Return the tissue that a mask of the user's shows, or where there is none the slide.
+
+    With it comes the thumbnail, where that was needed. Who does without tissue also wants to do
+    without a look at all of the slide; beside a mask only its stain may be of interest.
+    """
+    if request.tissue != "auto":
+        return None, None
     if request.tissue_mask is None:
-        return tissue_mask(slide)
+        thumbnail = read_thumbnail(slide)
+        return thumbnail.tissue(), thumbnail
     path = find_tissue_mask(request.tissue_mask, slide.name, request.slide)
     check_spared(request.outputs, [path])
-    return read_tissue_mask(path, slide)
+    compared = LearntAppearance.from_card(card) is not None
+    return read_tissue_mask(path, slide), read_thumbnail(slide) if compared else None
 
 
 class Predictors:
@@ -235,20 +250,31 @@ def segment_slide(
                 runtime, object_type = predictor.runtime, _object_type(request, predictor.answer)
                 log.info("predicting by %s", runtime)
                 timings.begin("predict")
-                make_collector = COLLECTORS[predictor.answer]
                 collector = work.enter_context(
-                    closing(make_collector(look.area, rasters, card.config.tiling.logit_stride))
+                    closing(
+                        COLLECTORS[predictor.answer](
+                            look.area, rasters, card.config.tiling.logit_stride
+                        )
+                    )
                 )
-                _predict(look, predictor, collector, request.batch_size, progress, timings)
+                kept = work.enter_context(_kept(request, look, predictor))
+                _predict(look, predictor, collector, kept, request.batch_size, progress, timings)
                 found = collector.found()
             timings.begin("outline")
             slide.check_unchanged()
             progress("write", 0, 1)
-            kept = rasters.number(clean(found, request, look.frame))
-            made = make_layers(simplify(kept, request.simplify_um, slide.mpp), card, look.frame)
-            origin = provenance("SegmentWSI", request, card, slide, look.frame, runtime)
+            cleaned = rasters.number(clean(found, request, look.frame))
+            made = make_layers(
+                simplify(cleaned, request.simplify_um, slide.mpp),
+                card,
+                look.frame,
+                look.likeness.remark,
+            )
+            origin = provenance(
+                "SegmentWSI", request, card, slide, look.frame, runtime, look.likeness.unlike
+            )
             annotations = Annotations(
-                (*made.layers, *rasters.next_layers(look.area)),
+                (*made.layers, *rasters.next_layers(look.area, look.likeness)),
                 origin | {"found": made.found},
                 slide.mpp,
             )
@@ -270,10 +296,28 @@ def segment_slide(
     )
 
 
+@contextmanager
+def _kept(
+    request: SegmentRequest, look: _Look, predictor: Predictor
+) -> Iterator[KeptAnswers | None]:
+    """Give the answers that a run before has left; they go when the block ends well.
+
+    None where no answers are to be kept.
+    """
+    if request.work_folder is None:
+        yield None
+        return
+    key = key_of(request, look.slide, look.frame, look.plan, predictor.runtime)
+    kept = KeptAnswers(request.work_folder, key, predictor.answer)
+    yield kept
+    kept.remove()
+
+
 def _predict(
     look: _Look,
     predictor: Predictor,
     collector: Collector[Any],
+    kept: KeptAnswers | None,
     batch_size: int,
     progress: Progress,
     timings: Timings,
@@ -282,13 +326,18 @@ def _predict(
     tiles = predict_tiles(
         timings.busy("read", look.slide.read),
         look.frame,
-        look.slots,
+        [(slot, wanted and not (kept and slot in kept)) for slot, wanted in look.slots],
         predict=timings.busy("network", predictor.predict),
         decode=timings.busy("decode", predictor.decode),
         batch_size=batch_size,
     )
     collect = timings.busy("collect", collector.add)
     for number, (slot, answer) in enumerate(tiles, start=1):
+        if kept and answer is None and slot in kept:
+            collect(slot, kept.load(slot))
+            continue
+        if kept and answer is not None:
+            kept.keep(slot, answer)
         collect(slot, answer)
         progress("segment", number, len(look.slots))
 

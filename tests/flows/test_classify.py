@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from deeplab.bundles.read import read_card
+from deeplab.data.stains import restain
 from deeplab_cli.main import main
 from tests.girder_for_tests import ITEM, fake_girder, item_routes
 from tests.slides_for_tests import PINK, PURPLE, write_tiff
@@ -103,6 +104,21 @@ def test_a_slide_gets_outlines_of_what_speaks_most_for_a_class(trained, tmp_path
     layers = {layer["name"]: layer for layer in json.loads((tmp_path / "part.anot").read_text())}
     (outline,) = layers["lesion-pseudo-mask"]["elements"]
     assert np.array(outline["points"])[:, 1].max() == 256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("amount", [0.2, 1])
+def test_a_slide_of_another_stain_is_said_in_each_layer(trained, tmp_path, amount):
+    rgb = painted(tmp_path / "as learnt.tiff", np.s_[192:320, 64:448])
+    stained = restain(rgb, amounts=np.full(3, amount), grounds=np.zeros(3))
+    slide = write_tiff(tmp_path / "new.tiff", stained, compression="deflate")
+    words = ["classify", str(slide), "--model", str(trained), "--gpu", "-1"]
+    assert main([*words, "--annotation", str(tmp_path / "out.anot")]) == 0
+    layers = json.loads((tmp_path / "out.anot").read_text())
+    assert [layer["name"] for layer in layers] == ["lesion", "lesion-heatmap"]
+    said = "The stain of this slide is paler than that of any slide"
+    assert all((said in layer["description"]) == (amount < 1) for layer in layers)
+    assert all(("unlike" in layer["attributes"]["slide"]) == (amount < 1) for layer in layers)
 
 
 @pytest.mark.slow

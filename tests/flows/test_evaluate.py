@@ -517,7 +517,7 @@ def test_layers_of_one_item_are_compared_and_the_errors_are_put_on_it(on_girder,
         (160 * 120 - 2000) * 0.25e-6
     )
     found = board.of(ITEM)[len(mine) :]
-    assert [each["annotation"]["name"] for each in found] == ["missed a", "false a"]
+    assert [each["annotation"]["name"] for each in found] == ["missed a (glom)", "false a (glom)"]
     attributes = found[0]["annotation"]["attributes"]
     assert attributes["cli"] == "EvaluateSegmentation"
     assert attributes["compared"]["prediction"] == "glom.zip"
@@ -531,9 +531,18 @@ def test_a_second_run_puts_its_errors_in_the_place_of_the_first_ones(on_girder, 
     board.change(next(iter(mine)), description="looked at again")
     assert on_girder()[0] == 0
     names = sorted(each["annotation"]["name"] for each in board.of(ITEM))
-    assert names == ["a", "a", "false a", "missed a"]
+    assert names == ["a", "a", "false a (glom)", "missed a (glom)"]
     assert not first & set(board.layers)
     assert set(mine) <= set(board.layers)
+
+
+def test_the_errors_of_two_models_stand_beside_each_other(on_girder, board):
+    board.put(ITEM, predicted("a", (20, 30, 40, 40), name="new.zip", sha256="cd"))
+    for model in ("glom.zip", "new.zip", "glom.zip"):
+        assert on_girder("--model", model)[0] == 0
+    names = sorted(each["annotation"]["name"] for each in board.of(ITEM))
+    errors = ["false a (glom)", "false a (new)", "missed a (glom)", "missed a (new)"]
+    assert names == ["a", "a", "a", *errors]
 
 
 def test_a_folder_of_items_is_compared_and_an_item_without_both_sides_is_named(on_girder, board):

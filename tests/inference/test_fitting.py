@@ -1,5 +1,7 @@
 """Tiles that are moved to the tissue cover it, and everything once, with no more tiles."""
 
+from dataclasses import astuple
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +54,7 @@ def test_slots_cover_the_area_once_in_reading_order(found: Found):
     for slot, _ in fit_slots(plan, area, tissue):
         box = slot.write
         assert not box.is_empty
+        assert {type(side) for side in astuple(box)} == {int}  # which JSON takes, and not NumPy's
         assert (box.x, box.y) == at
         assert box.width <= plan.step >= box.height
         if box.x == plan.area.x:
