@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deeplab.bundles.archive import MAX_BYTES
 from deeplab.bundles.average import average_bundles
+from deeplab.bundles.learnt_appearance import facts_to_tell
 from deeplab.bundles.save import save_bundle
 from deeplab.config.progress import Progress
 from deeplab.config.requests import AverageRequest
@@ -55,7 +56,7 @@ def average_models(request: AverageRequest, progress: Progress) -> AverageResult
         check_spared([request.output_model], paths)
         bundle = average_bundles(paths, shares)
         save_bundle(bundle.network, bundle.card, request.output_model)
-    parts = tuple(str(part) for part in bundle.card.training.values())
+    parts = tuple(str(part) for part in facts_to_tell(bundle.card.training).values())
     return AverageResult(model=request.output_model, parts=parts)
 
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import keras
 
+from deeplab.bundles.card import slides_as_fact
 from deeplab.bundles.gate import make_gate
-from deeplab.bundles.read import read_card_for
+from deeplab.bundles.load import load_bundle
+from deeplab.bundles.read import read_card, read_card_for
+from deeplab.bundles.save import save_bundle
 from deeplab.config.families import cell_side, network_config
 from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.config.gate_request import GateRequest
@@ -96,8 +99,9 @@ def _train(
     server: RemoteStages | None,
 ) -> FromLabelsResult:
     """Return what all stages came to, of which a server keeps those that are done."""
+    slides: tuple[str, ...] = ()
     if request.labels == "regions":
-        request = cut_regions(request, progress)
+        request, slides = cut_regions(request, progress)
     patches = LabelledPatches.of(request)
     read = [request.classifier_model] if request.classifier_model else []
     check_spared(_outputs(request), [*patches.files, *read])
@@ -118,6 +122,7 @@ def _train(
     known = f"{flow.learnt_from}\n{_digest_of(patches.validation_files)}"
     segmenter = _second_stage(flow, known, masks, sets)
     full = _full_supervision(flow, known) if request.true_masks else None
+    _name_slides(segmenter.model, slides)
     _join(request, segmenter.model, classifier)
     figures = _judge(request, patches, classifier, segmenter.model, full)
     truth = patches.truth_folder
@@ -281,6 +286,16 @@ def _full_supervision(flow: _Flow, known: str) -> Path:
         str(patches.folder), folder, label_path=patches.truth_folder, held_out=patches.validation
     )
     return flow.train("full supervision", asked).model
+
+
+def _name_slides(segmenter: Path, slides: Sequence[str]) -> None:
+    """Say in a bundle which Girder items it has learnt from: its training saw patches in files."""
+    card = read_card(segmenter)
+    facts = slides_as_fact((*card.slides, *slides))
+    if not facts.items() <= card.training.items():
+        keras.utils.clear_session(free_memory=True)
+        told = replace(card, training={**card.training, **facts})
+        save_bundle(load_bundle(segmenter).network, told, segmenter)
 
 
 def _join(request: FromLabelsRequest, segmenter: Path, classifier: Path) -> None:

@@ -54,6 +54,7 @@ _ADDED_LATER = (
     "bb_downsample",
     "batch_tumor_ratio",
     "least_colour_spread",
+    "corrected_only",
 )
 
 

@@ -73,8 +73,14 @@ RegionsOfSlide = tuple[Sample, Sequence[LabelledRegion]]
 OutlinesOfSlide = tuple[Sample, OutlinedRegions]
 
 
-def cut_regions(request: FromLabelsRequest, progress: Progress) -> FromLabelsRequest:
-    """Cut what is in the regions of slides into patches, and return the request to learn from them.
+def cut_regions(
+    request: FromLabelsRequest, progress: Progress
+) -> tuple[FromLabelsRequest, tuple[str, ...]]:
+    """Cut what is in the regions of slides into patches.
+
+    Returns:
+        The request to learn from them, and the ids of the Girder items that they are of, if they
+        are of such.
 
     Patches stand side by side in a region; those of its last column and row are moved inwards. Of
     a region of several classes, which not every part of it may have, only the middle is taken.
@@ -116,7 +122,7 @@ def cut_regions(request: FromLabelsRequest, progress: Progress) -> FromLabelsReq
         log.info("regions were cut before: %s", folder)
     else:
         _cut(request, slides, judged, folder, progress)
-    return replace(
+    cut = replace(
         request,
         source=str(folder / TRAIN / LIST),
         labels="table",
@@ -125,6 +131,7 @@ def cut_regions(request: FromLabelsRequest, progress: Progress) -> FromLabelsReq
         token="",
         checkpoint_folder="",
     )
+    return cut, tuple(sample.slide for sample, _ in slides) if login else ()
 
 
 def regions_of(

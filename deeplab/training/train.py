@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,9 +17,17 @@ import tensorflow as tf
 
 from deeplab import __version__
 from deeplab.annotations.raster.rasterize import LABEL_SET
-from deeplab.bundles.card import MAX_TILE, Card, slides_as_fact
+from deeplab.bundles.card import (
+    MAX_TILE,
+    Card,
+    Fact,
+    layers_as_fact,
+    models_as_fact,
+    slides_as_fact,
+)
+from deeplab.bundles.learnt_appearance import LearntAppearance, appearance_facts
 from deeplab.bundles.save import save_bundle
-from deeplab.bundles.start import slides_before, start_encoder, start_from
+from deeplab.bundles.start import card_before, start_encoder, start_from
 from deeplab.config.checks import is_girder_id
 from deeplab.config.classes import ClassList
 from deeplab.config.families import network_config, with_channels
@@ -419,7 +427,8 @@ def make_card(
             "seed": request.seed,
             "augment": request.augment,
             **({} if request.companion == "none" else {"companion": request.companion}),
-            **slides_as_fact(_slides_learnt_from(request, slides)),
+            **_learnt_from(request, slides),
+            **_appearance_facts(request, slides),
             **(plan.facts() if (plan := plan_of(request)) else {}),
         },
         metrics={},
@@ -431,10 +440,27 @@ def make_card(
     )
 
 
-def _slides_learnt_from(request: TrainRequest, slides: Sequence[AnnotatedSlide]) -> Iterator[str]:
-    """Yield the ids of the Girder items that a model learns from, or what it starts from did."""
-    for path in (request.initial_encoder, request.initial_model):
-        if path:
-            yield from slides_before(path)
+def _learnt_from(request: TrainRequest, slides: Sequence[AnnotatedSlide]) -> dict[str, Fact]:
+    """Return which Girder items, layers and models a model is made of, as facts of its training."""
+    paths = filter(None, (request.initial_encoder, request.initial_model))
+    before = [(path, card) for path in paths if (card := card_before(path))]
+    ids = [id_ for _, card in before for id_ in card.slides]
+    layers = [id_ for slide in slides for id_ in slide.layer_ids]
     if request.api_url:
-        yield from (slide.source for slide in slides if is_girder_id(slide.source))
+        ids += [slide.source for slide in slides if is_girder_id(slide.source)]
+    return {**slides_as_fact(ids), **layers_as_fact(layers), **models_as_fact(before)}
+
+
+def _appearance_facts(
+    request: TrainRequest, slides: Sequence[AnnotatedSlide]
+) -> Mapping[str, Fact]:
+    """Return how the slides look that a model learns from, and those its initial model did.
+
+    An initial encoder has learnt something else, and what an initial model learnt from may not be
+    known; they are left out.
+    """
+    parts = [LearntAppearance.of(slide.appearance for slide in slides)]
+    if parts[0] and request.initial_model and (card := card_before(request.initial_model)):
+        before = LearntAppearance.from_card(card)
+        parts += [before] if before else []
+    return appearance_facts(parts)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from deeplab.annotations.raster.rasterize import draw
+from deeplab.bundles.learnt_appearance import LearntAppearance, facts_to_tell
 from deeplab.bundles.read import read_card
 from deeplab.config.progress import silent
 from deeplab.config.requests import SegmentRequest
@@ -87,7 +88,11 @@ def test_rounds_on_two_sites_make_the_common_model_better(rounds, tmp_path):
 
 def test_the_common_model_says_who_made_it(rounds):
     training = read_card(rounds / "common-2.zip").training
-    assert [str(value).split(",")[:2] for value in training.values()] == [
+    told = facts_to_tell(training).values()
+    assert [str(value).split(",")[:2] for value in told] == [
         ["a-2.zip", " share 0.750"],
         ["b-2.zip", " share 0.250"],
     ]
+    sites = [LearntAppearance.from_card(read_card(rounds / f"{site}-2.zip")) for site in "ab"]
+    common = LearntAppearance.from_card(read_card(rounds / "common-2.zip"))
+    assert common.slides == sites[0].slides + sites[1].slides

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deeplab.bundles.load import load_bundle
+from deeplab.bundles.read import read_card
 from deeplab.bundles.weights import named_weights
 from deeplab.config.from_labels_request import FromLabelsRequest
 from deeplab.config.progress import silent
@@ -118,6 +119,7 @@ def test_a_cancelled_job_goes_on_in_another_from_what_went_up(girder, tmp_path, 
     assert one.keys() == other.keys()
     for name, value in one.items():
         np.testing.assert_array_equal(value, other[name], err_msg=name)
+    assert read_card(third.output_model).slides == (ITEM,), "its lineage is told on the server"
     assert shelf.names() == [], "the model is written: what led to it has served"
     assert TOKEN not in caplog.text
 

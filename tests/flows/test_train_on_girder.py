@@ -11,10 +11,12 @@ from deeplab.bundles.read import read_card
 from deeplab.config.progress import silent
 from deeplab.config.train_request import TrainRequest
 from deeplab.errors import AccessDeniedError
+from deeplab.files import file_digest
 from deeplab.training.train import train
 from tests.girder_for_tests import FOLDER, ITEM, TOKEN, Shelf, fake_girder, item_routes, raw
 from tests.slides_for_tests import PINK, PURPLE, write_tiff
 
+LAYER = "1a" * 12
 SHELF = "7c" * 12
 SIDE, LEFT, TOP, ACROSS = 320, 60, 80, 90
 
@@ -41,10 +43,13 @@ def girder(slide):
     routes = item_routes(lambda encoding, style: source(str(slide), encoding=encoding, style=style))
     middle = [LEFT + ACROSS / 2, TOP + ACROSS / 2, 0]
     drawn = {"type": "rectangle", "center": middle, "width": ACROSS, "height": ACROSS}
-    layer = {"_id": ITEM, "annotation": {"name": "lesion", "elements": [drawn]}}
+    layers = [
+        {"_id": id_, "annotation": {"name": name, "elements": [drawn]}}
+        for id_, name in ((LAYER, "lesion"), (ITEM, "what nobody asks for"))
+    ]
     routes["item"] = [routes[f"item/{ITEM}"]]
-    routes["annotation"] = [layer]
-    routes[f"annotation/item/{ITEM}"] = [layer]
+    routes["annotation"] = layers
+    routes[f"annotation/item/{ITEM}"] = layers
     with fake_girder(routes=routes) as girder:
         yield girder
 
@@ -91,6 +96,18 @@ def test_a_cancelled_job_goes_on_in_another_from_what_went_up(girder, tmp_path, 
     card = read_card(result.model)
     assert (card.classes.names, card.slides) == (("lesion",), (ITEM,))
     assert shelf.names() == [], "the model is written: its checkpoints have served"
+
+
+def test_a_model_names_its_slides_its_layers_and_the_model_that_it_began_with(girder, tmp_path):
+    short = {"checkpoint_folder": "", "steps": 1}
+    first = replace(request_for(girder, tmp_path / "first"), **short)
+    train(first, silent)
+    second = replace(
+        request_for(girder, tmp_path / "second"), initial_model=first.output_model, **short
+    )
+    card = read_card(train(second, silent).model)
+    assert (card.slides, card.models) == ((ITEM,), (file_digest(first.output_model),))
+    assert card.training["layers"] == LAYER
 
 
 def test_another_training_starts_anew_and_leaves_the_checkpoint(girder, tmp_path):

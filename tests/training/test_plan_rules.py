@@ -1,6 +1,7 @@
 """Settings follow from what is drawn, the machine and the hours; what was given stays."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from deeplab.bundles.card import Card
 from deeplab.config.classes import ClassList
+from deeplab.config.deeplabv3plus import DeepLabV3PlusConfig
+from deeplab.config.families import network_config
 from deeplab.config.plan_settings import PLANNED
 from deeplab.config.train_request import TrainRequest
 from deeplab.config.unet import UNetConfig
@@ -19,6 +22,7 @@ from deeplab.training.identity import agreed_settings
 from deeplab.training.machine_facts import MachineFacts
 from deeplab.training.plan import plan_of, with_plan
 from deeplab.training.plan_rules import COARSEST_MPP, LEAST_ACROSS_PX, STEPS, make_plan
+from deeplab.training.planning import shaped_as
 
 LAPTOP = MachineFacts(cores=4, memory_gb=16)
 ROOMY = MachineFacts(cores=16, memory_gb=64, gpus_gb=(200.0,))
@@ -215,6 +219,28 @@ def test_what_is_begun_with_says_network_and_scale():
     assert begun(resolution=0.7) == ("unet", "resnet_18", 0.7)
     asked = request(initial_model=Path("m.h5"))
     assert planned(asked, glands, STATION).network == "deeplabv3plus", "a file without a card"
+
+
+def test_what_is_begun_with_says_the_knobs_of_the_network_so_that_its_weights_fit():
+    glands = census(gland=sizes(180))
+    config = DeepLabV3PlusConfig(
+        label_count=2, crop_size=161, aspp_filters=128, atrous_rates=(3, 6), dropout=0.0
+    )
+    classes = ClassList.named(["gland"])
+    card = Card(config=config, classes=classes, work_mpp=1.0, halo=160, tile=1025)
+
+    def begun(**given):
+        asked = request(initial_model=Path("m.zip"), **given)
+        made = make_plan(asked, glands, STATION, card)
+        return network_config(shaped_as(with_plan(asked, made), card), classes)
+
+    as_it_was = replace(config, crop_size=begun().crop_size)
+    assert begun() == as_it_was
+    options = ("dropout=0.3",)
+    assert begun(aspp_filters=64, network_options=options) == replace(
+        as_it_was, aspp_filters=64, dropout=0.3
+    )
+    assert begun(network="unet").class_count == 1, "of another network, whose knobs are others"
 
 
 def test_a_network_that_options_shape_has_the_patch_that_it_suggests():

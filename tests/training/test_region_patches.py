@@ -47,6 +47,11 @@ def asked(tmp_path, **changes):
     return FromLabelsRequest(**settings | changes)
 
 
+def cut_up(request):
+    """Return the request to learn from the patches, without the slides that they are of."""
+    return cut_regions(request, silent)[0]
+
+
 def rows_of(cut):
     table = Path(cut.source)
     with table.open(encoding="utf-8") as file:
@@ -65,7 +70,7 @@ def test_patches_are_the_slides_pixels_with_the_names_of_their_regions(tmp_path,
         layer("gland, stroma", (10, 20, 10 + 2 * SIDE, 20 + 2 * SIDE)),  # not all of it has both
     )
     with caplog.at_level("WARNING"):
-        cut = cut_regions(asked(tmp_path), silent)
+        cut = cut_up(asked(tmp_path))
     assert "a.tiff: 2 regions left out: smaller than a patch, or of several classes" in caplog.text
     assert (cut.labels, cut.slide_mpp, cut.labels_of_patches) == ("table", 0.5, "table")
     rows, folder = rows_of(cut)
@@ -92,7 +97,7 @@ def test_a_patch_has_the_classes_of_all_regions_it_lies_in(tmp_path):
         layer("gland", whole),
         layer("x", (0, 0, SIDE, SIDE), group="stroma"),
     )
-    rows, _ = rows_of(cut_regions(asked(tmp_path), silent))
+    rows, _ = rows_of(cut_up(asked(tmp_path)))
     assert sorted(row["label"] for row in rows.values()) == ["gland", "gland;stroma"]
 
 
@@ -103,7 +108,7 @@ def test_what_is_said_of_several_classes_is_said_of_the_middle(tmp_path):
         layer("gland", (0, 0, 2 * SIDE, 2 * SIDE)),
         layer("gland, stroma", (0, 0, SIDE + 20, SIDE + 10)),
     )
-    rows, _ = rows_of(cut_regions(asked(tmp_path), silent))
+    rows, _ = rows_of(cut_up(asked(tmp_path)))
     found = {name.split("-", 2)[2]: row["label"] for name, row in rows.items()}
     assert found.pop("10-5.png") == "gland;stroma"
     assert list(found.values()) == ["gland"] * 4
@@ -113,20 +118,20 @@ def test_a_whole_slide_gives_the_patches_that_have_tissue(tmp_path):
     rgb = np.full((1600, 1600, 3), GLASS, np.uint8)
     rgb[:400, :350] = RGB[:400, :350]
     write_slide(tmp_path / "slides", "a", layer("gland", (0, 0, 1600, 1600)), rgb=rgb)
-    rows, _ = rows_of(cut_regions(asked(tmp_path), silent))
+    rows, _ = rows_of(cut_up(asked(tmp_path)))
     assert 36 <= len(rows) < 625 / 4
 
 
 def test_what_was_cut_is_taken_as_it_is_until_something_changes(tmp_path, caplog):
     boxes = ((0, 0, 200, 200),)
     write_slide(tmp_path / "slides", "a", layer("gland", *boxes))
-    first = cut_regions(asked(tmp_path), silent)
+    first = cut_up(asked(tmp_path))
     with caplog.at_level("INFO"):
-        assert cut_regions(asked(tmp_path), silent).source == first.source
+        assert cut_up(asked(tmp_path)).source == first.source
     assert "were cut before" in caplog.text
-    assert cut_regions(asked(tmp_path, patch_size=96), silent).source != first.source
+    assert cut_up(asked(tmp_path, patch_size=96)).source != first.source
     write_slide(tmp_path / "slides", "a", layer("stroma", *boxes))
-    changed = cut_regions(asked(tmp_path), silent)
+    changed = cut_up(asked(tmp_path))
     assert changed.source != first.source
     assert {row["label"] for row in rows_of(changed)[0].values()} == {"stroma"}
 
@@ -155,7 +160,7 @@ def test_slides_on_which_all_is_outlined_judge_and_are_not_learnt_from(tmp_path,
     source = write_list(slides, "split", **splits, bare="validation")
     request = asked(tmp_path, source=str(source))
     with caplog.at_level("WARNING"):
-        cut = cut_regions(request, silent)
+        cut = cut_up(request)
     assert "bare.tiff is left out: its split is validation, and no layer truth says" in caplog.text
     rows, _ = rows_of(cut)
     assert {name.split("-")[0] for name in rows} == {"learnt", "both"}
@@ -172,18 +177,18 @@ def test_slides_on_which_all_is_outlined_judge_and_are_not_learnt_from(tmp_path,
         np.testing.assert_array_equal(Image.open(Path(images) / first), RGB[:SIDE, :SIDE])
         np.testing.assert_array_equal(Image.open(masks / first), expected)
     write_slide(slides, "judges", *outlined[:-1])
-    assert cut_regions(request, silent).source != cut.source
+    assert cut_up(request).source != cut.source
     write_list(slides, "patient", learnt="P1", judges="P1")
     with pytest.raises(
         SourceError, match=r"judges.tiff has regions truth, which judge, and learnt"
     ):
-        cut_regions(request, silent)
+        cut_up(request)
 
 
 def test_a_folder_of_the_server_gives_what_its_files_give(tmp_path):
     box = (13.5, 20.25, 250, 300)
     write_slide(tmp_path / "slides", "painted", layer("stroma", box))
-    local, local_folder = rows_of(cut_regions(asked(tmp_path), silent))
+    local, local_folder = rows_of(cut_up(asked(tmp_path)))
     source = large_image_source_tiff.TiffFileTileSource
     path = str(tmp_path / "slides/painted.tiff")
     routes = item_routes(lambda encoding, style: source(path, encoding=encoding, style=style))
@@ -194,9 +199,7 @@ def test_a_folder_of_the_server_gives_what_its_files_give(tmp_path):
     routes |= {"item": [routes[f"item/{ITEM}"]], "annotation": [drawn_layer]}
     routes |= {f"annotation/item/{ITEM}": [drawn_layer], f"annotation/{ITEM}": drawn_layer}
     with fake_girder(routes=routes) as girder:
-        streamed = cut_regions(
-            asked(tmp_path, source=FOLDER, api_url=girder.url, token=TOKEN), silent
-        )
+        streamed = cut_up(asked(tmp_path, source=FOLDER, api_url=girder.url, token=TOKEN))
     assert (streamed.api_url, streamed.token) == ("", "")
     rows, folder = rows_of(streamed)
     assert len(rows) == len(local) == 20
@@ -212,7 +215,7 @@ def test_what_cannot_be_cut_is_one_sentence_and_leaves_nothing(tmp_path, monkeyp
     def refused(*layers):
         write_slide(tmp_path / "slides", "a", *layers)
         with pytest.raises(SourceError) as caught:
-            cut_regions(request, silent)
+            cut_up(request)
         assert not list(request.work.glob("*"))
         return str(caught.value)
 

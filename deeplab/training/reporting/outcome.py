@@ -112,7 +112,8 @@ def write_outcome(ended: TrainingOutcome, folder: Path) -> None:
 def facts_of(ended: TrainingOutcome) -> TrainingReportFacts:
     """Return what the report of a training says."""
     request, card, opened = ended.request, ended.card, ended.opened
-    assumed = request.unannotated == "background" and not request.exhaustive_layer
+    everywhere = request.corrected_only or not request.exhaustive_layer
+    assumed = request.unannotated == "background" and everywhere
     return TrainingReportFacts(
         model=request.output_model.name,
         classes=card.classes,

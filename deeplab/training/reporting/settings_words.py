@@ -75,7 +75,16 @@ def _places(request: TrainRequest) -> str:
 
 def _unannotated(request: TrainRequest) -> str:
     if request.exhaustive_layer:
-        return f"background inside the regions of “{request.exhaustive_layer}”, ignored elsewhere"
+        regions = (
+            f"background inside the regions of “{request.exhaustive_layer}”, ignored elsewhere"
+        )
+        if not request.corrected_only:
+            return regions
+        return f"{regions}; on slides without such regions, {_without_regions(request)}"
+    return _without_regions(request)
+
+
+def _without_regions(request: TrainRequest) -> str:
     if request.unannotated == "background":
         return "taken for background"
     return "ignored; glass is background"
