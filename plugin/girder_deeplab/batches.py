@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bson import ObjectId
-from girder.api.rest import getApiUrl
 from girder.constants import AccessType
 from girder.exceptions import ValidationException
 from girder.models.folder import Folder
@@ -23,13 +23,28 @@ READABLE = {"largeImage.fileId": {"$exists": True}}
 TOLD = ("_id", "itemId", "name", "state", "jobId", "layers", "reason")
 
 
+@dataclass(frozen=True)
+class Handover:
+    """How the jobs of a batch are handed to the workers.
+
+    Attributes:
+        at_once: jobs of it that may wait or run at the same time.
+        api_url: of this server as its users call it.
+        batch_id: of the batch, of which there is none yet.
+    """
+
+    at_once: int
+    api_url: str
+    batch_id: ObjectId = field(default_factory=ObjectId)
+
+
 def start_batch(
     task_name: str,
     slides: Iterable[Document],
     model: Document | None,
     options: Mapping[str, Any],
     user: Document,
-    at_once: int,
+    by: Handover,
 ) -> Document:
     """Have a task run on slides, and return the batch.
 
@@ -39,7 +54,7 @@ def start_batch(
         model: item of the model; None: for each slide the default of its folder.
         options: of the task, by the names in its form.
         user: whose batch it is.
-        at_once: jobs of it that may wait or run at the same time.
+        by: how its jobs are handed over.
 
     Raises:
         ValidationException: something of this cannot be; nothing is started then.
@@ -48,12 +63,13 @@ def start_batch(
     params = read_options(task, options)
     now = driver.now_utc()
     find_model = _ModelOf(task_name, model, user)
-    batch_id = ObjectId()
+    # Of this id, if a server process ended before it had made all of it.
+    Run().collection.delete_many({"batchId": by.batch_id})
     runs = []
     for slide in slides:
         if len(runs) == MOST_SLIDES:
             raise ValidationException(f"A batch has at most {MOST_SLIDES} slides.")
-        known = {"batchId": batch_id, "modelId": find_model(slide)}
+        known = {"batchId": by.batch_id, "modelId": find_model(slide)}
         runs.append(Run().describe(slide, user, now, **known))
     if not runs:
         raise ValidationException("There is no slide that you may write to.")
@@ -63,7 +79,7 @@ def start_batch(
     Run().collection.insert_many(runs)
     what = runs[0]["name"] if len(runs) == 1 else f"{len(runs)} slides"
     title = f"{task_name} on {what}"
-    job = driver.make_job(title, user)
+    job = driver.make_job(title, user, driver.BATCH_JOB)
     batch = Batch().create(
         user,
         now,
@@ -71,10 +87,10 @@ def start_batch(
         task=task_name,
         cliId=task._id,  # noqa: SLF001  slicer_cli_web has no other name for it
         params=params,
-        apiUrl=getApiUrl(),
-        atOnce=at_once,
+        apiUrl=by.api_url,
+        atOnce=by.at_once,
         jobId=job["_id"],
-        _id=batch_id,
+        _id=by.batch_id,
     )
     driver.wake()
     return batch

@@ -27,7 +27,7 @@ END_OF_LIST = struct.Struct("<4s4H2LH")
 MOST_COMMENT_BYTES = 2**16
 MOST_CLASSES, MOST_METRICS = 254, 1000
 MOST_NAME, MOST_TEXT = 1000, 10_000  # letters
-GIRDER_ID = re.compile("[0-9a-f]{24}")
+GIRDER_ID, SHA256 = re.compile("[0-9a-f]{24}"), re.compile("[0-9a-f]{64}")
 PIECE_BYTES = 2**20
 COLOUR = re.compile("#[0-9a-f]{6}")
 SEGMENT, CLASSIFY = "SegmentWSI", "ClassifyPatches"  # the tasks that use a model
@@ -49,7 +49,9 @@ def read_facts(file: Document) -> Document:
     Returns:
         `task` that uses the model, `family`, `classes` (`name`, `colour`), `mpp` at which it works
         or None, `metrics` (`name`, `value`), `trained_on`, `slides` (ids of items that it is known
-        to have learnt from), `finished`, `demonstration`, `notice`; and the file's `sha256`.
+        to have learnt from), `layers` (ids of annotations that it learnt from itself), `models`
+        (digests of those that it is made of), `finished`, `demonstration`, `notice`; and the file's
+        `sha256`.
 
     Raises:
         NoModelError: the file is none, or damaged.
@@ -123,7 +125,9 @@ def _facts(card: object) -> Document:
         "mpp": _number(card.get("work_mpp", card.get("mpp_work"))),
         "metrics": _metrics(card.get("metrics")),
         "trained_on": _text(card.get("trained_on"), MOST_TEXT),
-        "slides": _slides(training.get("slides")),
+        "slides": _words(training.get("slides"), GIRDER_ID),
+        "layers": _words(training.get("layers"), GIRDER_ID),
+        "models": _words(training.get("models"), SHA256),
         "finished": _text(training.get("finished"), MOST_NAME),
         "demonstration": card.get("demonstration") is True,
         "notice": _text(card.get("notice"), MOST_TEXT),
@@ -143,9 +147,10 @@ def _classes(told: object) -> list[Document]:
     return found
 
 
-def _slides(told: object) -> list[str]:
+def _words(told: object, form: re.Pattern) -> list[str]:
+    """Return the words of a text that have a form."""
     words = told.split() if isinstance(told, str) else []
-    return [word for word in words if GIRDER_ID.fullmatch(word)]
+    return [word for word in words if form.fullmatch(word)]
 
 
 def _metrics(told: object) -> list[Document]:

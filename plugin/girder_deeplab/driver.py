@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 
 from girder import events
@@ -24,7 +25,7 @@ from kombu.exceptions import KombuError
 from slicer_cli_web.models import CLIItem
 
 from girder_deeplab.cards import Document
-from girder_deeplab.jobs import find_reason, task_of
+from girder_deeplab.jobs import ENDS, find_reason, task_of, tell_job
 from girder_deeplab.models import MODEL_KEY, TASKS, find_item, is_model
 from girder_deeplab.palette import write_palette
 from girder_deeplab.results import (
@@ -49,6 +50,7 @@ from girder_deeplab.runs import (
     WAITING,
     Batch,
     Run,
+    Watched,
     in_utc,
 )
 from girder_deeplab.settings import SettingKey
@@ -63,20 +65,25 @@ MOST_LAPSES = 2  # after which a run is tried again
 AGAIN_AFTER = timedelta(seconds=30)  # where the workers' broker does not answer
 STALE = timedelta(days=2)  # for a job that waits, where nobody can say whether it is in the queue
 NOT_BEGUN = (JobStatus.INACTIVE, JobStatus.QUEUED)
-ENDS = (JobStatus.SUCCESS, JobStatus.ERROR, JobStatus.CANCELED)
 CANCELING = 824  # girder_worker's: told to stop, and not yet stopped
+
+Look = Callable[[datetime, Workers], None]  # at all of a kind that is under way, doing what is due
 
 _woken = threading.Event()
 
 
 def now_utc() -> datetime:
     """Return the time as the database does."""
-    return datetime.now(timezone.utc).replace(tzinfo=None)  # noqa: UP017  sites run 3.9
+    return datetime.now(timezone.utc).replace(tzinfo=None)
 
 
-def start() -> None:
-    """Start the thread that carries batches on as long as the server runs."""
-    threading.Thread(target=_go_on, name="deeplab-driver", daemon=True).start()
+def start(*looks: Look) -> None:
+    """Start the thread that carries things on as long as the server runs, one look after another.
+
+    Args:
+        looks: such as `advance`.
+    """
+    threading.Thread(target=_go_on, args=(looks,), name="deeplab-driver", daemon=True).start()
 
 
 def wake() -> None:
@@ -84,15 +91,20 @@ def wake() -> None:
     _woken.set()
 
 
-def _go_on() -> None:
+def _go_on(looks: tuple[Look, ...]) -> None:
     while True:
         _woken.wait(EVERY_S)
         _woken.clear()
-        try:
-            advance(now_utc(), Workers())
-        except Exception:
-            # Whatever it was: the next look is in a few seconds, and starts from the database.
-            logger.exception("The batches could not be carried on.")
+        for each in looks:
+            _try(each)
+
+
+def _try(look: Look) -> None:
+    try:
+        look(now_utc(), Workers())
+    except Exception:
+        # Whatever it was: the next look is in a few seconds, and starts from the database.
+        logger.exception("Not all that is under way could be carried on.")
 
 
 def on_job(event: events.Event) -> None:
@@ -158,36 +170,50 @@ def resume(batch: Document, user: Document, *, failed: bool) -> Document:
         Run().update({"batchId": batch["_id"], "state": FAILED}, {"$set": again})
     if not Run().findOne({"batchId": batch["_id"], "state": WAITING}):
         raise ValidationException("Nothing of the batch is left to run.")
-    job = make_job(batch["title"], user)
+    job = make_job(batch["title"], user, BATCH_JOB)
     if not Batch().move(batch, CANCELLED, ENDED, to=ACTIVE, jobId=job["_id"], began=now):
         Job().remove(job)  # somebody else was faster
     wake()
     return Batch().load(batch["_id"], force=True)
 
 
-def make_job(title: str, user: Document) -> Document:
-    """Return the job that stands for a batch among the jobs of a user."""
-    job = Job().createJob(title, BATCH_JOB, user=user, handler="deeplab")
+def make_job(title: str, user: Document, kind: str) -> Document:
+    """Return the job that stands for something watched, such as a batch, among those of a user."""
+    job = Job().createJob(title, kind, user=user, handler="deeplab")
     return Job().updateJob(job, status=JobStatus.RUNNING)
 
 
 def advance(now: datetime, workers: Workers) -> None:
-    """Look once at all that is under way, and do what is due."""
-    for batch in Batch().find({"state": {"$in": [ACTIVE, CANCELLING]}}, fields=["_id"]):
-        mine = Batch().lock(batch["_id"], now)
-        if mine is None:
-            continue
-        try:
-            _advance_batch(mine, now, workers)
-        except Exception:
-            # Such as a broker that is away just now; other batches must not wait for it.
-            logger.exception("The batch %s could not be carried on.", mine["title"])
-        finally:
-            Batch().unlock(mine, now)
+    """Look once at all batches and runs that are under way, and do what is due."""
+    carry_on(Batch(), (ACTIVE, CANCELLING), lambda mine: _advance_batch(mine, now, workers), now)
     for run in Run().find({"batchId": None, "state": RUNNING}):
         _finish_single(run, now)
     for run in Run().find({"late": True}):
         _tidy(run)
+
+
+def carry_on(
+    kind: Watched, states: Sequence[str], work: Callable[[Document], None], now: datetime
+) -> None:
+    """Do what is due with all of a kind that are in some states and that nobody else looks after.
+
+    Args:
+        kind: the model of such.
+        states: in which something may be due.
+        work: is given each, locked.
+        now: the time.
+    """
+    for each in kind.find({"state": {"$in": list(states)}}, fields=["_id"]):
+        mine = kind.lock(each["_id"], now)
+        if mine is None:
+            continue
+        try:
+            work(mine)
+        except Exception:
+            # Such as a broker that is away just now; others must not wait for it.
+            logger.exception("%s could not be carried on.", mine["title"])
+        finally:
+            kind.unlock(mine, now)
 
 
 def _finish_single(run: Document, now: datetime) -> None:
@@ -302,7 +328,7 @@ def _look_after(run: Document, batch: Document, now: datetime, workers: Workers)
     job = Job().load(run["jobId"], force=True)
     is_cancelling = batch["state"] == CANCELLING
     if is_cancelling:
-        job = _stop(job)
+        job = stop(job)
     status = job["status"] if job else None
     if status == JobStatus.SUCCESS:
         _finish(run, user, now)
@@ -312,13 +338,13 @@ def _look_after(run: Document, batch: Document, now: datetime, workers: Workers)
     elif status == JobStatus.CANCELED and not is_cancelling:
         _clear(run, user)
         _fail(run, "Its job was cancelled.", now)
-    elif is_cancelling and (status in ENDS or _is_lost(job, now, workers)):
-        _stop(job, at_once=True)
+    elif is_cancelling and (status in ENDS or is_lost(job, now, workers)):
+        stop(job, at_once=True)
         _clear(run, user)
         Run().move(run, to=WAITING, now=now, jobId=None)
     elif status == JobStatus.ERROR:  # not by the task: such as of a worker whose broker went away
         _start_anew(run, job, user, now, why="It failed without a word of the task")
-    elif _is_lost(job, now, workers):
+    elif is_lost(job, now, workers):
         _start_anew(run, job, user, now, why="The worker that had it was lost")
 
 
@@ -384,7 +410,7 @@ def _start_anew(
     """Have a run made again that ended by no fault of its own, unless that was so too often."""
     has_begun = job is None or job["status"] not in NOT_BEGUN
     lapses = run["lapses"] + has_begun
-    _stop(job, at_once=True)
+    stop(job, at_once=True)
     if lapses > MOST_LAPSES:
         _clear(run, user)
         _fail(run, f"{why}; it was run {lapses} times. The log of its job says more.", now)
@@ -392,7 +418,7 @@ def _start_anew(
         Run().move(run, to=WAITING, now=now, jobId=None, lapses=lapses)
 
 
-def _is_lost(job: Document | None, now: datetime, workers: Workers) -> bool:
+def is_lost(job: Document | None, now: datetime, workers: Workers) -> bool:
     """Return whether no worker has a job any more, or will have it."""
     if job is None:
         return True
@@ -414,7 +440,7 @@ def _silence(job: Document, now: datetime) -> timedelta:
     return now - in_utc(job["updated"])
 
 
-def _stop(job: Document | None, *, at_once: bool = False) -> Document | None:
+def stop(job: Document | None, *, at_once: bool = False) -> Document | None:
     """Cancel a job, and return it as it is then.
 
     Args:
@@ -443,7 +469,7 @@ def _find_again(run: Document, now: datetime) -> None:
 
 def _forget_jobs(run: Document) -> None:
     for job in _jobs_of(run):
-        _stop(job, at_once=True)
+        stop(job, at_once=True)
 
 
 def _jobs_of(run: Document) -> list[Document]:
@@ -476,9 +502,6 @@ def _is_active(run: Document) -> bool:
 
 def _report(batch: Document, counts: dict[str, int], now: datetime, *, has_ended: bool) -> None:
     """Say in the job of a batch how far it is, and that it has ended if it has."""
-    job = Job().load(batch["jobId"], force=True)
-    if job is None or job["status"] in ENDS:
-        return
     total, done, failed = sum(counts.values()), counts[DONE], counts[FAILED]
     status = None
     message = f"{done} of {total} slides"
@@ -490,15 +513,8 @@ def _report(batch: Document, counts: dict[str, int], now: datetime, *, has_ended
         status = JobStatus.CANCELED
     else:
         status = JobStatus.ERROR if failed else JobStatus.SUCCESS
-    shown = job["progress"] or {}
-    if status is not None or shown.get("message") != message:
-        Job().updateJob(
-            job,
-            status=status,
-            progressMessage=message,
-            progressCurrent=done + failed,
-            progressTotal=total,
-        )
+    numbers = {"progressCurrent": done + failed, "progressTotal": total}
+    tell_job(batch["jobId"], message, status, **numbers)
 
 
 def _time_left(batch: Document, counts: dict[str, int], now: datetime) -> str:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import isnan
 from statistics import fmean
 
-from girder import events
 from girder.constants import AccessType, SortDir
 from girder.exceptions import ValidationException
 from girder.models.item import Item
 
 from girder_deeplab import models
 from girder_deeplab.cards import Document
-from girder_deeplab.paired import Difference, difference
-from girder_deeplab.tables import Slide, may_be_table, read_table
-
-# A child of Girder's own logger: on Girder 3 that is the one with handlers.
-logger = logging.getLogger("girder.deeplab")
+from girder_deeplab.paired import TOO_FEW, Difference, difference
+from girder_deeplab.tables import FIGURES, Slide, may_be_table, read_table
+from girder_deeplab.uploads import forget, when_uploaded
 
 EVALUATION_KEY = "deeplabEvaluation"  # of an item's metadata: what its table says, in short
 MOST_TABLES = 50  # of a model that are looked at, the newest
@@ -32,25 +28,18 @@ def make_index() -> None:
     Item().ensureIndex((f"meta.{EVALUATION_KEY}.model", {"sparse": True}))
 
 
-def register_uploaded(event: events.Event) -> None:
+def _note(item: Document, file: Document) -> None:
     """Note what a table that has arrived says and of which model, else forget that it was one."""
-    file = event.info["file"]
-    if not file.get("itemId") or not may_be_table(file):
-        return  # most are no tables: nothing is asked of the database
-    item = Item().load(file["itemId"], force=True)
-    if item is None:
+    table = read_table(file)
+    if table is None:
+        forget(item, EVALUATION_KEY)
         return
-    try:
-        table = read_table(file)
-        if table is not None:
-            slides = len({item_id for item_id, _ in table.values})
-            told = {"model": table.model, "slides": slides, "figures": table.means}
-            Item().setMetadata(item, {EVALUATION_KEY: told})
-        elif EVALUATION_KEY in item.get("meta", {}):
-            Item().deleteMetadata(item, [EVALUATION_KEY])
-    except Exception:
-        # Whatever is wrong with a file or its place: the upload has been made.
-        logger.exception("%s was not registered as an evaluation.", item["name"])
+    slides = len({item_id for item_id, _ in table.values})
+    told = {"model": table.model, "slides": slides, "figures": table.means}
+    Item().setMetadata(item, {EVALUATION_KEY: told})
+
+
+register_uploaded = when_uploaded(may_be_table, _note, "an evaluation")
 
 
 def evaluations_told(model: Document, user: Document | None) -> list[Document]:
@@ -102,6 +91,17 @@ class Comparison:
     learnt: int
     remarks: tuple[str, ...]
 
+    def summary(self) -> str:
+        """Return in words how the new model differs from the old one; `whole` is there."""
+        found = self.whole
+        bounds = (
+            "" if found.verdict == TOO_FEW else f" ({found.low:+.3f} to {found.high:+.3f}, 95 %)"
+        )
+        return (
+            f"{FIGURES[self.figure]} {found.new:.3f} after {found.old:.3f}, a difference of"
+            f" {found.change:+.3f}{bounds} on {slides_counted(found.slides)} held out"
+        )
+
     def told(self) -> Document:
         """Return it as the routes tell it."""
         return {
@@ -111,6 +111,11 @@ class Comparison:
             "learntSlides": self.learnt,
             "remarks": list(self.remarks),
         }
+
+
+def slides_counted(number: int) -> str:
+    """Return a number of slides in words."""
+    return "1 slide" if number == 1 else f"{number} slides"
 
 
 def _told(found: Difference) -> Document:

@@ -167,7 +167,7 @@ def _schedule(state: ImageState, admin: Document) -> Document | None:
         "type": JOB_TYPE,
         IMAGE_ID_KEY: state.available,
         "status": {"$in": [JobStatus.INACTIVE, JobStatus.QUEUED, JobStatus.RUNNING]},
-        "updated": {"$gt": datetime.now(timezone.utc) - STALE_JOB},  # noqa: UP017  sites run 3.9
+        "updated": {"$gt": datetime.now(timezone.utc) - STALE_JOB},
     }
     if Job().findOne(active) is not None:
         return None

@@ -12,6 +12,7 @@ from girder_jobs.models.job import Job
 from girder_deeplab.cards import Document
 from girder_deeplab.settings import SettingKey
 
+ENDS = (JobStatus.SUCCESS, JobStatus.ERROR, JobStatus.CANCELED)
 REASON_KEY = "deeplabReason"  # of a job
 SENTENCE = re.compile(r"^error: (.+)$", re.MULTILINE)  # as the tasks print it
 MOST_LETTERS = 1000
@@ -28,6 +29,22 @@ def show_reason(event: events.Event) -> None:
     reason = _sentence(job)
     if reason:
         Job().updateJob(job, progressMessage=reason, otherFields={REASON_KEY: reason})
+
+
+def tell_job(job_id: object, message: str, status: int | None = None, **progress: int) -> None:
+    """Say in a job that stands for something how far that is, unless the job has ended.
+
+    Args:
+        job_id: of the job.
+        message: where it says this already, and no status is given, nothing is done.
+        status: that it has from now on; None: that which it has.
+        progress: numbers, as Girder's `updateJob` takes them.
+    """
+    job = Job().load(job_id, force=True)
+    if job is None or job["status"] in ENDS:
+        return
+    if status is not None or (job["progress"] or {}).get("message") != message:
+        Job().updateJob(job, status=status, progressMessage=message, **progress)
 
 
 def find_reason(job: Document) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 from girder import events
@@ -25,9 +25,7 @@ from girder_deeplab.cards import (
     may_be_model,
     read_facts,
 )
-
-# A child of Girder's own logger: on Girder 3 that is the one with handlers.
-logger = logging.getLogger("girder.deeplab")
+from girder_deeplab.uploads import forget, when_uploaded
 
 MODEL_KEY = "deeplabModel"  # of an item's metadata: the facts of its card
 ARCHIVED_KEY = "archived"  # among these
@@ -40,7 +38,8 @@ DEEPEST = 100  # folders, above which none is looked for
 
 def make_index() -> None:
     """Let the few models among millions of items be found without looking at each."""
-    Item().ensureIndex((f"meta.{MODEL_KEY}.task", {"sparse": True}))
+    for fact in ("task", "sha256"):
+        Item().ensureIndex((f"meta.{MODEL_KEY}.{fact}", {"sparse": True}))
 
 
 def register(item: Document, *, keep_archived: bool = True) -> Document:
@@ -65,22 +64,15 @@ def register(item: Document, *, keep_archived: bool = True) -> Document:
     raise ValidationException(f"{item['name']} is no model: {why}.")
 
 
-def register_uploaded(event: events.Event) -> None:
+def _note(item: Document, _file: Document) -> None:
     """Register the item of a file that has arrived if it is a model, else forget that it was."""
-    file = event.info["file"]
-    if not file.get("itemId") or not may_be_model(file):
-        return  # most are no models: nothing is asked of the database
-    item = Item().load(file["itemId"], force=True)
-    if item is None:
-        return
     try:
         register(item, keep_archived=False)  # it is a new model
     except ValidationException:
-        if MODEL_KEY in item.get("meta", {}):
-            Item().deleteMetadata(item, [MODEL_KEY])
-    except Exception:
-        # Whatever is wrong with a file or its place: the upload has been made.
-        logger.exception("%s was not registered as a model.", item["name"])
+        forget(item, MODEL_KEY)
+
+
+register_uploaded = when_uploaded(may_be_model, _note, "a model")
 
 
 def is_model(item: Document) -> bool:
@@ -125,8 +117,36 @@ def digest_of(item: Document) -> str:
 
 def slides_of(item: Document) -> list[str]:
     """Return the ids of the items that a model is known to have learnt from."""
-    told = item["meta"][MODEL_KEY].get("slides")
+    return _texts(item, "slides")
+
+
+def layers_of(item: Document) -> list[str]:
+    """Return the ids of the annotations that a model is known to have learnt from itself."""
+    return _texts(item, "layers")
+
+
+def made_of(item: Document) -> list[str]:
+    """Return the SHA-256 of the models that a model is known to be made of, the nearest first."""
+    return _texts(item, "models")
+
+
+def _texts(item: Document, fact: str) -> list[str]:
+    told = item["meta"][MODEL_KEY].get(fact)
     return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+
+
+def classes_of(item: Document) -> list[str]:
+    """Return the names of the classes of a model, in the order of their labels.
+
+    Raises:
+        ValidationException: the item is no model, or does not say them.
+    """
+    check_model(item)
+    told = item["meta"][MODEL_KEY].get("classes")
+    try:
+        return [each["name"] for each in told]
+    except (TypeError, KeyError) as error:  # people may change metadata
+        raise ValidationException(f"{item['name']} does not say its classes.", "modelId") from error
 
 
 def find_models(
@@ -198,6 +218,16 @@ def file_of(item: Document) -> Document:
 
 def _model_file(item: Document) -> Document | None:
     return next(filter(may_be_model, Item().childFiles(item)), None)
+
+
+def report_of(item: Document) -> Document | None:
+    """Return the file of the report of a model's training; None: none lies beside the model.
+
+    Who may read the model may read that, as both are in one folder.
+    """
+    name = f"{PurePosixPath(item['name']).stem}.html"
+    report = Item().findOne({"folderId": item["folderId"], "name": name})
+    return next(iter(Item().childFiles(report, limit=1)), None) if report else None
 
 
 def check_offered(item: Document) -> None:

@@ -8,9 +8,8 @@ from girder.models.item import Item
 
 from girder_deeplab import models
 from girder_deeplab.cards import Document
-from girder_deeplab.evaluations import Comparison, compare
-from girder_deeplab.paired import BETTER, TOO_FEW, WORSE, Difference
-from girder_deeplab.tables import FIGURES
+from girder_deeplab.evaluations import Comparison, compare, slides_counted
+from girder_deeplab.paired import BETTER, TOO_FEW, WORSE
 
 ALL_THE_SAME = "evenIfNotBetter=true makes it the default all the same."
 
@@ -66,30 +65,15 @@ def _compared(
 def _objection(comparison: Comparison, old: str, new: str) -> str:
     whole, learnt = comparison.whole, comparison.learnt
     if whole is None:
-        more = f" (but {_counted(learnt)} that one of them learnt from)" if learnt else ""
+        more = f" (but {slides_counted(learnt)} that one of them learnt from)" if learnt else ""
         return (
             f"Whether {new} is better than {old}, the default now, is not known: no evaluation that"
             f" you may read has both on the same slides with the same reference{more}; run POST"
-            " deeplab/evaluate with the modelId of each, on slides that neither learnt from"
+            " deeplab/comparison on slides that neither learnt from"
         )
     if whole.verdict == BETTER:
         return ""
     said = {WORSE: "is worse", TOO_FEW: "was compared on too few slides to be called better"}
     is_what = said.get(whole.verdict, "is not shown to be better")
     more = f" ({learnt} more, that one of them learnt from, do not count)" if learnt else ""
-    return (
-        f"{new} {is_what} than {old}, the default now: {_figures(whole, comparison.figure)} on"
-        f" {_counted(whole.slides)} held out{more}"
-    )
-
-
-def _figures(whole: Difference, figure: str) -> str:
-    bounds = "" if whole.verdict == TOO_FEW else f" ({whole.low:+.3f} to {whole.high:+.3f}, 95 %)"
-    return (
-        f"{FIGURES[figure]} {whole.new:.3f} after {whole.old:.3f}, a difference of"
-        f" {whole.change:+.3f}{bounds}"
-    )
-
-
-def _counted(slides: int) -> str:
-    return "1 slide" if slides == 1 else f"{slides} slides"
+    return f"{new} {is_what} than {old}, the default now: {comparison.summary()}{more}"

@@ -15,17 +15,21 @@ from girder.models.setting import Setting
 
 from girder_deeplab import models
 from girder_deeplab.cards import Document
+from girder_deeplab.comparisons import comparisons_with
 from girder_deeplab.evaluations import evaluations_told
 from girder_deeplab.images import image_states
+from girder_deeplab.pages import PageRoutes
 from girder_deeplab.paging import check_page
 from girder_deeplab.promotion import promote
 from girder_deeplab.rest_batches import BatchRoutes
+from girder_deeplab.rest_comparisons import ComparisonRoutes
+from girder_deeplab.rest_corrections import CorrectionRoutes
 from girder_deeplab.rest_tasks import TaskRoutes
 from girder_deeplab.settings import SettingKey
 from girder_deeplab.tables import FIGURES
 
 
-class DeeplabResource(BatchRoutes, TaskRoutes):
+class DeeplabResource(BatchRoutes, TaskRoutes, CorrectionRoutes, ComparisonRoutes, PageRoutes):
     """The plugin's routes."""
 
     def __init__(self) -> None:
@@ -41,6 +45,9 @@ class DeeplabResource(BatchRoutes, TaskRoutes):
         self.route("DELETE", ("default",), self.removeDefault)
         self.route_batches()
         self.route_tasks()
+        self.route_corrections()
+        self.route_comparisons()
+        self.route_pages()
 
     @access.admin
     @autoDescribeRoute(
@@ -100,7 +107,9 @@ class DeeplabResource(BatchRoutes, TaskRoutes):
         .notes(
             "As in the list of models; and `evaluations`, the newest first, those whose tables you "
             "may read: each with the number of its slides, and of each class the mean of figures "
-            "over these with its interval of 95 %."
+            "over these with its interval of 95 %; `comparisons` with other models, the newest "
+            "first; and `reportId`, the file of the report of its training, where that lies beside "
+            "it."
         )
         .modelParam("id", model=Item, level=AccessType.READ)
         .errorResponse("The item is not registered as a model.")
@@ -109,8 +118,14 @@ class DeeplabResource(BatchRoutes, TaskRoutes):
     def getModel(self, item: Document) -> Document:
         """The model and its evaluations."""
         models.check_model(item)
-        evaluations = evaluations_told(item, self.getCurrentUser())
-        return {**models.model_told(item), "evaluations": evaluations}
+        user = self.getCurrentUser()
+        report = models.report_of(item)
+        return {
+            **models.model_told(item),
+            "evaluations": evaluations_told(item, user),
+            "comparisons": comparisons_with(item, user),
+            "reportId": report and report["_id"],
+        }
 
     @access.user(scope=TokenScope.DATA_WRITE)
     @autoDescribeRoute(

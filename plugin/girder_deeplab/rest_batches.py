@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from girder.api import access
 from girder.api.describe import Description, autoDescribeRoute
-from girder.api.rest import Resource
+from girder.api.rest import Resource, getApiUrl
 from girder.constants import AccessType, SortDir, TokenScope
 from girder.exceptions import ValidationException
 from girder.models.folder import Folder
@@ -79,7 +79,8 @@ def _on_slides(task: str, description: Description) -> Callable[..., Document]:
             else batches.slides_in(folder, user, recursive=recursive)
         )
         asked = {**(options or {}), **({} if region is None else {"region": region})}
-        batch = batches.start_batch(task, slides, model, asked, user, atOnce)
+        by = batches.Handover(atOnce, getApiUrl())
+        batch = batches.start_batch(task, slides, model, asked, user, by)
         return batches.batch_told(batch, user)
 
     return handler

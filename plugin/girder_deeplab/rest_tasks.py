@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from girder.api import access
 from girder.api.describe import Description, autoDescribeRoute
-from girder.api.rest import Resource
+from girder.api.rest import Resource, getApiUrl
 from girder.constants import AccessType, TokenScope
 from girder.exceptions import ValidationException
 from girder.models.folder import Folder
 from girder.models.item import Item
 
-from girder_deeplab import models, tasks
-from girder_deeplab.batches import READABLE
-from girder_deeplab.cards import Document
-from girder_deeplab.census import check_classes, check_segmented, take_census
+from girder_deeplab import models
+from girder_deeplab.cards import SEGMENT, Document
+from girder_deeplab.census import take_census
+from girder_deeplab.comparisons import (
+    check_comparable,
+    comparison_told,
+    old_model,
+    start_comparison,
+)
+from girder_deeplab.folder_tasks import (
+    EVALUATE,
+    MEASURE,
+    TRAIN,
+    Place,
+    start_on_folder,
+    start_on_layers,
+)
+from girder_deeplab.marks import NEXT_REGIONS
 
-TRAIN, EVALUATE, MEASURE = "TrainNetwork", "EvaluateSegmentation", "ExtractFeaturesFromAnnotations"
-MOST_NAME = 200  # letters
+# How a training goes on from a model on corrections, where nothing else is asked for: with a plan,
+# which takes network and um per pixel from the model, and with what that knows of its classes.
+GOING_ON = {"hours": 1, "init_last_layer": True, "exhaustive_layer": NEXT_REGIONS}
 
 
-def _describe(what: str, of: str) -> Description:
+def _describe(what: str, of: str, *, classes: str = "") -> Description:
+    """Return the description of a task over a folder; `classes`: what they are if not given."""
+    said = f"Names of layers, as a JSON list{classes and f'; if not given, {classes}'}."
     return (
         Description(what)
         .notes("Returns the job. Its results go to the output folder, under the name given.")
@@ -27,7 +46,7 @@ def _describe(what: str, of: str) -> Description:
             "folderId", of, model=Folder, level=AccessType.READ, paramType="query",
             destName="folder",
         )
-        .jsonParam("classes", "Names of layers, as a JSON list.", requireArray=True)
+        .jsonParam("classes", said, requireArray=True, required=not classes)
         .modelParam(
             "outputFolderId", "Where the results go.", model=Folder, level=AccessType.WRITE,
             paramType="query", destName="output",
@@ -40,6 +59,33 @@ def _describe(what: str, of: str) -> Description:
         .errorResponse("A class is on no slide, or an option is none of the task's.")
         .errorResponse("You may not read the folder, or not write to the output folder.", 403)
     )  # fmt: skip
+
+
+def _on_layers(task_name: str, description: Description) -> Callable[..., Document]:
+    """Return the handler that has a task look at the layers of a folder's slides."""
+
+    @access.user(scope=TokenScope.DATA_WRITE)
+    @autoDescribeRoute(description)
+    def handler(
+        self: TaskRoutes,
+        folder: Document,
+        classes: list,
+        output: Document,
+        name: str,
+        options: Document | None,
+        model: Document | None = None,
+    ) -> Document:
+        return start_on_layers(
+            task_name,
+            folder,
+            {"classes": classes, **(options or {})},
+            model,
+            Place(output, name),
+            self.getCurrentUser(),
+            getApiUrl(),
+        )
+
+    return handler
 
 
 class TaskRoutes(Resource):
@@ -67,111 +113,88 @@ class TaskRoutes(Resource):
 
     @access.user(scope=TokenScope.DATA_WRITE)
     @autoDescribeRoute(
-        _describe("Train a network.", "Slides with layers.").modelParam(
-            "modelId", "Item of a model to start from.", model=Item, level=AccessType.READ,
-            paramType="query", destName="model", required=False,
+        _describe(
+            "Train a network.", "Slides with layers.", classes="on corrections, those of the model"
         )
+        .modelParam(
+            "modelId",
+            "Item of a model to start from; on corrections, if not given, the folder's default.",
+            model=Item, level=AccessType.READ, paramType="query", destName="model", required=False,
+        )
+        .param(
+            "corrected", "Learn only from slides with corrected layers, going on from a model.",
+            required=False, dataType="boolean", default=False,
+        )
+        .modelParam(
+            "compareFolderId",
+            "Slides that it does not learn from: on these the model is compared, when it is "
+            "there, with the folder's default, or else with the model that it started from. The "
+            "comparison is told as `comparison` of the job.",
+            model=Folder, level=AccessType.WRITE, paramType="query", destName="held_out",
+            required=False,
+        )
+        .errorResponse("There is nothing to compare the model with.")
     )  # fmt: skip
-    def train(
+    def train(  # noqa: PLR0913  what the route takes
         self,
         folder: Document,
-        classes: list,
+        classes: list | None,
         output: Document,
         name: str,
         options: Document | None,
         model: Document | None,
+        corrected: bool,  # noqa: FBT001
+        held_out: Document | None,
     ) -> Document:
         """The job."""
+        user = self.getCurrentUser()
+        asked = dict(options or {})
+        if corrected:
+            model = model or _default_for(folder, user)
+            classes = models.classes_of(model) if classes is None else classes
+            asked = {**GOING_ON, **asked, "corrected_only": True}
+        if classes is None:
+            raise ValidationException("classes must be given, unless corrected is true.", "classes")
         given = {"checkpoint_folder": str(output["_id"])}
         if model is not None:
             given["inputModelFile"] = str(models.file_of(model)["_id"])
-        results = {"output_model": ".zip", "output_report": ".html"}
-        return _start(
-            self, TRAIN, folder, {"classes": classes, **(options or {})}, given,
-            _places(results, output, name),
-        )  # fmt: skip
+        old = held_out and old_model(folder, user, model)
+        if old is not None:
+            check_comparable(held_out, old, user, f"{name}.zip")
+        place = Place(output, name)
+        job = start_on_folder(
+            TRAIN, folder, {"classes": classes, **asked}, given, place, user, getApiUrl()
+        )
+        if old is None:
+            return job
+        comparison = start_comparison(held_out, old, user, getApiUrl(), training=job, place=place)
+        return {**job, "comparison": comparison_told(comparison, user)}
 
-    @access.user(scope=TokenScope.DATA_WRITE)
-    @autoDescribeRoute(
+    evaluate = _on_layers(
+        EVALUATE,
         _describe(
             "Evaluate layers that a task made.", "Slides with layers that people and a task made."
         ).modelParam(
             "modelId", "Item of the model whose layers are judged, of those of several.",
             model=Item, level=AccessType.READ, paramType="query", destName="model", required=False,
-        )
+        ),
     )  # fmt: skip
-    def evaluate(
-        self,
-        folder: Document,
-        classes: list,
-        output: Document,
-        name: str,
-        options: Document | None,
-        model: Document | None,
-    ) -> Document:
-        """The job."""
-        given = {"inputImageFile": _some_slide(folder)}
-        if model is not None:
-            models.check_model(model)
-            given["model"] = models.digest_of(model)
-            check_segmented(folder, model["name"], given["model"], self.getCurrentUser())
-        results = {"output_report": ".html", "output_table": ".csv"}
-        return _start(
-            self, EVALUATE, folder, {"classes": classes, **(options or {})}, given,
-            _places(results, output, name),
-        )  # fmt: skip
-
-    @access.user(scope=TokenScope.DATA_WRITE)
-    @autoDescribeRoute(_describe("Measure the objects of layers.", "Slides with layers."))
-    def measure(
-        self,
-        folder: Document,
-        classes: list,
-        output: Document,
-        name: str,
-        options: Document | None,
-    ) -> Document:
-        """The job."""
-        given = {"inputImageFile": _some_slide(folder)}
-        results = {"output_workbook": ".xlsx", "output_report": ".html"}
-        return _start(
-            self, MEASURE, folder, {"classes": classes, **(options or {})}, given,
-            _places(results, output, name),
-        )  # fmt: skip
+    measure = _on_layers(
+        MEASURE,
+        _describe("Measure the objects of layers.", "Slides with layers."),
+    )
 
 
-def _places(results: dict[str, str], output: Document, name: str) -> dict[str, str]:
-    """Return the parameters that say where results go, by what slicer_cli_web calls them."""
-    if not name.strip() or len(name) > MOST_NAME or "/" in name:
-        raise ValidationException("name must be the name of a file.", "name")
-    places = {}
-    for parameter, ending in results.items():
-        places[parameter] = f"{name}{ending}"
-        places[f"{parameter}_folder"] = str(output["_id"])
-    return places
+def _default_for(folder: Document, user: Document) -> Document:
+    """Return the model that segments the slides of a folder unless told otherwise.
 
-
-def _start(
-    asking: Resource,
-    task_name: str,
-    folder: Document,
-    options: Document,
-    given: dict[str, str],
-    places: dict[str, str],
-) -> Document:
-    """Give a job over the slides of a folder to the workers, and return it."""
-    user = asking.getCurrentUser()
-    task = tasks.find_task(task_name, user)
-    params = tasks.read_options(task, options)
-    if not options.get("aliases"):  # which say what a class is called on the slides
-        check_classes(take_census(folder, user), options["classes"])
-    params.update(given, **places, inputFolder=str(folder["_id"]))
-    return tasks.start(task, params, user)
-
-
-def _some_slide(folder: Document) -> str:
-    """Return the file of a slide of a folder, which the form asks for beside the folder."""
-    slide = next(iter(Folder().childItems(folder, filters=READABLE, limit=1)), None)
-    if slide is None:
-        raise ValidationException("The folder has no slide.", "folderId")
-    return str(slide["largeImage"]["fileId"])
+    Raises:
+        ValidationException: there is none that the user may read.
+    """
+    found = models.default_model(folder, SEGMENT, user)
+    if found is None:
+        raise ValidationException(
+            f"The folder {folder['name']} has no default model to go on from; choose a model.",
+            "modelId",
+        )
+    return found[0]

@@ -13,6 +13,7 @@ from girder.models.item import Item
 from girder_large_image_annotation.models.annotation import Annotation
 
 from girder_deeplab.cards import MOST_CLASSES, MOST_NAME, Document
+from girder_deeplab.marks import PRESENT, mark_of
 from girder_deeplab.models import TASKS
 
 FOUND_KEY = "deeplabFound"  # of a slide's metadata, by task
@@ -76,7 +77,7 @@ def keep_results(
 
     Of the sets of a job that ran twice that of most layers is whole; of several the newest stays.
     Older layers of the same task and model go, where the run looked at the same regions or at the
-    whole slide. Those that a person has changed stay in any case.
+    whole slide. Those that a person has changed or marked as corrected stay in any case.
 
     Args:
         item_id: of the slide.
@@ -155,7 +156,7 @@ def find_sets(item_id: object) -> list[ResultSet]:
     """Return the sets of layers on a slide that the tasks put there."""
     query = {
         "itemId": item_id,
-        "_active": {"$ne": False},
+        **PRESENT,
         "annotation.attributes.cli": {"$in": list(TASKS)},
     }
     found: dict[tuple[Any, ...], ResultSet] = {}
@@ -197,7 +198,7 @@ def _numbers(told: Document) -> dict[str, int | float]:
     """Return count and area of what a layer's attributes say; nothing where they are none."""
     count, area = told.get("count"), told.get("area_mm2")
     is_whole = isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53
-    is_size = isinstance(area, int | float) and not isinstance(area, bool) and 0 <= area < math.inf
+    is_size = isinstance(area, (int, float)) and not isinstance(area, bool) and 0 <= area < math.inf
     return {"count": count, "area_mm2": float(area)} if is_whole and is_size else {}
 
 
@@ -223,7 +224,7 @@ def _newest(of: ResultSet) -> datetime:
 
 def _remove(layers: Iterable[Document], user: Document) -> None:
     for layer in layers:
-        # Both times are those of its making until somebody saves it again.
-        untouched = layer["created"] == layer["updated"]
+        # Both times are those of its making until somebody saves it again; so are a copy's.
+        untouched = layer["created"] == layer["updated"] and mark_of(layer) is None
         if untouched and Annotation().hasAccess(layer, user, AccessType.WRITE):
             Annotation().remove(layer)

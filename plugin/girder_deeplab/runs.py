@@ -22,16 +22,67 @@ LOCK = timedelta(minutes=2)  # for which one server process looks after a batch 
 
 def in_utc(moment: datetime) -> datetime:
     """Return a time without a zone: Girder 5 reads times of the database with one, Girder 3 not."""
-    return moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)  # noqa: UP017
+    return moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
-class Batch(AccessControlledModel):
+class Watched(AccessControlledModel):
+    """What server processes look after, one at a time, until it has ended.
+
+    Fields: `title`, `userId`, `state`, `created`, `lockedUntil`, `lock`.
+    """
+
+    def validate(self, doc: Document) -> Document:
+        """Return the document: only this plugin makes them."""
+        return doc
+
+    def create(
+        self, user: Document, now: datetime, *, like: Document | None = None, **fields: object
+    ) -> Document:
+        """Make one that its user may see and stop, and return it.
+
+        Args:
+            user: whose it is.
+            now: the time.
+            like: a document that others may see; those may see it, too. None: nobody else may.
+            fields: of it.
+        """
+        doc = {"created": now, "lockedUntil": now, "lock": "", **fields, "userId": user["_id"]}
+        self.copyAccessPolicies(like or {}, doc)
+        self.setUserAccess(doc, user=user, level=AccessType.ADMIN, save=False)
+        return self.save(doc)
+
+    def lock(self, doc_id: object, now: datetime) -> Document | None:
+        """Return the document if nobody else looks after it for a while now, else None."""
+        return self.collection.find_one_and_update(
+            {"_id": doc_id, "lockedUntil": {"$lte": now}},
+            {"$set": {"lockedUntil": now + LOCK, "lock": uuid4().hex}},
+            return_document=ReturnDocument.AFTER,
+        )
+
+    def keep_lock(self, doc: Document, now: datetime) -> bool:
+        """Keep a lock that is still ours for as long again, and return whether it was."""
+        ours = {"_id": doc["_id"], "lock": doc["lock"]}
+        return self._set(ours, lockedUntil=now + LOCK)
+
+    def unlock(self, doc: Document, now: datetime) -> None:
+        """Let others look after it."""
+        self._set({"_id": doc["_id"], "lock": doc["lock"]}, lockedUntil=now)
+
+    def move(self, doc: Document, *now_in: str, to: str, **fields: object) -> bool:
+        """Set the state of one that is in one of some states, and return whether it was."""
+        return self._set({"_id": doc["_id"], "state": {"$in": now_in}}, state=to, **fields)
+
+    def _set(self, query: Document, **fields: object) -> bool:
+        return self.collection.update_one(query, {"$set": fields}).matched_count == 1
+
+
+class Batch(Watched):
     """A task to be run on several slides.
 
-    Fields: `title`, `task` (its name), `cliId` (the item of slicer_cli_web), `params` (as
-    slicer_cli_web takes them, without slide, model and server), `userId`, `apiUrl`, `atOnce`
-    (jobs that may wait or run at the same time), `state`, `jobId` (the job that stands for all),
-    `created`, `began` (the runs that are now counted), `lockedUntil`, `lock`.
+    Fields, beside those of what is watched: `task` (its name), `cliId` (the item of
+    slicer_cli_web), `params` (as slicer_cli_web takes them, without slide, model and server),
+    `apiUrl`, `atOnce` (jobs that may wait or run at the same time), `jobId` (the job that stands
+    for all), `began` (the runs that are now counted).
     """
 
     def initialize(self) -> None:
@@ -41,41 +92,11 @@ class Batch(AccessControlledModel):
         fields = ("_id", "title", "task", "params", "userId", "atOnce", "state", "jobId", "created")
         self.exposeFields(level=AccessType.READ, fields=fields)
 
-    def validate(self, doc: Document) -> Document:
-        """Return the document: only this plugin makes them."""
-        return doc
-
-    def create(self, user: Document, now: datetime, **fields: object) -> Document:
-        """Make one that its user may see and stop, and return it."""
-        doc = {"created": now, "began": now, "state": ACTIVE, "lockedUntil": now, "lock": ""}
-        doc.update(fields, userId=user["_id"])
-        self.setPublic(doc, public=False, save=False)
-        self.setUserAccess(doc, user=user, level=AccessType.ADMIN, save=False)
-        return self.save(doc)
-
-    def lock(self, batch_id: object, now: datetime) -> Document | None:
-        """Return the batch if nobody else looks after it for a while now, else None."""
-        return self.collection.find_one_and_update(
-            {"_id": batch_id, "lockedUntil": {"$lte": now}},
-            {"$set": {"lockedUntil": now + LOCK, "lock": uuid4().hex}},
-            return_document=ReturnDocument.AFTER,
-        )
-
-    def keep_lock(self, batch: Document, now: datetime) -> bool:
-        """Keep a lock that is still ours for as long again, and return whether it was."""
-        ours = {"_id": batch["_id"], "lock": batch["lock"]}
-        return self._set(ours, lockedUntil=now + LOCK)
-
-    def unlock(self, batch: Document, now: datetime) -> None:
-        """Let others look after it."""
-        self._set({"_id": batch["_id"], "lock": batch["lock"]}, lockedUntil=now)
-
-    def move(self, batch: Document, *now_in: str, to: str, **fields: object) -> bool:
-        """Set the state of a batch that is in one of some states, and return whether it was."""
-        return self._set({"_id": batch["_id"], "state": {"$in": now_in}}, state=to, **fields)
-
-    def _set(self, query: Document, **fields: object) -> bool:
-        return self.collection.update_one(query, {"$set": fields}).matched_count == 1
+    def create(
+        self, user: Document, now: datetime, *, like: Document | None = None, **fields: object
+    ) -> Document:
+        """Make one that has just begun."""
+        return super().create(user, now, like=like, **{"began": now, "state": ACTIVE, **fields})
 
 
 class Run(Model):

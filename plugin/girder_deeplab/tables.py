@@ -11,7 +11,7 @@ from io import StringIO
 
 from girder.exceptions import GirderException
 
-from girder_deeplab.cards import GIRDER_ID, MOST_CLASSES, MOST_NAME, Document, pieces_of
+from girder_deeplab.cards import GIRDER_ID, MOST_CLASSES, MOST_NAME, SHA256, Document, pieces_of
 
 MOST_BYTES = 64 * 2**20
 # Figures by which models are compared, as people call them.
@@ -19,7 +19,7 @@ FIGURES = {"dice": "Dice", "boundary_f1": "border F1", "pq": "PQ"}
 COLUMNS = ("level", "slide", "class", "predicted_as", "metric", "value", "low", "high")
 IDENTITY = ("item", "reference", "model")
 SLIDE, MEAN, BACKGROUND = "slide", "mean", "background"
-REFERENCE, SHA256 = re.compile("[0-9a-f]{16}"), re.compile("[0-9a-f]{64}")
+REFERENCE = re.compile("[0-9a-f]{16}")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which spreadsheets put first
 Slide = tuple[str, str]  # id of its item, and digest of what predictions were held against
 Figure = tuple[str, str]  # class and metric

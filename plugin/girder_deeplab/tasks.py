@@ -27,12 +27,12 @@ from slicer_cli_web.cli_utils import SLICER_TYPE_TO_GIRDER_MODEL_MAP, as_model, 
 from slicer_cli_web.models import CLIItem
 from slicer_cli_web.rest_slicer_cli import genHandlerToRunDockerCLI
 
+from girder_deeplab import tokens
 from girder_deeplab.cards import Document
 from girder_deeplab.images import tag_folder
 from girder_deeplab.settings import SettingKey
 
 ANSWER_S = 2.0  # of workers that are asked what they have
-TOKEN_DAYS = 7  # for a job to wait and to run
 # What the server gives a task, and nobody chooses.
 GIVEN = {"girderApiUrl", "girderToken", "result_id"}
 
@@ -119,21 +119,37 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def start(task: CLIItem, params: Mapping[str, str], user: Document) -> Document:
-    """Give a job of a task to the workers in a request of its user, and return it.
+def start(task: CLIItem, params: Mapping[str, str], user: Document, api_url: str) -> Document:
+    """Give a job of a task to the workers, and return it.
+
+    It has a token of its own, which ends with it.
 
     Args:
         task: to be run.
-        params: as slicer_cli_web takes them; the server's address and a token are added.
+        params: as slicer_cli_web takes them; the server's address is added.
         user: whose job it is, with whose rights.
+        api_url: of this server as its users call it, for workers that no setting tells another.
 
     Raises:
         RestException, ValidationException, AccessException: slicer_cli_web refuses.
         OSError, KombuError: the broker does not answer.
     """
-    token = Token().createToken(user=user, days=TOKEN_DAYS)
-    asked = {"girderApiUrl": "", "girderToken": "", **params}
-    return genHandlerToRunDockerCLI(task).subHandler(task, asked, user, token).job
+    from slicer_cli_web.girder_worker_plugin.direct_docker_run import GirderToken  # noqa: PLC0415
+
+    token = tokens.make_token(user)
+    asked = {"girderApiUrl": "", **params}
+    try:
+        with _asking_with(token, api_url):
+            if tokens.takes_from_environment(task):
+                task = tokens.with_environment(task, GirderToken())
+            else:
+                asked["girderToken"] = ""
+            job = genHandlerToRunDockerCLI(task).subHandler(task, asked, user, token).job
+    except Exception:
+        Token().remove(token)
+        raise
+    tokens.end_with_job(token, job)
+    return job
 
 
 class Workers:
@@ -142,16 +158,8 @@ class Workers:
     def submit(
         self, task: CLIItem, params: Mapping[str, str], user: Document, api_url: str
     ) -> Document:
-        """Do as `start` where there is no request.
-
-        Args:
-            task: to be run.
-            params: as slicer_cli_web takes them.
-            user: whose job it is.
-            api_url: of this server as its users call it, for workers that no setting tells another.
-        """
-        with _acting_for(user, api_url):
-            return start(task, params, user)
+        """Do as `start`."""
+        return start(task, params, user, api_url)
 
     def has(self, job: Document) -> bool | None:
         """Return whether a job that has not begun is in the queue or with a worker.
@@ -195,21 +203,24 @@ def _number_waiting(app: Celery) -> int:
 
 
 @contextmanager
-def _acting_for(user: Document, api_url: str) -> Iterator[None]:
-    """Let what slicer_cli_web and girder_worker ask of the request be answered without one.
+def _asking_with(token: Document, api_url: str) -> Iterator[None]:
+    """Let what slicer_cli_web and girder_worker ask of the request be answered by another one.
 
-    They ask whether there is one, who made it and where to; threads without one share a single
-    object for that, which must not learn who anybody is.
+    They ask whether there is one, with which token and where to. Of a user they would make tokens
+    of their own, several for each job; of a request that has a token and no user they take that.
+    Threads without a request share a single object for it, which must not learn who anybody is.
     """
     here = Host("127.0.0.1", 80)
     request = Request(here, here)
     request.app = "girder_deeplab"
-    request.headers, request.params = HeaderMap(), {}
+    request.headers, request.params = HeaderMap({"Girder-Token": token["_id"]}), {}
     address = urlsplit(api_url)
     request.base, request.path_info = f"{address.scheme}://{address.netloc}", address.path
+    before = dict(vars(cherrypy.serving))
     cherrypy.serving.load(request, Response())
     try:
-        setCurrentUser(user)
+        setCurrentUser(None)
         yield
     finally:
         cherrypy.serving.clear()
+        vars(cherrypy.serving).update(before)

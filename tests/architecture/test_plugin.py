@@ -1,17 +1,21 @@
 """What the plugin says of models is what the engine says, of which it imports nothing."""
 
 import ast
+import re
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deeplab.bundles.card import CARD_NAME, FORMAT, SLIDES
+from deeplab.annotations.formats.girder_json import CORRECTED
+from deeplab.bundles.card import CARD_NAME, FORMAT, MADE_OF
 from deeplab.config import families
 from deeplab.config.evaluate_request import BACKGROUND
 from deeplab.evaluation import figures, model_comparison, reference_digest
 from deeplab.evaluation.bootstrap import Resampling, interval_of_slides
+from deeplab.exchange.maker import WITHIN
+from deeplab.inference.next_regions import LAYER
 from deeplab_cli.main import TASKS
 
 PLUGIN = Path(__file__).parents[2] / "plugin/girder_deeplab"
@@ -45,8 +49,15 @@ def test_the_plugin_knows_what_uses_which_models():
     assert set(said["CLASSIFIERS"]) == classify
 
 
-def test_the_plugin_reads_which_slides_a_model_learnt_from_where_the_engine_writes_it():
-    assert f'training.get("{SLIDES}")' in CARDS.read_text(encoding="utf-8")
+def test_the_plugin_reads_what_a_model_is_made_of_where_the_engine_writes_it():
+    for fact in MADE_OF:
+        assert f'training.get("{fact}")' in CARDS.read_text(encoding="utf-8")
+
+
+def test_the_plugin_marks_layers_where_the_engine_looks_for_it():
+    said = constants(PLUGIN / "marks.py")
+    assert (said["CORRECTED"], said["WITHIN"]) == (CORRECTED, WITHIN)
+    assert said["NEXT_REGIONS"] == LAYER
 
 
 def test_the_plugin_reads_tables_as_the_engine_writes_them():
@@ -74,3 +85,29 @@ def test_the_plugin_compares_models_as_the_engine_does(count, shift):
     )
     assert (found.slides, found.old, found.new) == (count, old.mean(), new.mean())
     assert found.verdict == expected.verdict
+
+
+def routes():
+    """Yield method and path of each route of the plugin, parts that vary as in "model/:id"."""
+    for module in sorted(PLUGIN.glob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "route":
+                method, parts = (ast.literal_eval(each) for each in node.args[:2])
+                yield method.lower(), "/".join(parts)
+
+
+def test_each_route_is_driven_on_the_whole_stack():
+    stack = Path(__file__).parents[1] / "stack"
+    asked = "\n".join(path.read_text(encoding="utf-8") for path in stack.glob("test_*.py"))
+    # Of a batch the tests know the path.
+    asked = asked.replace('f"{path}', 'f"deeplab/batch/{id}').replace(
+        "(path)", '("deeplab/batch/{id}")'
+    )
+    found = dict.fromkeys(routes())
+    assert len(found) > 20
+    for method, path in found:
+        if path.startswith("page"):
+            continue  # which the browser asks for
+        parts = (r"\{[^}]*\}" if part.startswith(":") else part for part in path.split("/"))
+        request = rf'\.{method}\(\s*f?"deeplab/{"/".join(parts)}"'
+        assert re.search(request, asked), f"no test of the stack asks {method} deeplab/{path}"

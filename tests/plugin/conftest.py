@@ -4,6 +4,7 @@ import importlib.util
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,12 +15,14 @@ if importlib.util.find_spec("girder") is None:
 else:
     from docker.errors import DockerException, ImageNotFound
     from girder.constants import AccessType
+    from girder.models import model_base
     from girder.models.collection import Collection
     from girder.models.file import File
     from girder.models.folder import Folder
     from girder.models.item import Item
+    from girder_jobs.models.job import Job
 
-    from girder_deeplab import images
+    from girder_deeplab import images, tasks
     from girder_deeplab.models import MODEL_KEY
     from girder_deeplab.settings import DEFAULT_IMAGE
     from local_stack.plan import default_plan, free_ports
@@ -122,11 +125,21 @@ def fake_docker(monkeypatch):
 @pytest.fixture(autouse=True)
 def no_driver(monkeypatch):
     """Batches go on here when a test says so; it is asked for before the server starts."""
-    monkeypatch.setattr("girder_deeplab.driver.start", lambda: None)
+    monkeypatch.setattr("girder_deeplab.driver.start", lambda *_looks: None)
+
+
+@pytest.fixture
+def no_stale_models():
+    """Forget the models of earlier tests, which pytest-girder else connects anew for every test.
+
+    Their indexes would be made as often, and each test would begin later than the one before.
+    """
+    known = model_base._modelSingletons
+    known[:] = [each for each in known if type(each)._instance is each]
 
 
 @pytest.fixture(autouse=True)
-def settle(request, fake_docker, no_driver):
+def settle(request, fake_docker, no_driver, no_stale_models):
     """Waits for registrations under way: call it before counting; it runs before the database goes.
 
     By then the server is up: one with a port where a test asks for that.
@@ -179,6 +192,23 @@ def slides(user, folder):
     for item in made:
         Item().update({"_id": item["_id"]}, {"$set": {"largeImage": {"fileId": item["_id"]}}})
     return made
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What slicer_cli_web was asked for, instead of a job that a broker would take."""
+    asked = []
+
+    def handler(task):
+        def run(_task, params, user, _token):
+            asked.append((task.name, params))
+            return SimpleNamespace(job=Job().createJob("a job", "fake", user=user))
+
+        run.subHandler = run
+        return run
+
+    monkeypatch.setattr(tasks, "genHandlerToRunDockerCLI", handler)
+    return asked
 
 
 @pytest.fixture

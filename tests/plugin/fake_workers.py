@@ -11,6 +11,7 @@ from girder_jobs.constants import JobStatus
 from girder_jobs.models.job import Job
 from girder_large_image_annotation.models.annotation import Annotation
 
+from girder_deeplab.models import MODEL_KEY, find_item
 from girder_deeplab.runs import Run
 
 CLASSES = ("gland", "stroma", "lumen")
@@ -36,6 +37,11 @@ def as_task(item, user, result_id, run, names=CLASSES, regions="()", model="abc"
         )
         for name in names
     ]
+
+
+def digest_of(run):
+    """The SHA-256 of the model of a run, as its layers have it."""
+    return find_item(run["modelId"])["meta"][MODEL_KEY].get("sha256", "abc")
 
 
 @dataclass
@@ -145,7 +151,8 @@ class FakeWorkers:
         if execution.is_heard:
             self._set(job, updated=self.now)
         result_id = job["kwargs"]["words"][-1]
-        item = Item().load(Run().findOne({"resultId": result_id})["itemId"], force=True)
+        run = Run().findOne({"resultId": result_id})
+        item = Item().load(run["itemId"], force=True)
         if item is None or item["_id"] in self.broken:
             why = "it is not there" if item is None else "it is no slide"
             self._end(execution, job, JobStatus.ERROR, f"INFO: a line\nerror: a.svs: {why}\n")
@@ -153,7 +160,7 @@ class FakeWorkers:
         if execution.ticks < 2:
             half = execution.ticks > 0 and self.chance.random() < 0.5
             names = CLASSES[execution.posted : 1 if half else None]
-            as_task(item, self.user, result_id, execution.run, names)
+            as_task(item, self.user, result_id, execution.run, names, model=digest_of(run))
             execution.posted += len(names)
         if execution.ticks <= 0:
             self._end(execution, job, JobStatus.SUCCESS)

@@ -1,5 +1,6 @@
 """Models as files, as they arrive in Girder, and what routes tell of them."""
 
+import csv
 import io
 import json
 import zipfile
@@ -8,6 +9,10 @@ from girder.models.item import Item
 from girder.models.upload import Upload
 from pytest_girder.assertions import assertStatusOk
 
+from girder_deeplab import tables
+from girder_deeplab.models import MODEL_KEY
+
+REFERENCE = "ab" * 8  # what models are held against in a table
 CARD = {
     "format": "histomics-deeplab",
     "family": "unet",
@@ -40,3 +45,18 @@ def told(server, path, user, method="GET", **params):
     answer = server.request(path, method=method, user=user, params=params)
     assertStatusOk(answer)
     return answer.json
+
+
+def table(model, values, *, metric="dice", reference=REFERENCE, more=()):
+    """The bytes of a table: a figure of each slide, of the class gland or of several."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow((*tables.COLUMNS, *tables.IDENTITY))
+    for slide, value in values.items():
+        for name, one in (value if isinstance(value, dict) else {"gland": value}).items():
+            identity = (slide, reference, model["meta"][MODEL_KEY]["sha256"])
+            rows.writerow(("slide", f"{slide}.svs", name, "", metric, one, "", "", *identity))
+    rows.writerow(("mean", "", "gland", "", metric, 0.5, 0.4, 0.6, "", "", ""))
+    rows.writerow(("pooled", "", "gland", "", metric, 0.9, "", "", "", "", ""))
+    rows.writerows(more)
+    return text.getvalue().encode()

@@ -56,7 +56,8 @@ def test_a_model_is_registered_when_it_arrives(server, admin, user, folder):
     assert model["metrics"] == [{"name": "held-out dice a.b", "value": 0.75}]
     assert model["finished"] == CARD["training"]["finished"]
     assert model["sha256"] == hashlib.sha256(content).hexdigest()
-    assert told(server, f"/deeplab/model/{item['_id']}", user) == {**model, "evaluations": []}
+    alone = told(server, f"/deeplab/model/{item['_id']}", user)
+    assert alone == {**model, "evaluations": [], "comparisons": [], "reportId": None}
 
 
 @pytest.mark.parametrize("bundle", sorted(DEMONSTRATION.glob("*.zip")), ids=lambda path: path.stem)
@@ -128,6 +129,17 @@ def test_odd_values_of_a_card_become_none(server, admin, folder):
     assert model["mpp"] is None
     assert model["metrics"] == [{"name": "d", "value": 1}]
     assert (model["finished"], model["trained_on"]) == ("", "?")
+
+
+def test_a_model_has_the_report_that_lies_beside_it(server, admin, user, folder, within):
+    item = upload(packed(), folder, admin, "glands 2.zip")
+    path = f"/deeplab/model/{item['_id']}"
+    upload(b"<html>", within, admin, "glands 2.html")
+    upload(b"<html>", folder, admin, "glands.html")
+    assert told(server, path, user)["reportId"] is None
+    report = upload(b"<html>", folder, admin, "glands 2.html")
+    (file,) = Item().childFiles(report)
+    assert told(server, path, user)["reportId"] == str(file["_id"])
 
 
 def test_an_older_item_is_registered_when_asked(server, admin, folder):

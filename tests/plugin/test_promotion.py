@@ -1,6 +1,5 @@
 """A model becomes a default where it is known to be better than the one before, else it is said."""
 
-import csv
 import io
 
 import numpy as np
@@ -12,7 +11,7 @@ from girder.constants import AccessType
 from girder.models.folder import Folder
 from girder.models.item import Item
 from girder.models.upload import Upload
-from models_for_tests import CARD, packed, told, upload
+from models_for_tests import CARD, packed, table, told, upload
 from pytest_girder.assertions import assertStatus
 
 from girder_deeplab import tables
@@ -21,7 +20,6 @@ from girder_deeplab.models import DEFAULT_KEY, MODEL_KEY
 from girder_deeplab.paired import difference
 
 SLIDES = [f"{number:024x}" for number in range(1, 13)]
-REFERENCE = "ab" * 8
 OLD = dict(
     zip(SLIDES, np.random.default_rng(0).uniform(0.3, 0.8, len(SLIDES)).tolist(), strict=True)
 )
@@ -33,21 +31,6 @@ def shifted(by):
     return {
         slide: value + by + noise for (slide, value), noise in zip(OLD.items(), NOISE, strict=True)
     }
-
-
-def table(model, values, *, metric="dice", reference=REFERENCE, more=()):
-    """The bytes of a table: a figure of each slide, of the class gland or of several."""
-    text = io.StringIO(newline="")
-    rows = csv.writer(text)
-    rows.writerow((*tables.COLUMNS, *tables.IDENTITY))
-    for slide, value in values.items():
-        for name, one in (value if isinstance(value, dict) else {"gland": value}).items():
-            identity = (slide, reference, model["meta"][MODEL_KEY]["sha256"])
-            rows.writerow(("slide", f"{slide}.svs", name, "", metric, one, "", "", *identity))
-    rows.writerow(("mean", "", "gland", "", metric, 0.5, 0.4, 0.6, "", "", ""))
-    rows.writerow(("pooled", "", "gland", "", metric, 0.9, "", "", "", "", ""))
-    rows.writerows(more)
-    return text.getvalue().encode()
 
 
 @pytest.fixture
@@ -149,7 +132,7 @@ def test_a_model_that_was_never_compared_is_not_promoted_without_a_word(
 ):
     sentences = (
         "Whether new.zip is better than old.zip, the default now, is not known: no evaluation",
-        "run POST deeplab/evaluate with the modelId of each, on slides that neither learnt from",
+        "run POST deeplab/comparison on slides that neither learnt from",
     )
     refused(choose(), *sentences)
     upload(table(models[1], OLD), folder, admin, "new.csv")

@@ -1,0 +1,2 @@
+<%include file="${histomicsuiTemplate}"/>
+<script src="${apiRoot}/deeplab/page/histomicsui.js"></script>
