@@ -26,7 +26,10 @@ RUN touch README.md && mkdir -p cli slicer_cli_spec \
  && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include build
 
 FROM dependencies AS wheel
-COPY . .
+COPY README.md ./
+COPY deeplab deeplab
+COPY cli cli
+COPY slicer_cli_spec slicer_cli_spec
 RUN /opt/venv/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel .
 
 FROM ${BASE} AS run-cpu

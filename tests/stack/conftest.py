@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from local_stack.containers import check_docker
 from local_stack.girder_site import MODELS
 from local_stack.plan import StackError, private_plan
 from local_stack.services import redis_service
 from local_stack.stack import bring_up, take_down
+from tests.stack.histomicsui import FLAGS, log_in
 from tests.stack.running_site import Site
 
 
@@ -51,3 +53,25 @@ def model_id(site):
     assert bundles, f"{MODELS} holds no model"
     found = site.girder.get("resource/search", q=bundles[0].name, mode="prefix", types=["item"])
     return site.file_id(found["item"][0]["_id"])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium; it draws on the CPU, even nothing, so it ends with a module's tests."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        sentence = "chromium was not found (on Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(sentence)
+    expect.set_options(timeout=30_000)  # tasks run on the same processors
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """HistomicsUI with the administrator logged in."""
+    page = log_in(browser, site)
+    yield page
+    page.context.close()

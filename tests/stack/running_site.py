@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from local_stack.containers import running_containers
 from local_stack.girder_site import SLIDE_NAME
 from local_stack.rest import GirderRest
+from local_stack.services import worker_service
 from local_stack.stack import RunningStack
 
 JOB_STATUS = {2: "running", 3: "success", 4: "error", 5: "cancelled"}
+ENDS = ("success", "error", "cancelled")
 JOB_TIMEOUT_S = 600
 
 
@@ -31,23 +33,22 @@ class Site:
             f"slicer_cli_web/cli/{self.task_id(task)}/run", **params
         )
 
-    def wait(self, job, until=("success", "error", "cancelled")):
+    def wait(self, job, until=ENDS):
         """The job once it has come to one of these states, and each progress seen on the way."""
-        seen, deadline = [], time.monotonic() + JOB_TIMEOUT_S
-        while True:
-            job = self.girder.get(f"job/{job['_id']}")
-            if job.get("progress") and job["progress"] not in seen:
-                seen.append(job["progress"])
-            if JOB_STATUS.get(job["status"]) in until:
-                return job, seen
-            assert time.monotonic() < deadline, f"job {job['title']} hangs: {log(job)}"
-            time.sleep(0.3)
+        return wait_for_job(self.girder, job, until, check=self._check_worker)
+
+    def _check_worker(self, job):
+        assert worker_service(self.running.plan).pid(), f"no worker for {job['title']}"
+
+    def succeed(self, job):
+        """Do as `wait`, for a job that comes to a good end."""
+        job, seen = self.wait(job)
+        assert JOB_STATUS[job["status"]] == "success", log(job)
+        return job, seen
 
     def run(self, task, **params):
         """Run a task to its good end."""
-        job, seen = self.wait(self.start(task, **params))
-        assert JOB_STATUS[job["status"]] == "success", log(job)
-        return job, seen
+        return self.succeed(self.start(task, **params))
 
     def folder(self, name):
         """A new folder in the collection."""
@@ -89,6 +90,20 @@ class Site:
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.5)
+
+
+def wait_for_job(girder, job, until=ENDS, *, check=lambda _job: None):
+    """The job once it has come to one of some states, and each progress seen; `check` looks at it."""
+    seen, deadline = [], time.monotonic() + JOB_TIMEOUT_S
+    while True:
+        job = girder.get(f"job/{job['_id']}")
+        if job.get("progress") and job["progress"] not in seen:
+            seen.append(job["progress"])
+        if JOB_STATUS.get(job["status"]) in until:
+            return job, seen
+        assert time.monotonic() < deadline, f"job {job['title']} hangs: {log(job)}"
+        check(job)
+        time.sleep(0.3)
 
 
 def log(job):

@@ -262,7 +262,8 @@ def test_predicted_and_drawn_layers_of_a_slide_are_compared(site, segmented, fol
     assert float(figures["object_recall"]) == 1
     after = site.girder.get("annotation", itemId=slide_id, limit=0)
     assert before < {one["_id"] for one in after}
-    assert f"false {name}" in [one["annotation"]["name"] for one in after]
+    # The layer of the demonstration has its model's name, and those of its errors end with it.
+    assert f"false {name} ({name})" in [one["annotation"]["name"] for one in after]
     added = [one for one in after if one["_id"] not in before]
     assert len(added) == len({one["annotation"]["name"] for one in added})
     assert site.leftovers() == []

@@ -1,44 +1,38 @@
 """HistomicsUI in a real browser, used as a pathologist uses it."""
 
-import io
 import json
-import os
-import re
-import shutil
 from xml.etree import ElementTree as ET
 
 import numpy as np
-import pytest
-from PIL import Image, ImageChops, ImageDraw
-from playwright.sync_api import expect, sync_playwright
-from skimage import measure
+import shapely
+from PIL import Image, ImageDraw
+from playwright.sync_api import expect
 
+from deeplab.annotations.shapes import Annotations, Layer, Shape
 from deeplab.bundles.read import read_card
 from deeplab.config.classes import ClassList, SlideClass
+from deeplab.exchange.layers import post_layers as post_layers_of_tasks
 from deeplab.geometry.frames import WorkBox
+from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import open_slide
 from deeplab_cli.forms import list_text, spec_text
-from local_stack.girder_site import ADMIN, COLLECTION, MODELS, SLIDE_NAME
-from local_stack.plan import admin_password
+from local_stack.girder_site import COLLECTION, MODELS, SLIDE_NAME
 from tests.flows.weak_labels_for_tests import paint
 from tests.fluorescent_slides import paint_cells, write_ome
 from tests.slides_for_tests import write_tiff
-from tests.stack.running_site import JOB_STATUS, log
+from tests.stack.histomicsui import (
+    SLIDE_VIEW,
+    choose_analysis,
+    draw_region,
+    outlined,
+    show_layers,
+    slide_picture,
+    submit,
+    wait_for_dialog_to_close,
+)
 from tests.stack.test_training import post_layers, squares
 from tests.stack.typed_nuclei import write_typed_model
 
-# Chromium draws the slide by WebGL in software, and asks nothing of the outside.
-FLAGS = [
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 MODEL = MODELS / "nuclei_instances.zip"
 TYPES = ClassList((SlideClass("dark", (255, 230, 0)), SlideClass("pale", (0, 240, 255))))
 LITTLE = {"batch_size": 4, "slow_start_step": 5, "validation_fraction": 0, "validate_every": 1000}
@@ -76,36 +70,6 @@ FROM_REGIONS = {
         *("steps=60", "learning_rate=1e-2", "validate_every=1000"),
     ],
 }
-SLIDE_VIEW = {"x": 420, "y": 60, "width": 660, "height": 880}  # of the window, in CSS pixels
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium; it draws on the CPU, even nothing, so it ends with these tests."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        sentence = "chromium was not found (on Debian: apt-get install chromium)"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(sentence)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser, site):
-    """HistomicsUI with the administrator logged in."""
-    context = browser.new_context(viewport={"width": 1500, "height": 950})
-    page = context.new_page()
-    page.goto(f"{site.girder.url}/histomics")
-    page.locator(".g-login").first.click()
-    page.fill("#g-login", ADMIN)
-    page.fill("#g-password", admin_password(site.running.plan))
-    page.click("#g-login-button")
-    page.get_by_text(ADMIN).first.wait_for()
-    wait_for_dialog_to_close(page)
-    yield page
-    context.close()
 
 
 def test_analysis_run_from_the_panel_draws_its_layers_on_the_slide(page, site, model_id):
@@ -142,6 +106,25 @@ def test_the_default_model_of_the_folder_is_filled_in_when_the_panel_opens(page,
     assert site.layers(slide["_id"])
     site.girder.delete("deeplab/default", folderId=slide["folderId"], task="SegmentWSI")
     site.clear(slide["_id"])
+
+
+def test_a_folder_is_segmented_from_its_page(page, site, model_id):
+    folder_id = site.folder("segmented from its page")
+    slides = [site.upload_slide(f"paged-{number}.svs", folder_id) for number in range(2)]
+    model = site.girder.get(f"file/{model_id}")
+    page.goto(f"{site.girder.url}/api/v1/deeplab/page?folderId={folder_id}")
+    page.select_option("select[name=modelId]", model["itemId"])
+    page.check("input[name=next]")
+    page.get_by_role("button", name="Segment all slides").click()
+    expect(page.locator("#batches")).to_contain_text("2 done", timeout=300_000)
+    for slide_id in slides:
+        assert "annotate next" in site.layers(slide_id)
+    row = page.locator("#models tr", has_text=model["name"]).first
+    row.get_by_role("button", name="Make it the default").click()
+    expect(page.locator("#models tr.chosen")).to_contain_text("default here")
+    expect(page.locator("#said")).to_contain_text("is the default of this folder now")
+    shots = site.running.plan.home / "screenshots"
+    page.screenshot(path=shots / "10-folder-page.png", full_page=True)
 
 
 def test_nuclei_of_two_types_have_layers_in_their_colours(page, site, tmp_path):
@@ -226,6 +209,10 @@ def test_patches_are_classified_from_the_panel_and_their_heatmaps_seen(page, sit
         assert element["type"] == "heatmap"
         assert len(element["points"]) > 50
     show_layers(page, heatmaps, shots, name="7-heatmaps")
+    (model,) = site.girder.get("item", folderId=folder_id, name="patches.zip")
+    again = site.girder.post("deeplab/classify", itemIds=[slide_id], modelId=model["_id"])
+    site.succeed({"_id": again["jobId"]})
+    assert sorted(site.layers(slide_id)) == sorted(layers)  # in the place of those from the panel
     site.clear(slide_id)
 
 
@@ -264,6 +251,21 @@ def test_regions_that_are_only_named_lead_to_a_model_for_another_slide(page, sit
         both = np.stack([drawn(layers[name], values.shape), values == label])
         assert both.all(axis=0).sum() / both.any(axis=0).sum() > 0.6, name
     show_layers(page, FROM_REGIONS["classes"], shots, name="8-regions")
+
+
+def test_a_hundred_thousand_outlines_of_one_result_are_on_the_server_and_shown(page, site):
+    slide_id = site.running.slide_id
+    site.clear(slide_id)
+    login = ServerLogin(f"{site.girder.url}/api/v1", site.girder.token)
+    layer = Layer("crowd", (255, 230, 0), crowd(100_000, pitch=7))
+    post_layers_of_tasks(Annotations((layer,)), (), slide_id, login)
+    assert site.girder.count_elements(slide_id) == 100_000
+    page.goto(f"{site.girder.url}/histomics#?image={slide_id}")
+    shots = site.running.plan.home / "screenshots"
+    # Its pieces are a group. They are large enough to be seen as an area, of half of the view.
+    half = SLIDE_VIEW["width"] * SLIDE_VIEW["height"] // 2
+    show_layers(page, [layer.name], shots, name="11-crowd", least=half)
+    site.clear(slide_id)
 
 
 def test_the_panel_of_each_task_shows_three_fields_first(page, site):
@@ -307,27 +309,20 @@ def test_drawn_and_predicted_layers_are_compared_and_measured_from_the_panel(pag
         choose_analysis(page, task, "inputImageFile", shots)
         submit(page, site)  # the fields are as they come: nothing else is asked
     names = sorted(site.layers(slide_id))
-    assert names == [f"false {name}", name, f"{name} features"]
+    model = model_name(site, model_id).removesuffix(".zip")
+    assert names == [f"false {name} ({model})", name, f"{name} features"]
     show_layers(page, names, shots)
     site.clear(slide_id)
 
 
-def submit(page, site):
-    """Start the analysis in the panel, and wait for its good end."""
-    page.wait_for_timeout(1000)
-    with page.expect_response(lambda reply: reply.url.endswith("/run")) as answer:
-        page.click(".s-info-panel-submit")
-    job, _ = site.wait(answer.value.json())
-    assert JOB_STATUS[job["status"]] == "success", log(job)
-
-
-def outlined(name, is_object):
-    """An annotation of the objects in a mask (h, w) of a slide's full resolution."""
-    elements = [
-        {"type": "polyline", "closed": True, "points": [[x - 0.5, y - 0.5, 0] for y, x in ring]}
-        for ring in measure.find_contours(np.pad(is_object, 1).astype(float), 0.5)
-    ]
-    return {"name": name, "elements": elements}
+def crowd(count, pitch):
+    """Small hexagons on a square grid, as a result of so many nuclei."""
+    columns = int(np.ceil(np.sqrt(count)))
+    angle = np.linspace(0, 2 * np.pi, 6, endpoint=False)
+    ring = np.column_stack([np.cos(angle), np.sin(angle)]) * pitch * 0.4
+    middles = (np.stack(np.divmod(np.arange(count), columns), axis=1) + 0.5) * pitch
+    measures = {"area_um2": pitch**2 / 8, "confidence": 0.9}
+    return [Shape(shapely.Polygon(middle + ring), measures) for middle in middles]
 
 
 def rectangles(name, boxes):
@@ -346,19 +341,6 @@ def drawn(layer, shape):
     for element in layer["elements"]:
         ImageDraw.Draw(found).polygon([(x, y) for x, y, _ in element["points"]], fill=1)
     return np.asarray(found)
-
-
-def choose_analysis(page, task, first_field, shots):
-    """Open the task through the menu Analyses."""
-    page.click(".h-analyses-dropdown-link")
-    menu = page.locator(".h-analyses-dropdown")
-    menu.get_by_text("histomics-deeplab").click()
-    menu.get_by_text("latest").click()
-    item = page.locator(f".h-analysis-item[data-cli={task}]")
-    item.wait_for()
-    page.screenshot(path=shots / "1-menu.png")
-    item.click()
-    page.locator(f"[data-control-id={first_field}]").wait_for()
 
 
 def choose_file(page, control, folders, name):
@@ -386,16 +368,6 @@ def choose_folder(page, control, name, new=None):
     wait_for_dialog_to_close(page)
 
 
-def wait_for_dialog_to_close(page):
-    """Wait until the next dialog may open.
-
-    A dialog vanishes before the shade behind it, and Bootstrap 3 takes away with that shade the one
-    of a dialog opened in between, which then is never shown.
-    """
-    page.locator(".modal-backdrop").first.wait_for(state="detached")
-    page.locator("#g-dialog-container .modal-dialog").wait_for(state="hidden")
-
-
 def fill_in(page, control, value):
     """Type what a control takes; texts of a list with commas between."""
     show_control(page, control)
@@ -410,40 +382,6 @@ def show_control(page, control):
     if not shown.is_visible():
         page.locator(".s-panel", has=shown).locator(".s-panel-title-container").click()
         shown.wait_for()
-
-
-def draw_region(page, to=(860, 420)):
-    """Draw a rectangle over dense tissue with the mouse."""
-    page.locator("[data-control-id=region] .s-select-region-button").first.click()
-    page.wait_for_timeout(500)
-    page.mouse.move(720, 250)
-    page.mouse.down()
-    page.mouse.move(800, 330, steps=5)
-    page.mouse.move(*to, steps=5)
-    page.mouse.up()
-    field = page.locator("[data-control-id=region] input[type=text]").first
-    expect(field).not_to_have_value(re.compile("^-1"), timeout=30_000)
-
-
-def show_layers(page, names, shots, name="3-layers"):
-    """Hide all layers, show all layers: the slide must look different, in the layers' place."""
-    panel = page.locator(".h-annotation-selector")
-    for layer in names:
-        panel.get_by_text(layer, exact=False).first.wait_for(timeout=30_000)
-    page.wait_for_timeout(1000)
-    page.click(".h-hide-all-annotations")
-    page.wait_for_timeout(2000)
-    bare = slide_picture(page)
-    page.click(".h-show-all-annotations")
-    page.wait_for_timeout(4000)
-    page.screenshot(path=shots / f"{name}.png")
-    drawn = slide_picture(page)
-    difference = np.asarray(ImageChops.difference(drawn, bare)).max(axis=2) > 24
-    assert difference.sum() > 500, "the layers are not visible on the slide"
-
-
-def slide_picture(page):
-    return Image.open(io.BytesIO(page.screenshot(clip=SLIDE_VIEW))).convert("RGB")
 
 
 def model_name(site, model_id):
