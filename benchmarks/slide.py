@@ -1,14 +1,16 @@
 """How fast is a slide segmented, by us and by a careful loop of equal cost? One table, one run.
 
-    python benchmarks/slide.py --sample SLIDE --torch PYTHON [--backbone mobilenet_v2] [--side 8192]
+    python benchmarks/slide.py --sample SLIDE --torch PYTHON [--tiatoolbox PYTHON]
+                               [--backbone mobilenet_v2] [--side 8192]
 
 The loop (careful_loop.py) runs segmentation_models_pytorch's DeepLabV3+ of the same backbone by
 OpenVINO in bfloat16; --torch is the Python of an environment that has it, and OpenVINO. Our network
-learns for some steps before, so that its answers say whether bfloat16 agrees; it is run with the
-tiles that its training suggests, and with the loop's halo. The first run of a model, which converts
-it, is not counted. The slide is composed of the sample, repeated and mirrored. Each program is a
-process of its own on all processors, start, reading and writing included; peak memory is what the
-system says of it (ru_maxrss).
+is run with the tiles that its training suggests, and with the loop's halo, in bfloat16, too: it has
+learnt for a few steps only, so its trial, which may choose float32, would say nothing. The first
+run of a model, which converts it, is not counted. With --tiatoolbox its engine runs the loop's
+network in PyTorch, with the loop's tiles, in float32 and under autocast. The slide is composed of
+the sample, repeated and mirrored. Each program is a process of its own on all processors, start,
+reading and writing included; peak memory is what the system says of it (ru_maxrss).
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from pathlib import Path
 from patch_reading import paint
 from slide_size import compose
 from timed_process import DEEPLAB, Taken, run_timed
+
+from deeplab.inference.conversions import GRAPH, keep_verdict
 
 MPP = 0.5  # um per pixel, of slides and networks
 TILE, HALO = 1280, 128  # of the loop
@@ -44,6 +48,42 @@ tiles = torch.zeros((1, tile, tile, 3), dtype=torch.uint8)
 model = openvino.convert_model(Labels(), example_input=tiles, input=[1, tile, tile, 3])
 openvino.save_model(model, path, compress_to_fp16=False)
 """
+TIATOOLBOX = """
+import sys
+import numpy as np, torch
+import segmentation_models_pytorch as smp
+from tiatoolbox.models.engine.io_config import IOSegmentorConfig
+from tiatoolbox.models.engine.semantic_segmentor import SemanticSegmentor
+from tiatoolbox.models.models_abc import ModelABC
+backbone, slide, out = sys.argv[1:4]
+tile, halo, halves = int(sys.argv[4]), int(sys.argv[5]), sys.argv[6] == "bf16"
+class Network(ModelABC):
+    def __init__(self):
+        super().__init__()
+        self.network = smp.DeepLabV3Plus(backbone, encoder_weights=None, classes=2)
+    def forward(self, pixels):
+        return self.network(pixels)
+    @staticmethod
+    def infer_batch(model, batch_data, *, device):
+        model.eval()
+        pixels = batch_data.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=halves):
+            logits = model(pixels)[:, :, halo:-halo, halo:-halo]
+        return logits.float().softmax(1).permute(0, 2, 3, 1).numpy()
+    @staticmethod
+    def postproc(scores):
+        return np.argmax(scores, axis=-1)
+at = {"units": "baseline", "resolution": 1.0}
+kept = tile - 2 * halo
+config = IOSegmentorConfig(
+    input_resolutions=[at], output_resolutions=[at], save_resolution=at,
+    patch_input_shape=[tile, tile], patch_output_shape=[kept, kept], stride_shape=[kept, kept],
+)
+SemanticSegmentor(Network(), batch_size=1, device="cpu", verbose=False).run(
+    [slide], patch_mode=False, ioconfig=config, save_dir=out, output_type="annotationstore",
+    overwrite=True, auto_get_mask=True, class_dict={0: "other", 1: "gland"},
+)
+"""
 THEIR_NAMES = {
     "mobilenet_v2": "mobilenet_v2",
     "xception_65": "tu-xception65",
@@ -58,9 +98,10 @@ def main() -> None:
     parser.add_argument(
         "--torch", type=Path, required=True, help="Python that has the loop's network"
     )
+    parser.add_argument("--tiatoolbox", type=Path, help="Python that has it and that network")
     parser.add_argument("--backbone", choices=THEIR_NAMES, default="mobilenet_v2")
     parser.add_argument("--side", type=int, default=8192, help="of the slide, px")
-    parser.add_argument("--steps", type=int, default=60, help="that our network learns")
+    parser.add_argument("--steps", type=int, default=20, help="that our network learns")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -75,6 +116,8 @@ def main() -> None:
         same_halo = [*own, "--tile_size", str(TILE + 1), "--halo", str(HALO)]
         for words in (own, same_halo):
             run_timed(words, "the first run")
+        for graph_folder in {each.parent for each in (folder / "cache").rglob(GRAPH)}:
+            keep_verdict(graph_folder, "bf16")
         rows = {
             "careful loop": run_timed(
                 [*loop, "--tile", str(TILE), "--halo", str(HALO)], "the loop"
@@ -82,6 +125,13 @@ def main() -> None:
             "deeplab, its own tiles": run_timed(own, "segmenting"),
             "deeplab, the loop's halo": run_timed(same_halo, "segmenting"),
         }
+        if options.tiatoolbox:
+            for precision, given in (("float32", "f32"), ("bfloat16", "bf16")):
+                theirs = [THEIR_NAMES[options.backbone], str(slide), str(folder / given)]
+                theirs += [str(TILE), str(HALO), given]
+                rows[f"TIAToolbox, {precision}"] = run_timed(
+                    [str(options.tiatoolbox), "-c", TIATOOLBOX, *theirs], "TIAToolbox"
+                )
     report(options, rows)
 
 
