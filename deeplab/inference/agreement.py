@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab.evaluation.instances import Overlaps
 from deeplab.models.answers import Answer, AnswerKind, Maps, ObjectAnswer, PatchAnswer
 from deeplab.models.outputs import LABELS
 
@@ -92,6 +91,8 @@ def _painted(answer: ObjectAnswer) -> NDArray[np.uint8]:
 
 def _count_same(one: ObjectAnswer, other: ObjectAnswer) -> int:
     """Return the number of objects of a tile that are in both answers."""
+    from deeplab.evaluation.instances import Overlaps  # noqa: PLC0415  0.2 s, only to compare
+
     pairs = Overlaps.of_maps(one.instances, other.instances)
     return int(np.count_nonzero(pairs.shared_areas > SAME * pairs.union_areas))
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.io import savemat
 
 from deeplab.annotations.formats.format import Reading, Writing
 from deeplab.annotations.formats.gather import LayerGatherer
@@ -113,6 +112,8 @@ def write_mat(path: Path, annotations: Annotations, writing: Writing = Writing()
         "inst_centroid": middles[drawn - 1].reshape(-1, 2),
         NAMES: json.dumps(tell_types(annotations)),
     }
+    from scipy.io import savemat  # noqa: PLC0415  slow to load, and few files are such
+
     with whole_file(path) as part, part.open("wb") as file:
         savemat(file, told, do_compression=True)
         file.seek(0)

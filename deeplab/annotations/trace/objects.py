@@ -7,8 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from deeplab.annotations.raster.rasterize import Labels
 
@@ -102,6 +100,9 @@ class ObjectTable:
 
 def _number_wide(labels: Values) -> tuple[NDArray[np.int32], Values]:
     """Do what `_number` does for many labels: runs of rows are joined, not pixels."""
+    from scipy.sparse import csr_array  # noqa: PLC0415  0.2 s, and few labels do without
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415  as above
+
     starts = np.ones(labels.shape, np.bool_)
     starts[:, 1:] = labels[:, 1:] != labels[:, :-1]
     run = np.cumsum(starts.ravel()).reshape(labels.shape) - 1

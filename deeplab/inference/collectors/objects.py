@@ -8,7 +8,6 @@ from contextlib import ExitStack
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from deeplab.annotations.shapes import Shape
 from deeplab.annotations.store import Spilled
@@ -93,10 +92,12 @@ class ObjectCollector:
         Large are those that reach from the write box to the border of what the tile sees, or as
         far: other tiles may need them to tell what the object is.
         """
+        from scipy.ndimage import find_objects  # noqa: PLC0415  0.1 s, and only objects need it
+
         frame = self._area.frame
         visible = slot.answer.intersection(frame.box)
         instances = answer.instances[visible.within(slot.answer)]
-        boxes = ndimage.find_objects(instances, len(answer.labels))
+        boxes = find_objects(instances, len(answer.labels))
         x, y = _centres(instances, len(boxes), visible)
         write = slot.write
         is_owned = (write.x <= x) & (x < write.right) & (write.y <= y) & (y < write.bottom)

@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from deeplab.annotations.shapes import polygon_parts
 from deeplab.annotations.trace.outlines import TracedShape
@@ -133,6 +131,9 @@ def part_settled(versions: Sequence[Version], next_top: int | None, frame: WorkF
 
 def _groups(count: int, pairs: Pairs) -> NDArray[np.int32]:
     """Return the group of each of `count` versions (count,), of those that pairs hold together."""
+    from scipy.sparse import coo_array  # noqa: PLC0415  0.2 s, and only objects need it
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415  as above
+
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     group: NDArray[np.int32] = connected_components(links, directed=False)[1]
     return group

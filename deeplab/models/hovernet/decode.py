@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import watershed
 
 from deeplab.config.nuclei import Convention
 from deeplab.models.answers import ObjectAnswer
@@ -181,6 +180,8 @@ def _flooded_fast(landscape: NDArray[Any], markers: Instances, mask: Mask) -> In
 
 def _flooded(landscape: NDArray[Any], markers: Instances, mask: Mask) -> Instances:
     """Give each pixel of the mask to the marker from which water reaches it first, 0 if none."""
+    from skimage.segmentation import watershed  # noqa: PLC0415  0.1 s, and only nuclei need it
+
     flooded: Instances = watershed(  # type: ignore[no-untyped-call]  # skimage has no types
         landscape, markers, mask=mask
     )
