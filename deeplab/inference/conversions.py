@@ -39,6 +39,8 @@ GRAPH: Final = "graph.xml"
 WEIGHTS: Final = "graph.bin"
 ANSWERS: Final = "trial.npz"
 _SIZES: Final = "sizes.json"  # of the files above: what lacks it, or has others, is not whole
+_COMPILED: Final = ".blob"  # ends the names of graphs compiled for tiles of one size
+MOST_COMPILED = 4  # sizes of tiles a graph
 MOST_BYTES = 4 * 2**30  # of all that is kept; what was used longest ago goes first
 PACKAGES = ("tensorflow", "keras", "openvino", "numpy")
 _MAP: Final = "map "  # before the name of a map
@@ -73,6 +75,12 @@ def converted(spec: GraphSpec) -> Iterator[Path]:
         if kept and beside:
             made = _keep(made, kept)
         yield made
+
+
+def is_kept(spec: GraphSpec) -> bool:
+    """Return whether a graph is converted already, and agreed with TensorFlow on this processor."""
+    kept = _kept_folder(spec)
+    return kept is not None and _is_whole(kept) and bool(read_verdict(kept))
 
 
 def check_keeps(spec: GraphSpec) -> None:
@@ -121,10 +129,43 @@ def read_verdict(folder: Path) -> str | None:
 
 def keep_verdict(folder: Path, precision: str) -> None:
     """Write what was found on this kind of processor, where the folder can be written."""
-    file = _verdict_file(folder)
+    told = json.dumps({"precision": precision, "processor": processor()})
+    _keep_file(_verdict_file(folder), told.encode())
+
+
+def read_compiled(folder: Path, kind: str) -> bytes | None:
+    """Return what `keep_compiled` wrote of this kind on this kind of processor, if it did."""
+    file = _compiled_file(folder, kind)
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    with suppress(OSError):  # a read-only cache
+        os.utime(file)
+    return content
+
+
+def keep_compiled(folder: Path, kind: str, content: bytes) -> None:
+    """Write a graph as compiled for tiles of one size, where the folder can be written.
+
+    Of several the one used longest ago is removed.
+
+    Args:
+        folder: with the graph.
+        kind: what it was compiled for.
+        content: as OpenVINO exports it.
+    """
+    _keep_file(_compiled_file(folder, kind), content)
+    with suppress(OSError):
+        files = sorted(folder.glob(f"*{_COMPILED}"), key=lambda file: file.stat().st_mtime)
+        for file in files[:-MOST_COMPILED]:
+            file.unlink()
+
+
+def _keep_file(file: Path, content: bytes) -> None:
     draft = file.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
-        draft.write_text(json.dumps({"precision": precision, "processor": processor()}))
+        draft.write_bytes(content)
         draft.replace(file)
 
 
@@ -141,7 +182,15 @@ def processor() -> str:
 
 
 def _verdict_file(folder: Path) -> Path:
-    return folder / f"verdict-{hashlib.sha256(processor().encode()).hexdigest()[:16]}.json"
+    return folder / f"verdict-{_digest(processor())}.json"
+
+
+def _compiled_file(folder: Path, kind: str) -> Path:
+    return folder / f"{_digest(processor() + kind)}{_COMPILED}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _kept_folder(spec: GraphSpec) -> Path | None:

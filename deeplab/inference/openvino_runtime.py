@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 TELEMETRY = "openvino_telemetry"
+CPU = "CPU"
 
 
 def load_openvino() -> ModuleType:
@@ -67,7 +69,7 @@ class OpenVino:
         self._core, self._constant = openvino.Core(), openvino.opset13.constant
         self._path = path
 
-    def compiled(self, side: int, precision: str, trim: int = 0) -> _Compiled:
+    def compiled(self, side: int, precision: str, trim: int = 0) -> CompiledGraph:
         """Return the graph for tiles of `side`; `precision` is "bf16" or "f32".
 
         `trim` pixels at each side are not answered, if that is a graph that can do so.
@@ -81,18 +83,35 @@ class OpenVino:
             model.remove_parameter(parameter)
         channels = tiles.partial_shape[3].get_length()
         model.reshape([1, side, side, channels])
-        settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        if (cores := usable_cores()) < (os.cpu_count() or 1):
-            settings["INFERENCE_NUM_THREADS"] = str(cores)
-        names = [next(iter(output.names)) for output in model.outputs]
-        return _Compiled(self._core.compile_model(model, "CPU", settings), names)
+        return CompiledGraph(self._core.compile_model(model, CPU, _settings(precision)))
+
+    def restored(self, content: bytes, precision: str) -> CompiledGraph | None:
+        """Return what `CompiledGraph.exported` gave on such a processor; None if it is damaged."""
+        try:
+            return CompiledGraph(self._core.import_model(content, CPU, _settings(precision)))
+        except RuntimeError:
+            return None
 
 
-class _Compiled:
+def _settings(precision: str) -> dict[str, str]:
+    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    if (cores := usable_cores()) < (os.cpu_count() or 1):
+        settings["INFERENCE_NUM_THREADS"] = str(cores)
+    return settings
+
+
+class CompiledGraph:
     """A graph for tiles of one size."""
 
-    def __init__(self, model: Any, names: list[str]) -> None:  # noqa: ANN401  it has no types
-        self._model, self._names = model, names
+    def __init__(self, model: Any) -> None:  # noqa: ANN401  it has no types
+        self._model = model
+        self._names = [next(iter(output.names)) for output in model.outputs]
+
+    def exported(self) -> bytes:
+        """Return it as bytes, for processors of this kind and this version of OpenVINO."""
+        stream = BytesIO()
+        self._model.export_model(stream)
+        return stream.getvalue()
 
     def __call__(self, tiles: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """The maps of uint8 tiles (n, side, side, channels)."""

@@ -13,8 +13,8 @@ from deeplab.config.views import AS_IT_IS
 from deeplab.inference.classify import classify_spec
 from deeplab.inference.conversions import check_keeps
 from deeplab.inference.predictor import GraphSpec
+from deeplab.inference.predictors import segment_spec
 from deeplab.inference.runtime import prepare_runtime
-from deeplab.inference.segment import segment_spec
 from deeplab.models.readings import reading_of
 
 

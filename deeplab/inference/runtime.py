@@ -18,8 +18,11 @@ from deeplab.inference.agreement import COMPARISONS
 from deeplab.inference.conversions import (
     GRAPH,
     converted,
+    is_kept,
+    keep_compiled,
     keep_verdict,
     read_answers,
+    read_compiled,
     read_verdict,
 )
 from deeplab.inference.decode import Decode, tile_decoder
@@ -77,6 +80,12 @@ def start_predictor(
         return Predictor("TensorFlow", predict, decode, answer, any_side=True)
 
 
+def starts_fast(spec: GraphSpec, *, gpu: int, runtime: Runtime) -> bool:
+    """Return whether `start_predictor` need not load TensorFlow: what it takes is all kept."""
+    is_for_openvino = runtime != "tensorflow" and _is_surely_cpu(gpu)
+    return is_for_openvino and find_spec("openvino") is not None and is_kept(spec)
+
+
 def prepare_runtime(spec: GraphSpec, card: Card) -> str:
     """Return what will compute a graph on a CPU; its conversion and this verdict are kept.
 
@@ -98,13 +107,17 @@ def _choose_device(gpu: int) -> bool:
 
     TensorFlow, which takes seconds to load, is asked only where it can have a GPU.
     """
-    if "tensorflow" not in sys.modules and (gpu < 0 or not _has_gpu_driver()):
+    if _is_surely_cpu(gpu):
         log.info("computing on CPU, %s", counted(usable_cores(), "core"))
         return False
     with remarks_left_out():
         from deeplab.device import choose_devices  # noqa: PLC0415
 
         return choose_devices(gpu, 1)[0].startswith("GPU")
+
+
+def _is_surely_cpu(gpu: int) -> bool:
+    return "tensorflow" not in sys.modules and (gpu < 0 or not _has_gpu_driver())
 
 
 def _has_gpu_driver() -> bool:
@@ -118,8 +131,19 @@ def _compile_where_it_agrees(
     with converted(spec) as folder:
         graph = OpenVino(folder / GRAPH)
         precision = _agreed_precision(graph, folder, answer, decode)
-        tile, trim = sides
-        return (precision, graph.compiled(tile, precision, trim)) if precision else None
+        return (precision, _compiled(graph, folder, sides, precision)) if precision else None
+
+
+def _compiled(graph: OpenVino, folder: Path, sides: tuple[int, int], precision: str) -> Predict:
+    """Return a graph compiled for tiles of a side: as a run before has left it, or anew."""
+    tile, trim = sides
+    kind = f"{precision} {tile} {trim}"
+    content = read_compiled(folder, kind)
+    found = graph.restored(content, precision) if content else None
+    if found is None:
+        found = graph.compiled(tile, precision, trim)
+        keep_compiled(folder, kind, found.exported())
+    return found
 
 
 def _agreed_precision(graph: OpenVino, folder: Path, answer: AnswerKind, decode: Decode) -> str:

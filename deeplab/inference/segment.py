@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -24,14 +23,12 @@ from deeplab.bundles.read import read_card_for
 from deeplab.config.convert_request import ObjectType
 from deeplab.config.progress import Progress
 from deeplab.config.requests import SegmentRequest
-from deeplab.config.views import View, reach_factor
 from deeplab.errors import ConfigError
 from deeplab.exchange.layers import post_layers
 from deeplab.exchange.tissue_masks import find_tissue_mask, read_tissue_mask
 from deeplab.files import all_or_none, check_spared, check_writable, whole_file
 from deeplab.geometry.frames import WorkFrame
 from deeplab.geometry.grid import TilePlan, TileSlot
-from deeplab.geometry.tiling import Tiling
 from deeplab.inference.collectors.collector import Collector
 from deeplab.inference.collectors.table import COLLECTORS
 from deeplab.inference.fitting import fit_slots
@@ -40,17 +37,14 @@ from deeplab.inference.layers import clean, make_layers
 from deeplab.inference.likeness import Likeness
 from deeplab.inference.overlay import write_overlay
 from deeplab.inference.plan import Area, open_as_learnt, tile_plan, tissue_in, work_frame
-from deeplab.inference.predictor import GraphSpec, Predictor
+from deeplab.inference.predictor import Predictor
+from deeplab.inference.predictors import Predictors
 from deeplab.inference.provenance import provenance
 from deeplab.inference.rasters import Rasters
-from deeplab.inference.runtime import start_predictor
-from deeplab.inference.smaller_tiles import SmallerTiles
 from deeplab.inference.stream import predict_tiles
 from deeplab.inference.table import write_table
 from deeplab.inference.timings import Timings
 from deeplab.models.answers import AnswerKind
-from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
-from deeplab.models.readings import reading_of
 from deeplab.server.session import ServerLogin
 from deeplab.slides.slide import Slide
 from deeplab.slides.tissue import Thumbnail, TissueMask, read_thumbnail
@@ -107,11 +101,12 @@ class _Look(NamedTuple):
     likeness: Likeness
 
     @classmethod
-    def at(cls, slide: Slide, request: SegmentRequest, card: Card) -> _Look:
-        """Return what a request asks for."""
+    def at(cls, slide: Slide, request: SegmentRequest, card: Card, predictors: Predictors) -> _Look:
+        """Return what a request asks for; the model is loaded while tissue is looked for."""
         frame = work_frame(request, card, slide)
         area = Area.of(request.regions, frame)
         plan = tile_plan(request, card, area)
+        predictors.begin(request, card, plan)
         tissue, thumbnail = _tissue(slide, request, card)
         slots = fit_slots(plan, area, tissue)
         asked = sum(wanted for _, wanted in slots)
@@ -154,65 +149,6 @@ def _tissue(
     return read_tissue_mask(path, slide), read_thumbnail(slide) if compared else None
 
 
-class Predictors:
-    """Loads a model once for slides that it answers in tiles of one size."""
-
-    def __init__(self) -> None:
-        self._last: tuple[object, Predictor] | None = None
-
-    def of(self, request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor:
-        """Return what computes a run of a request."""
-        spec = segment_spec(
-            request.model,
-            card,
-            views=request.views,
-            heatmap=request.save_heatmap,
-            tiling=plan.tiling,
-        )
-        key = (spec, plan.tile, plan.halo, plan.trim, request.gpu, request.runtime)
-        if self._last is None or self._last[0] != key:
-            self._last = None  # two models at a time are not held
-            # Here TensorFlow may start: all that can be refused has been looked at.
-            predictor = start_predictor(
-                spec,
-                card,
-                tile=plan.tile,
-                trim=plan.trim,
-                gpu=request.gpu,
-                runtime=request.runtime,
-            )
-            if predictor.any_side:
-                least = math.ceil(card.config.crop_size * reach_factor(request.views))
-                predict = SmallerTiles(predictor.predict, plan, least_side=least)
-                predictor = replace(predictor, predict=predict)
-            self._last = key, predictor
-        return self._last[1]
-
-
-def segment_spec(
-    model: Path, card: Card, *, views: tuple[View, ...], heatmap: bool, tiling: Tiling
-) -> GraphSpec:
-    """Return the graph that segments slides.
-
-    Args:
-        model: the model.
-        card: of it.
-        views: how each tile is looked at.
-        heatmap: whether probabilities are wanted.
-        tiling: of the plan, whole cells in every view.
-    """
-    maps: tuple[PredictedMap, ...] = ()  # a graph that is decoded gives what it decodes
-    if not reading_of(card.config).decode:
-        maps = (LABELS, CONFIDENCE, *((PROBABILITIES,) if heatmap else ()))
-    return GraphSpec(
-        model=model,
-        maps=maps,
-        views=views,
-        # A training crop, or a little more to be of whole cells.
-        trial_side=tiling.only or tiling.round_up(card.config.crop_size),
-    )
-
-
 def segment_slide(
     request: SegmentRequest,
     progress: Progress,
@@ -231,7 +167,7 @@ def segment_slide(
         BundleError, SlideError, ServerError, ConfigError, DeviceError, OutputError: as named.
     """
     started = time.monotonic()
-    timings = timings or Timings()
+    timings, predictors = timings or Timings(), predictors or Predictors()
     # All that can be refused is looked at before the network, the slowest to get, is loaded.
     _check_outputs(request)
     card = read_card_for("segment", request.model)
@@ -239,14 +175,14 @@ def segment_slide(
     timings.begin("open")
     with open_as_learnt(request.slide, request, card, mpp=request.slide_mpp, login=login) as slide:
         timings.begin("plan")
-        look = _Look.at(slide, request, card)
+        look = _Look.at(slide, request, card, predictors)
         with ExitStack() as work:
             rasters = work.enter_context(closing(Rasters(request, card.classes, look.frame)))
             runtime, object_type = "no network", _object_type(request, "labels")
             found: Iterable[TracedShape] = ()
             if look.asked:
                 timings.begin("load")
-                predictor = (predictors or Predictors()).of(request, card, look.plan)
+                predictor = predictors.of(request, card, look.plan)
                 runtime, object_type = predictor.runtime, _object_type(request, predictor.answer)
                 log.info("predicting by %s", runtime)
                 timings.begin("predict")

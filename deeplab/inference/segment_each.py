@@ -19,7 +19,8 @@ from deeplab.exchange.failures import Failures
 from deeplab.exchange.samples import files_in, mpp_of, path_at, rows_of
 from deeplab.exchange.slide_entries import is_slide_folder, slide_folders
 from deeplab.files import check_spared
-from deeplab.inference.segment import Predictors, segment_slide
+from deeplab.inference.predictors import Predictors
+from deeplab.inference.segment import segment_slide
 from deeplab.inference.segment_on_ray import segment_on_ray
 from deeplab.inference.timings import Timings
 from deeplab.names import shown_name

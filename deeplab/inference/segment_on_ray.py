@@ -22,7 +22,8 @@ from deeplab.config.progress import Progress, silent
 from deeplab.config.requests import RAY_HERE, RAY_HOST, SegmentRequest
 from deeplab.cores import THREADS, usable_cores
 from deeplab.errors import DeeplabError, DeviceError
-from deeplab.inference.segment import Predictors, segment_slide
+from deeplab.inference.predictors import Predictors
+from deeplab.inference.segment import segment_slide
 from deeplab.report.words import counted
 
 log = logging.getLogger(__name__)

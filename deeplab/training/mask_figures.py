@@ -25,8 +25,9 @@ from deeplab.evaluation.semantic import Confusion
 from deeplab.exchange.image_sources import images_in
 from deeplab.exchange.pseudo_mask_folder import FOLDER
 from deeplab.files import scratch_folder
+from deeplab.inference.predictors import Predictors
 from deeplab.inference.pseudo_masks import make_pseudo_masks
-from deeplab.inference.segment import Predictors, segment_slide
+from deeplab.inference.segment import segment_slide
 from deeplab.training.labelled_patches import mask_beside
 from deeplab.training.validation.results import spread
 

@@ -1,6 +1,7 @@
 """Graphs are converted once, by another process, and kept where they can be."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,18 @@ from deeplab.inference.conversions import (
     ANSWERS,
     CACHE_VARIABLE,
     GRAPH,
+    MOST_COMPILED,
     converted,
+    keep_compiled,
     keep_verdict,
     read_answers,
+    read_compiled,
     read_verdict,
 )
+from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.inference.predictor import GraphSpec
 from deeplab.inference.runtime import start_predictor
+from deeplab.inference.trial import trial_tiles
 from deeplab.models.outputs import CONFIDENCE, LABELS
 
 pytest.importorskip("openvino")
@@ -189,6 +195,45 @@ def test_a_verdict_is_of_one_kind_of_processor(cache, quick, monkeypatch):
         for file in folder.glob("verdict-*"):
             file.write_text('{"precision": "f64"}')
         assert read_verdict(folder) is None
+
+
+@pytest.mark.slow
+def test_a_compiled_graph_is_taken_again_and_a_damaged_one_made_anew(cache, monkeypatch):
+    compiled = []
+    compile_graph = OpenVino.compiled
+    monkeypatch.setattr(
+        OpenVino, "compiled", lambda *asked: compiled.append(asked[1:]) or compile_graph(*asked)
+    )
+    card, tiles = read_card(NUCLEI), trial_tiles(257)[:1]
+    asked = {"card": card, "tile": 257, "gpu": -1, "runtime": "openvino"}
+    first = start_predictor(SPEC, **asked)
+    compiled.clear()
+    again = start_predictor(SPEC, **asked)
+    assert not compiled
+    (file,) = cache.rglob("*.blob")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    anew = start_predictor(SPEC, **asked)
+    assert [each[0] for each in compiled] == [257]
+    assert len(file.read_bytes()) == len(whole)
+    for other in (again, anew):
+        assert other.runtime == first.runtime
+        for name, values in first.predict(tiles).items():
+            np.testing.assert_array_equal(other.predict(tiles)[name], values)
+
+
+def test_of_compiled_graphs_those_used_last_are_kept(cache, quick, monkeypatch):
+    with converted(SPEC) as folder:
+        for number in range(MOST_COMPILED):
+            for file in folder.glob("*.blob"):  # each is older than the next
+                os.utime(file, (file.stat().st_mtime - 10,) * 2)
+            keep_compiled(folder, str(number), b"x%d" % number)
+        assert read_compiled(folder, "0") == b"x0"  # which uses it
+        keep_compiled(folder, "another", b"y")
+        kinds = [*map(str, range(MOST_COMPILED)), "another"]
+        assert [kind for kind in kinds if read_compiled(folder, kind) is None] == ["1"]
+        monkeypatch.setattr(conversions, "processor", lambda: "of another kind")
+        assert read_compiled(folder, "another") is None
 
 
 def test_where_openvino_does_not_agree_tensorflow_computes_and_openvino_is_refused(
