@@ -118,21 +118,25 @@ def main() -> None:
             run_timed(words, "the first run")
         for graph_folder in {each.parent for each in (folder / "cache").rglob(GRAPH)}:
             keep_verdict(graph_folder, "bf16")
-        rows = {
-            "careful loop": run_timed(
-                [*loop, "--tile", str(TILE), "--halo", str(HALO)], "the loop"
-            ),
-            "deeplab, its own tiles": run_timed(own, "segmenting"),
-            "deeplab, the loop's halo": run_timed(same_halo, "segmenting"),
+        programs = {
+            "careful loop": [*loop, "--tile", str(TILE), "--halo", str(HALO)],
+            "deeplab, its own tiles": own,
+            "deeplab, the loop's halo": same_halo,
         }
         if options.tiatoolbox:
             for precision, given in (("float32", "f32"), ("bfloat16", "bf16")):
                 theirs = [THEIR_NAMES[options.backbone], str(slide), str(folder / given)]
                 theirs += [str(TILE), str(HALO), given]
-                rows[f"TIAToolbox, {precision}"] = run_timed(
-                    [str(options.tiatoolbox), "-c", TIATOOLBOX, *theirs], "TIAToolbox"
-                )
-    report(options, rows)
+                programs[f"TIAToolbox, {precision}"] = [
+                    str(options.tiatoolbox), "-c", TIATOOLBOX, *theirs
+                ]  # fmt: skip
+        rows: dict[str, Taken] = {}
+        try:
+            for what, words in programs.items():
+                rows[what] = run_timed(words, what)
+        finally:  # one that fails at the end takes nothing from the others
+            if rows:
+                report(options, rows)
 
 
 def report(options: argparse.Namespace, rows: dict[str, Taken]) -> None:
