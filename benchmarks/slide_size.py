@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from deeplab.slides.slide import open_slide
 
 TILE = 256
 SIDES = (8192, 24576)
+LEVELS = (1, 4, 16)  # level-0 pixels a pixel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +66,9 @@ def main() -> None:
 def compose(sample: Path, side: int, path: Path, stated_mpp: float | None = None) -> Path:
     """Write a tiled TIFF of `side` pixels square, a sample slide repeated and mirrored.
 
-    It begins at the middle of the sample, where tissue is. It states the um per pixel of the
-    sample, or those given: it is then as fine as no sample is.
+    It begins at the middle of the sample, where tissue is, and has the levels that a scanner's file
+    has. It states the um per pixel of the sample, or those given: it is then as fine as no sample
+    is.
     """
     with open_slide(sample) as slide:
         frame = slide.frame(slide.mpp.mean)
@@ -74,25 +77,33 @@ def compose(sample: Path, side: int, path: Path, stated_mpp: float | None = None
     rgb = np.concatenate([rgb, rgb[:, ::-1]], axis=1)
     rgb = np.concatenate([rgb, rgb[::-1]], axis=0)
 
-    def tiles() -> Iterator[NDArray[np.uint8]]:
-        for y in range(0, side, TILE):
-            rows = (np.arange(y, y + TILE) + rgb.shape[0] // 4) % rgb.shape[0]
-            for x in range(0, side, TILE):
-                yield rgb[rows][:, (np.arange(x, x + TILE) + rgb.shape[1] // 4) % rgb.shape[1]]
+    def tiles(factor: int) -> Iterator[NDArray[np.uint8]]:
+        span = factor * TILE
+        for y in range(0, side, span):
+            rows = rgb[(np.arange(y, y + span) + rgb.shape[0] // 4) % rgb.shape[0]]
+            for x in range(0, side, span):
+                part = rows[:, (np.arange(x, x + span) + rgb.shape[1] // 4) % rgb.shape[1]]
+                yield (
+                    part
+                    if factor == 1
+                    else cv2.resize(part, (TILE, TILE), interpolation=cv2.INTER_AREA)
+                )
 
     with tifffile.TiffWriter(path, bigtiff=True) as writer:
-        writer.write(
-            tiles(),
-            shape=(side, side, 3),
-            dtype=np.uint8,
-            tile=(TILE, TILE),
-            photometric="rgb",
-            compression="jpeg",
-            compressionargs={"level": 85},
-            resolution=(1e4 / mpp, 1e4 / mpp),
-            resolutionunit="CENTIMETER",
-            metadata=None,
-        )
+        for factor in LEVELS:
+            writer.write(
+                tiles(factor),
+                shape=(-(-side // factor), -(-side // factor), 3),
+                dtype=np.uint8,
+                tile=(TILE, TILE),
+                photometric="rgb",
+                compression="jpeg",
+                compressionargs={"level": 85},
+                resolution=(1e4 / mpp / factor, 1e4 / mpp / factor),
+                resolutionunit="CENTIMETER",
+                subfiletype=int(factor > 1),
+                metadata=None,
+            )
     return path
 
 
