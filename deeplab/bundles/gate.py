@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeplab.bundles.card import MAX_TILE, Card, models_as_fact, slides_as_fact
+from deeplab.bundles.card import LAYERS, MAX_TILE, Card, models_as_fact, slides_as_fact
 from deeplab.bundles.load import load_bundle
 from deeplab.bundles.read import read_card
 from deeplab.bundles.save import save_bundle
@@ -96,7 +96,8 @@ def _card(request: GateRequest, segmenter: Card, classifier: Card) -> Card:
         tile=config.tiling.side_with(halo, most=MAX_TILE),
         trained_on=segmenter.trained_on,
         training={
-            **segmenter.training,
+            # Its layers are its own: of a model that is made of others, each of those tells them.
+            **{name: fact for name, fact in segmenter.training.items() if name != LAYERS},
             "gate": f"{request.classifier.name}, {classifier.trained_on or 'unknown'}",
             **slides_as_fact((*segmenter.slides, *classifier.slides)),
             **models_as_fact(((request.model, segmenter), (request.classifier, classifier))),

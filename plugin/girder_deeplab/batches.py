@@ -110,12 +110,8 @@ class _ModelOf:
         folder_id = slide["folderId"]
         if folder_id not in self._defaults:
             folder = Folder().load(folder_id, force=True)
-            found = models.default_model(folder, self._task, self._user)
-            if found is None:
-                raise ValidationException(
-                    f"The folder {folder['name']} has no default model; choose a model."
-                )
-            self._defaults[folder_id] = self._file(found[0])
+            found = models.need_default(folder, self._task, self._user)
+            self._defaults[folder_id] = self._file(found)
         return self._defaults[folder_id]
 
     def _file(self, model: Document) -> object:

@@ -126,13 +126,10 @@ def old_model(folder: Document, user: Document, otherwise: Document | None) -> D
     Raises:
         ValidationException: there is neither.
     """
+    if otherwise is None:
+        return models.need_default(folder, SEGMENT, user, "to compare with")
     found = models.default_model(folder, SEGMENT, user)
-    old = found[0] if found else otherwise
-    if old is None:
-        raise ValidationException(
-            f"The folder {folder['name']} has no default model to compare with; choose one."
-        )
-    return old
+    return found[0] if found else otherwise
 
 
 def check_comparable(

@@ -272,6 +272,25 @@ def default_model(
     return _nearest_default(folder, task, partial(_readable, user=user))
 
 
+def need_default(folder: Document, task: str, user: Document, purpose: str = "") -> Document:
+    """Return the model of `default_model`.
+
+    Args:
+        folder: of slides.
+        task: that is to use it.
+        user: who must be able to read it.
+        purpose: what it is needed for, as words of a sentence.
+
+    Raises:
+        ValidationException: there is none.
+    """
+    found = default_model(folder, task, user)
+    if found is None:
+        why = f"has no default model {purpose}".rstrip()
+        raise ValidationException(f"The folder {folder['name']} {why}; choose a model.", "modelId")
+    return found[0]
+
+
 def default_of_all(folder: Document, task: str) -> Document | None:
     """Return the same model for whoever may read all."""
     found = _nearest_default(folder, task, _load)

@@ -150,7 +150,7 @@ class TaskRoutes(Resource):
         user = self.getCurrentUser()
         asked = dict(options or {})
         if corrected:
-            model = model or _default_for(folder, user)
+            model = model or models.need_default(folder, SEGMENT, user, "to go on from")
             classes = models.classes_of(model) if classes is None else classes
             asked = {**GOING_ON, **asked, "corrected_only": True}
         if classes is None:
@@ -183,18 +183,3 @@ class TaskRoutes(Resource):
         MEASURE,
         _describe("Measure the objects of layers.", "Slides with layers."),
     )
-
-
-def _default_for(folder: Document, user: Document) -> Document:
-    """Return the model that segments the slides of a folder unless told otherwise.
-
-    Raises:
-        ValidationException: there is none that the user may read.
-    """
-    found = models.default_model(folder, SEGMENT, user)
-    if found is None:
-        raise ValidationException(
-            f"The folder {folder['name']} has no default model to go on from; choose a model.",
-            "modelId",
-        )
-    return found[0]

@@ -146,12 +146,13 @@ def test_the_card_says_what_was_joined(gated, capsys):
 
 
 def test_the_slides_of_both_are_learnt_from(tmp_path):
-    model = write_member(tmp_path / "a.zip", training={"slides": "1 2"})
+    model = write_member(tmp_path / "a.zip", training={"slides": "1 2", "layers": "7 8"})
     classifier = write_classifier(tmp_path / "c.zip", training={"slides": "2 3"})
     assert join(model, classifier, tmp_path / "g.zip") == 0
     card = read_card(tmp_path / "g.zip")
     assert card.slides == ("1", "2", "3")
     assert card.models == (file_digest(model), file_digest(classifier))
+    assert "layers" not in card.training  # the segmenter's card tells them
 
 
 def test_what_does_not_go_together_is_one_sentence(both, gated, tmp_path, capsys):

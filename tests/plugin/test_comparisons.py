@@ -265,7 +265,7 @@ def test_without_a_default_both_models_are_named(folder, new, old, drawn, compar
     answer = compare(new)
     assertStatus(answer, 400)
     assert answer.json["message"] == (
-        "The folder liver has no default model to compare with; choose one."
+        "The folder liver has no default model to compare with; choose a model."
     )
     assertStatusOk(compare(new, oldModelId=str(old["_id"])))
 
