@@ -7,10 +7,11 @@ The loop (careful_loop.py) runs segmentation_models_pytorch's DeepLabV3+ of the 
 OpenVINO in bfloat16; --torch is the Python of an environment that has it, and OpenVINO. Our network
 is run with the tiles that its training suggests, and with the loop's halo, in bfloat16, too: it has
 learnt for a few steps only, so its trial, which may choose float32, would say nothing. A first run
-on a small region, which converts the model, is not counted. With --tiatoolbox its engine runs the loop's
-network in PyTorch, with the loop's tiles, in float32 and under autocast. The slide is composed of
-the sample, repeated and mirrored. Each program is a process of its own on all processors, start,
-reading and writing included; peak memory is what the system says of it (ru_maxrss).
+on a small region, which converts the model, is not counted. With --tiatoolbox its engine runs the
+loop's network in PyTorch, with the loop's tiles, in float32 and under autocast. The slide is
+composed of the sample, repeated and mirrored. Each program is a process of its own on all
+processors, start, reading and writing included; peak memory is what the system says of it
+(ru_maxrss).
 """
 
 from __future__ import annotations
