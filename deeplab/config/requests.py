@@ -89,6 +89,8 @@ class SegmentRequest:
         add_flipped_images: and in each as its mirror image, too.
         runtime: "auto" takes OpenVINO on a CPU where it is installed.
         gpu: number of the GPU, -1 for the CPU.
+        memory_limit: 10^9 bytes that OpenVINO may make the process hold: tiles are made so small
+            that they suffice; 0: what the machine or the container has.
         work_folder: keeps what the tiles of a slide gave until the slide is done, so that a run
             that was killed goes on after them; None: nothing is kept.
         skip_done: of a folder or a list, pass over slides all of whose results are there.
@@ -131,6 +133,7 @@ class SegmentRequest:
     add_flipped_images: bool = False
     runtime: Runtime = "auto"
     gpu: int = 0
+    memory_limit: float = 0.0
     work_folder: Path | None = None
     skip_done: bool = False
     ray: str = ""
@@ -171,6 +174,7 @@ class SegmentRequest:
         if self.object_type != "auto" and not self._writes_geojson:
             raise ConfigError("object_type", self.object_type, "auto where no GeoJSON is written")
         check_at_least("ray_cores", self.ray_cores, 0)
+        check_at_least("memory_limit", self.memory_limit, 0)
         check_word("result_id", self.result_id)
         _ = self.views  # checks the scales
         check_kind_of_file("output_overlay", self.output_overlay, ".png")

@@ -23,15 +23,15 @@ class Predictor:
         predict: tiles to maps.
         decode: the maps of one tile to its answer.
         answer: the kind of that.
-        any_side: whether `predict` takes tiles of other sides than those it was started for, and
-            says MemoryError of tiles that memory does not suffice for.
+        side: of the tiles that `predict` takes, work pixels; 0: it takes any, and says MemoryError
+            of tiles that memory does not suffice for.
     """
 
     runtime: str
     predict: Predict
     decode: Decode
     answer: AnswerKind
-    any_side: bool = False
+    side: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deeplab.bundles.card import Card
+from deeplab.cgroups import usable_memory_bytes
 from deeplab.config.requests import Runtime, SegmentRequest
 from deeplab.config.views import View, reach_factor
 from deeplab.geometry.grid import TilePlan
 from deeplab.geometry.tiling import Tiling
+from deeplab.inference.memory import GB, Memory
 from deeplab.inference.predictor import GraphSpec, Predictor
 from deeplab.inference.runtime import start_predictor, starts_fast
-from deeplab.inference.smaller_tiles import SmallerTiles
+from deeplab.inference.smaller_tiles import SmallerTiles, part_sides
 from deeplab.models.outputs import CONFIDENCE, LABELS, PROBABILITIES, PredictedMap
 from deeplab.models.readings import reading_of
 
@@ -62,6 +64,7 @@ class _Run(NamedTuple):
     trim: int
     gpu: int
     runtime: Runtime
+    memory_bytes: float
 
     @classmethod
     def of(cls, request: SegmentRequest, card: Card, plan: TilePlan) -> _Run:
@@ -72,10 +75,12 @@ class _Run(NamedTuple):
             heatmap=request.save_heatmap,
             tiling=plan.tiling,
         )
-        return cls(spec, plan.tile, plan.halo, plan.trim, request.gpu, request.runtime)
+        limit = request.memory_limit * GB or usable_memory_bytes()
+        return cls(spec, plan.tile, plan.halo, plan.trim, request.gpu, request.runtime, limit)
 
     def started(self, request: SegmentRequest, card: Card, plan: TilePlan) -> Predictor:
         """Return what computes this run."""
+        least = math.ceil(card.config.crop_size * reach_factor(request.views))
         predictor = start_predictor(
             self.spec,
             card,
@@ -83,9 +88,9 @@ class _Run(NamedTuple):
             trim=self.trim,
             gpu=self.gpu,
             runtime=self.runtime,
+            memory=Memory(self.memory_bytes, part_sides(plan, least_side=least)),
         )
-        if predictor.any_side:
-            least = math.ceil(card.config.crop_size * reach_factor(request.views))
+        if not predictor.side:
             predict = SmallerTiles(predictor.predict, plan, least_side=least)
             predictor = replace(predictor, predict=predict)
         return predictor

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from deeplab.inference.conversions import (
     read_verdict,
 )
 from deeplab.inference.decode import Decode, tile_decoder
+from deeplab.inference.memory import Memory
 from deeplab.inference.openvino_runtime import OpenVino
 from deeplab.inference.predictor import GraphSpec, Predictor
 from deeplab.inference.stream import Predict
@@ -41,7 +44,14 @@ GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # of NVIDIA, under Win
 
 
 def start_predictor(
-    spec: GraphSpec, card: Card, *, tile: int, trim: int = 0, gpu: int, runtime: Runtime
+    spec: GraphSpec,
+    card: Card,
+    *,
+    tile: int,
+    trim: int = 0,
+    gpu: int,
+    runtime: Runtime,
+    memory: Memory | None = None,
 ) -> Predictor:
     """Choose the device and the fastest runtime that is allowed and agrees with TensorFlow.
 
@@ -55,6 +65,8 @@ def start_predictor(
             agree with TensorFlow's. On how many depends on the model and the processor, so it is
             tried on the same pictures each time: whatever slide they are for, all are computed
             alike. What was found is kept, see `deeplab.inference.conversions`.
+        memory: what OpenVINO may make this process hold, so that it may be started for smaller
+            tiles; None: whatever it takes.
 
     Raises:
         BundleError, ConfigError: the model cannot be used, or not so.
@@ -66,10 +78,11 @@ def start_predictor(
     if runtime == "openvino" or (runtime == "auto" and not on_gpu):
         problem = "is not installed here; choose tensorflow, or install openvino"
         if find_spec("openvino"):
-            found = _compile_where_it_agrees(spec, (tile, trim), answer, decode)
+            tiles = _Tiles(tile, len(card.config.channels), trim, memory)
+            found = _compile_where_it_agrees(spec, tiles, answer, decode)
             if found:
-                precision, compiled = found
-                return Predictor(f"OpenVINO {precision}", compiled, decode, answer)
+                precision, side, compiled = found
+                return Predictor(f"OpenVINO {precision}", compiled, decode, answer, side=side)
             problem = "answers differ from TensorFlow's; choose tensorflow"
         if runtime == "openvino":
             raise DeviceError(f"OpenVINO {problem}")
@@ -77,7 +90,7 @@ def start_predictor(
         from deeplab.inference.tensorflow_runtime import load_predict  # noqa: PLC0415
 
         predict = load_predict(spec, trim)
-        return Predictor("TensorFlow", predict, decode, answer, any_side=True)
+        return Predictor("TensorFlow", predict, decode, answer)
 
 
 def starts_fast(spec: GraphSpec, *, gpu: int, runtime: Runtime) -> bool:
@@ -124,24 +137,39 @@ def _has_gpu_driver() -> bool:
     return sys.platform != "linux" or any(Path(device).exists() for device in GPU_DRIVERS)
 
 
+class _Tiles(NamedTuple):
+    """What tiles a graph is to answer, and within which limit."""
+
+    side: int
+    channels: int
+    trim: int
+    memory: Memory | None
+
+
 def _compile_where_it_agrees(
-    spec: GraphSpec, sides: tuple[int, int], answer: AnswerKind, decode: Decode
-) -> tuple[str, Predict] | None:
-    """Return the first precision in which OpenVINO agrees, with what computes in it; or None."""
+    spec: GraphSpec, tiles: _Tiles, answer: AnswerKind, decode: Decode
+) -> tuple[str, int, Predict] | None:
+    """Return the first precision in which OpenVINO agrees, a side, and what computes; or None."""
     with converted(spec) as folder:
         graph = OpenVino(folder / GRAPH)
         precision = _agreed_precision(graph, folder, answer, decode)
-        return (precision, _compiled(graph, folder, sides, precision)) if precision else None
+        if not precision:
+            return None
+
+        side = tiles.side
+        if tiles.memory:
+            whole = partial(_compiled, graph, folder, trim=0, precision=precision)
+            side = tiles.memory.largest_side(whole, side, tiles.channels)
+        return precision, side, _compiled(graph, folder, side, tiles.trim, precision)
 
 
-def _compiled(graph: OpenVino, folder: Path, sides: tuple[int, int], precision: str) -> Predict:
+def _compiled(graph: OpenVino, folder: Path, side: int, trim: int, precision: str) -> Predict:
     """Return a graph compiled for tiles of a side: as a run before has left it, or anew."""
-    tile, trim = sides
-    kind = f"{precision} {tile} {trim}"
+    kind = f"{precision} {side} {trim}"
     content = read_compiled(folder, kind)
     found = graph.restored(content, precision) if content else None
     if found is None:
-        found = graph.compiled(tile, precision, trim)
+        found = graph.compiled(side, precision, trim)
         keep_compiled(folder, kind, found.exported())
     return found
 

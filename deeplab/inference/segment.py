@@ -182,7 +182,7 @@ def segment_slide(
             found: Iterable[TracedShape] = ()
             if look.asked:
                 timings.begin("load")
-                predictor = predictors.of(request, card, look.plan)
+                predictor, look = _loaded(predictors, request, card, look)
                 runtime, object_type = predictor.runtime, _object_type(request, predictor.answer)
                 log.info("predicting by %s", runtime)
                 timings.begin("predict")
@@ -230,6 +230,17 @@ def segment_slide(
         tiles=look.asked,
         runtime=runtime,
     )
+
+
+def _loaded(
+    predictors: Predictors, request: SegmentRequest, card: Card, look: _Look
+) -> tuple[Predictor, _Look]:
+    """Return what computes, and the look in tiles that memory suffices for."""
+    predictor = predictors.of(request, card, look.plan)
+    if predictor.side in (0, look.plan.tile):
+        return predictor, look
+    plan = replace(look.plan, tile=predictor.side)
+    return predictor, look._replace(plan=plan, slots=fit_slots(plan, look.area, look.tissue))
 
 
 @contextmanager

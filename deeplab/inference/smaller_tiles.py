@@ -16,6 +16,28 @@ log = logging.getLogger(__name__)
 ROWS, COLUMNS = 1, 2  # axes of maps
 
 
+def part_sides(plan: TilePlan, *, least_side: int) -> tuple[int, ...]:
+    """Return the sides of parts of a plan's tiles, of parts of those and so on, falling."""
+    sides = [plan.tile]
+    while _has_parts(plan, sides[-1], least_side):
+        sides.append(_part_side(plan, sides[-1]))
+    return tuple(sides[1:])
+
+
+def _part_step(plan: TilePlan, side: int) -> int:
+    """Return what is kept of each part of a tile: half of what is kept of that, or more."""
+    return plan.tiling.whole(-(-plan.tiling.step(side, plan.halo) // 2))
+
+
+def _part_side(plan: TilePlan, side: int) -> int:
+    return _part_step(plan, side) + plan.tiling.extra + 2 * plan.halo
+
+
+def _has_parts(plan: TilePlan, side: int, least_side: int) -> bool:
+    smaller = _part_side(plan, side)
+    return least_side <= smaller < side and plan.tiling.accepts(smaller)
+
+
 class SmallerTiles:
     """Predicts tiles one by one, then each as four smaller ones, once memory does not suffice.
 
@@ -48,7 +70,7 @@ class SmallerTiles:
             try:
                 return self._predict(tiles)
             except MemoryError:
-                if len(tiles) == 1 and not self._has_parts(side):
+                if len(tiles) == 1 and not _has_parts(self._plan, side, self._least_side):
                     raise
             # Not in the handler: what the error holds has to be free.
             self._take_less(len(tiles), side)
@@ -64,24 +86,12 @@ class SmallerTiles:
         log.warning(
             "memory does not suffice for tiles of %d pixels: in parts of %d from here",
             side,
-            self._part_side(side),
+            _part_side(self._plan, side),
         )
-
-    def _part_step(self, side: int) -> int:
-        """Return what is kept of each part of a tile: half of what is kept of that, or more."""
-        tiling = self._plan.tiling
-        return tiling.whole(-(-tiling.step(side, self._plan.halo) // 2))
-
-    def _part_side(self, side: int) -> int:
-        return self._part_step(side) + self._plan.tiling.extra + 2 * self._plan.halo
-
-    def _has_parts(self, side: int) -> bool:
-        smaller = self._part_side(side)
-        return self._least_side <= smaller < side and self._plan.tiling.accepts(smaller)
 
     def _in_parts(self, tiles: Tiles) -> BatchMaps:
         side = tiles.shape[1]
-        part, step = self._part_side(side), self._part_step(side)
+        part, step = _part_side(self._plan, side), _part_step(self._plan, side)
         moved = self._plan.tiling.step(side, self._plan.halo) - step
         rows = []
         for y in (0, moved):

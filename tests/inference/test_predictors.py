@@ -33,7 +33,8 @@ def started(monkeypatch):
     """The sides of tiles that were loaded for, with the name of the thread."""
     made = []
 
-    def start(spec, card, *, tile, trim, gpu, runtime):
+    def start(spec, card, *, tile, trim, gpu, runtime, memory):
+        assert not memory.parts or memory.parts[0] < tile
         made.append((tile, threading.current_thread().name.partition("_")[0]))
         if tile == 257:
             raise DeviceError("there is no room")

@@ -11,7 +11,7 @@ from scipy import ndimage
 from deeplab.geometry.frames import WorkBox
 from deeplab.geometry.grid import TilePlan
 from deeplab.geometry.tiling import Tiling
-from deeplab.inference.smaller_tiles import SmallerTiles
+from deeplab.inference.smaller_tiles import SmallerTiles, part_sides
 
 
 class Network:
@@ -111,3 +111,12 @@ def test_tiles_of_a_network_that_takes_one_side_only_have_no_parts():
     assert SmallerTiles(Network(plan, 64**2), plan, least_side=0)(tiles)["labels"].shape[0] == 2
     with pytest.raises(MemoryError):
         SmallerTiles(Network(plan, 63**2), plan, least_side=0)(tiles)
+
+
+@given(plans(), st.integers(1, 40))
+def test_the_sides_of_parts_are_those_that_are_asked_for(plan, least_side):
+    network = Network(plan, 0)
+    tiles = np.zeros((1, plan.tile, plan.tile, 3), np.uint8)
+    with pytest.raises(MemoryError):
+        SmallerTiles(network, plan, least_side=least_side)(tiles)
+    assert part_sides(plan, least_side=least_side) == tuple(s for _, s in network.asked[1:])
