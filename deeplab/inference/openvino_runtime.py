@@ -97,6 +97,9 @@ def _settings(precision: str) -> dict[str, str]:
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     if (cores := usable_cores()) < (os.cpu_count() or 1):
         settings["INFERENCE_NUM_THREADS"] = str(cores)
+        # OpenVINO would bind its threads to the first cores of the machine, and so would each other
+        # process that may use some of them: all would share these, and the others stand idle.
+        settings["ENABLE_CPU_PINNING"] = "NO"
     return settings
 
 
